@@ -1,0 +1,83 @@
+"""Writing so that a kill at any moment leaves either the old file or the new one, never half of it."""
+
+import hashlib
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+from groundup.errors import GroundupError
+
+CHUNK = 1 << 20
+
+
+def sha256_of(path: Path) -> str:
+    """Hex SHA-256 of a file's bytes."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def sync(path: Path) -> None:
+    """Force a file, or a folder's list of names, to disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def sync_tree(folder: Path) -> None:
+    """Force every file below `folder`, and every folder, to disk."""
+    for parent, _, names in os.walk(folder):
+        for name in names:
+            sync(Path(parent, name))
+        sync(Path(parent))
+
+
+def write_text(path: Path, text: str) -> None:
+    """Replace `path` by `text` (UTF-8) in one step."""
+    aside = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        with aside.open("w", encoding="utf-8", newline="") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        aside.replace(path)
+    except OSError:
+        aside.unlink(missing_ok=True)
+        raise
+    sync(path.parent)
+
+
+def publish(aside: Path, final: Path) -> None:
+    """Rename the folder `aside` to `final`, which must not exist, after everything in it has reached the disk."""
+    sync_tree(aside)
+    aside.rename(final)
+    sync(final.parent)
+
+
+def remove(folder: Path) -> None:
+    """Remove a folder so that a kill half-way leaves no folder of that name."""
+    if not folder.exists():
+        return
+    doomed = folder.with_name(f".removed-{folder.name}-{os.getpid()}")
+    folder.rename(doomed)
+    shutil.rmtree(doomed, ignore_errors=True)
+
+
+def disk_error(error: OSError, path: Path) -> GroundupError:
+    """A full or read-only disk as a sentence; what was published stays whole and the run goes on from there."""
+    return GroundupError(
+        f"can't write ({error.strerror or error})",
+        where=str(path),
+        do="make room or choose another folder with --run, then run the same command again: it goes on where it was",
+    )
+
+
+def read_json(path: Path) -> Any:
+    """A JSON file of ours; raises GroundupError naming it when it can't be read."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise GroundupError(f"can't be read ({error})", where=str(path), do="run again") from error

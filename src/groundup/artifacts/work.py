@@ -1,0 +1,32 @@
+"""What a stage is handed: a folder to fill, a folder to keep its place in, and a way to show itself."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from groundup.artifacts.manifest import RECORDS
+from groundup.progress import Progress, Silent
+
+Figures = dict[str, Any]  # JSON-ready: numbers, strings, lists and dictionaries of them
+
+
+@dataclass(frozen=True)
+class Work:
+    """The surroundings of one stage.
+
+    A stage is `stage(config, inputs: Mapping[str, Artifact], work: Work) -> Figures`. It writes its result into
+    `out`, which is new and empty whenever the stage starts, and what only tells how it went into `records`.
+    `keep` outlives a kill: a stage that takes long saves its place there (checkpoints) and looks there first.
+    """
+
+    out: Path
+    keep: Path
+    seed: int
+    base: Path = field(default_factory=Path.cwd)  # the blueprint's folder: relative paths start here
+    progress: Progress = field(default_factory=Silent)
+
+    @property
+    def records(self) -> Path:
+        folder = self.out / RECORDS
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder

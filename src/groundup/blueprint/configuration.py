@@ -1,0 +1,39 @@
+"""The whole blueprint: one section per stage, each owned by its room."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from groundup.alignment.configuration import DpoConfig, PpoConfig, RewardConfig, SftConfig
+from groundup.corpus.configuration import CurateConfig
+from groundup.evaluation.configuration import EvaluateConfig
+from groundup.export.configuration import ExportConfig
+from groundup.report.configuration import ReportConfig
+from groundup.section import Section
+from groundup.shards.configuration import TokensConfig
+from groundup.tokenizer.configuration import TokenizerConfig
+from groundup.training.configuration import PretrainConfig
+
+Size = Annotated[str, Field(pattern=r"^\d+(\.\d+)?[KMBkmb]$")]
+
+
+class Blueprint(Section):
+    """From a folder of documents to an aligned model."""
+
+    name: str = Field(default="model", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    size: Size = "4M"
+    """About how many parameters (`4M`, `124M`, `1.5B`). Width, depth, batch, learning rate and tokens follow."""
+    seed: int = Field(default=1337, ge=0, lt=2**32)
+    curate: CurateConfig
+    tokenizer: TokenizerConfig = TokenizerConfig()
+    tokens: TokensConfig = TokensConfig()
+    pretrain: PretrainConfig = PretrainConfig()
+    sft: SftConfig = SftConfig()
+    reward: RewardConfig = RewardConfig()
+    align: Literal["ppo", "dpo"] = "ppo"
+    """Which method aligns the model with the preferences."""
+    ppo: PpoConfig = PpoConfig()
+    dpo: DpoConfig = DpoConfig()
+    evaluate: EvaluateConfig = EvaluateConfig()
+    export: ExportConfig = ExportConfig()
+    report: ReportConfig = ReportConfig()

@@ -1,0 +1,13 @@
+"""The `export:` section."""
+
+from typing import Literal
+
+from groundup.section import Section
+
+
+class ExportConfig(Section):
+    """The aligned model in a form that other programs load."""
+
+    format: Literal["hf"] = "hf"
+    """`hf`: a Hugging Face folder (safetensors, config, tokenizer, chat template)."""
+    dtype: Literal["float32", "bfloat16"] = "float32"

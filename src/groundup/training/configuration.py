@@ -1,0 +1,68 @@
+"""The `pretrain:` section, and what every training stage shares."""
+
+from typing import ClassVar, Literal
+
+from pydantic import Field
+
+from groundup.section import Section
+
+
+class OptimizerConfig(Section):
+    """AdamW (arXiv 1711.05101); matrices decay, gains do not."""
+
+    betas: tuple[float, float] = (0.9, 0.95)
+    eps: float = Field(default=1e-8, gt=0)
+    weight_decay: float = Field(default=0.1, ge=0)
+
+
+class LoopConfig(Section):
+    """What one training loop needs. `None` means: derived from `size`."""
+
+    incidental: ClassVar[frozenset[str]] = frozenset({"checkpoint_seconds"})
+
+    learning_rate: float | None = Field(default=None, gt=0)
+    """The peak, reached at the end of the warm-up."""
+    warmup: float = Field(default=0.05, ge=0, le=1)
+    """Share of the steps in which the learning rate rises linearly from 0."""
+    final_learning_rate: float = Field(default=0.0, ge=0, le=1)
+    """Where the cosine ends, as a share of the peak."""
+    clip_norm: float = Field(default=1.0, gt=0)
+    """The gradient's norm is cut to this."""
+    accumulate: int = Field(default=1, ge=1)
+    """Micro-batches per step; the loss is averaged over all their tokens."""
+    optimizer: OptimizerConfig = OptimizerConfig()
+    checkpoint_seconds: float = Field(default=20.0, ge=0)
+    """Seconds between checkpoints; a killed run loses at most this much."""
+
+
+class ModelShape(Section):
+    """The decoder's shape. `None` means: derived from `size`."""
+
+    layers: int | None = Field(default=None, ge=1)
+    width: int | None = Field(default=None, ge=2)
+    heads: int | None = Field(default=None, ge=1)
+    kv_heads: int | None = Field(default=None, ge=1)
+    feed_forward: int | None = Field(default=None, ge=1)
+    context: int = Field(default=256, ge=8)
+    """Most tokens that the model can see at once."""
+    rope_theta: float = Field(default=10_000.0, gt=0)
+    tied: bool = True
+    """Whether the output head shares the embedding's matrix."""
+
+
+class PretrainConfig(LoopConfig):
+    """Next-token prediction over the token shards."""
+
+    incidental: ClassVar[frozenset[str]] = LoopConfig.incidental | {"validate_every"}
+
+    model: ModelShape = ModelShape()
+    tokens: int | None = Field(default=None, ge=1)
+    """Tokens to train on in all; more than the corpus holds means several epochs."""
+    batch_tokens: int | None = Field(default=None, ge=8)
+    """Tokens per optimizer step."""
+    sequence: int = Field(default=128, ge=8)
+    """Tokens per training sequence; at most `model.context`."""
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    """`auto` takes bf16 (with fp32 master weights) where the device multiplies it faster. Held by all later stages."""
+    validate_every: int = Field(default=200, ge=1)
+    """Steps between looks at the held-out loss."""
