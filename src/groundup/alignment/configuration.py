@@ -22,7 +22,9 @@ class SftConfig(LoopConfig):
     """Patterns (`os.path.*`) of the subjects to teach first, in this order."""
     max_answer_characters: int = Field(default=100, ge=8)
     """Subjects with a longer answer are not taught."""
-    epochs: float = Field(default=40.0, gt=0)
+    other_questions: float = Field(default=0.25, ge=0, le=1)
+    """Share of the other things known of the taught subjects (parameters; which function does this) that is taught."""
+    epochs: float = Field(default=25.0, gt=0)
     """How often each question is asked, in all its phrasings together."""
     batch_examples: int = Field(default=32, ge=1)
 

@@ -3,7 +3,20 @@
 from groundup.artifacts.key import StageKey
 from groundup.artifacts.manifest import Artifact, Manifest, Measured
 from groundup.artifacts.metrics import MetricsLog, read_metrics
+from groundup.artifacts.outside import Digests, files_below
 from groundup.artifacts.store import Store
 from groundup.artifacts.work import Figures, Work
 
-__all__ = ["Artifact", "Figures", "Manifest", "Measured", "MetricsLog", "StageKey", "Store", "Work", "read_metrics"]
+__all__ = [
+    "Artifact",
+    "Digests",
+    "Figures",
+    "Manifest",
+    "Measured",
+    "MetricsLog",
+    "StageKey",
+    "Store",
+    "Work",
+    "files_below",
+    "read_metrics",
+]

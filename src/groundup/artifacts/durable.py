@@ -1,5 +1,6 @@
 """Writing so that a kill at any moment leaves either the old file or the new one, never half of it."""
 
+import errno
 import hashlib
 import json
 import os
@@ -9,7 +10,7 @@ from typing import Any
 
 from groundup.errors import GroundupError
 
-CHUNK = 1 << 20
+DOOMED = ".removed-"  # how the names of folders begin that are being removed
 
 
 def sha256_of(path: Path) -> str:
@@ -61,7 +62,7 @@ def remove(folder: Path) -> None:
     """Remove a folder so that a kill half-way leaves no folder of that name."""
     if not folder.exists():
         return
-    doomed = folder.with_name(f".removed-{folder.name}-{os.getpid()}")
+    doomed = folder.with_name(f"{DOOMED}{folder.name}-{os.getpid()}")
     folder.rename(doomed)
     shutil.rmtree(doomed, ignore_errors=True)
 
@@ -73,6 +74,16 @@ def disk_error(error: OSError, path: Path) -> GroundupError:
         where=str(path),
         do="make room or choose another folder with --run, then run the same command again: it goes on where it was",
     )
+
+
+def is_disk_error(error: BaseException) -> bool:
+    """Whether the disk is at fault: full, over quota, read-only or broken.
+
+    Libraries written in Rust and C++ report a full disk as an exception of their own, with the system's words in it.
+    """
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO):
+        return True
+    return os.strerror(errno.ENOSPC) in str(error)
 
 
 def read_json(path: Path) -> Any:

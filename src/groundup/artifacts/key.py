@@ -49,5 +49,12 @@ def _changed(path: str, old: Any, new: Any) -> Iterator[tuple[str, Any, Any]]:
     if isinstance(old, Mapping) and isinstance(new, Mapping):
         for name in sorted(old.keys() | new.keys()):
             yield from _changed(f"{path}.{name}", old.get(name), new.get(name))
+    elif _are_sections(old) and _are_sections(new) and len(old) == len(new):
+        for index, (before, after) in enumerate(zip(old, new, strict=True)):
+            yield from _changed(f"{path}.{index}", before, after)
     elif old != new:
         yield path, old, new
+
+
+def _are_sections(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(item, Mapping) for item in value)

@@ -2,16 +2,20 @@
 
 import fcntl
 import os
+import shutil
 import socket
-from collections.abc import Iterator
+import time
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from groundup.artifacts import durable
 from groundup.artifacts.key import StageKey
 from groundup.artifacts.manifest import Artifact, Manifest, Measured
 from groundup.errors import GroundupError
+
+RUN = "run"  # the lock that a whole run holds
 
 
 class Store:
@@ -40,32 +44,47 @@ class Store:
         return [Artifact(path, Manifest.read(path)) for path in folders]
 
     @contextmanager
-    def lock(self, stage: str) -> Iterator[None]:
-        """Hold the stage for this process. The kernel lets go of it when the process ends, however it ends.
+    def lock(self, name: str, wait: float = 0.0) -> Iterator[None]:
+        """Hold a stage (or `run`, the whole folder) for this process. The kernel lets go when the process ends.
+
+        Args:
+            wait: seconds in which the present holder may let go before that is an error.
 
         Raises:
             GroundupError: another process holds it; the message says which.
         """
         try:
             self._locks.mkdir(parents=True, exist_ok=True)
-            file = (self._locks / stage).open("a+", encoding="utf-8")
+            file = (self._locks / name).open("a+", encoding="utf-8")
         except OSError as error:
             raise durable.disk_error(error, self._locks) from error
         with file:
+            until = time.monotonic() + wait
+            while not _take(file):
+                if time.monotonic() >= until:
+                    file.seek(0)
+                    holder = file.read().strip() or "another process"
+                    raise GroundupError(
+                        f"{holder} is working on {'this run' if name == RUN else f'its stage {name}'}",
+                        where=str(self.root.parent),
+                        do="wait for it to end, or give this run a folder of its own with --run",
+                    )
+                time.sleep(0.05)
             try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                file.truncate(0)
+                file.write(f"process {os.getpid()} on {socket.gethostname()}")
+                file.flush()
             except OSError as error:
-                file.seek(0)
-                holder = file.read().strip() or "another process"
-                raise GroundupError(
-                    f"{holder} is working on its stage {stage}",
-                    where=str(self.root.parent),
-                    do="wait for it to end, or give this run a folder of its own with --run",
-                ) from error
-            file.truncate(0)
-            file.write(f"process {os.getpid()} on {socket.gethostname()}")
-            file.flush()
+                raise durable.disk_error(error, self._locks) from error
             yield
+
+    def held(self, name: str) -> bool:
+        """Whether some process holds the lock `name` now."""
+        path = self._locks / name
+        if not path.exists():
+            return False
+        with path.open("r", encoding="utf-8") as file:
+            return not _take(file)
 
     def begin(self, key: StageKey) -> tuple[Path, Path]:
         """`(aside, keep)`: a new empty folder to build in, and the one in which an earlier try kept its place."""
@@ -93,13 +112,40 @@ class Store:
             raise durable.disk_error(error, aside) from error
         return Artifact(final, manifest)
 
+    def discard(self, key: StageKey, keep: bool = True) -> None:
+        """Remove what was being built under `key`; with `keep=False` also the place that it kept."""
+        durable.remove(self._building / key.folder)
+        if not keep:
+            durable.remove(self._building / f"{key.folder}.keep")
+
+    def sweep(self) -> None:
+        """Remove what kills left behind: folders half removed, and half-built ones that no process works on.
+
+        What stages kept for their next try stays.
+        """
+        for folder in (self.root, self._building):
+            for path in folder.glob(f"{durable.DOOMED}*"):
+                shutil.rmtree(path, ignore_errors=True)
+        for path in self._building.glob("*-*"):
+            if path.suffix != ".keep" and not self.held(path.name.rpartition("-")[0]):
+                durable.remove(path)
+
+    def clean(self, used: Collection[str]) -> list[Path]:
+        """Remove every artifact whose folder name is not in `used`, and all kept places; returns what was removed."""
+        self.sweep()
+        unused = [one.path for one in self.everything() if one.path.name not in used]
+        unused += sorted(self._building.glob("*.keep"))
+        for path in unused:
+            durable.remove(path)
+        return unused
+
     def lineage(self, artifact: Artifact) -> list[Artifact]:
         """The artifact and all that it was made from, nearest first, down to those that read only sources.
 
         Raises:
             GroundupError: an input is no longer in this run folder.
         """
-        by_content = {(one.stage, one.manifest.content): one for one in self._all()}
+        by_content = {(one.stage, one.manifest.content): one for one in self.everything()}
         found: dict[str, Artifact] = {}
         queue = [artifact]
         while queue:
@@ -117,6 +163,15 @@ class Store:
                 queue.append(by_content[stage, content])
         return list(found.values())
 
-    def _all(self) -> list[Artifact]:
-        folders = [path for path in self.root.glob("*-*") if path.is_dir() and not path.name.startswith(".")]
+    def everything(self) -> list[Artifact]:
+        """All published artifacts, by name."""
+        folders = [path for path in sorted(self.root.glob("*-*")) if path.is_dir() and not path.name.startswith(".")]
         return [Artifact(path, Manifest.read(path)) for path in folders]
+
+
+def _take(file: IO[str]) -> bool:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True

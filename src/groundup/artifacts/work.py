@@ -24,6 +24,7 @@ class Work:
     seed: int
     base: Path = field(default_factory=Path.cwd)  # the blueprint's folder: relative paths start here
     progress: Progress = field(default_factory=Silent)
+    run: Path | None = None  # the run's folder, for the report alone: other stages see nothing but their inputs
 
     @property
     def records(self) -> Path:

@@ -14,16 +14,18 @@ from groundup.shards.configuration import TokensConfig
 from groundup.tokenizer.configuration import TokenizerConfig
 from groundup.training.configuration import PretrainConfig
 
-Size = Annotated[str, Field(pattern=r"^\d+(\.\d+)?[KMBkmb]$")]
+Size = Annotated[str, Field(pattern=r"^\d{1,6}(\.\d{1,6})?[KMBkmb]$", examples=["4M", "124M", "1.5B"])]
 
 
 class Blueprint(Section):
     """From a folder of documents to an aligned model."""
 
-    name: str = Field(default="model", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    name: str = Field(default="model", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", examples=["python-docs", "handbook-2"])
+    """What the run and the model are called: letters, digits, `.`, `_` and `-`."""
     size: Size = "4M"
     """About how many parameters (`4M`, `124M`, `1.5B`). Width, depth, batch, learning rate and tokens follow."""
     seed: int = Field(default=1337, ge=0, lt=2**32)
+    """Everything drawn at random follows from it: the same seed, the same model."""
     curate: CurateConfig
     tokenizer: TokenizerConfig = TokenizerConfig()
     tokens: TokensConfig = TokensConfig()

@@ -45,13 +45,14 @@ class RulesConfig(Section):
     min_words: int = Field(default=5, ge=0)
     max_words: int = Field(default=100_000, ge=1)
     min_mean_word_length: float = Field(default=2.0, ge=0)
-    max_mean_word_length: float = Field(default=12.0, ge=0)
+    max_mean_word_length: float = Field(default=20.0, ge=0)
+    """Gopher: 10 for web pages. In documentation `collections.abc.Mapping.get(key, default=None)` is two words."""
     min_alphabetic_words: float = Field(default=0.6, ge=0, le=1)
     """Least share of words that hold a letter (Gopher, arXiv 2112.11446, uses .8 for web pages)."""
     max_symbols_per_word: float = Field(default=0.3, ge=0)
     """Most `#` and ellipses per word (Gopher: .1)."""
     max_duplicate_lines: float = Field(default=0.3, ge=0, le=1)
-    """Most share of lines that stand elsewhere in the same document (Gopher: .3)."""
+    """Most share of lines that stand further up in the same document too (Gopher: .3)."""
     max_top_trigram: float = Field(default=0.3, ge=0, le=1)
     """Most share of characters in the most frequent word 3-gram (Gopher: .18), in documents of 50 words or more."""
 

@@ -1,0 +1,87 @@
+"""Batches of prompts with their answers, and what models say of them.
+
+A row is prompt, answer, padding. Nothing attends to padding: attention is causal and padding stands on the right.
+Suffixes: B rows, T tokens, R answer tokens, N answer tokens of all rows in row order.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from groundup.errors import GroundupError
+from groundup.model.decoder import CustomLanguageModel
+
+
+@dataclass(frozen=True)
+class Answer:
+    """One prompt and one answer, as token ids; the answer's last one is its stop token where it ended."""
+
+    prompt: list[int]
+    answer: list[int]
+
+    def __len__(self) -> int:
+        return len(self.prompt) + len(self.answer)
+
+
+@dataclass(frozen=True)
+class AnswerBatch:
+    ids_BT: Tensor  # int64
+    answer_BT: Tensor  # bool: this token is part of the answer
+    mask_BR: Tensor  # bool: row b's answer has an r-th token
+
+    def __len__(self) -> int:
+        return len(self.ids_BT)
+
+    @property
+    def tokens(self) -> int:
+        """Answer tokens in all."""
+        return int(self.mask_BR.sum())
+
+    def rows(self, x_N: Tensor) -> Tensor:
+        """Values of all answer tokens laid out by row, [B, R], 0 behind each answer's end."""
+        x_BR = torch.zeros(self.mask_BR.shape, dtype=x_N.dtype, device=x_N.device)
+        return x_BR.masked_scatter(self.mask_BR, x_N)
+
+
+def collate(answers: Sequence[Answer], pad: int, device: torch.device | str = "cpu") -> AnswerBatch:
+    """Pad on the right.
+
+    Raises:
+        GroundupError: an answer without a token (nothing could be learnt from it), or a row without a prompt.
+    """
+    for row, answer in enumerate(answers):
+        if not answer.answer or not answer.prompt:
+            part = "answer" if answer.prompt else "prompt"
+            raise GroundupError(f"the {part} has no token", where=f"example {row}", do="remove it from the data")
+    width, longest = max(map(len, answers)), max(len(answer.answer) for answer in answers)
+    ids_BT = torch.full((len(answers), width), pad, dtype=torch.long)
+    answer_BT = torch.zeros(len(answers), width, dtype=torch.bool)
+    for row, answer in enumerate(answers):
+        ids_BT[row, : len(answer)] = torch.tensor(answer.prompt + answer.answer)
+        answer_BT[row, len(answer.prompt) : len(answer)] = True
+    mask_BR = torch.arange(longest) < torch.tensor([len(answer.answer) for answer in answers])[:, None]
+    return AnswerBatch(ids_BT.to(device), answer_BT.to(device), mask_BR.to(device))
+
+
+def before_answers(batch: AnswerBatch, x_BTD: Tensor) -> Tensor:
+    """The features from which each answer token is predicted, [N, D], of features [B, T - 1, D] of `ids[:, :-1]`."""
+    return x_BTD[batch.answer_BT[:, 1:]]
+
+
+def log_probabilities(
+    model: CustomLanguageModel, batch: AnswerBatch, temperature: float = 1.0
+) -> tuple[Tensor, Tensor]:
+    """(log-probability of each answer token, entropy before it), float32 [N]; the head runs on answers alone."""
+    x_BTD = model.features(batch.ids_BT[:, :-1])
+    logits_NV = model.head(before_answers(batch, x_BTD)) / temperature
+    all_NV = torch.log_softmax(logits_NV, -1)
+    chosen_N = all_NV.gather(1, batch.ids_BT[batch.answer_BT][:, None])[:, 0]
+    entropy_N = -(all_NV.detach().exp() * all_NV.detach()).sum(-1)
+    return chosen_N, entropy_N
+
+
+def summed_log_probabilities(model: CustomLanguageModel, batch: AnswerBatch) -> Tensor:
+    """Log-probability of each whole answer, [B]."""
+    return batch.rows(log_probabilities(model, batch)[0]).sum(1)

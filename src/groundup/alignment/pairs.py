@@ -1,0 +1,99 @@
+"""Preference pairs made from the documents: the right answer against one that is wrong in a known way."""
+
+import json
+import random
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from groundup.alignment.questions import Item
+
+KINDS = ("other", "truncated", "repeated", "off_topic")
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A question with a better and a worse answer."""
+
+    question: str
+    chosen: str
+    rejected: str
+    kind: str  # how the rejected answer is wrong; "given" for pairs from a file
+    subject: str
+    split: str  # "train" or "heldout"
+
+
+def make_pairs(items: Sequence[Item], per_item: int, heldout: float, seed: int) -> list[Pair]:
+    """`per_item` pairs for each item, the kinds in turn, asked in phrasings of `sft` and `rl`.
+
+    - other: the right answer to the same question about another subject, every second time one of the same module
+    - truncated: the right answer, cut after some of its words
+    - repeated: the right answer said twice, or its beginning said again
+    - off_topic: a true statement about another aspect of another subject
+
+    All pairs of a subject are in one split, so that held-out accuracy is about subjects never compared in training.
+    """
+    rng = random.Random(seed)
+    subjects = sorted({item.subject for item in items})
+    rng.shuffle(subjects)
+    held = set(subjects[: max(1, round(len(subjects) * heldout))]) if len(subjects) > 1 else set()
+    by_aspect: dict[str, list[Item]] = {}
+    for item in items:
+        by_aspect.setdefault(item.aspect, []).append(item)
+    neighbours: dict[tuple[str, str], list[Item]] = {}
+    for item in items:
+        neighbours.setdefault((item.aspect, _module(item)), []).append(item)
+    pairs = []
+    for place, item in enumerate(items):
+        split = "heldout" if item.subject in held else "train"
+        questions = item.questions("sft") + item.questions("rl")
+        for turn in range(per_item):
+            kind = KINDS[(place + turn) % len(KINDS)]
+            near = neighbours[item.aspect, _module(item)]
+            others = near if turn % 2 == 0 and len(near) > 1 else by_aspect[item.aspect]
+            worse = _worse(item, kind, others, items, rng)
+            if worse is not None:
+                pairs.append(Pair(rng.choice(questions), item.answer, worse, kind, item.subject, split))
+    return pairs
+
+
+def _module(item: Item) -> str:
+    return item.subject.rpartition(".")[0]
+
+
+def _worse(item: Item, kind: str, others: Sequence[Item], items: Sequence[Item], rng: random.Random) -> str | None:
+    words = item.answer.split(" ")
+    if kind == "truncated" and len(words) > 2:
+        return " ".join(words[: rng.randrange(1, len(words) - 1)])
+    if kind == "repeated":
+        return f"{item.answer} {' '.join(words[: rng.randrange(1, len(words) + 1)])}"
+    pool = items if kind == "off_topic" else others
+    for _ in range(8):
+        other = rng.choice(pool)
+        if other.answer != item.answer and (kind != "off_topic" or other.aspect != item.aspect):
+            return other.answer
+    return None  # the documents know of no other answer
+
+
+def split_given(rows: Sequence[tuple[str, str, str]], heldout: float, seed: int) -> list[Pair]:
+    """Pairs from a file; all pairs of one prompt are in one split."""
+    prompts = sorted({prompt for prompt, _, _ in rows})
+    random.Random(seed).shuffle(prompts)
+    held = set(prompts[: max(1, round(len(prompts) * heldout))]) if len(prompts) > 1 else set()
+    return [
+        Pair(prompt, chosen, rejected, "given", prompt, "heldout" if prompt in held else "train")
+        for prompt, chosen, rejected in rows
+    ]
+
+
+def write_pairs(path: Path, pairs: Sequence[Pair]) -> None:
+    with path.open("w", encoding="utf-8") as file:
+        file.writelines(json.dumps(asdict(pair), ensure_ascii=False) + "\n" for pair in pairs)
+
+
+def read_pairs(path: Path, split: str) -> Iterator[Pair]:
+    with path.open(encoding="utf-8") as file:
+        for line in file:
+            pair = Pair(**json.loads(line))
+            if pair.split == split:
+                yield pair

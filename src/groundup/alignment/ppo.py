@@ -1,0 +1,245 @@
+"""Proximal policy optimisation against a reward model.
+
+An iteration: sample answers to a batch of prompts from the policy; score them with the reward model; take at every
+token a penalty for moving away from the reference (the SFT model); estimate advantages with the critic; then pass a
+few times over the answers, moving the policy and the critic.
+
+What decides whether it is right (references in losses.py): the penalty is k1 in the reward; old log-probabilities
+come from the same forward pass that trains, so that the ratio is exactly 1 before the first update; the stop token
+is an action and carries the score; temperature divides the logits in sampling and in training alike; sampling is
+from the full distribution; sums are divided by the number of tokens of the whole minibatch.
+"""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from groundup.alignment.answers import Answer, AnswerBatch, collate, log_probabilities
+from groundup.alignment.configuration import PpoConfig
+from groundup.alignment.losses import (
+    KlController,
+    advantages,
+    kl_k1,
+    masked_mean,
+    policy_loss,
+    token_rewards,
+    value_loss,
+    whiten,
+)
+from groundup.alignment.reward import ScalarModel, Scale
+from groundup.artifacts import MetricsLog
+from groundup.errors import GroundupError
+from groundup.inference.generate import Sampling, generate
+from groundup.model.decoder import CustomLanguageModel
+from groundup.parallel.engine import SingleDevice, Statistics
+from groundup.progress import Progress
+from groundup.shards.order import Permutation, samples_at
+from groundup.training.checkpoint import Checkpoints
+from groundup.training.schedule import learning_rate
+
+FORWARD_ROWS = 64  # rows per forward pass where nothing is learnt
+
+
+@dataclass(frozen=True)
+class Rollout:
+    """The answers of one iteration and all that is known of them. Suffixes: B answers, R answer tokens."""
+
+    answers: list[Answer]
+    mask_BR: Tensor
+    old_BR: Tensor  # log-probabilities under the policy that sampled
+    values_BR: Tensor
+    advantages_BR: Tensor  # whitened
+    returns_BR: Tensor
+    figures: dict[str, float]
+
+
+@dataclass(frozen=True)
+class _Minibatch:
+    batch: AnswerBatch
+    old_BR: Tensor
+    values_BR: Tensor
+    advantages_BR: Tensor
+    returns_BR: Tensor
+
+
+class Ppo:
+    """Policy, critic, reference and reward model, and what happens in an iteration."""
+
+    def __init__(
+        self,
+        policy: SingleDevice,
+        critic: SingleDevice,
+        reference: CustomLanguageModel,
+        reward: ScalarModel,
+        scale: Scale,
+        prompts: Sequence[list[int]],
+        config: PpoConfig,
+        *,
+        stop: int,
+        pad: int,
+        seed: int,
+    ) -> None:
+        self.policy, self.critic, self.reference, self.reward, self.scale = policy, critic, reference, reward, scale
+        self.prompts, self.config, self.stop, self.pad, self.seed = list(prompts), config, stop, pad, seed
+        self.kl = KlController(config.kl, config.kl_target, config.kl_horizon)
+        for frozen in (reference, reward):
+            frozen.requires_grad_(False)
+
+    def sample(self, iteration: int) -> list[Answer]:
+        """Answers to the iteration's prompts, a function of the iteration and the policy's weights."""
+        count = self.config.rollouts
+        drawn = samples_at(iteration * count, count, len(self.prompts), self.seed)
+        prompts = [self.prompts[place] for place in drawn.tolist()]
+        assert isinstance(self.policy.model, CustomLanguageModel)
+        continuations = generate(
+            self.policy.model,
+            prompts,
+            stop=self.stop,
+            max_tokens=self.config.max_answer_tokens,
+            sampling=Sampling(self.config.temperature),
+            generator=torch.Generator().manual_seed((self.seed << 20) + iteration),
+            dtype=self.policy.dtype,
+        )
+        return [Answer(prompt, one.tokens) for prompt, one in zip(prompts, continuations, strict=True)]
+
+    @torch.no_grad()
+    def rollout(self, iteration: int) -> Rollout:
+        """Sample, score, and estimate advantages."""
+        answers = self.sample(iteration)
+        device = self.policy.device
+        longest = max(len(answer.answer) for answer in answers)
+        scores, columns = [], []
+        for start in range(0, len(answers), FORWARD_ROWS):
+            batch = collate(answers[start : start + FORWARD_ROWS], self.pad, device)
+            with self.policy.autocast():
+                logp_N, entropy_N = log_probabilities(self.policy.model, batch, self.config.temperature)  # type: ignore[arg-type]
+                reference_N, _ = log_probabilities(self.reference, batch, self.config.temperature)
+                assert isinstance(self.critic.model, ScalarModel)
+                values_N = self.critic.model.values(batch)
+                scores.append(self.reward.scores(batch))
+            rows = torch.stack([batch.rows(x) for x in (logp_N, reference_N, values_N, entropy_N)])
+            columns.append(nn.functional.pad(rows, (0, longest - rows.shape[-1])))
+        old_BR, reference_BR, values_BR, entropy_BR = torch.cat(columns, 1)
+        lengths_B = torch.tensor([len(answer.answer) for answer in answers], device=device)
+        ended_B = torch.tensor([answer.answer[-1] == self.stop for answer in answers], device=device)
+        mask_BR = (torch.arange(longest, device=device) < lengths_B[:, None]).float()
+
+        score_B = (torch.cat(scores) - self.scale.mean) / self.scale.deviation
+        penalised_B = score_B - self.config.missing_end_penalty * (~ended_B).float()
+        kl_BR = kl_k1(old_BR, reference_BR) * mask_BR
+        rewards_BR = token_rewards(penalised_B, kl_BR, mask_BR, self.kl.beta)
+        advantages_BR, returns_BR = advantages(
+            rewards_BR, values_BR, mask_BR, self.config.gamma, self.config.gae_lambda
+        )
+        unexplained = masked_mean((returns_BR - values_BR) ** 2, mask_BR) - masked_mean(advantages_BR, mask_BR) ** 2
+        spread = masked_mean(returns_BR**2, mask_BR) - masked_mean(returns_BR, mask_BR) ** 2
+        figures = {
+            "score": float(score_B.mean()),
+            "reward": float(rewards_BR.sum(1).mean()),
+            "kl": float(kl_BR.sum(1).mean()),
+            "kl_beta": self.kl.beta,
+            "entropy": float(masked_mean(entropy_BR, mask_BR)),
+            "ended": float(ended_B.float().mean()),
+            "answer_tokens": float(lengths_B.float().mean()),
+            "explained_variance": float(1 - unexplained / spread.clamp(min=1e-8)),
+        }
+        return Rollout(
+            answers, mask_BR, old_BR, values_BR * mask_BR, whiten(advantages_BR, mask_BR), returns_BR, figures
+        )
+
+    def update(self, rollout: Rollout, iteration: int, rate: float) -> dict[str, float]:
+        """`epochs` passes over the answers, each in a fresh order; returns the means of what was watched."""
+        config, count = self.config, len(rollout.answers)
+        watched: dict[str, list[float]] = {}
+        for epoch in range(config.epochs):
+            order = Permutation(count, self.seed, iteration * config.epochs + epoch)
+            places = order(np.arange(count)).tolist()
+            for start in range(0, count, config.minibatch):
+                minibatch = self._minibatch(rollout, places[start : start + config.minibatch])
+                where = f"ppo, iteration {iteration + 1}"
+                weights = [minibatch.batch.tokens]
+                moved = self.policy.train_step(
+                    [minibatch], weights, self._policy_loss, rate, config.clip_norm, where=where
+                )
+                learnt = self.critic.train_step(
+                    [minibatch], weights, self._value_loss, rate, config.clip_norm, where=f"{where}, critic"
+                )
+                seen = {"policy_loss": moved.loss, "value_loss": learnt.loss, "gradient_norm": moved.gradient_norm}
+                for name, value in (seen | moved.statistics).items():
+                    watched.setdefault(name, []).append(value)
+                if not watched["ratio"][1:] and abs(watched["ratio"][0] - 1) > 1e-3:
+                    raise GroundupError(
+                        f"the first ratio of an iteration is {watched['ratio'][0]:.5f}, not 1: the log-probabilities "
+                        "of sampling and training differ",
+                        where=where,
+                        do="report this as a bug",
+                    )
+        return {name: sum(values) / len(values) for name, values in watched.items()}
+
+    def _minibatch(self, rollout: Rollout, places: Sequence[int]) -> _Minibatch:
+        batch = collate([rollout.answers[place] for place in places], self.pad, self.policy.device)
+        width, index = batch.mask_BR.shape[1], torch.tensor(places, device=self.policy.device)
+        return _Minibatch(
+            batch,
+            rollout.old_BR[index, :width],
+            rollout.values_BR[index, :width],
+            rollout.advantages_BR[index, :width],
+            rollout.returns_BR[index, :width],
+        )
+
+    def _policy_loss(self, model: nn.Module, minibatch: _Minibatch) -> tuple[Tensor, Statistics]:
+        batch = minibatch.batch
+        logp_N, _ = log_probabilities(model, batch, self.config.temperature)  # type: ignore[arg-type]
+        mask_BR = batch.mask_BR.float()
+        return policy_loss(batch.rows(logp_N), minibatch.old_BR, minibatch.advantages_BR, mask_BR, self.config.clip)
+
+    def _value_loss(self, model: nn.Module, minibatch: _Minibatch) -> tuple[Tensor, Statistics]:
+        assert isinstance(model, ScalarModel)
+        values_BR = minibatch.batch.rows(model.values(minibatch.batch))
+        loss = value_loss(
+            values_BR,
+            minibatch.values_BR,
+            minibatch.returns_BR,
+            minibatch.batch.mask_BR.float(),
+            self.config.value_clip,
+        )
+        return self.config.value_coefficient * loss, {}
+
+
+def train_ppo(
+    ppo: Ppo, *, learning_rate_peak: float, checkpoints: Checkpoints, metrics_path: Path, progress: Progress
+) -> dict[str, float]:
+    """Run all iterations, from the newest checkpoint where there is one; returns the last iteration's figures."""
+    config, start, figures, seconds_before = ppo.config, 0, dict[str, float](), 0.0
+    saved = checkpoints.load()
+    if saved is not None:
+        for name, engine in (("policy", ppo.policy), ("critic", ppo.critic)):
+            prefix = f"{name}."
+            engine.restore({k.removeprefix(prefix): v for k, v in saved.tensors.items() if k.startswith(prefix)})
+        start, figures = saved.step, saved.values["figures"]
+        ppo.kl.beta, seconds_before = saved.values["kl_beta"], saved.values["seconds"]
+        progress.say(f"    ppo: going on after iteration {start} of {config.iterations}")
+    metrics, began = MetricsLog(metrics_path, resume_at=start), time.monotonic()
+    with progress.task("ppo", config.iterations, "iterations", done=start) as task:
+        for iteration in range(start, config.iterations):
+            rate = learning_rate(
+                iteration, config.iterations, learning_rate_peak, config.warmup, config.final_learning_rate
+            )
+            rollout = ppo.rollout(iteration)
+            figures = rollout.figures | ppo.update(rollout, iteration, rate)
+            ppo.kl.update(figures["kl"], len(rollout.answers))
+            seconds = seconds_before + time.monotonic() - began
+            metrics.write(iteration + 1, **figures, learning_rate=rate, seconds=round(seconds, 3))
+            task.advance(1, note=f"score {figures['score']:.2f}  KL {figures['kl']:.2f}")
+            if iteration + 1 == config.iterations or checkpoints.due():
+                tensors = {f"policy.{name}": tensor for name, tensor in ppo.policy.state().items()}
+                tensors |= {f"critic.{name}": tensor for name, tensor in ppo.critic.state().items()}
+                values = {"figures": figures, "kl_beta": ppo.kl.beta, "seconds": seconds}
+                checkpoints.save(iteration + 1, tensors, values)
+    metrics.close()
+    return figures

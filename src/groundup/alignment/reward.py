@@ -1,0 +1,139 @@
+"""The reward model: a decoder with one number where the head was, trained on ranked pairs (Bradley-Terry)."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from groundup.alignment.answers import Answer, AnswerBatch, before_answers, collate
+from groundup.alignment.losses import bradley_terry
+from groundup.artifacts.durable import read_json, write_text
+from groundup.model.configuration import LLMConfig
+from groundup.model.decoder import CustomLanguageModel, Decoder
+from groundup.model.weights import load_weights, named_weights
+from groundup.parallel.engine import SingleDevice, Statistics
+from groundup.shards.order import samples_at
+
+EncodedPair = tuple[Answer, Answer]  # (chosen, rejected)
+
+
+class ScalarModel(nn.Module):
+    """A decoder whose features become one number: an answer's score, or the value of each state of an answer."""
+
+    def __init__(self, model: CustomLanguageModel) -> None:
+        """Takes over the decoder's weights (shared, not copied)."""
+        super().__init__()
+        self.config: LLMConfig = model.config
+        self.model: Decoder = model.model
+        self.score = nn.Linear(model.config.hidden_size, 1, bias=False)
+        nn.init.zeros_(self.score.weight)
+
+    def draw_head(self, seed: int) -> None:
+        """N(0, 1 / (width + 1)), as in summarize-from-feedback (arXiv 2009.01325)."""
+        std = (self.config.hidden_size + 1) ** -0.5
+        nn.init.normal_(self.score.weight, std=std, generator=torch.Generator().manual_seed(seed))
+
+    def scores(self, batch: AnswerBatch) -> Tensor:
+        """Float32 [B], read at each answer's last token (its stop token where it ended)."""
+        x_BTD = self.model(batch.ids_BT)
+        T = batch.ids_BT.shape[1]
+        last_B = (batch.answer_BT * torch.arange(1, T + 1, device=x_BTD.device)).argmax(1)
+        x_BD = x_BTD[torch.arange(len(batch), device=x_BTD.device), last_B]
+        return self._number(x_BD)
+
+    def values(self, batch: AnswerBatch) -> Tensor:
+        """Float32 [N]: the value of the state before each answer token, in row order."""
+        return self._number(before_answers(batch, self.model(batch.ids_BT[:, :-1])))
+
+    def _number(self, x_ND: Tensor) -> Tensor:
+        """The last product is taken in float32: two scores a hair apart decide a pair."""
+        return (x_ND.float() @ self.score.weight.float().T)[:, 0]
+
+
+@dataclass(frozen=True)
+class Scale:
+    """score = (raw - mean) / deviation: right answers have mean 0, and all answers of the pairs deviation 1."""
+
+    mean: float
+    deviation: float
+
+
+def save_reward_model(folder: Path, model: ScalarModel, scale: Scale) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    write_text(folder / "config.json", json.dumps(model.config.model_dump(exclude={"notes"}), indent=1) + "\n")
+    write_text(folder / "scale.json", json.dumps(asdict(scale)) + "\n")
+    weights = {name: tensor.cpu().contiguous() for name, tensor in named_weights(model).items()}
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+
+
+def load_reward_model(folder: Path, device: torch.device | str = "cpu") -> tuple[ScalarModel, Scale]:
+    config = LLMConfig.model_validate(read_json(folder / "config.json"))
+    model = ScalarModel(CustomLanguageModel(config, seed=None))
+    load_weights(model, load_file(folder / "model.safetensors"), folder)
+    return model.to(device), Scale(**read_json(folder / "scale.json"))
+
+
+class RewardObjective:
+    """Bradley-Terry on pairs, with a pull of the scores towards 0."""
+
+    unit = "pairs"
+
+    def __init__(
+        self,
+        pairs: Sequence[EncodedPair],
+        heldout: Sequence[EncodedPair],
+        *,
+        batch: int,
+        accumulate: int,
+        centering: float,
+        pad: int,
+        seed: int,
+    ) -> None:
+        self.pairs, self.heldout = list(pairs), list(heldout)
+        self.batch, self.accumulate, self.centering, self.pad, self.seed = batch, accumulate, centering, pad, seed
+
+    def batches(self, step: int) -> list[AnswerBatch]:
+        drawn = draw_pairs(self.pairs, step, self.batch * self.accumulate, self.seed)
+        return [collate_pairs(drawn[i :: self.accumulate], self.pad) for i in range(self.accumulate)]
+
+    def weight(self, batch: AnswerBatch) -> float:
+        return len(batch) / 2
+
+    def loss(self, model: nn.Module, batch: AnswerBatch) -> tuple[Tensor, Statistics]:
+        assert isinstance(model, ScalarModel)
+        chosen_B, rejected_B = model.scores(batch).chunk(2)
+        loss = bradley_terry(chosen_B, rejected_B) + self.centering * (chosen_B + rejected_B) ** 2
+        return loss.sum(), {"accuracy": (chosen_B > rejected_B).sum()}
+
+    def validate(self, engine: SingleDevice) -> dict[str, float]:
+        if not self.heldout:
+            return {}
+        chosen, rejected = score_pairs(engine, self.heldout, self.pad)
+        return {"heldout_accuracy": float((chosen > rejected).float().mean())}
+
+
+def draw_pairs(pairs: Sequence[EncodedPair], step: int, count: int, seed: int) -> list[EncodedPair]:
+    """The pairs of a step: each epoch in a fresh order."""
+    return [pairs[place] for place in samples_at(step * count, count, len(pairs), seed).tolist()]
+
+
+def collate_pairs(pairs: Sequence[EncodedPair], pad: int) -> AnswerBatch:
+    """Chosen answers in the first half of the rows, rejected ones in the second."""
+    return collate([chosen for chosen, _ in pairs] + [rejected for _, rejected in pairs], pad)
+
+
+@torch.no_grad()
+def score_pairs(engine: SingleDevice, pairs: Sequence[EncodedPair], pad: int) -> tuple[Tensor, Tensor]:
+    """(chosen, rejected) raw scores, each float32 [pairs]."""
+    assert isinstance(engine.model, ScalarModel)
+    chosen, rejected = [], []
+    for start in range(0, len(pairs), 64):
+        with engine.autocast():
+            halves = engine.model.scores(collate_pairs(pairs[start : start + 64], pad)).chunk(2)
+        chosen.append(halves[0].cpu())
+        rejected.append(halves[1].cpu())
+    return torch.cat(chosen), torch.cat(rejected)

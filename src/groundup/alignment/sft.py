@@ -1,0 +1,76 @@
+"""Supervised fine-tuning as an objective for the training loop: the loss is on answers and their stop token only."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from groundup.alignment.answers import Answer, AnswerBatch, collate, log_probabilities
+from groundup.parallel.engine import SingleDevice, Statistics
+from groundup.shards.order import Permutation, sample_at
+
+SORTED_STEPS = 8  # batches whose examples are sorted by length together, so that little is padded
+
+
+class Lesson:
+    """One thing to learn, in all its phrasings."""
+
+    def __init__(self, variants: Sequence[Answer]) -> None:
+        self.variants = list(variants)
+
+
+class SftObjective:
+    """Draws lessons in a fresh order per epoch, and of each the next phrasing.
+
+    Draw k is lesson `sample_at(k)`; batches of `SORTED_STEPS` steps are filled together by length.
+    So a step's batch is a function of the step, and the loop's place is one integer.
+    """
+
+    unit = "tokens"
+
+    def __init__(
+        self, lessons: Sequence[Lesson], heldout: Sequence[Answer], *, batch: int, accumulate: int, pad: int, seed: int
+    ) -> None:
+        self.lessons, self.heldout = list(lessons), list(heldout)
+        self.batch, self.accumulate, self.pad, self.seed = batch, accumulate, pad, seed
+        self._group = -1
+        self._batches: list[list[Answer]] = []
+
+    def example(self, draw: int) -> Answer:
+        epoch = draw // len(self.lessons)
+        index = sample_at(draw, len(self.lessons), self.seed)
+        variants = self.lessons[index].variants
+        return variants[(epoch + index) % len(variants)]
+
+    def batches(self, step: int) -> list[AnswerBatch]:
+        per_step = self.batch * self.accumulate
+        group, place = divmod(step, SORTED_STEPS)
+        if group != self._group:
+            first = group * SORTED_STEPS * per_step
+            drawn = [self.example(first + offset) for offset in range(SORTED_STEPS * per_step)]
+            drawn.sort(key=len)
+            order = Permutation(SORTED_STEPS, self.seed, group)
+            pieces = [drawn[i * per_step : (i + 1) * per_step] for i in range(SORTED_STEPS)]
+            self._batches, self._group = [pieces[int(order(i))] for i in range(SORTED_STEPS)], group
+        chosen = self._batches[place]
+        return [collate(chosen[i :: self.accumulate], self.pad) for i in range(self.accumulate)]
+
+    def weight(self, batch: AnswerBatch) -> float:
+        return batch.tokens
+
+    def loss(self, model: nn.Module, batch: AnswerBatch) -> tuple[Tensor, Statistics]:
+        logp_N, _ = log_probabilities(model, batch)  # type: ignore[arg-type]
+        return -logp_N.sum(), {}
+
+    @torch.no_grad()
+    def validate(self, engine: SingleDevice) -> dict[str, float]:
+        """Mean nats per answer token on questions in phrasings that are not trained."""
+        if not self.heldout:
+            return {}
+        total, tokens = 0.0, 0
+        for start in range(0, len(self.heldout), 64):
+            batch = collate(self.heldout[start : start + 64], self.pad)
+            with engine.autocast():
+                total += self.loss(engine.model, batch)[0].item()
+            tokens += batch.tokens
+        return {"heldout_loss": total / tokens}

@@ -1,0 +1,247 @@
+"""The stages `sft`, `reward`, `ppo` and `dpo`: thin wiring of what the other files of this room do."""
+
+import json
+import math
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import torch
+
+from groundup.alignment.answers import Answer
+from groundup.alignment.configuration import DpoConfig, PpoConfig, RewardConfig, SftConfig
+from groundup.alignment.dpo import DpoObjective
+from groundup.alignment.examples import answer_ids, ask, read_instructions, read_preferences
+from groundup.alignment.pairs import KINDS, Pair, make_pairs, read_pairs, split_given, write_pairs
+from groundup.alignment.ppo import Ppo, train_ppo
+from groundup.alignment.questions import MAIN_ASPECTS, Item, choose, items_of, read_items, write_items
+from groundup.alignment.reward import (
+    EncodedPair,
+    RewardObjective,
+    ScalarModel,
+    Scale,
+    load_reward_model,
+    save_reward_model,
+    score_pairs,
+)
+from groundup.alignment.sft import Lesson, SftObjective
+from groundup.artifacts import Artifact, Figures, Work
+from groundup.corpus.documents import read_documents
+from groundup.model.decoder import CustomLanguageModel
+from groundup.model.weights import load_model, save_model
+from groundup.parallel.device import Precision, best_device, settle
+from groundup.parallel.engine import SingleDevice
+from groundup.tokenizer.tokenizer import Tokenizer
+from groundup.training.checkpoint import Checkpoints
+from groundup.training.configuration import LoopConfig
+from groundup.training.loop import Objective, Plan, train
+from groundup.training.optimizer import adamw
+
+ITEMS, PAIRS = "items.jsonl", "pairs.jsonl"
+HELDOUT_QUESTIONS = 256  # looked at for the curve of the held-out loss
+
+
+def sft(config: SftConfig, inputs: Mapping[str, Artifact], work: Work) -> Figures:
+    """Teach the pretrained model to answer; writes `model/` and `items.jsonl` (what was taught)."""
+    tokenizer = Tokenizer.load(inputs["tokenizer"].file("tokenizer.json"))
+    engine = _engine(load_model(inputs["pretrain"].path / "model"), config, inputs["pretrain"])
+    assert isinstance(engine.model, CustomLanguageModel)
+    context = engine.model.config.max_position_embeddings
+    items: list[Item] = []
+    if config.data is not None:
+        given = read_instructions(work.base / config.data, tokenizer, context)
+        lessons, unseen = [Lesson([example]) for example in given], []
+    else:
+        documents = read_documents(inputs["curate"].file("documents.parquet"), split="train", columns=("id", "facts"))
+        items = choose(items_of(documents), config.subjects, config.prefer, config.max_answer_characters)
+        lessons = lessons_of(items, tokenizer, config.other_questions, work.seed)
+        main = [item for item in items if item.aspect in MAIN_ASPECTS]
+        unseen = [
+            Answer(ask(item.questions("evaluate")[0], tokenizer), answer_ids(item.answer, tokenizer))
+            for item in main[:: max(1, len(main) // HELDOUT_QUESTIONS)]
+        ]
+    write_items(work.out / ITEMS, items)
+    objective = SftObjective(
+        lessons,
+        unseen,
+        batch=max(1, config.batch_examples // config.accumulate),
+        accumulate=config.accumulate,
+        pad=tokenizer.pad,
+        seed=work.seed,
+    )
+    steps = math.ceil(config.epochs * len(lessons) / config.batch_examples)
+    figures = _train(engine, objective, config, steps, work, "sft")
+    save_model(work.out / "model", engine.model)
+    return {
+        "examples": sum(len(lesson.variants) for lesson in lessons),
+        "questions": len(lessons),
+        "subjects": len({item.subject for item in items if item.aspect in MAIN_ASPECTS}),
+        "made_from_documents": config.data is None,
+        "steps": steps,
+        "precision": engine.precision,
+        **figures,
+    }
+
+
+def lessons_of(items: Sequence[Item], tokenizer: Tokenizer, others: float, seed: int) -> list[Lesson]:
+    """A lesson for each item, in all its SFT phrasings; of what is not the main aspect only the share `others`."""
+    kept = [item for item in items if item.aspect in MAIN_ASPECTS]
+    rest = [item for item in items if item.aspect not in MAIN_ASPECTS]
+    order = torch.randperm(len(rest), generator=torch.Generator().manual_seed(seed)).tolist()
+    kept += [rest[place] for place in sorted(order[: round(len(rest) * others)])]
+    return [
+        Lesson(
+            [Answer(ask(question, tokenizer), answer_ids(item.answer, tokenizer)) for question in item.questions("sft")]
+        )
+        for item in kept
+    ]
+
+
+def reward(config: RewardConfig, inputs: Mapping[str, Artifact], work: Work) -> Figures:
+    """Train the reward model from the SFT model; writes `model/` and `pairs.jsonl`."""
+    tokenizer = Tokenizer.load(inputs["tokenizer"].file("tokenizer.json"))
+    if config.data is not None:
+        pairs = split_given(read_preferences(work.base / config.data), config.heldout, work.seed)
+    else:
+        items = [item for item in read_items(inputs["sft"].file(ITEMS)) if item.aspect in MAIN_ASPECTS]
+        pairs = make_pairs(items, config.pairs_per_subject, config.heldout, work.seed)
+    write_pairs(work.out / PAIRS, pairs)
+    start = load_model(inputs["sft"].path / "model")
+    model = ScalarModel(start)
+    model.draw_head(work.seed)
+    engine = _engine(model, config, inputs["sft"])
+    train_pairs = [encode_pair(pair, tokenizer) for pair in pairs if pair.split == "train"]
+    held = [pair for pair in pairs if pair.split == "heldout"]
+    heldout_pairs = [encode_pair(pair, tokenizer) for pair in held]
+    objective = RewardObjective(
+        train_pairs,
+        heldout_pairs,
+        batch=max(1, config.batch_pairs // config.accumulate),
+        accumulate=config.accumulate,
+        centering=config.centering,
+        pad=tokenizer.pad,
+        seed=work.seed,
+    )
+    steps = math.ceil(config.epochs * len(train_pairs) / config.batch_pairs)
+    figures = _train(engine, objective, config, steps, work, "reward")
+    chosen, rejected = score_pairs(engine, train_pairs[:1024], tokenizer.pad)
+    scale = Scale(float(chosen.mean()), max(1e-3, float(torch.cat((chosen, rejected)).std())))
+    save_reward_model(work.out / "model", model, scale)
+    by_kind = {}
+    if held:
+        chosen, rejected = score_pairs(engine, heldout_pairs, tokenizer.pad)
+        right = (chosen > rejected).tolist()
+        for kind in sorted({pair.kind for pair in held}, key=[*KINDS, "given"].index):
+            of_kind = [ok for ok, pair in zip(right, held, strict=True) if pair.kind == kind]
+            by_kind[kind] = {"pairs": len(of_kind), "accuracy": sum(of_kind) / len(of_kind)}
+        (work.records / "heldout_scores.json").write_text(
+            json.dumps({"chosen": chosen.tolist(), "rejected": rejected.tolist(), "kind": [p.kind for p in held]})
+        )
+    return {
+        "pairs": len(train_pairs),
+        "heldout_pairs": len(held),
+        "made_from_documents": config.data is None,
+        "by_kind": by_kind,
+        "steps": steps,
+        "precision": engine.precision,
+        **figures,
+    }
+
+
+def encode_pair(pair: Pair, tokenizer: Tokenizer) -> EncodedPair:
+    prompt = ask(pair.question, tokenizer)
+    return (
+        Answer(prompt, answer_ids(pair.chosen, tokenizer)),
+        Answer(prompt, answer_ids(pair.rejected, tokenizer)),
+    )
+
+
+def ppo(config: PpoConfig, inputs: Mapping[str, Artifact], work: Work) -> Figures:
+    """Move the SFT model towards what the reward model prefers; writes `model/`."""
+    tokenizer = Tokenizer.load(inputs["tokenizer"].file("tokenizer.json"))
+    policy = _engine(load_model(inputs["sft"].path / "model"), config, inputs["sft"])
+    frozen, scale = load_reward_model(inputs["reward"].path / "model", policy.device)
+    critic_model, _ = load_reward_model(inputs["reward"].path / "model", policy.device)
+    torch.nn.init.zeros_(critic_model.score.weight)  # the reward model's features, no opinion yet
+    items = [item for item in read_items(inputs["sft"].file(ITEMS)) if item.aspect in MAIN_ASPECTS]
+    questions = [question for item in items for question in item.questions("rl")]
+    if not questions:
+        questions = sorted({pair.question for pair in read_pairs(inputs["reward"].file(PAIRS), "train")})
+    loop = Ppo(
+        policy,
+        _engine(critic_model, config, inputs["sft"]),
+        load_model(inputs["sft"].path / "model", policy.device),
+        frozen,
+        scale,
+        [ask(question, tokenizer) for question in questions],
+        config,
+        stop=tokenizer.end,
+        pad=tokenizer.pad,
+        seed=work.seed,
+    )
+    assert config.learning_rate, "filled in from `size`"
+    metrics = work.keep / "metrics.jsonl"
+    figures = train_ppo(
+        loop,
+        learning_rate_peak=config.learning_rate,
+        checkpoints=Checkpoints(work.keep, config.checkpoint_seconds),
+        metrics_path=metrics,
+        progress=work.progress,
+    )
+    assert isinstance(policy.model, CustomLanguageModel)
+    save_model(work.out / "model", policy.model)
+    shutil.copy(metrics, work.records / "metrics.jsonl")
+    return {"iterations": config.iterations, "prompts": len(questions), "precision": policy.precision, **figures}
+
+
+def dpo(config: DpoConfig, inputs: Mapping[str, Artifact], work: Work) -> Figures:
+    """Move the SFT model towards the chosen answers of the reward stage's pairs; writes `model/`."""
+    tokenizer = Tokenizer.load(inputs["tokenizer"].file("tokenizer.json"))
+    policy = _engine(load_model(inputs["sft"].path / "model"), config, inputs["sft"])
+    pairs = {
+        split: [encode_pair(pair, tokenizer) for pair in read_pairs(inputs["reward"].file(PAIRS), split)]
+        for split in ("train", "heldout")
+    }
+    reference = load_model(inputs["sft"].path / "model", policy.device).requires_grad_(False)
+    objective = DpoObjective(
+        pairs["train"],
+        pairs["heldout"],
+        reference,
+        batch=max(1, config.batch_pairs // config.accumulate),
+        accumulate=config.accumulate,
+        beta=config.beta,
+        label_smoothing=config.label_smoothing,
+        pad=tokenizer.pad,
+        seed=work.seed,
+    )
+    steps = math.ceil(config.epochs * len(pairs["train"]) / config.batch_pairs)
+    figures = _train(policy, objective, config, steps, work, "dpo")
+    assert isinstance(policy.model, CustomLanguageModel)
+    save_model(work.out / "model", policy.model)
+    return {"pairs": len(pairs["train"]), "steps": steps, "precision": policy.precision, **figures}
+
+
+def _engine(model: torch.nn.Module, config: LoopConfig, earlier: Artifact) -> SingleDevice:
+    """An engine on the best device, in the precision that the earlier stage settled on."""
+    settle()
+    precision: Precision = earlier.figures["precision"]
+    return SingleDevice(model, adamw(config.optimizer), best_device(), precision)
+
+
+def _train(
+    engine: SingleDevice, objective: Objective, config: LoopConfig, steps: int, work: Work, title: str
+) -> dict[str, float]:
+    """Run the loop and keep its metrics as a record."""
+    assert config.learning_rate, "filled in from `size`"
+    metrics: Path = work.keep / "metrics.jsonl"
+    figures = train(
+        engine,
+        objective,
+        Plan(steps, config.learning_rate, config, validate_every=max(1, steps // 20)),
+        title=title,
+        checkpoints=Checkpoints(work.keep, config.checkpoint_seconds),
+        metrics_path=metrics,
+        progress=work.progress,
+    )
+    shutil.copy(metrics, work.records / "metrics.jsonl")
+    return figures

@@ -1,0 +1,96 @@
+"""Digests of what lies outside the run folder, fast enough to be asked for at every start.
+
+A file's SHA-256 is remembered with its size and its time of change, so that a second run reads nothing. A file that
+changed in the last two seconds is not remembered: the clock of a file system is too coarse to see it change again.
+"""
+
+import hashlib
+import json
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from groundup.artifacts.durable import sha256_of, write_text
+from groundup.errors import GroundupError
+
+COARSEST_CLOCK = 2_000_000_000  # nanoseconds; FAT's
+
+
+class Digests:
+    """SHA-256 of files, remembered in one JSON file."""
+
+    def __init__(self, cache: Path) -> None:
+        """`cache`: a folder that may be removed at any time; it is made when there is something to remember."""
+        self._file = cache / "sha256.json"
+        self._known: dict[str, list[int | str]] = {}
+        try:
+            self._known = json.loads(self._file.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            self._known = {}  # none yet, or cut short: everything is read anew
+        self._grown = False
+
+    def of_file(self, path: Path) -> str:
+        """Hex SHA-256 of a file's bytes.
+
+        Raises:
+            GroundupError: the file can't be read.
+        """
+        try:
+            state = path.stat()
+            stamp = [state.st_size, state.st_mtime_ns, state.st_ctime_ns, state.st_ino]
+            known = self._known.get(str(path.absolute()))
+            if known is not None and known[:-1] == stamp:
+                return str(known[-1])
+            digest = sha256_of(path)
+        except OSError as error:
+            raise GroundupError(f"can't be read ({error.strerror})", where=str(path), do="check the path") from error
+        if time.time_ns() - max(state.st_mtime_ns, state.st_ctime_ns) > COARSEST_CLOCK:
+            self._known[str(path.absolute())] = [*stamp, digest]
+            self._grown = True
+        return digest
+
+    def of_tree(self, path: Path) -> str:
+        """One digest for a file, or for all files below a folder with their relative paths.
+
+        Raises:
+            GroundupError: nothing is there, or a file can't be read.
+        """
+        if path.is_file():
+            return self.of_file(path)
+        if not path.is_dir():
+            raise GroundupError("there is no such file or folder", where=str(path), do="check the path")
+        whole = hashlib.sha256()
+        for file in files_below(path):
+            whole.update(
+                f"{self.of_file(file)}  {file.relative_to(path).as_posix()}\n".encode(errors="surrogateescape")
+            )
+        return whole.hexdigest()
+
+    def save(self) -> None:
+        """Remember what was read anew."""
+        if self._grown:
+            self._file.parent.mkdir(parents=True, exist_ok=True)
+            write_text(self._file, json.dumps(self._known))
+            self._grown = False
+
+
+def files_below(folder: Path) -> Iterator[Path]:
+    """Every regular file below `folder`, but what is hidden, in an order that is always the same."""
+    for parent, folders, names in os.walk(folder):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        for name in sorted(names):
+            path = Path(parent, name)
+            if not name.startswith(".") and path.is_file():
+                yield path
+
+
+def data_file(config: object, base: Path, cache: Path) -> dict[str, str]:
+    """The digest of the file that a section's `data` names, for stages that read the user's own examples."""
+    data: Path | None = getattr(config, "data", None)
+    if data is None:
+        return {}
+    digests = Digests(cache)
+    found = {"data": digests.of_tree(base / data.expanduser())}
+    digests.save()
+    return found

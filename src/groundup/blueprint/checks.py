@@ -1,0 +1,112 @@
+"""What no single section can see: values of a blueprint that are each right and don't fit together."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from groundup.blueprint.configuration import Blueprint
+from groundup.blueprint.problems import Problem
+from groundup.blueprint.tree import Node
+from groundup.blueprint.validate import where_of
+from groundup.planning.size import MOST_LAYERS, parameters_of, shape_for
+from groundup.section import Section
+
+
+def together(blueprint: Blueprint, root: Node) -> list[Problem]:
+    """All misfits of a blueprint whose derived values are filled in; each blames a key that the person wrote."""
+    return [
+        Problem(where_of(root, *paths), next((path for path in paths if root.at(path)), paths[0]), what)
+        for paths, what in _misfits(blueprint)
+    ]
+
+
+def size_of(blueprint: Blueprint, root: Node) -> list[Problem]:
+    """Whether a model of about that size can be shaped at all."""
+    wanted = parameters_of(blueprint.size)
+    if wanted == 0:
+        return [Problem(where_of(root, "size"), "size", "expected more than no parameters")]
+    if blueprint.pretrain.model.layers is None and wanted > 2 * _largest(blueprint):
+        what = f"expected at most {_largest(blueprint):.2g} parameters, the most that {MOST_LAYERS} layers can hold"
+        return [Problem(where_of(root, "size"), "size", what)]
+    return []
+
+
+def missing_files(blueprint: Blueprint, root: Node, base: Path) -> list[Problem]:
+    """A problem for every file or folder that the blueprint names and that is not there.
+
+    Args:
+        base: the folder at which relative paths start.
+    """
+    problems = []
+    for dotted, path in _paths(blueprint, ""):
+        full = base / path.expanduser()
+        try:
+            there = full.exists()
+        except OSError as error:  # a name too long, a loop of links, a folder that may not be entered
+            problems.append(Problem(where_of(root, dotted), dotted, f"{full} can't be read ({error.strerror})"))
+            continue
+        if not there:
+            problems.append(Problem(where_of(root, dotted), dotted, f"there is no file or folder {full}"))
+    return problems
+
+
+def _misfits(blueprint: Blueprint) -> Iterator[tuple[tuple[str, ...], str]]:
+    pretrain, model, rules = blueprint.pretrain, blueprint.pretrain.model, blueprint.curate.rules
+    width, heads, kv_heads = model.width, model.heads, model.kv_heads
+    assert width and heads and kv_heads and pretrain.batch_tokens
+    width_keys = ("pretrain.model.heads", "pretrain.model.width")
+    if width % heads:
+        yield width_keys, f"a width of {width} can't be split into {heads} heads; choose a divisor of {width}"
+    elif width // heads % 2:
+        yield (
+            width_keys,
+            f"a width of {width} with {heads} heads makes heads of {width // heads}; RoPE needs an even size",
+        )
+    if heads % kv_heads:
+        what = f"{heads} query heads can't share {kv_heads} key-value heads evenly; choose a divisor of {heads}"
+        yield ("pretrain.model.kv_heads", "pretrain.model.heads"), what
+    if pretrain.sequence > model.context:
+        what = f"sequences of {pretrain.sequence} tokens are longer than pretrain.model.context, {model.context}"
+        yield ("pretrain.sequence", "pretrain.model.context"), what
+    if pretrain.batch_tokens < pretrain.sequence * pretrain.accumulate:
+        what = (
+            f"a batch of {pretrain.batch_tokens:,} tokens is less than {pretrain.accumulate} micro-batches of one "
+            f"sequence of {pretrain.sequence}"
+        )
+        yield ("pretrain.batch_tokens", "pretrain.accumulate", "pretrain.sequence"), what
+    for stage, length in (
+        ("ppo", blueprint.ppo.max_answer_tokens),
+        ("evaluate", blueprint.evaluate.max_answer_tokens),
+    ):
+        if length >= model.context:
+            what = f"answers of {length} tokens leave no room for a question in pretrain.model.context, {model.context}"
+            yield (f"{stage}.max_answer_tokens", "pretrain.model.context"), what
+    if blueprint.ppo.minibatch > blueprint.ppo.rollouts:
+        what = f"minibatches of {blueprint.ppo.minibatch} are larger than the {blueprint.ppo.rollouts} rollouts"
+        yield ("ppo.minibatch", "ppo.rollouts"), what
+    for least, most, low, high in (
+        ("min_words", "max_words", rules.min_words, rules.max_words),
+        (
+            "min_mean_word_length",
+            "max_mean_word_length",
+            rules.min_mean_word_length,
+            rules.max_mean_word_length,
+        ),
+    ):
+        if low > high:
+            yield (f"curate.rules.{least}", f"curate.rules.{most}"), f"{least} {low:g} is above {most} {high:g}"
+
+
+def _largest(blueprint: Blueprint) -> int:
+    given = blueprint.pretrain.model.model_copy(update={"layers": MOST_LAYERS})
+    return shape_for(1, blueprint.tokenizer.vocabulary, given).num_parameters
+
+
+def _paths(value: object, dotted: str) -> Iterator[tuple[str, Path]]:
+    if isinstance(value, Path):
+        yield dotted, value
+    elif isinstance(value, Section):
+        for name in type(value).model_fields:
+            yield from _paths(getattr(value, name), f"{dotted}.{name}" if dotted else name)
+    elif isinstance(value, tuple):
+        for index, item in enumerate(value):
+            yield from _paths(item, f"{dotted}.{index}")

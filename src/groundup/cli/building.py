@@ -1,0 +1,55 @@
+"""Verbs that make things: new, run."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from groundup.cli import where
+from groundup.cli.options import Blueprint, Set
+
+verbs = typer.Typer()
+
+
+@verbs.command()
+def new(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="The folder to write it into.")],
+    from_: Annotated[str | None, typer.Option("--from", metavar="NAME", help="A blueprint of the gallery.")] = None,
+) -> None:
+    """Write a commented blueprint to edit."""
+    from groundup.blueprint import gallery
+
+    blueprint, _ = gallery.write(from_ or gallery.DEFAULT, folder)
+    print(f"Wrote {blueprint}. Edit it, then: groundup run {blueprint}")
+
+
+@verbs.command()
+def run(
+    blueprint: Blueprint,
+    set_: Set = None,
+    run_: Annotated[
+        Path | None, typer.Option("--run", metavar="DIR", help="The run folder; without it runs/<name>.")
+    ] = None,
+    from_: Annotated[
+        str | None, typer.Option("--from", metavar="STAGE", help="Redo this stage and all that is made from it.")
+    ] = None,
+    only: Annotated[str | None, typer.Option("--only", metavar="STAGE", help="Do this stage alone.")] = None,
+    force: Annotated[
+        list[str] | None, typer.Option("--force", metavar="STAGE", help="Redo this stage even if it is up to date.")
+    ] = None,
+) -> None:
+    """Execute a blueprint; a stopped run goes on where it was."""
+    from groundup.cli.stopping import stopping_in_one_line
+
+    with stopping_in_one_line():
+        from groundup.blueprint.load import load
+        from groundup.pipeline import runner
+        from groundup.pipeline.folder import RunFolder
+        from groundup.pipeline.graph import stages
+        from groundup.progress import for_terminal
+
+        loaded = load(blueprint, set_ or ())
+        loaded.check_files()
+        folder = RunFolder(run_ or where.RUNS / loaded.blueprint.name)
+        choice = runner.Choice(only=only, from_=from_, force=frozenset(force or ()))
+        runner.run(loaded, folder, stages(loaded.blueprint.align), choice, for_terminal())

@@ -1,0 +1,106 @@
+"""Verbs that look at a run: status, explain, lineage, clean."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from groundup.cli import where
+from groundup.cli.options import Run
+
+verbs = typer.Typer()
+
+
+@verbs.command()
+def status(run: Run = None) -> None:
+    """Show what is done, what is stale and what waits."""
+    from groundup.pipeline.graph import stages
+    from groundup.pipeline.runner import summary
+    from groundup.pipeline.status import survey
+    from groundup.progress import clock
+
+    folder = where.run_folder(run)
+    loaded = where.blueprint_of(folder)
+    print(f"{folder.path}, as {loaded.path} is now")
+    for step in survey(loaded, folder, stages(loaded.blueprint.align)):
+        line = f"  {step.stage.name:<10} {step.state:<9}"
+        if step.artifact:
+            cost = step.artifact.manifest.measured
+            line += (
+                f" {clock(cost.seconds):>7} {cost.peak_rss_bytes / 2**20:>7,.0f} MiB  {summary(step.artifact.figures)}"
+            )
+        print(line)
+
+
+@verbs.command()
+def explain(run: Run = None) -> None:
+    """Say why a stage is stale, down to the value."""
+    from groundup.pipeline.explain import reasons
+    from groundup.pipeline.graph import stages
+    from groundup.pipeline.status import survey
+
+    folder = where.run_folder(run)
+    loaded = where.blueprint_of(folder)
+    print(f"{folder.path}, as {loaded.path} is now")
+    for step in survey(loaded, folder, stages(loaded.blueprint.align)):
+        for number, reason in enumerate(reasons(step, loaded, folder.store)):
+            head = f"  {step.stage.name:<10} {step.state:<9}" if number == 0 else " " * 22
+            print(f"{head} {reason}")
+
+
+@verbs.command()
+def lineage(
+    run: Annotated[Path, typer.Argument(help="A run folder, or a blueprint file.")],
+    artifact: Annotated[str, typer.Argument(help="A stage (ppo) or an artifact (ppo-1f2e3d4c5b6a).")],
+    documents: Annotated[bool, typer.Option("--documents", help="List every source document.")] = False,
+    document: Annotated[str | None, typer.Option(metavar="ID", help="Where this document came from.")] = None,
+) -> None:
+    """List what an artifact was made from, up to the documents."""
+    from collections import Counter
+
+    from groundup.errors import GroundupError
+    from groundup.pipeline import lineage as ancestry
+
+    folder = where.run_folder(run)
+    chain = folder.store.lineage(ancestry.find(folder, artifact))
+    read = [one for one in chain if ancestry.DOCUMENTS in one.manifest.files]
+    if document is not None:
+        found = [entry for one in read for entry in ancestry.documents(one, document)]
+        if not found:
+            raise GroundupError(f"no document that {artifact} was made from has the id {document}")
+        for entry in found:
+            print(f"{entry.id}  {entry.split}  {entry.source}  {entry.origin}  {entry.licence or '-'}  {entry.title}")
+        return
+    for one in chain:
+        inputs = ", ".join(one.manifest.key.inputs) or "sources"
+        print(f"{one.path.name:<24} content {one.manifest.content[:12]}  from {inputs}")
+        for name, digest in one.manifest.key.sources.items():
+            print(f"{'':<24} source {digest[:12]}  {name}")
+    for one in read:
+        if documents:
+            for entry in ancestry.documents(one):
+                print(
+                    f"{entry.id}  {entry.split}  {entry.source}  {entry.origin}  {entry.licence or '-'}  {entry.title}"
+                )
+        else:
+            counts = Counter((entry.source, entry.licence) for entry in ancestry.documents(one))
+            for (source, licence), count in counts.most_common():
+                print(f"{count:>8,} documents of {source}, licence {licence or 'not stated'}")
+
+
+@verbs.command()
+def clean(run: Run = None) -> None:
+    """Remove artifacts that the newest run does not use.
+
+    Also removes the places that abandoned stages kept for their next try.
+    """
+    from groundup.artifacts.store import RUN
+
+    folder = where.run_folder(run)
+    with folder.store.lock(RUN, wait=1.0):
+        remembered = folder.remembered()
+        removed = folder.store.clean(set(remembered.stages.values()) if remembered else set())
+    for path in removed:
+        print(f"removed {path.name}")
+    if not removed:
+        print("Nothing to remove")

@@ -1,0 +1,41 @@
+"""`groundup`: the verbs, and how errors are shown."""
+
+import sys
+
+import typer
+
+from groundup.cli import blueprint, building, doctor, looking
+from groundup.errors import GroundupError
+
+app = typer.Typer(
+    name="groundup",
+    help="From a folder of documents to your own aligned chat model: one blueprint, one command.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+for verbs in (building.verbs, looking.verbs, doctor.verbs):
+    app.add_typer(verbs)
+app.add_typer(blueprint.verbs, name="blueprint")
+
+
+@app.callback(invoke_without_command=True)
+def groundup(version: bool = typer.Option(False, "--version", help="Print the version.", is_eager=True)) -> None:
+    """From a folder of documents to your own aligned chat model: one blueprint, one command."""
+    if version:
+        from groundup import __version__
+
+        print(__version__)
+        raise typer.Exit
+
+
+def main() -> None:
+    """The console script. A mistake of the user is told in a line each; the exit status is 1, for usage 2."""
+    try:
+        app()
+    except GroundupError as error:
+        for line in str(error).splitlines():
+            print(f"groundup: {line}", file=sys.stderr)
+        sys.exit(1)

@@ -1,0 +1,13 @@
+"""Arguments and options that several verbs share."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+Blueprint = Annotated[Path, typer.Argument(help="A blueprint file.")]
+Set = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override a value: a.b=c.")]
+Run = Annotated[
+    Path | None,
+    typer.Argument(help="A run folder, or a blueprint file; without it the newest folder below runs/."),
+]

@@ -1,0 +1,30 @@
+"""Ctrl-C and SIGTERM while a run works: one line, and the exit status that shells expect."""
+
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+
+class _Stopped(BaseException):
+    def __init__(self, number: int) -> None:
+        self.number = number
+
+
+@contextmanager
+def stopping_in_one_line() -> Iterator[None]:
+    """Within it Ctrl-C ends the program with status 130 and SIGTERM with 143."""
+
+    def stop(number: int, _frame: FrameType | None) -> None:
+        raise _Stopped(number)
+
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    except _Stopped as stopped:
+        print("\ngroundup: stopped; the same command goes on where it was", file=sys.stderr)
+        sys.exit(128 + stopped.number)
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,1 @@
+"""From folders of files and this machine's own documentation to documents worth training on."""

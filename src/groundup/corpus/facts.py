@@ -1,0 +1,96 @@
+"""What a document says of itself: question-and-answer pairs can be made of it without any other source."""
+
+import re
+
+from groundup.corpus import docstrings
+from groundup.corpus.clean import squeeze
+from groundup.corpus.documents import Fact
+from groundup.corpus.sentences import first_sentence
+
+_HEADING = re.compile(r"(#{1,6})\s+(?P<title>.*?)\s*#*")
+_UNDERLINE = re.compile(r"=+|-{2,}")
+_FENCE = re.compile(r"\s*(```|~~~)")
+# What opens a block that is no paragraph: lists, quotes, tables, images, HTML, rules, indented code, reST directives.
+_OTHER_BLOCK = re.compile(r"([-*+•]\s|\d+[.)]\s|>|\||!\[|<|\.\.\s|([-*_])(\s*\2){2,}\s*$|\t| {4})")
+_IMAGE = re.compile(r"!\[[^\]]*\](\([^)]*\)|\[[^\]]*\])")
+_LINK = re.compile(r"\[([^\]]+)\](\([^)]*\)|\[[^\]]*\])")
+_STRONG = re.compile(r"(\*\*|__)(?=\S)(.+?)(?<=\S)\1")
+
+
+def symbol_facts(name: str, docstring: str, parameters: list[str] | None) -> tuple[Fact, ...]:
+    """What the documentation of a symbol answers: its summary line, and its parameters' names where it has any."""
+    said = docstrings.summary(docstring, name.rsplit(".", 1)[-1])
+    facts = [Fact(name, "summary", said)] if said else []
+    if parameters:
+        facts.append(Fact(name, "parameters", ", ".join(parameters)))
+    return tuple(facts)
+
+
+def section_facts(text: str, title: str) -> tuple[Fact, ...]:
+    """The first sentence below each heading of a plain or markdown text, and of what stands before any heading.
+
+    Args:
+        text: clean text; headings are `# ...` or underlined with `=` or `-`.
+        title: the subject of the text before any heading; where it is empty, that text gives no fact.
+    """
+    facts: dict[str, Fact] = {}
+    subject, wanted = plain(title), True
+    for block in _blocks(text):
+        heading = _heading_of(block)
+        if heading is not None:
+            subject, wanted = heading, True
+            block = block[1:] if _HEADING.fullmatch(block[0]) else block[2:]
+        if not wanted or not block:
+            continue
+        wanted = False
+        if not subject or _OTHER_BLOCK.match(block[0]) or _FENCE.match(block[0]):
+            continue
+        answer = first_sentence(plain("\n".join(block)))
+        if any(character.isalpha() for character in answer) and subject not in facts:
+            facts[subject] = Fact(subject, "section", answer)
+    return tuple(facts.values())
+
+
+def first_heading(text: str) -> str:
+    """The first heading of a markdown text; empty where it has none."""
+    return next((heading for block in _blocks(text) if (heading := _heading_of(block)) is not None), "")
+
+
+def plain(markdown: str) -> str:
+    """One line without images, emphasis and the addresses of links."""
+    text = _LINK.sub(r"\1", _IMAGE.sub("", markdown))
+    return squeeze(_STRONG.sub(r"\2", text))
+
+
+def _heading_of(block: list[str]) -> str | None:
+    """The heading that opens a block, if one does."""
+    match = _HEADING.fullmatch(block[0])
+    if match is not None:
+        return plain(match["title"])
+    if len(block) > 1 and _UNDERLINE.fullmatch(block[1].strip()) and not _OTHER_BLOCK.match(block[0]):
+        return plain(block[0])
+    return None
+
+
+def _blocks(text: str) -> list[list[str]]:
+    """Runs of lines between blank lines, cut before headings; a fenced block of code stays whole."""
+    blocks: list[list[str]] = []
+    current: list[str] = []
+    fence = ""
+    for line in text.split("\n"):
+        mark = _FENCE.match(line)
+        if fence:
+            current.append(line)
+            if mark is not None and mark[1] == fence:
+                blocks.append(current)
+                current, fence = [], ""
+            continue
+        starts_block = mark is not None or _HEADING.fullmatch(line) is not None
+        if current and (starts_block or not line.strip()):
+            blocks.append(current)
+            current = []
+        if line.strip():
+            current.append(line)
+        if mark is not None:
+            fence = mark[1]
+    return [*blocks, current] if current else blocks

@@ -1,0 +1,74 @@
+"""Asking a model many questions and marking its answers."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from groundup.alignment.examples import ask
+from groundup.evaluation.checker import exact, token_f1
+from groundup.inference.generate import generate
+from groundup.model.decoder import CustomLanguageModel
+from groundup.parallel.engine import Placed
+from groundup.progress import Progress
+from groundup.tokenizer.tokenizer import Tokenizer
+
+BATCH = 128
+
+
+@dataclass(frozen=True)
+class Question:
+    """A question whose true answer is known. `group` names what its score is not independent of (the subject)."""
+
+    text: str
+    truth: str
+    group: str
+
+
+@dataclass(frozen=True)
+class Marked:
+    """An answer with its scores; one that did not end is marked as it stands."""
+
+    answer: str
+    ended: bool
+    exact: bool
+    f1: float
+
+
+def answer_all(
+    placed: Placed,
+    tokenizer: Tokenizer,
+    questions: Sequence[Question],
+    max_tokens: int,
+    title: str,
+    progress: Progress,
+) -> list[Marked]:
+    """The likeliest answer (temperature 0) to each question, marked, in the questions' order."""
+    assert isinstance(placed.model, CustomLanguageModel)
+    prompts = [ask(question.text, tokenizer) for question in questions]
+    order = sorted(range(len(prompts)), key=lambda place: len(prompts[place]))  # little padding in a batch
+    marked: dict[int, Marked] = {}
+    with progress.task(title, len(questions), "answers") as task:
+        for start in range(0, len(order), BATCH):
+            places = order[start : start + BATCH]
+            given = generate(
+                placed.model,
+                [prompts[place] for place in places],
+                stop=tokenizer.end,
+                max_tokens=max_tokens,
+                dtype=placed.dtype,
+            )
+            for place, one in zip(places, given, strict=True):
+                answer, truth = tokenizer.decode(one.tokens, skip_special=True), questions[place].truth
+                marked[place] = Marked(answer, one.ended, exact(answer, truth), token_f1(answer, truth))
+            task.advance(len(places))
+    return [marked[place] for place in range(len(questions))]
+
+
+def rates(marked: Sequence[Marked]) -> dict[str, float]:
+    """Means over the answers: exact matches, token F1, and how many ended."""
+    count = max(1, len(marked))
+    return {
+        "questions": len(marked),
+        "exact_match": sum(one.exact for one in marked) / count,
+        "token_f1": sum(one.f1 for one in marked) / count,
+        "ended": sum(one.ended for one in marked) / count,
+    }

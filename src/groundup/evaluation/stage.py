@@ -1,0 +1,152 @@
+"""The `evaluate` stage: how good each model is, beside what is simpler."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+
+from groundup.alignment.examples import read_questions
+from groundup.alignment.questions import MAIN_ASPECTS, Item, read_items
+from groundup.artifacts import Artifact, Figures, Work
+from groundup.corpus.documents import read_documents
+from groundup.evaluation.answering import Marked, Question, answer_all, rates
+from groundup.evaluation.bits import (
+    ByteNgrams,
+    bits_per_byte,
+    model_nats,
+    xz_bits_per_byte,
+    xz_primed_bits_per_byte,
+)
+from groundup.evaluation.checker import bootstrap
+from groundup.evaluation.configuration import EvaluateConfig
+from groundup.model.weights import load_model
+from groundup.parallel.device import best_device, settle
+from groundup.parallel.engine import Placed
+from groundup.shards.token_file import TokenShard
+from groundup.tokenizer.tokenizer import Tokenizer
+
+ITEMS = "items.jsonl"
+
+
+def stage(config: EvaluateConfig, inputs: Mapping[str, Artifact], work: Work) -> Figures:
+    """Figures under `bits_per_byte`, `answers`, `true_score_gain`; `answers.jsonl` holds every marked answer."""
+    settle()
+    tokenizer = Tokenizer.load(inputs["tokenizer"].file("tokenizer.json"))
+    method = "ppo" if "ppo" in inputs else "dpo"
+    figures: Figures = {"method": method, "bits_per_byte": _bits(config, inputs, tokenizer, work)}
+
+    items = [item for item in read_items(inputs["sft"].file(ITEMS)) if item.aspect in MAIN_ASPECTS]
+    if config.data is not None:
+        given = read_questions(work.base / config.data)
+        asked = {"given": [Question(text, truth, text) for text, truth in given]}
+    else:
+        asked = {"taught": _first_phrasing(items), "unseen": _unseen_phrasings(items)}
+    asked = {name: questions for name, questions in asked.items() if questions}
+
+    marked: dict[str, dict[str, list[Marked]]] = {}
+    for model in ("sft", method):
+        placed = _placed(inputs, model)
+        marked[model] = {
+            name: answer_all(placed, tokenizer, questions, config.max_answer_tokens, f"{model}: {name}", work.progress)
+            for name, questions in asked.items()
+        }
+    figures["answers"] = {
+        model: {name: rates(answers) for name, answers in by_set.items()} for model, by_set in marked.items()
+    }
+    if asked:
+        last = list(asked)[-1]  # the phrasings that no training has seen, or the user's own questions
+        before, after = marked["sft"][last], marked[method][last]
+        gain = [b.f1 - a.f1 for a, b in zip(before, after, strict=True)]
+        groups = [question.group for question in asked[last]]
+        figures["true_score_gain"] = asdict(bootstrap(gain, groups, config.bootstrap, work.seed))
+        figures["true_score_set"] = last
+        better, worse = sum(g > 0 for g in gain), sum(g < 0 for g in gain)
+        figures["true_score_better"], figures["true_score_worse"] = better / len(gain), worse / len(gain)
+    _write_answers(asked, marked, work)
+    figures["samples"] = _samples(config, inputs, asked, marked, tokenizer, work)
+    return figures
+
+
+def _placed(inputs: Mapping[str, Artifact], stage_name: str) -> Placed:
+    model = load_model(inputs[stage_name].path / "model").requires_grad_(False)
+    return Placed(model, best_device(), inputs["pretrain"].figures["precision"])
+
+
+def _bits(
+    config: EvaluateConfig, inputs: Mapping[str, Artifact], tokenizer: Tokenizer, work: Work
+) -> dict[str, float | int | None]:
+    """Bits per byte of the held-out documents: the pretrained model, xz, xz that has read the corpus, n-grams."""
+    path = inputs["curate"].file("documents.parquet")
+    texts = {
+        split: [d.text.encode() for d in read_documents(path, split=split, columns=("text",))]
+        for split in ("train", "heldout")
+    }
+    size = sum(map(len, texts["heldout"]))
+    if size == 0:
+        return {"documents": 0, "bytes": 0, "model": None, "xz": None, "xz_primed": None, "ngram": None}
+    placed = _placed(inputs, "pretrain")
+    shard = TokenShard.open(inputs["tokens"].path, "heldout", tokenizer.vocabulary_size)
+    context = inputs["pretrain"].manifest.key.configuration["sequence"]
+    nats = model_nats(placed, shard, context, tokenizer.end_of_text, work.progress)
+    with work.progress.task("baselines: xz, n-grams", 3, "baselines") as task:
+        xz = xz_bits_per_byte(texts["heldout"])
+        task.advance()
+        primed = xz_primed_bits_per_byte(texts["train"], texts["heldout"])
+        task.advance()
+        ngrams = ByteNgrams(config.ngram_order)
+        ngrams.train(texts["train"])
+        ngram = ngrams.bits(texts["heldout"]) / size
+        task.advance()
+    return {
+        "documents": len(texts["heldout"]),
+        "bytes": size,
+        "model": bits_per_byte(nats, size),
+        "xz": xz,
+        "xz_primed": primed,
+        "ngram": ngram,
+    }
+
+
+def _first_phrasing(items: Sequence[Item]) -> list[Question]:
+    return [Question(item.questions("sft")[0], item.answer, item.subject) for item in items]
+
+
+def _unseen_phrasings(items: Sequence[Item]) -> list[Question]:
+    return [Question(text, item.answer, item.subject) for item in items for text in item.questions("evaluate")]
+
+
+def _write_answers(
+    asked: Mapping[str, Sequence[Question]], marked: Mapping[str, Mapping[str, Sequence[Marked]]], work: Work
+) -> None:
+    with (work.out / "answers.jsonl").open("w", encoding="utf-8") as file:
+        for model, by_set in marked.items():
+            for name, answers in by_set.items():
+                for question, one in zip(asked[name], answers, strict=True):
+                    row = {"model": model, "set": name, "question": question.text, "truth": question.truth}
+                    file.write(json.dumps(row | asdict(one), ensure_ascii=False) + "\n")
+
+
+def _samples(
+    config: EvaluateConfig,
+    inputs: Mapping[str, Artifact],
+    asked: Mapping[str, Sequence[Question]],
+    marked: Mapping[str, Mapping[str, Sequence[Marked]]],
+    tokenizer: Tokenizer,
+    work: Work,
+) -> list[dict[str, str]]:
+    """A few questions with the answer of each stage, the pretrained model's too (it has not been taught to answer)."""
+    places = [(name, place) for name, questions in asked.items() for place in range(len(questions))]
+    step = max(1, len(places) // max(1, config.samples))
+    chosen = places[::step][: config.samples]
+    if not chosen:
+        return []
+    questions = [asked[name][place] for name, place in chosen]
+    raw = answer_all(
+        _placed(inputs, "pretrain"), tokenizer, questions, config.max_answer_tokens, "samples", work.progress
+    )
+    rows = []
+    for (name, place), question, first in zip(chosen, questions, raw, strict=True):
+        answers = {model: by_set[name][place].answer for model, by_set in marked.items()}
+        rows.append(
+            {"question": question.text, "truth": question.truth, "set": name, "pretrain": first.answer} | answers
+        )
+    return rows

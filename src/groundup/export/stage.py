@@ -1,0 +1,86 @@
+"""The `export` stage: the aligned model as a folder that other programs load, with an account of itself."""
+
+import json
+import shutil
+from collections.abc import Mapping, Sequence
+
+from groundup.alignment.questions import MAIN_ASPECTS, Item, read_items
+from groundup.artifacts import Artifact, Figures, Work
+from groundup.artifacts.durable import write_text
+from groundup.export.configuration import ExportConfig
+from groundup.inference.chat_model import CARD
+from groundup.model.huggingface import save_huggingface
+from groundup.model.weights import load_model
+from groundup.tokenizer.chat import TEMPLATE
+from groundup.tokenizer.tokenizer import Tokenizer
+
+EXAMPLES = 4  # questions offered to whoever opens a chat
+
+
+def stage(config: ExportConfig, inputs: Mapping[str, Artifact], work: Work) -> Figures:
+    """Write a Hugging Face folder: weights, configuration, tokenizer, chat template, and `groundup.json`."""
+    method = "ppo" if "ppo" in inputs else "dpo"
+    tokenizer_file = inputs["tokenizer"].file("tokenizer.json")
+    tokenizer = Tokenizer.load(tokenizer_file)
+    model = load_model(inputs[method].path / "model")
+    save_huggingface(
+        work.out,
+        model,
+        config.dtype,
+        end_of_text=tokenizer.end_of_text,
+        end=tokenizer.end,
+        pad=tokenizer.pad,
+    )
+    shutil.copy(tokenizer_file, work.out / "tokenizer.json")
+    write_text(work.out / "tokenizer_config.json", json.dumps(_tokenizer_config(model.config.max_position_embeddings)))
+    write_text(work.out / "chat_template.jinja", TEMPLATE)
+    items = read_items(inputs["sft"].file("items.jsonl"))
+    subjects = sorted({item.subject for item in items if item.aspect in MAIN_ASPECTS})
+    card = {
+        "name": "groundup",
+        "method": method,
+        "parameters": model.config.num_parameters,
+        "subjects": subjects,
+        "examples": example_questions(items),
+        "introduction": introduction(items, inputs["sft"].figures["questions"], model.config.num_parameters),
+        "made_from": {name: artifact.manifest.content for name, artifact in inputs.items()},
+    }
+    write_text(work.out / CARD, json.dumps(card, indent=1, ensure_ascii=False) + "\n")
+    size = sum(path.stat().st_size for path in work.out.iterdir() if path.is_file())
+    return {"format": config.format, "dtype": config.dtype, "bytes": size, "subjects": len(subjects)}
+
+
+def _tokenizer_config(context: int) -> dict[str, object]:
+    return {
+        "tokenizer_class": "PreTrainedTokenizerFast",  # 4.x and 5.x of transformers both know this name
+        "model_max_length": context,
+        "bos_token": "<|endoftext|>",
+        "eos_token": "<|end|>",
+        "pad_token": "<|pad|>",
+        "clean_up_tokenization_spaces": False,
+        "chat_template": TEMPLATE,
+    }
+
+
+def example_questions(items: Sequence[Item]) -> list[str]:
+    """A few questions in the words of training, the first subject taught among them."""
+    main = [item for item in items if item.aspect in MAIN_ASPECTS]
+    step = max(1, len(main) // EXAMPLES)
+    return [item.questions("sft")[0] for item in main[::step][:EXAMPLES]]
+
+
+def introduction(items: Sequence[Item], questions: int, parameters: int) -> str:
+    """Two sentences on what the model was taught, and on what it was not."""
+    size = f"{parameters / 1e6:,.1f} million parameters"
+    main = [item for item in items if item.aspect in MAIN_ASPECTS]
+    if not main:
+        return (
+            f"A model of {size}, taught to answer from {questions:,} examples of your own. On anything that they do "
+            "not cover its answers are guesses."
+        )
+    symbols = sum(item.aspect == "summary" for item in main)
+    what = "symbols of the Python documentation" if symbols * 2 > len(main) else "headings of the documents"
+    return (
+        f"A model of {size}, taught what the documentation says of {len(main):,} {what}. On anything else its answers "
+        "are guesses, however sure they sound."
+    )

@@ -1,0 +1,145 @@
+"""Continuing prompts, many rows at once, with a key-value cache.
+
+Prompts of different lengths are padded on the right and each row keeps its own position, so nothing is shifted and
+no attention mask is needed for padding: what stands behind a row's last token is overwritten before it is looked at.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from groundup.model.decoder import CustomLanguageModel, KeyValueCache
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How the next token is chosen. Temperature 0 takes the likeliest."""
+
+    temperature: float = 0.0
+    top_p: float = 1.0
+
+
+@dataclass(frozen=True)
+class Continuation:
+    """One answer: its tokens, the stop token included if it came."""
+
+    tokens: list[int]
+    ended: bool
+
+
+class Decoding:
+    """The rows that are being continued. `start` gives their first next-token logits, `advance` each further ones."""
+
+    def __init__(self, model: CustomLanguageModel, rows: int, room: int, dtype: torch.dtype) -> None:
+        self.model = model
+        device = model.lm_head.weight.device
+        self.cache = KeyValueCache(model.config, rows, room, dtype, device)
+
+    def start(self, prompts: Sequence[Sequence[int]]) -> Tensor:
+        """Read the prompts; float32 logits [B, V] of the token after each."""
+        device = self.cache.lengths_B.device
+        lengths = torch.tensor([len(prompt) for prompt in prompts], device=device)
+        idx_BT = torch.zeros(len(prompts), int(lengths.max()), dtype=torch.long, device=device)
+        for row, prompt in enumerate(prompts):
+            idx_BT[row, : len(prompt)] = torch.tensor(prompt, device=device)
+        x_BTD = self.model.features(idx_BT, self.cache)
+        self.cache.lengths_B = lengths
+        return self.model.head(x_BTD[torch.arange(len(prompts), device=device), lengths - 1])
+
+    def advance(self, tokens_B: Tensor) -> Tensor:
+        """Add one token to each row; float32 logits [B, V] of the next."""
+        x_B1D = self.model.features(tokens_B[:, None], self.cache)
+        self.cache.lengths_B = self.cache.lengths_B + 1
+        return self.model.head(x_B1D[:, 0])
+
+
+def choose(logits_BV: Tensor, sampling: Sampling, generator: torch.Generator | None) -> Tensor:
+    """The next token of each row, int64 [B]; ties of the greedy choice go to the smaller id.
+
+    `top_p` keeps the likeliest tokens that together hold that probability (nucleus sampling, arXiv 1904.09751).
+    """
+    if sampling.temperature == 0:
+        return logits_BV.argmax(-1)
+    probabilities = torch.softmax(logits_BV / sampling.temperature, -1)
+    if sampling.top_p < 1:
+        ordered, ids = probabilities.sort(dim=-1, descending=True, stable=True)
+        before = ordered.cumsum(-1) - ordered
+        ordered = ordered.masked_fill(before >= sampling.top_p, 0.0)
+        probabilities = torch.zeros_like(probabilities).scatter_(1, ids, ordered)
+    return torch.multinomial(probabilities, 1, generator=generator)[:, 0]
+
+
+@torch.no_grad()
+def generate(
+    model: CustomLanguageModel,
+    prompts: Sequence[Sequence[int]],
+    *,
+    stop: int,
+    max_tokens: int,
+    sampling: Sampling = Sampling(),
+    generator: torch.Generator | None = None,
+    dtype: torch.dtype = torch.float32,
+) -> list[Continuation]:
+    """Continue each prompt until `stop` or `max_tokens`, or the end of the model's context.
+
+    Args:
+        prompts: token ids, none empty. Prompts longer than the context less one lose their beginning.
+        generator: randomness for temperatures above 0, on the CPU.
+        dtype: of the products and the cache; float32 or bfloat16.
+    """
+    context = model.config.max_position_embeddings
+    prompts = [list(prompt[-(context - 1) :]) for prompt in prompts]
+    room = min(context, max(map(len, prompts)) + max_tokens)
+    answers: list[list[int]] = [[] for _ in prompts]
+    ended = [False] * len(prompts)
+    active = list(range(len(prompts)))
+    device_type = model.lm_head.weight.device.type
+    with torch.autocast(device_type, torch.bfloat16, enabled=dtype == torch.bfloat16):
+        decoding = Decoding(model, len(prompts), room, dtype)
+        logits_BV = decoding.start(prompts)
+        while True:
+            tokens_B = choose(logits_BV.cpu(), sampling, generator)
+            going = []
+            for place, (row, token) in enumerate(zip(active, tokens_B.tolist(), strict=True)):
+                answers[row].append(token)
+                ended[row] = token == stop
+                if (
+                    not ended[row]
+                    and len(answers[row]) < max_tokens
+                    and len(prompts[row]) + len(answers[row]) < context
+                ):
+                    going.append(place)
+            if not going:
+                break
+            if len(going) < len(active):
+                kept = torch.tensor(going)
+                active = [active[place] for place in going]
+                tokens_B = tokens_B[kept]
+                decoding.cache.keep(kept.to(decoding.cache.lengths_B.device))
+            logits_BV = decoding.advance(tokens_B.to(decoding.cache.lengths_B.device))
+    return [Continuation(tokens, end) for tokens, end in zip(answers, ended, strict=True)]
+
+
+@torch.no_grad()
+def stream(
+    model: CustomLanguageModel,
+    prompt: Sequence[int],
+    *,
+    stop: int,
+    max_tokens: int,
+    sampling: Sampling = Sampling(),
+    generator: torch.Generator | None = None,
+) -> Iterator[int]:
+    """The tokens of one answer as they come, the stop token included. Arguments as in `generate`."""
+    context = model.config.max_position_embeddings
+    prompt = list(prompt[-(context - 1) :])
+    decoding = Decoding(model, 1, min(context, len(prompt) + max_tokens), torch.float32)
+    token_B = choose(decoding.start([prompt]), sampling, generator)
+    yield int(token_B)
+    for _ in range(min(max_tokens, context - len(prompt)) - 1):
+        if int(token_B) == stop:
+            return
+        token_B = choose(decoding.advance(token_B), sampling, generator)
+        yield int(token_B)

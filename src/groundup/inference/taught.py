@@ -1,0 +1,42 @@
+"""What a model was taught, so that whoever shows its answers can be honest about the rest."""
+
+import difflib
+import re
+from collections.abc import Iterable
+from functools import cached_property
+
+_NAME = re.compile(r"[A-Za-z_][\w.]*\w|[A-Za-z_]")
+
+
+class Taught:
+    """The subjects that fine-tuning asked about."""
+
+    def __init__(self, subjects: Iterable[str]) -> None:
+        self.subjects = sorted(set(subjects))
+
+    @cached_property
+    def _known(self) -> dict[str, str]:
+        return {subject.lower(): subject for subject in self.subjects}
+
+    def about(self, question: str) -> str | None:
+        """The longest taught subject that the question names as a whole word, or None."""
+        asked = question.lower()
+        found = [
+            subject
+            for lower, subject in self._known.items()
+            if lower in asked and re.search(rf"(?<![\w.]){re.escape(lower)}(?!\w|\.\w)", asked)
+        ]
+        return max(found, key=lambda subject: (len(subject), subject), default=None)
+
+    def nearest(self, question: str, count: int = 3) -> list[str]:
+        """Taught subjects that look like a name in the question, the likeliest first; may be empty."""
+        names = sorted(_NAME.findall(question.lower()), key=lambda name: ("." in name, len(name)), reverse=True)
+        near: list[str] = []
+        for name in names:
+            if len(name) < 3:
+                continue
+            last = name.rpartition(".")[2]
+            near += [self._known[k] for k in difflib.get_close_matches(name, self._known, count, cutoff=0.75)]
+            if "." in name or "_" in name:
+                near += [subject for lower, subject in self._known.items() if lower.rpartition(".")[2] == last]
+        return list(dict.fromkeys(near))[:count]

@@ -1,0 +1,1 @@
+"""The stage graph: what is stale and why, what runs next, each stage in a process of its own."""

@@ -1,0 +1,102 @@
+"""What of this machine a run depends on."""
+
+import platform
+import shutil
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib import metadata
+from importlib.util import find_spec
+from pathlib import Path
+
+from groundup.pipeline.provenance import cpu_name
+
+LEAST_MEMORY = 4 << 30  # bytes that the default blueprint needs free
+LEAST_DISK = 2 << 30
+OPTIONAL = {"serve": ("fastapi", "uvicorn")}  # extra -> modules
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing looked at: whether it is fit, what it is, and what to do if it is not."""
+
+    ok: bool
+    about: str
+    what: str
+    do: str = ""
+
+
+def findings() -> Iterator[Finding]:
+    """Everything, the most basic first. Imports torch."""
+    yield _python()
+    yield from _torch()
+    yield _memory()
+    yield _disk(Path.cwd())
+    for extra, modules in OPTIONAL.items():
+        missing = [name for name in modules if find_spec(name) is None]
+        what = f"{', '.join(missing)} not installed" if missing else "installed"
+        yield Finding(not missing, extra, what, f"pip install 'groundup[{extra}]'" if missing else "")
+
+
+def _python() -> Finding:
+    fit = sys.version_info >= (3, 11)
+    return Finding(fit, "python", platform.python_version(), "" if fit else "use 3.11 or newer")
+
+
+def _torch() -> Iterator[Finding]:
+    try:
+        import torch
+    except (ImportError, OSError) as error:  # OSError: a shared library of its own is missing
+        yield Finding(False, "torch", f"can't be imported ({error})", "install torch>=2.10,<2.14")
+        return
+    from groundup.parallel.device import best_device, resolve_precision, usable_cores
+
+    build = f"CUDA {torch.version.cuda}" if torch.version.cuda else "CPU"
+    number = tuple(int(part) for part in metadata.version("torch").split("+")[0].split(".")[:2])
+    fit = (2, 10) <= number < (2, 14)
+    yield Finding(fit, "torch", f"{torch.__version__} ({build} build)", "" if fit else "install torch>=2.10,<2.14")
+    yield Finding(True, "threads", f"{usable_cores()} cores usable of {cpu_name()}")
+    device = best_device()
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
+    unused = device.type == "cpu" and shutil.which("nvidia-smi") is not None
+    yield Finding(
+        not unused, "device", name, "a GPU seems to be there: install a CUDA build of torch" if unused else ""
+    )
+    yield Finding(True, "precision", f"{resolve_precision('auto', device)} is the faster one here")
+
+
+def _memory() -> Finding:
+    available = available_memory()
+    if available is None:
+        return Finding(True, "memory", "can't be measured here")
+    fit = available >= LEAST_MEMORY
+    return Finding(
+        fit,
+        "memory",
+        f"{available / 2**30:.1f} GiB free",
+        "" if fit else "the default blueprint may need 4 GiB: close other programs or choose a smaller size",
+    )
+
+
+def available_memory() -> int | None:
+    """Bytes that a new process can have without swapping, the container's limit heeded; None where unknown."""
+    try:
+        lines = Path("/proc/meminfo").read_text().splitlines()
+    except OSError:
+        return None
+    free = next((int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:")), None)
+    limit, used = Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory.current")
+    if free is not None and limit.is_file() and used.is_file() and limit.read_text().strip().isdigit():
+        free = min(free, int(limit.read_text()) - int(used.read_text()))
+    return free
+
+
+def _disk(folder: Path) -> Finding:
+    free = shutil.disk_usage(folder).free
+    fit = free >= LEAST_DISK
+    return Finding(
+        fit,
+        "disk",
+        f"{free / 2**30:.1f} GiB free in {folder}",
+        "" if fit else "a run of the default blueprint takes up to 2 GiB: make room or use --run elsewhere",
+    )

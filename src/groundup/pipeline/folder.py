@@ -1,0 +1,136 @@
+"""A run's folder: where its parts lie and what it remembers of itself.
+
+blueprint.yaml          the blueprint as executed, every value resolved
+blueprint.source.yaml   the file as its author wrote it
+run.json                where that file is, the overrides, and the artifact of each stage in the newest run
+artifacts/              <stage>-<key>/ each
+metrics.jsonl           one row per event of a stage: started, done, reused, failed, stopped
+log/<stage>.log         what libraries had to say, and the traceback where a stage broke
+model/ report/          copies of the newest exported model and the newest report
+"""
+
+import json
+import shutil
+import time
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from groundup.artifacts import Artifact, Manifest, Store, durable
+from groundup.errors import GroundupError
+
+ORIGIN = "groundup.json"  # in a delivered folder: the artifact that it is a copy of
+
+
+@dataclass
+class Remembered:
+    """`run.json`."""
+
+    blueprint: str
+    overrides: list[str] = field(default_factory=list)
+    stages: dict[str, str] = field(default_factory=dict)  # stage -> name of its artifact's folder
+
+
+class RunFolder:
+    """The folder of one run."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.store = Store(path)
+
+    @property
+    def cache(self) -> Path:
+        return self.path / "artifacts" / ".digests"
+
+    def log(self, stage: str) -> Path:
+        return self.path / "log" / f"{stage}.log"
+
+    def check(self) -> None:
+        """Raises GroundupError if the path is a folder of something else, or no folder."""
+        if self.path.exists() and not self.path.is_dir():
+            raise GroundupError("is a file, not a run folder", where=str(self.path), do="name another with --run")
+        if self.path.is_dir() and any(self.path.iterdir()) and not (self.path / "artifacts").is_dir():
+            raise GroundupError(
+                "holds other files and is no run folder",
+                where=str(self.path),
+                do="name a new or empty folder with --run",
+            )
+
+    def must_exist(self) -> "RunFolder":
+        """Itself; raises GroundupError if nothing was ever run in it."""
+        if not (self.path / "run.json").is_file():
+            raise GroundupError("is no run folder", where=str(self.path), do="name one that `groundup run` made")
+        return self
+
+    def remember(self, what: Remembered) -> None:
+        durable.write_text(self.path / "run.json", json.dumps(asdict(what), indent=1, ensure_ascii=False) + "\n")
+
+    def remembered(self) -> Remembered | None:
+        """What the newest run left, or None before the first."""
+        path = self.path / "run.json"
+        return Remembered(**durable.read_json(path)) if path.is_file() else None
+
+    def artifact(self, stage: str) -> Artifact:
+        """The artifact of a stage in the newest run.
+
+        Raises:
+            GroundupError: the newest run has none.
+        """
+        self.must_exist()
+        remembered = self.remembered()
+        name = remembered.stages.get(stage) if remembered else None
+        if name is None or not (self.path / "artifacts" / name).is_dir():
+            raise GroundupError(
+                f"its newest run has no {stage}", where=str(self.path), do="run the blueprint to its end"
+            )
+        folder = self.path / "artifacts" / name
+        return Artifact(folder, Manifest.read(folder))
+
+    def event(self, event: str, stage: str, **values: Any) -> None:
+        """Append a row to `metrics.jsonl`."""
+        path = self.path / "metrics.jsonl"
+        row = {"time": utc(), "event": event, "stage": stage, **values}
+        with path.open("a+b") as file:
+            if file.tell() > 0:
+                file.seek(-1, 2)
+                if file.read(1) != b"\n":  # a kill cut the last row short
+                    file.write(b"\n")
+            file.write(json.dumps(row, ensure_ascii=False).encode() + b"\n")
+
+    def events(self) -> list[dict[str, Any]]:
+        """The rows of `metrics.jsonl`, the oldest first; rows that a kill cut short are left out."""
+        path = self.path / "metrics.jsonl"
+        rows = []
+        for line in path.read_text(encoding="utf-8").splitlines() if path.is_file() else []:
+            try:
+                rows.append(json.loads(line))
+            except ValueError:
+                continue
+        return rows
+
+    def deliver(self, artifact: Artifact, name: str) -> None:
+        """Copy the folder `name` of an artifact to the run folder, in place of an older copy, if it is not there yet.
+
+        A kill half-way leaves the old copy or none, and the next run delivers again.
+        """
+        final, aside = self.path / name, self.path / f".{name}.new"
+        stamp = json.dumps({"artifact": artifact.path.name, "content": artifact.manifest.content}, indent=1) + "\n"
+        origin = final / ORIGIN
+        if origin.is_file() and origin.read_text(encoding="utf-8") == stamp:
+            return
+        durable.remove(aside)
+        shutil.copytree(artifact.path / name, aside)
+        durable.write_text(aside / ORIGIN, stamp)
+        durable.remove(final)
+        durable.publish(aside, final)
+
+    def sweep(self) -> None:
+        """Remove what kills left half-done."""
+        for path in self.path.glob(f"{durable.DOOMED}*"):
+            shutil.rmtree(path, ignore_errors=True)
+        self.store.sweep()
+
+
+def utc() -> str:
+    """Now, as `2026-01-31T12:00:00Z`."""
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())

@@ -1,0 +1,101 @@
+"""Which stages there are and what each is made from.
+
+    curate -> tokenizer -> tokens -> pretrain -> sft -> reward -> ppo or dpo -> evaluate -> export
+
+A stage is named once, here. Its function is imported in its own process only, so that asking what is stale costs
+no torch.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from groundup.errors import GroundupError
+from groundup.section import Section
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One step from a configuration and input artifacts to an output artifact."""
+
+    name: str
+    version: int
+    """Raised by hand when the stage's code makes another result from the same input."""
+    inputs: tuple[str, ...]
+    function: str
+    """`package.module:function`, called as `function(config, inputs, work)`."""
+    configuration: Callable[[Any], Section]
+    """Takes the stage's section out of the blueprint."""
+    sources: str | None = None
+    """`package.module:function`, called as `function(config, base, cache)`: `{name: digest}` of the files and packages
+    from outside that the stage reads. `base` is the blueprint's folder, `cache` one for the function's own use."""
+    delivers: str | None = None
+    """The folder of its artifact that is copied to the run folder when it is new (`model`, `report`)."""
+    sees_run: bool = False
+    """The stage tells of the whole run: it is made anew when the blueprint's text or a record of an input changed."""
+
+
+def stages(align: str) -> tuple[Stage, ...]:
+    """The stages in the order in which they run.
+
+    Args:
+        align: the method that aligns the model, `ppo` or `dpo`.
+    """
+    data = "groundup.artifacts.outside:data_file"
+    return (
+        Stage(
+            "curate", 1, (), "groundup.corpus.stage:stage", lambda b: b.curate, sources="groundup.corpus.stage:sources"
+        ),
+        Stage("tokenizer", 1, ("curate",), "groundup.tokenizer.stage:stage", lambda b: b.tokenizer),
+        Stage("tokens", 1, ("curate", "tokenizer"), "groundup.shards.stage:stage", lambda b: b.tokens),
+        Stage("pretrain", 1, ("tokens", "tokenizer"), "groundup.training.stage:stage", lambda b: b.pretrain),
+        Stage(
+            "sft",
+            1,
+            ("curate", "tokenizer", "pretrain"),
+            "groundup.alignment.stage:sft",
+            lambda b: b.sft,
+            sources=data,
+        ),
+        Stage("reward", 1, ("tokenizer", "sft"), "groundup.alignment.stage:reward", lambda b: b.reward, sources=data),
+        Stage(
+            align,
+            1,
+            ("tokenizer", "sft", "reward"),
+            f"groundup.alignment.stage:{align}",
+            lambda b: getattr(b, align),
+        ),
+        Stage(
+            "evaluate",
+            1,
+            ("curate", "tokenizer", "tokens", "pretrain", "sft", "reward", align),
+            "groundup.evaluation.stage:stage",
+            lambda b: b.evaluate,
+            sources=data,
+        ),
+        Stage(
+            "export",
+            1,
+            ("tokenizer", align, "sft", "curate"),
+            "groundup.export.stage:stage",
+            lambda b: b.export,
+            delivers="model",
+        ),
+    )
+
+
+def descendants(name: str, among: Iterable[Stage]) -> frozenset[str]:
+    """The stage `name` and every stage that is made from it, however far down."""
+    found = {name}
+    for stage in among:  # in the order in which they run, so one pass sees all
+        if found & set(stage.inputs):
+            found.add(stage.name)
+    return frozenset(found)
+
+
+def check_name(name: str, among: Iterable[Stage]) -> str:
+    """`name`, if there is such a stage; raises GroundupError with the names there are."""
+    names = [stage.name for stage in among]
+    if name not in names:
+        raise GroundupError(f"there is no stage {name} in this blueprint", do=f"its stages are {', '.join(names)}")
+    return name

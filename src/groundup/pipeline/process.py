@@ -1,0 +1,114 @@
+"""The parent's side of a stage's process: starting it, ending with it, and saying in one line how it failed."""
+
+import json
+import os
+import pickle
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from types import FrameType
+
+from groundup.artifacts import durable
+from groundup.errors import GroundupError
+from groundup.pipeline.worker import Request
+
+GRACE = 3.0  # seconds in which an interrupted stage may put the terminal in order
+FULL = 1 << 20  # bytes: with less than this free, a stage that broke was out of disk
+
+
+def run_stage(request: Request, log: Path) -> str:
+    """Make one artifact in a process of its own; returns the name of its folder.
+
+    Whatever ends this function ends that process and all that it started.
+
+    Raises:
+        GroundupError: the stage failed; a traceback, if there is one, is in `log`.
+    """
+    stage = request.key.stage
+    log.parent.mkdir(parents=True, exist_ok=True)
+    answer_end, result_end = os.pipe()
+    with os.fdopen(answer_end, "rb") as answers, log.open("wb") as errors:
+        try:
+            process = subprocess.Popen(
+                [sys.executable, "-P", "-m", "groundup.pipeline.worker", str(result_end)],
+                stdin=subprocess.PIPE,
+                stderr=errors,
+                pass_fds=(result_end,),
+                process_group=0,
+                env=os.environ | {"PYTHONHASHSEED": "0"},
+            )
+        finally:
+            os.close(result_end)
+        assert process.stdin is not None
+        try:
+            with suppress(BrokenPipeError):  # it ended before it listened: its status says more
+                pickle.dump(request, process.stdin)
+                process.stdin.flush()
+            with _pausing_together(process.pid):
+                status = process.wait()
+        finally:
+            _end(process)
+        answer = json.loads(answers.read()) if status == 0 else {}
+    if log.stat().st_size == 0:
+        log.unlink()
+    if "artifact" in answer:
+        return str(answer["artifact"])
+    if answer:
+        raise GroundupError(answer["what"], where=answer["where"], do=answer["do"])
+    if status in (130, -signal.SIGINT, -signal.SIGTERM):  # someone ended the stage and not the run
+        raise GroundupError(f"{stage} was ended from outside", do="run again: it goes on where it was")
+    if shutil.disk_usage(request.run).free < FULL:
+        raise durable.disk_error(OSError("no space left"), request.run)
+    if status == -signal.SIGKILL:
+        raise GroundupError(
+            f"{stage} was killed, most often because memory ran out",
+            do="close other programs, or choose a smaller size or batch, then run again: it goes on where it was",
+        )
+    raise GroundupError(
+        f"{stage} broke, which is a mistake in groundup (exit status {status})",
+        where=str(log),
+        do="that file holds the details; please report it with them",
+    )
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """End the process, if it has not ended, and everything left of its group."""
+    assert process.stdin is not None
+    if process.poll() is None:
+        process.send_signal(signal.SIGINT)
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(GRACE)
+    with suppress(ProcessLookupError, PermissionError):  # macOS answers with the latter when only zombies are left
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    with suppress(BrokenPipeError):
+        process.stdin.close()
+    if sys.stdout.isatty():
+        sys.stdout.write("\x1b[?25h")  # a bar that was killed has left the cursor hidden
+        sys.stdout.flush()
+
+
+@contextmanager
+def _pausing_together(leader: int) -> Iterator[None]:
+    """Ctrl-Z stops the stage with this process, and `fg` or `bg` lets both go on."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def pause(_number: int, _frame: FrameType | None) -> None:
+        with suppress(ProcessLookupError):
+            os.killpg(leader, signal.SIGSTOP)
+        os.kill(os.getpid(), signal.SIGSTOP)
+        with suppress(ProcessLookupError):  # this process was sent SIGCONT
+            os.killpg(leader, signal.SIGCONT)
+
+    before = signal.signal(signal.SIGTSTP, pause)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTSTP, before)

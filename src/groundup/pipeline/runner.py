@@ -1,0 +1,237 @@
+"""Executing a blueprint: each stage that is not done, in order, in a process of its own."""
+
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any
+
+from groundup.artifacts import Artifact, durable
+from groundup.artifacts.manifest import Manifest
+from groundup.artifacts.store import RUN
+from groundup.errors import GroundupError
+from groundup.pipeline.folder import Remembered, RunFolder
+from groundup.pipeline.graph import Stage, check_name, descendants
+from groundup.pipeline.process import run_stage
+from groundup.pipeline.status import Loaded, Step, resolve, survey
+from groundup.pipeline.worker import Request
+from groundup.progress import Progress, Silent, clock
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Which stages a run is about, beyond those that are not done."""
+
+    only: str | None = None
+    """Make this one alone; its inputs must be there."""
+    from_: str | None = None
+    """Make this one and every one that is made from it anew."""
+    force: frozenset[str] = frozenset()
+    """Make these anew."""
+
+
+@dataclass
+class Outcome:
+    """What a run did."""
+
+    made: list[str] = field(default_factory=list)
+    reused: list[str] = field(default_factory=list)
+    artifacts: dict[str, Artifact] = field(default_factory=dict)
+
+
+def run(
+    loaded: Loaded,
+    folder: RunFolder,
+    stages: Sequence[Stage],
+    choice: Choice | None = None,
+    progress: Progress | None = None,
+    expected: Mapping[str, float] | None = None,
+) -> Outcome:
+    """Bring the run folder up to date with the blueprint.
+
+    What was published stays whatever happens; a killed run goes on where it was.
+
+    Args:
+        expected: seconds that each stage should take, for the first line.
+        progress: where lines are said; without it stages work in silence too.
+
+    Raises:
+        GroundupError: a stage failed, another process works in the folder, or the folder holds something else.
+    """
+    choice = choice or Choice()
+    forced = _forced(choice, stages)
+    folder.check()
+    try:
+        with folder.store.lock(RUN, wait=1.0):
+            return _Run(loaded, folder, stages, choice, forced, progress, expected or {}).execute()
+    except OSError as error:
+        if durable.is_disk_error(error):
+            raise durable.disk_error(error, folder.path) from error
+        raise
+
+
+def _forced(choice: Choice, stages: Sequence[Stage]) -> frozenset[str]:
+    named = {*choice.force, *(name for name in (choice.only, choice.from_) if name)}
+    for name in named:
+        check_name(name, stages)
+    return choice.force | (descendants(choice.from_, stages) if choice.from_ else frozenset())
+
+
+class _Run:
+    """One execution, under the folder's lock."""
+
+    def __init__(
+        self,
+        loaded: Loaded,
+        folder: RunFolder,
+        stages: Sequence[Stage],
+        choice: Choice,
+        forced: frozenset[str],
+        progress: Progress | None,
+        expected: Mapping[str, float],
+    ) -> None:
+        self.loaded, self.folder, self.stages = loaded, folder, stages
+        self.choice, self.forced, self.expected = choice, forced, expected
+        self.progress, self.silent = progress or Silent(), progress is None
+        self.outcome = Outcome()
+
+    def execute(self) -> Outcome:
+        self.folder.sweep()
+        steps = survey(self.loaded, self.folder, self.stages)
+        to_do = [step.stage.name for step in steps if self._is_due(step)]
+        self._check_only(steps)
+        self._write_blueprint()
+        self._remember()
+        if not to_do:
+            self.progress.say(f"Nothing to do: {self._about(steps)} up to date in {self.folder.path}")
+        else:
+            self.progress.say(self._first_line(to_do))
+        for step in steps:
+            self._take(step, bool(to_do))
+        return self.outcome
+
+    def _is_due(self, step: Step) -> bool:
+        if self.choice.only and step.stage.name != self.choice.only:
+            return False
+        return step.artifact is None or step.stage.name in self.forced
+
+    def _about(self, steps: Sequence[Step]) -> str:
+        return f"{self.choice.only} is" if self.choice.only else f"all {len(steps)} stages are"
+
+    def _check_only(self, steps: Sequence[Step]) -> None:
+        for step in steps:
+            if step.stage.name == self.choice.only and step.waits_for:
+                raise GroundupError(
+                    f"{step.stage.name} needs {', '.join(step.waits_for)}, which is not up to date",
+                    where=str(self.folder.path),
+                    do="run without --only",
+                )
+
+    def _first_line(self, to_do: Sequence[str]) -> str:
+        line = f"{len(to_do)} of {len(self.stages)} stages to do in {self.folder.path}: {', '.join(to_do)}"
+        seconds = sum(self.expected.get(name, 0.0) for name in to_do)
+        return f"{line}; about {_roughly(seconds)} on this machine" if seconds else line
+
+    def _write_blueprint(self) -> None:
+        for name, text in (
+            ("blueprint.yaml", self.loaded.dump(self.folder.path)),
+            ("blueprint.source.yaml", self.loaded.text),
+        ):
+            path = self.folder.path / name
+            if not path.is_file() or path.read_text(encoding="utf-8") != text:
+                durable.write_text(path, text)
+
+    def _remember(self) -> None:
+        """Note the artifacts in use; those of stages that this run has not come to stay the last run's."""
+        before = self.folder.remembered()
+        older = before.stages if before else {}
+        newer = {name: artifact.path.name for name, artifact in self.outcome.artifacts.items()}
+        in_use = {one.name: (older | newer)[one.name] for one in self.stages if one.name in older | newer}
+        now = Remembered(str(self.loaded.path.absolute()), list(self.loaded.overrides), in_use)
+        if now != before:
+            self.folder.remember(now)
+
+    def _take(self, step: Step, working: bool) -> None:
+        """Use the stage's artifact, or make it."""
+        name = step.stage.name
+        if self.choice.only and name != self.choice.only:
+            if step.artifact:
+                self.outcome.artifacts[name] = step.artifact
+            return
+        if step.inputs is None or any(self.outcome.artifacts[one] is not step.inputs[one] for one in step.stage.inputs):
+            step = resolve(step.stage, self.outcome.artifacts, self.loaded, self.folder)
+        if self._is_due(step):
+            artifact = self._make(step)
+            self.outcome.made.append(name)
+        else:
+            assert step.artifact is not None
+            artifact = step.artifact
+            self.outcome.reused.append(name)
+            if working:
+                self.folder.event("reused", name, artifact=artifact.path.name)
+        self.outcome.artifacts[name] = artifact
+        self._remember()
+        if step.stage.delivers:
+            self.folder.deliver(artifact, step.stage.delivers)
+
+    def _make(self, step: Step) -> Artifact:
+        assert step.key is not None and step.inputs is not None
+        name, started = step.stage.name, time.time()
+        self.folder.event("started", name, key=step.key.digest)
+        request = Request(
+            run=self.folder.path,
+            function=step.stage.function,
+            sources=step.stage.sources,
+            config=step.config,
+            key=step.key,
+            inputs={input_: artifact.path for input_, artifact in step.inputs.items()},
+            base=self.loaded.base,
+            started=started,
+            afresh=name in self.forced,
+            sees_run=step.stage.sees_run,
+            silent=self.silent,
+        )
+        try:
+            made = self.folder.store.root / run_stage(request, self.folder.log(name))
+        except BaseException as error:
+            # The error itself matters more than its row, and a full disk may be the very error.
+            with suppress(OSError):
+                event = "failed" if isinstance(error, GroundupError) else "stopped"
+                self.folder.event(event, name, seconds=time.time() - started, error=str(error))
+            raise
+        artifact = Artifact(made, Manifest.read(made))
+        measured = artifact.manifest.measured
+        self.folder.event(
+            "done",
+            name,
+            artifact=made.name,
+            seconds=measured.seconds,
+            peak_rss_bytes=measured.peak_rss_bytes,
+            figures=artifact.figures,
+        )
+        self.progress.say(
+            f"  {name:<10} {clock(measured.seconds):>7} {measured.peak_rss_bytes / 2**20:>7,.0f} MiB  "
+            f"{summary(artifact.figures)}"
+        )
+        return artifact
+
+
+def summary(figures: Mapping[str, Any]) -> str:
+    """A few words on what a stage made: its own, or its first plain figures."""
+    if isinstance(figures.get("summary"), str):
+        return str(figures["summary"])
+    plain = {name: value for name, value in figures.items() if isinstance(value, (int, float, str))}
+    return ", ".join(f"{name.replace('_', ' ')} {_number(value)}" for name, value in list(plain.items())[:4])
+
+
+def _number(value: float | str) -> str:
+    if isinstance(value, float):
+        return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
+    return f"{value:,}" if isinstance(value, int) else value
+
+
+def _roughly(seconds: float) -> str:
+    """`40 seconds`, `9 minutes`, `3.5 hours`."""
+    if seconds < 90:
+        return f"{seconds:.0f} seconds"
+    return f"{seconds / 60:.0f} minutes" if seconds < 5400 else f"{seconds / 3600:.1f} hours"

@@ -1,0 +1,116 @@
+"""What each stage's state is, without running or importing any of them."""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, Protocol
+
+from groundup.artifacts import Artifact, StageKey
+from groundup.artifacts.durable import sha256_of
+from groundup.artifacts.manifest import MANIFEST
+from groundup.pipeline.folder import RunFolder
+from groundup.pipeline.graph import Stage
+from groundup.pipeline.lazy import function
+from groundup.section import Section
+
+
+class Loaded(Protocol):
+    """What the pipeline asks of a loaded blueprint."""
+
+    @property
+    def blueprint(self) -> Any:
+        """The sections, and `seed`."""
+
+    @property
+    def base(self) -> Path:
+        """The folder at which relative paths start."""
+
+    @property
+    def path(self) -> Path:
+        """The file."""
+
+    @property
+    def text(self) -> str:
+        """The file as written."""
+
+    @property
+    def overrides(self) -> Sequence[str]:
+        """`a.b=c` for each value set on the command line."""
+
+    def origin(self, path: str) -> str:
+        """Where the value at `a.b.c` comes from, for a person: `my.yaml:3`, `--set`, `default`; KeyError if none."""
+
+    def dump(self, at: Path | None = None) -> str:
+        """YAML of every value, resolved; relative paths in it start at `at`, or where they started."""
+
+
+class State(StrEnum):
+    """Where a stage stands."""
+
+    DONE = "done"  # its artifact is there
+    BUILDING = "building"  # a process works on it now
+    NEW = "new"  # it was never made in this folder
+    STALE = "stale"  # it was made from other values
+    WAITING = "waiting"  # its inputs are not there, so whether it is stale can't be said yet
+
+
+@dataclass(frozen=True)
+class Step:
+    """One stage as this blueprint sees it."""
+
+    stage: Stage
+    config: Section
+    state: State
+    key: StageKey | None = None  # None while it waits
+    artifact: Artifact | None = None
+    waits_for: tuple[str, ...] = ()
+    inputs: Mapping[str, Artifact] | None = None
+
+
+def resolve(stage: Stage, made: Mapping[str, Artifact], loaded: Loaded, folder: RunFolder) -> Step:
+    """The step for one stage, given the artifacts of the stages before it.
+
+    Raises:
+        GroundupError: a source from outside can't be read.
+    """
+    config = stage.configuration(loaded.blueprint)
+    missing = tuple(name for name in stage.inputs if name not in made)
+    if missing:
+        return Step(stage, config, State.WAITING, waits_for=missing)
+    inputs = {name: made[name] for name in stage.inputs}
+    sources: dict[str, str] = {}
+    if stage.sources:
+        sources |= function(stage.sources)(config, loaded.base, folder.cache)
+    if stage.sees_run:
+        sources["blueprint"] = hashlib.sha256(f"{loaded.text}\n{loaded.dump()}".encode()).hexdigest()
+        sources |= {f"{name}/{MANIFEST}": sha256_of(one.path / MANIFEST) for name, one in inputs.items()}
+    key = StageKey(
+        stage=stage.name,
+        version=stage.version,
+        configuration=config.result_affecting(),
+        seed=loaded.blueprint.seed,
+        inputs={name: one.manifest.content for name, one in inputs.items()},
+        sources=sources,
+    )
+    artifact = folder.store.find(key)
+    if artifact:
+        state = State.DONE
+    elif folder.store.held(stage.name):
+        state = State.BUILDING
+    else:
+        state = State.STALE if folder.store.published(stage.name) else State.NEW
+    return Step(stage, config, state, key, artifact, inputs=inputs)
+
+
+def survey(loaded: Loaded, folder: RunFolder, stages: Sequence[Stage]) -> list[Step]:
+    """Every stage's step, in order."""
+    made: dict[str, Artifact] = {}
+    steps = []
+    for stage in stages:
+        step = resolve(stage, made, loaded, folder)
+        if step.artifact:
+            made[stage.name] = step.artifact
+        steps.append(step)
+    return steps

@@ -1,0 +1,191 @@
+"""A plan read by a person: one line for the start, a table, what to change, and what came true."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from groundup.artifacts import Measured
+from groundup.planning.estimate import Plan, StagePlan
+from groundup.progress import clock
+
+MEMORY_SHARE = 0.9  # of what is free; beyond, the machine swaps
+LONG_SECONDS = 12 * 3600
+MOST_EPOCHS = 4  # beyond, a token read again teaches less and less (arXiv 2305.16264)
+FEWEST_STEPS = 200
+LARGE_TABLE = 0.5  # share of the parameters in the table of words
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One predicted figure beside the measured one."""
+
+    stage: str
+    what: str
+    """`seconds` or `memory` (bytes)."""
+    predicted: float
+    actual: float
+
+    @property
+    def ratio(self) -> float:
+        """Actual over predicted: above 1 it took more than planned."""
+        return self.actual / self.predicted if self.predicted else float("inf")
+
+
+def headline(plan: Plan) -> str:
+    """What will happen and how long it should take, in one line."""
+    pretrain = plan.stage("pretrain")
+    return (
+        f"{short(plan.model.num_parameters)} parameters ({plan.model.num_hidden_layers} layers of "
+        f"{plan.model.hidden_size}), {short(pretrain.tokens)} tokens to pretrain on, about "
+        f"{duration(sum(plan.seconds.values()))} and {size(plan.peak.memory_bytes)} of memory on "
+        f"{plan.machine.cores} core{'s' * (plan.machine.cores != 1)} ({plan.precision})"
+    )
+
+
+def table(plan: Plan) -> list[tuple[str, ...]]:
+    """Rows of text, the first one headings: stage, tokens, steps, FLOPs, memory, disk, time."""
+    rows: list[tuple[str, ...]] = [("stage", "tokens", "steps", "FLOPs", "memory", "disk", "time")]
+    for stage in plan.stages:
+        counts = (short(stage.tokens) if stage.tokens else "", f"{stage.steps:,}" if stage.steps else "")
+        flops = f"{stage.flops:.1e}" if stage.flops else ""
+        disk = size(stage.disk_bytes) if stage.disk_bytes else ""
+        rows.append((stage.stage, *counts, flops, size(stage.memory_bytes), disk, clock(stage.seconds)))
+    total = clock(sum(plan.seconds.values()))
+    rows.append(("in all", "", "", f"{plan.flops:.1e}", size(plan.peak.memory_bytes), size(plan.disk_bytes), total))
+    return rows
+
+
+def advice(plan: Plan) -> list[str]:
+    """What to change, and why; empty where the run fits the machine and its data."""
+    return [*_memory(plan), *_disk(plan), *_time(plan), *_data(plan)]
+
+
+def compare(plan: Plan, measured: Mapping[str, Measured]) -> list[Comparison]:
+    """Predicted beside measured time and memory, for every stage of both, in the plan's order."""
+    rows = []
+    for stage in plan.stages:
+        if stage.stage in measured:
+            actual = measured[stage.stage]
+            rows.append(Comparison(stage.stage, "seconds", stage.seconds, actual.seconds))
+            rows.append(Comparison(stage.stage, "memory", stage.memory_bytes, actual.peak_rss_bytes))
+    return rows
+
+
+def _memory(plan: Plan) -> Iterable[str]:
+    if plan.machine.memory is None:
+        return
+    room = MEMORY_SHARE * plan.machine.memory
+    too_large = []
+    for stage in plan.stages:
+        if stage.memory_bytes <= room:
+            continue
+        part, lever = next(
+            (one for one in _levers(stage) if stage.memory_bytes - stage.memory[one[0]] < room), ("", "")
+        )
+        if not part:
+            too_large.append(stage)
+            continue
+        times = -(-stage.memory[part] // max(1, int(room - (stage.memory_bytes - stage.memory[part]))))
+        yield (
+            f"{stage.stage} needs about {size(stage.memory_bytes)} of memory and {size(plan.machine.memory)} are free; "
+            f"{size(stage.memory[part])} of it are {part}: {lever.format(times=times)}"
+        )
+    if too_large:
+        worst = max(too_large, key=lambda stage: stage.memory_bytes)
+        fixed = (
+            worst.memory_bytes - worst.memory["program"] - sum(worst.memory.get(part, 0) for part, _ in _levers(worst))
+        )
+        fits = plan.model.num_parameters * max(0.0, room - worst.memory["program"]) / fixed
+        names = ", ".join(stage.stage for stage in too_large)
+        yield (
+            f"{names}: up to {size(worst.memory_bytes)} of memory and {size(plan.machine.memory)} are free, whatever the "
+            f"batch: choose a size of at most about {short(0.8 * fits)}"
+        )
+
+
+def _levers(stage: StagePlan) -> list[tuple[str, str]]:
+    """`(part, what to do)`: the parts of a stage's memory that can shrink at the same model."""
+    if stage.stage == "ppo":
+        found = [
+            ("activations", "divide ppo.minibatch by {times}"),
+            ("key-value cache", "divide ppo.rollouts by {times}"),
+        ]
+    else:
+        found = [
+            ("activations", f"multiply {stage.stage}.accumulate by {{times}}"),
+            ("documents", "split the sources over several runs"),
+        ]
+    return [(part, lever) for part, lever in found if part in stage.memory]
+
+
+def _disk(plan: Plan) -> Iterable[str]:
+    if plan.machine.disk is not None and plan.disk_bytes > plan.machine.disk:
+        yield (
+            f"the run writes about {size(plan.disk_bytes)} and {size(plan.machine.disk)} are free: make room, or "
+            "choose another folder with --run"
+        )
+
+
+def _time(plan: Plan) -> Iterable[str]:
+    longest = max(plan.stages, key=lambda stage: stage.seconds)
+    if longest.seconds <= LONG_SECONDS:
+        return
+    line = f"{longest.stage} takes about {duration(longest.seconds)} on this machine"
+    if longest.stage == "pretrain":
+        hour = longest.tokens * 3600 / longest.seconds
+        yield f"{line}: pretrain.tokens: {_two_digits(hour):_} takes an hour; or choose a smaller size"
+    elif longest.stage in ("sft", "ppo"):
+        lever = "sft.epochs or sft.subjects" if longest.stage == "sft" else "ppo.iterations or ppo.rollouts"
+        yield f"{line}: lower {lever}, or choose a smaller size"
+    else:
+        yield f"{line}: start with fewer sources, or use more cores"
+
+
+def _data(plan: Plan) -> Iterable[str]:
+    pretrain = plan.stage("pretrain")
+    epochs = pretrain.tokens / plan.corpus.tokens
+    if epochs > MOST_EPOCHS:
+        yield (
+            f"pretrain reads the corpus ({short(plan.corpus.tokens)} tokens) {epochs:.0f} times; beyond {MOST_EPOCHS} "
+            "times it teaches less and less (arXiv 2305.16264): lower pretrain.tokens, or add documents"
+        )
+    if pretrain.steps < FEWEST_STEPS:
+        batch = max(1, pretrain.tokens // FEWEST_STEPS)
+        yield (
+            f"pretrain takes only {pretrain.steps} optimizer steps: lower pretrain.batch_tokens to about "
+            f"{_two_digits(batch):_}, or raise pretrain.tokens"
+        )
+    table_share = (plan.parameters["embedding"] + plan.parameters.get("head", 0)) / plan.model.num_parameters
+    if table_share > LARGE_TABLE:
+        yield (
+            f"{table_share:.0%} of the parameters are the table of {plan.model.vocab_size:,} words: lower "
+            "tokenizer.vocabulary, or choose a larger size"
+        )
+
+
+def _two_digits(value: float) -> int:
+    return int(float(f"{value:.1e}"))
+
+
+def short(number: float) -> str:
+    """`4.0 M`, `812`, `1.2 B`."""
+    for unit, scale in (("T", 1e12), ("B", 1e9), ("M", 1e6), ("k", 1e3)):
+        if number >= scale:
+            return f"{number / scale:.1f} {unit}"
+    return f"{number:.0f}"
+
+
+def size(amount: float) -> str:
+    """Bytes as `812 MB` or `2.4 GB` (powers of ten)."""
+    for unit, scale in (("TB", 1e12), ("GB", 1e9)):
+        if amount >= scale:
+            return f"{amount / scale:.1f} {unit}"
+    return f"{amount / 1e6:.0f} MB"
+
+
+def duration(seconds: float) -> str:
+    """`40 seconds`, `12 minutes`, `3.5 hours`, `9 days`."""
+    if seconds < 90:
+        return f"{seconds:.0f} seconds"
+    if seconds < 90 * 60:
+        return f"{seconds / 60:.0f} minutes"
+    return f"{seconds / 3600:.1f} hours" if seconds < 48 * 3600 else f"{seconds / 86400:,.0f} days"

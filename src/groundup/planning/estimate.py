@@ -1,0 +1,346 @@
+"""What a blueprint will take: parameters, tokens, FLOPs, memory, disk and seconds, stage by stage.
+
+Formulas, with N parameters, L layers, d width (heads x head size), T tokens that attend to each other, V words:
+
+    training      6 N + 12 L d T FLOPs a token (PaLM, arXiv 2204.02311, appendix B)
+    forward       2 N +  4 L d T
+    pretrain      tokens x training
+    sft           questions x epochs x (question + answer) x training
+    reward        pairs x 2 x epochs x (question + answer) x training
+    dpo           the same, x (training + forward of the reference)
+    ppo           iterations x rollouts x ( answer x forward, one token at a time
+                    + (question + answer) x 4 forward: policy, reference, critic, reward model
+                    + (question + answer) x epochs x 2 training: policy, critic )
+
+    memory        a trained model: 4 N weights + 4 N gradients + 8 N AdamW moments, float32, + 2 N bf16 copies;
+                  a frozen one: 4 N; activations: see `activation_bytes`
+    disk          2 checkpoints of 12 N while a stage trains, 4 N for each stage's result
+
+No torch, no I/O but the sizes of the files that the blueprint names.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+from groundup.corpus.configuration import CurateConfig
+from groundup.evaluation.configuration import EvaluateConfig
+from groundup.export.configuration import ExportConfig
+from groundup.model.configuration import LLMConfig
+from groundup.planning import machine as speeds
+from groundup.planning.corpus import Corpus, corpus_of
+from groundup.planning.machine import Machine, measure
+from groundup.planning.size import Sections, llm_config
+
+# Assumed where nothing has run yet. Edit here.
+QUESTION_TOKENS, ANSWER_TOKENS = 14, 20  # of questions made from documents, with a vocabulary of 4,096
+QUESTIONS_PER_SUBJECT = 2  # other than the main one: parameters, which function does this
+PHRASINGS = 5
+PADDING = 1.3  # rows are as long as their batch's longest
+WRITTEN_OVER_TEXT = 0.6  # documents.parquet beside the text: compressed, with what was dropped
+
+
+class PlannedSections(Sections, Protocol):
+    """The part of a blueprint that a plan reads; the blueprint itself stands above this room."""
+
+    @property
+    def align(self) -> Literal["ppo", "dpo"]: ...
+    @property
+    def curate(self) -> CurateConfig: ...
+    @property
+    def evaluate(self) -> EvaluateConfig: ...
+    @property
+    def export(self) -> ExportConfig: ...
+
+
+@dataclass(frozen=True)
+class StagePlan:
+    """One stage, before it runs. `memory` and `disk` are bytes by part; `tokens` are those that a model reads."""
+
+    stage: str
+    seconds: float
+    tokens: int = 0
+    steps: int = 0
+    flops: float = 0.0
+    memory: dict[str, int] = field(default_factory=dict)
+    disk: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def memory_bytes(self) -> int:
+        return sum(self.memory.values())
+
+    @property
+    def disk_bytes(self) -> int:
+        return sum(self.disk.values())
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The whole run, before it runs."""
+
+    model: LLMConfig
+    parameters: dict[str, int]
+    """By part; they add up to the model's."""
+    stages: tuple[StagePlan, ...]
+    machine: Machine
+    corpus: Corpus
+    precision: str
+    assumed: tuple[str, ...]
+    """What the plan takes for granted, as sentences."""
+
+    @property
+    def seconds(self) -> dict[str, float]:
+        return {stage.stage: stage.seconds for stage in self.stages}
+
+    @property
+    def flops(self) -> float:
+        return sum(stage.flops for stage in self.stages)
+
+    @property
+    def peak(self) -> StagePlan:
+        """The stage that needs most memory."""
+        return max(self.stages, key=lambda stage: stage.memory_bytes)
+
+    @property
+    def disk_bytes(self) -> int:
+        """All results, and the checkpoints of the stage that has most: a finished stage keeps none."""
+        checkpoints = [stage.disk.get("checkpoints", 0) for stage in self.stages]
+        return sum(stage.disk_bytes for stage in self.stages) - sum(checkpoints) + max(checkpoints)
+
+    def stage(self, name: str) -> StagePlan:
+        return next(stage for stage in self.stages if stage.stage == name)
+
+
+def plan(
+    blueprint: PlannedSections,
+    machine: Machine | None = None,
+    figures: Mapping[str, Mapping[str, Any]] | None = None,
+    base: Path | None = None,
+) -> Plan:
+    """Estimate a blueprint whose derived values are filled in (`load(path).blueprint`).
+
+    Args:
+        machine: where it will run; None: this one, measured.
+        figures: the figures of stages that have run already, by stage; they replace assumptions.
+        base: the blueprint's folder, to look at the sizes of the files that it names.
+    """
+    machine, figures = machine or measure(base), figures or {}
+    vocabulary = int(figures.get("tokens", {}).get("vocabulary", blueprint.tokenizer.vocabulary))
+    model = llm_config(blueprint, vocabulary)
+    corpus = corpus_of(blueprint.curate, vocabulary, figures, base)
+    estimate = _Estimate(blueprint, model, machine, corpus, figures)
+    aligned = estimate.ppo() if blueprint.align == "ppo" else estimate.dpo()
+    stages = (
+        *estimate.data(),
+        estimate.pretrain(),
+        estimate.sft(),
+        estimate.reward(),
+        aligned,
+        estimate.evaluate(),
+        estimate.export(),
+        StagePlan("report", speeds.DATA_START_SECONDS, memory={"program": speeds.DATA_PROGRAM_BYTES}),
+    )
+    assumed = [*corpus.assumed, *estimate.assumed]
+    if machine.accelerator:
+        assumed.append(f"times are the processor's; with {machine.accelerator} in use it goes faster")
+    precision = machine.precision(blueprint.pretrain.precision)
+    return Plan(model, parts(model), stages, machine, corpus, precision, tuple(assumed))
+
+
+def parts(model: LLMConfig) -> dict[str, int]:
+    """Parameters by part: embedding (and head, where it is not tied), attention, feed-forward, norms."""
+    d, kv = model.hidden_size, model.num_key_value_heads * model.head_dim
+    table = model.vocab_size * d
+    found = {"embedding": table} if model.tie_word_embeddings else {"embedding": table, "head": table}
+    return found | {
+        "attention": model.num_hidden_layers * (2 * d * d + 2 * d * kv),
+        "feed-forward": model.num_hidden_layers * 3 * d * model.intermediate_size,
+        "norms": (2 * model.num_hidden_layers + 1) * d,
+    }
+
+
+def activation_bytes(model: LLMConfig, tokens: int, head_tokens: int, precision: str) -> int:
+    """What the forward pass of one micro-batch keeps for the backward pass.
+
+    A layer keeps, per token, about 8 vectors of the width in attention (norm, q, k, v, the attended values and the
+    residuals; flash attention keeps no T x T matrix), and 4 of the feed-forward width (gate, up, their product and
+    SiLU), as counted in arXiv 2205.05198; the head keeps logits and their softmax in float32, with a third copy
+    while their gradient is made.
+    """
+    width = 2 if precision == "bf16" else 4
+    layer = 8 * model.hidden_size * 4 + 4 * model.intermediate_size * width
+    return tokens * model.num_hidden_layers * layer + head_tokens * model.vocab_size * 12
+
+
+def cache_bytes(model: LLMConfig, rows: int, tokens: int, precision: str) -> int:
+    """Keys and values of `rows` answers being sampled."""
+    kv = model.num_key_value_heads * model.head_dim
+    return 2 * rows * tokens * model.num_hidden_layers * kv * (2 if precision == "bf16" else 4)
+
+
+class _Estimate:
+    """The stages of one blueprint, each by its formula."""
+
+    def __init__(
+        self,
+        blueprint: PlannedSections,
+        model: LLMConfig,
+        machine: Machine,
+        corpus: Corpus,
+        figures: Mapping[str, Mapping[str, Any]],
+    ) -> None:
+        self.blueprint, self.model, self.machine, self.corpus, self.figures = blueprint, model, machine, corpus, figures
+        self.n = model.num_parameters
+        self.precision = machine.precision(blueprint.pretrain.precision)
+        self.assumed: list[str] = []
+        self.row = QUESTION_TOKENS + ANSWER_TOKENS
+        if "sft" not in figures and blueprint.sft.data is None:
+            self.assumed.append(f"questions of {QUESTION_TOKENS} and answers of {ANSWER_TOKENS} tokens")
+            self.assumed.append(f"enough documents for {blueprint.sft.subjects:,} subjects")
+        if blueprint.sft.data is not None or blueprint.reward.data is not None:
+            self.assumed.append("your own examples are as many and as long as those made from documents")
+
+    def data(self) -> tuple[StagePlan, StagePlan, StagePlan]:
+        raw, kept, cores = self.corpus.raw_bytes, self.corpus.kept_bytes, self.machine.cores
+        width = 2 if self.model.vocab_size <= 65536 else 4
+        program = {"program": speeds.DATA_PROGRAM_BYTES}
+        start = speeds.DATA_START_SECONDS
+        documents = {"documents": round(kept * WRITTEN_OVER_TEXT)}
+        return (
+            StagePlan(
+                "curate",
+                start + raw / speeds.CURATE_BYTES / cores,
+                memory={**program, "documents": 4 * raw},
+                disk=documents,
+            ),
+            StagePlan(
+                "tokenizer",
+                start + kept / speeds.TOKENIZER_BYTES / cores,
+                memory={**program, "documents": kept},
+                disk={"vocabulary": 80 * self.model.vocab_size},
+            ),
+            StagePlan(
+                "tokens",
+                start + kept / speeds.ENCODE_BYTES / cores,
+                tokens=self.corpus.tokens,
+                memory={**program, "documents": kept},
+                disk={"shards": width * self.corpus.tokens},
+            ),
+        )
+
+    def pretrain(self) -> StagePlan:
+        config = self.blueprint.pretrain
+        assert config.tokens and config.batch_tokens
+        sequence = min(config.sequence, config.model.context)
+        steps = math.ceil(config.tokens / config.batch_tokens)
+        micro = math.ceil(config.batch_tokens / config.accumulate)
+        flops = float(config.tokens * self.model.flops_per_token(sequence))
+        memory = {**self._trained(), "activations": activation_bytes(self.model, micro, micro, self.precision)}
+        return self._stage("pretrain", config.tokens, steps, {"train": flops}, memory)
+
+    def sft(self) -> StagePlan:
+        config = self.blueprint.sft
+        questions = int(self.figures.get("sft", {}).get("questions", self._questions()))
+        steps = math.ceil(config.epochs * questions / config.batch_examples)
+        rows = math.ceil(config.batch_examples / config.accumulate)
+        return self._rows("sft", steps, config.batch_examples, rows, reference=False)
+
+    def reward(self) -> StagePlan:
+        config = self.blueprint.reward
+        steps = math.ceil(config.epochs * self._pairs() / config.batch_pairs)
+        rows = 2 * math.ceil(config.batch_pairs / config.accumulate)
+        return self._rows("reward", steps, 2 * config.batch_pairs, rows, reference=False)
+
+    def dpo(self) -> StagePlan:
+        config = self.blueprint.dpo
+        steps = math.ceil(config.epochs * self._pairs() / config.batch_pairs)
+        rows = 2 * math.ceil(config.batch_pairs / config.accumulate)
+        return self._rows("dpo", steps, 2 * config.batch_pairs, rows, reference=True)
+
+    def ppo(self) -> StagePlan:
+        config = self.blueprint.ppo
+        answer = min(config.max_answer_tokens, ANSWER_TOKENS)
+        answers = config.iterations * config.rollouts
+        read = round(answers * (QUESTION_TOKENS + answer) * PADDING)
+        flops = {
+            "generate": answers * answer * self._forward(self.row),
+            "forward": read * 4 * self._forward(self.row),
+            "train": read * config.epochs * 2 * self._training(self.row),
+        }
+        updates = config.iterations * config.epochs * math.ceil(config.rollouts / config.minibatch)
+        tokens = round(config.minibatch * (QUESTION_TOKENS + config.max_answer_tokens))
+        length = min(self.model.max_position_embeddings, 2 * QUESTION_TOKENS + config.max_answer_tokens)
+        trained = {part: 2 * size for part, size in self._trained().items() if part != "program"}
+        memory = {
+            "program": speeds.PROGRAM_BYTES,
+            **trained,
+            "reference and reward model": 2 * 4 * self.n,
+            "activations": activation_bytes(self.model, tokens, tokens, self.precision),
+            "key-value cache": cache_bytes(self.model, config.rollouts, length, self.precision),
+        }
+        return self._stage("ppo", read * (config.epochs + 1), 2 * updates, flops, memory, models=2)
+
+    def evaluate(self) -> StagePlan:
+        """Held-out text through three models, and the same questions to each of them; an n-gram model and xz beside."""
+        held = self.corpus.kept_bytes * self.blueprint.curate.heldout
+        held_tokens = round(self.corpus.tokens * self.blueprint.curate.heldout)
+        answers = 3 * self.blueprint.sft.subjects
+        flops = {
+            "forward": 3.0 * held_tokens * self._forward(self.blueprint.pretrain.sequence),
+            "generate": float(answers * ANSWER_TOKENS) * self._forward(self.row),
+        }
+        memory = {"program": speeds.PROGRAM_BYTES, "weights": 3 * 4 * self.n, "documents": 2 * self.corpus.kept_bytes}
+        stage = self._stage("evaluate", 3 * held_tokens + answers * self.row, 0, flops, memory, models=0)
+        scored = (held + 0.1 * self.corpus.kept_bytes) / speeds.SCORE_BYTES
+        return StagePlan("evaluate", stage.seconds + scored, stage.tokens, 0, stage.flops, memory)
+
+    def export(self) -> StagePlan:
+        width = 2 if self.blueprint.export.dtype == "bfloat16" else 4
+        memory = {"program": speeds.PROGRAM_BYTES, "weights": 2 * 4 * self.n}
+        return StagePlan("export", speeds.START_SECONDS, memory=memory, disk={"model": 2 * width * self.n})
+
+    def _questions(self) -> int:
+        """Questions of an epoch: the main one of each subject, and a share of the others."""
+        sft = self.blueprint.sft
+        return round(sft.subjects * (1 + QUESTIONS_PER_SUBJECT * sft.other_questions))
+
+    def _pairs(self) -> int:
+        """Pairs to train on."""
+        for stage in ("reward", "dpo"):
+            if "pairs" in self.figures.get(stage, {}):
+                return int(self.figures[stage]["pairs"])
+        config = self.blueprint.reward
+        return round(self.blueprint.sft.subjects * config.pairs_per_subject * (1 - config.heldout))
+
+    def _rows(self, stage: str, steps: int, rows: int, micro_rows: int, reference: bool) -> StagePlan:
+        """A stage that trains on rows of question and answer."""
+        tokens = round(steps * rows * self.row * PADDING)
+        flops = {"train": tokens * self._training(self.row)}
+        memory = self._trained()
+        if reference:
+            flops["forward"] = tokens * self._forward(self.row)
+            memory["reference"] = 4 * self.n
+        micro = round(micro_rows * self.row * PADDING)
+        memory["activations"] = activation_bytes(self.model, micro, micro_rows * ANSWER_TOKENS, self.precision)
+        return self._stage(stage, tokens, steps, flops, memory)
+
+    def _stage(
+        self, stage: str, tokens: int, steps: int, flops: dict[str, float], memory: dict[str, int], models: int = 1
+    ) -> StagePlan:
+        working = sum(amount / self.machine.rate(work, self.precision) for work, amount in flops.items())
+        seconds = speeds.START_SECONDS + working + steps * speeds.STEP_SECONDS
+        disk = {"checkpoints": 2 * models * 12 * self.n, "model": 4 * self.n} if models else {}
+        return StagePlan(stage, seconds, tokens, steps, sum(flops.values()), memory, disk)
+
+    def _trained(self) -> dict[str, int]:
+        found = {"program": speeds.PROGRAM_BYTES, "weights": 4 * self.n, "gradients": 4 * self.n}
+        found["AdamW moments"] = 8 * self.n
+        return found | ({"bf16 copies": 2 * self.n} if self.precision == "bf16" else {})
+
+    def _training(self, context: int) -> float:
+        return float(self.model.flops_per_token(context))
+
+    def _forward(self, context: int) -> float:
+        return self.model.flops_per_token(context) / 3

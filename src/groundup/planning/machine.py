@@ -1,0 +1,132 @@
+"""What this machine can do, measured in a third of a second and without torch.
+
+The probe multiplies small float32 matrices on one core, which is the same whether or not other programs keep the
+rest busy, and counts it once per core. How much of that rate each kind of work reaches is in one table, calibrated
+on real runs.
+"""
+
+import os
+import shutil
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+PROBE_SIDE = 64  # small enough that numpy's BLAS stays on one core
+PROBE_SECONDS = 0.15
+
+# Share of the probe's rate that each kind of work reaches, by precision. Edit here.
+# Known: 4 M parameters, batches of 1,024 tokens, 2 cores with avx512_bf16 (probe 88 GFLOP/s a core): 12,000 tokens/s
+# in training, which is 12,000 x 25.6 MFLOP = 307 GFLOP/s. bf16 goes above 1 because its instruction does twice the
+# work of the probe's float32 one.
+EFFICIENCY: dict[tuple[str, str], float] = {
+    ("train", "bf16"): 1.75,
+    ("train", "fp32"): 0.90,
+    ("forward", "bf16"): 1.60,  # a third of the work of training, without the optimizer, over padded rows
+    ("forward", "fp32"): 0.90,
+    ("generate", "bf16"): 0.30,  # one token of each row at a time: bound by memory and by calls
+    ("generate", "fp32"): 0.25,
+}
+STEP_SECONDS = 0.003  # an optimizer step of any size: Python, clipping, metrics
+
+# Bytes of text a second and core of the stages that train nothing, and what every process costs. Edit here.
+CURATE_BYTES, TOKENIZER_BYTES, ENCODE_BYTES, SCORE_BYTES = 0.6e6, 2e6, 4e6, 0.5e6
+START_SECONDS, DATA_START_SECONDS = 4.0, 2.0  # to start a process that imports torch, and one that does not
+PROGRAM_BYTES = 450 << 20  # torch and its libraries, resident
+DATA_PROGRAM_BYTES = 250 << 20  # numba and Arrow
+
+
+@dataclass(frozen=True)
+class Machine:
+    """What matters of a machine for planning."""
+
+    cores: int
+    core_flops: float
+    """float32 operations a second of one core in matrix products."""
+    bf16: bool
+    """Whether the processor multiplies bf16."""
+    memory: int | None
+    """Bytes that a new process can have; None where unknown."""
+    disk: int | None
+    """Bytes free where the run will lie; None where unknown."""
+    accelerator: str | None = None
+    """A GPU that seems to be there. Times are still the processor's."""
+
+    def precision(self, wanted: str) -> str:
+        """`fp32` or `bf16`, as `auto` will be decided."""
+        return wanted if wanted != "auto" else "bf16" if self.bf16 else "fp32"
+
+    def rate(self, work: str, precision: str) -> float:
+        """FLOP/s of all cores in `train`, `forward` or `generate`."""
+        return self.cores * self.core_flops * EFFICIENCY[work, precision]
+
+
+def measure(folder: Path | None = None) -> Machine:
+    """This machine; `folder` is where the run will lie (or its nearest parent that exists)."""
+    return Machine(
+        cores=usable_cores(),
+        core_flops=probe(),
+        bf16=multiplies_bf16(),
+        memory=available_memory(),
+        disk=_free_disk((folder or Path()).absolute()),
+        accelerator=_accelerator(),
+    )
+
+
+def probe(seconds: float = PROBE_SECONDS) -> float:
+    """float32 FLOP/s of one core: the best of many short rows of products, so that a busy machine does not matter."""
+    import numpy as np
+
+    a = np.linspace(-1, 1, PROBE_SIDE * PROBE_SIDE, dtype=np.float32).reshape(PROBE_SIDE, PROBE_SIDE)
+    b, out, products = a.T.copy(), np.empty_like(a), 16
+    best, until = float("inf"), time.perf_counter() + seconds
+    while True:
+        started = time.perf_counter()
+        for _ in range(products):
+            np.matmul(a, b, out=out)
+        best = min(best, time.perf_counter() - started)
+        if time.perf_counter() > until:
+            return products * 2 * PROBE_SIDE**3 / best
+
+
+def usable_cores() -> int:
+    """Cores that this process may run on, a container's quota heeded."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    quota, _, period = _text("/sys/fs/cgroup/cpu.max").partition(" ")
+    if quota.isdecimal() and period.strip().isdecimal():
+        cores = min(cores, -(-int(quota) // int(period)))
+    return max(1, cores)
+
+
+def multiplies_bf16() -> bool:
+    """Whether Linux lists a bf16 instruction for this processor (elsewhere unknown, hence False)."""
+    flags = _text("/proc/cpuinfo")
+    return "avx512_bf16" in flags or "amx_bf16" in flags
+
+
+def available_memory() -> int | None:
+    """Bytes that a new process can have without swapping, a container's limit heeded; None where unknown."""
+    lines = _text("/proc/meminfo").splitlines()
+    free = next((int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:")), None)
+    limit, used = _text("/sys/fs/cgroup/memory.max").strip(), _text("/sys/fs/cgroup/memory.current").strip()
+    if free is not None and limit.isdecimal() and used.isdecimal():
+        free = min(free, max(0, int(limit) - int(used)))
+    return free
+
+
+def _free_disk(folder: Path) -> int | None:
+    there = next((path for path in (folder, *folder.parents) if path.exists()), None)
+    return shutil.disk_usage(there).free if there else None
+
+
+def _accelerator() -> str | None:
+    if Path("/dev/nvidia0").exists() or Path("/dev/dxg").exists():
+        return "an NVIDIA GPU"
+    return "Apple's GPU" if sys.platform == "darwin" and os.uname().machine == "arm64" else None
+
+
+def _text(path: str) -> str:
+    try:
+        return Path(path).read_text(encoding="utf-8", errors="replace")
+    except OSError:  # not Linux, or no such limit
+        return ""

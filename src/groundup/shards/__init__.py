@@ -1,0 +1,1 @@
+"""Token files, the order of samples, and the windows that training reads."""

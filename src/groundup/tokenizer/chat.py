@@ -1,0 +1,69 @@
+"""The chat format: `<|user|>QUESTION<|assistant|>ANSWER<|end|>`, with nothing in between.
+
+A conversation may begin with `<|system|>TEXT`. `<|end|>` closes each answer, belongs to it, and stops generation.
+"""
+
+from collections.abc import Mapping, Sequence
+
+from groundup.errors import GroundupError
+from groundup.tokenizer.tokenizer import Tokenizer
+
+ROLES = ("system", "user", "assistant")
+
+TEMPLATE = (
+    "{% for message in messages %}"
+    "{% if message['role'] == 'assistant' %}"
+    "{{ '<|assistant|>' }}{% generation %}{{ message['content'] + '<|end|>' }}{% endgeneration %}"
+    "{% elif message['role'] == 'user' or (message['role'] == 'system' and loop.first) %}"
+    "{{ '<|' + message['role'] + '|>' + message['content'] }}"
+    "{% else %}"
+    "{{ raise_exception('a message is from system (the first only), user or assistant, not ' + message['role']) }}"
+    "{% endif %}"
+    "{% endfor %}"
+    "{% if add_generation_prompt %}{{ '<|assistant|>' }}{% endif %}"
+)
+"""The same as a Jinja chat template for transformers. It works on text, so it can't tell a special token from a
+message that spells one; `render` can."""
+
+
+def render(
+    messages: Sequence[Mapping[str, str]], tokenizer: Tokenizer, answer_prompt: bool = False
+) -> tuple[list[int], list[bool]]:
+    """The ids of a conversation, and for each whether a model is trained to produce it.
+
+    Trained are the assistant's contents and the `<|end|>` after each. Contents are plain text, also where they spell
+    a special token.
+
+    Args:
+        messages: `{"role": "system" | "user" | "assistant", "content": text}`; a system message comes first only.
+        answer_prompt: end with `<|assistant|>`, so that a model goes on with the answer.
+
+    Raises:
+        GroundupError: no role or content, an unknown role, or a system message that is not the first.
+    """
+    ids: list[int] = []
+    trained: list[bool] = []
+
+    def add(tokens: list[int], train: bool) -> None:
+        ids.extend(tokens)
+        trained.extend([train] * len(tokens))
+
+    for at, message in enumerate(messages):
+        role, content = message.get("role"), message.get("content")
+        if role not in ROLES:
+            raise GroundupError(
+                f"a message's role is {role!r}", where=f"message {at + 1}", do="use system, user or assistant"
+            )
+        if not isinstance(content, str):
+            raise GroundupError("a message has no text in `content`", where=f"message {at + 1}", do="give it one")
+        if role == "system" and at:
+            raise GroundupError(
+                "a system message comes after others", where=f"message {at + 1}", do="put it first, or leave it out"
+            )
+        add([tokenizer.special_ids[f"<|{role}|>"]], False)
+        add(tokenizer.encode(content), role == "assistant")
+        if role == "assistant":
+            add([tokenizer.end], True)
+    if answer_prompt:
+        add([tokenizer.assistant], False)
+    return ids, trained

@@ -1,0 +1,91 @@
+"""The `pretrain` stage: token shards to a model's first weights."""
+
+import math
+import shutil
+from collections.abc import Mapping
+
+from groundup.artifacts import Artifact, Figures, Work
+from groundup.errors import GroundupError
+from groundup.model.configuration import LLMConfig
+from groundup.model.decoder import CustomLanguageModel
+from groundup.model.weights import save_model
+from groundup.parallel.device import best_device, resolve_precision, settle
+from groundup.parallel.engine import SingleDevice
+from groundup.shards.token_file import TokenShard
+from groundup.shards.windows import Windows
+from groundup.tokenizer.tokenizer import Tokenizer
+from groundup.training.checkpoint import Checkpoints
+from groundup.training.configuration import ModelShape, PretrainConfig
+from groundup.training.loop import Plan, train
+from groundup.training.optimizer import adamw
+from groundup.training.pretraining import Pretraining
+
+
+def stage(config: PretrainConfig, inputs: Mapping[str, Artifact], work: Work) -> Figures:
+    """Train a new decoder on the train split; writes `model/` and `records/metrics.jsonl`."""
+    settle()
+    device = best_device()
+    precision = resolve_precision(config.precision, device)
+    tokenizer = Tokenizer.load(inputs["tokenizer"].file("tokenizer.json"))
+    llm_config = decoder_config(config.model, tokenizer.vocabulary_size)
+    assert config.tokens and config.batch_tokens and config.learning_rate, "filled in from `size`"
+
+    shards, length = inputs["tokens"].path, min(config.sequence, llm_config.max_position_embeddings)
+    heldout = TokenShard.open(shards, "heldout", tokenizer.vocabulary_size)
+    objective = Pretraining(
+        Windows(TokenShard.open(shards, "train", tokenizer.vocabulary_size), length),
+        Windows(heldout, length) if len(heldout) > length else None,
+        batch_tokens=config.batch_tokens,
+        accumulate=config.accumulate,
+        seed=work.seed,
+    )
+    plan = Plan(
+        math.ceil(config.tokens / objective.tokens_per_step), config.learning_rate, config, config.validate_every
+    )
+    model = CustomLanguageModel(llm_config, seed=work.seed)
+    engine = SingleDevice(model, adamw(config.optimizer), device, precision)
+    metrics = work.keep / "metrics.jsonl"
+    held_out = train(
+        engine,
+        objective,
+        plan,
+        title="pretrain",
+        checkpoints=Checkpoints(work.keep, config.checkpoint_seconds),
+        metrics_path=metrics,
+        progress=work.progress,
+    )
+    save_model(work.out / "model", model)
+    shutil.copy(metrics, work.records / "metrics.jsonl")
+    return {
+        "parameters": llm_config.num_parameters,
+        "steps": plan.steps,
+        "tokens": plan.steps * objective.tokens_per_step,
+        "epochs": plan.steps * objective.tokens_per_step / (len(objective.train) * length),
+        "precision": precision,
+        **held_out,
+    }
+
+
+def decoder_config(shape: ModelShape, vocabulary_size: int) -> LLMConfig:
+    """The decoder that a fully given shape describes.
+
+    Raises:
+        GroundupError: the numbers don't fit together (heads that don't divide the width).
+    """
+    given = (shape.width, shape.layers, shape.heads, shape.kv_heads, shape.feed_forward)
+    width, layers, heads, kv_heads, feed_forward = (value or 0 for value in given)
+    try:
+        return LLMConfig(
+            vocab_size=vocabulary_size,
+            hidden_size=width,
+            intermediate_size=feed_forward,
+            num_hidden_layers=layers,
+            num_attention_heads=heads,
+            num_key_value_heads=kv_heads,
+            max_position_embeddings=shape.context,
+            rope_theta=shape.rope_theta,
+            tie_word_embeddings=shape.tied,
+        )
+    except ValueError as error:
+        what = str(error).splitlines()[-2].strip() if "\n" in str(error) else str(error)
+        raise GroundupError(what, where="pretrain.model", do="change width, heads or kv_heads") from error
