@@ -1,14 +1,15 @@
 """Executing a blueprint with toy stages in real processes: what is made, what is used again, what stands where."""
 
-import json
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 from toys import Toy, ToyLoaded, stages
 
+from groundup.artifacts import Figures, Manifest
 from groundup.errors import GroundupError
 from groundup.pipeline import process
 from groundup.pipeline.folder import RunFolder
@@ -25,7 +26,7 @@ def execute(
 
 
 def result(outcome: Outcome) -> int:
-    return int(outcome.artifacts["last"].file("model/weights").read_text())
+    return int(outcome.artifacts["last"].file("weights").read_text())
 
 
 def test_a_run_makes_every_stage_and_a_second_one_none(base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -129,11 +130,10 @@ def test_the_newest_model_is_delivered_and_repaired(done: Path) -> None:
     assert (model / "weights").read_text() == "55"
     outcome = execute(done, sum={"start": 1})
     assert (model / "weights").read_text() == "56"
-    origin = json.loads((model / "groundup.json").read_text())
-    assert origin["artifact"] == outcome.artifacts["last"].path.name
+    assert Manifest.read(model) == outcome.artifacts["last"].manifest
     execute(done)
     assert (model / "weights").read_text() == "55"
-    (model / "groundup.json").unlink()
+    (model / "manifest.json").unlink()
     (model / "weights").unlink()
     assert execute(done).made == []
     assert (model / "weights").read_text() == "55"
@@ -182,11 +182,17 @@ def test_the_first_line_says_how_long_the_rest_should_take(done: Path) -> None:
         def task(self, *_: object, **__: object) -> Any:
             raise AssertionError("the runner itself has no tasks")
 
+    def forecast(figures: Mapping[str, Figures]) -> dict[str, float]:
+        assert figures == {"read": {"numbers": 10}}
+        return {"read": 1e6, "sum": 300.0, "last": 240.0}
+
     lines = Lines()
     blueprint = Toy.model_validate({"read": {"path": "numbers.txt"}, "sum": {"start": 9}})
     folder = RunFolder(done.parent / "run")
-    run(ToyLoaded(blueprint, done), folder, stages(), None, lines, {"read": 1e6, "sum": 300, "last": 240})
+    run(ToyLoaded(blueprint, done), folder, stages(), None, lines, forecast)
     assert lines.said[0] == f"2 of 3 stages to do in {folder.path}: sum, last; about 9 minutes on this machine"
+    started = [row for row in folder.events() if row["event"] == "started"]
+    assert [row["expected_seconds"] for row in started[-2:]] == [300.0, 240.0]
 
 
 def test_a_summary_is_the_stages_own_or_its_first_figures() -> None:

@@ -113,8 +113,7 @@ def total(config: SumConfig, inputs: Mapping[str, Artifact], work: Work) -> Figu
 
 
 def last(config: LastConfig, inputs: Mapping[str, Artifact], work: Work) -> Figures:
-    (work.out / "model").mkdir()
-    (work.out / "model" / "weights").write_text(inputs["sum"].file("sum.json").read_text())
+    (work.out / "weights").write_text(inputs["sum"].file("sum.json").read_text())
     return {"entropy": f"{os.environ['PYTHONHASHSEED']}"}
 
 

@@ -27,7 +27,7 @@ class FakeAnswer:
 
     def __init__(self, model: "FakeModel", messages: Sequence[Mapping[str, str]], limit: int, stop: Callable[[], bool]):
         self.model, self.limit, self.stop = model, limit, stop
-        self.finish_reason: str | None = None
+        self.finish_reason = "length"
         self.prompt_tokens = sum(len(message["content"].split()) for message in messages)
         self.completion_tokens = 0
         self._steps = self._generate(messages)
@@ -45,23 +45,20 @@ class FakeAnswer:
                 model.stopped.set()
                 return
             if index == self.limit:
-                self.finish_reason = "length"
                 return
             time.sleep(model.pause)
             self.completion_tokens += 1
             yield piece
         self.finish_reason = "stop"
 
-    def __iter__(self) -> "FakeAnswer":
-        return self
-
-    def __next__(self) -> str:
-        return next(self._steps)
+    def __iter__(self) -> Iterator[str]:
+        return self._steps
 
 
 class FakeModel:
     name = "tiny"
     context = 64
+    examples = ("What does bisect.insort do?", "What does os.path.join do?")
 
     def __init__(self, pieces: Sequence[str] = PIECES, *, gate: threading.Semaphore | None = None, pause: float = 0):
         self.pieces, self.gate, self.pause = list(pieces), gate, pause

@@ -194,6 +194,15 @@ def test_what_the_model_refuses_is_400(model, client, stream):
     assert response.json()["error"]["message"] == "the question is longer than the context; shorten it"
 
 
+@pytest.mark.parametrize("stream", [False, True])
+def test_messages_longer_than_the_context_are_refused(client, stream):
+    """The model itself would drop their beginning without a word."""
+    asked = {"messages": [{"role": "user", "content": "word " * FakeModel.context}], "stream": stream}
+    response = client.post(CHAT, json=asked)
+    assert response.status_code == 400
+    assert response.json()["error"]["code"] == "context_length_exceeded"
+
+
 def test_an_error_amid_a_stream_is_its_last_event(model, client):
     model.breaks_at = 2
     *_, last = events(client.post(CHAT, json={"messages": QUESTION, "stream": True}).text)

@@ -13,7 +13,6 @@ from live import live
 
 from groundup.serve import create_app
 from groundup.serve.app import PAGE
-from groundup.serve.samples import sample_questions
 
 HTML, SCRIPT, STYLE = ((PAGE / name).read_text() for name in ("index.html", "page.js", "page.css"))
 
@@ -35,13 +34,6 @@ def test_page_keeps_to_its_policy():
     assert not re.search(r"@import|url\(", STYLE)
     addresses = re.findall(r'(?:src|href)="([^"]*)"', HTML)
     assert [address for address in addresses if not address.startswith("data:")] == ["page.css", "page.js"]
-
-
-def test_samples_are_spread_over_what_was_taught():
-    subjects = [f"{module}.{name}" for module in "abcdefgh" for name in ("longer", "fn")]
-    assert sample_questions(subjects) == [f"What does {module}.fn do?" for module in "aceg"]
-    assert sample_questions(["Opening hours"]) == ["Tell me about Opening hours."]
-    assert sample_questions([]) == []
 
 
 class SplitCharacters:

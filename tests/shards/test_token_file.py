@@ -76,7 +76,6 @@ def _starts(*values: int):
         ("train.starts.npy", lambda path: np.save(path, np.zeros(3)), "is no list of offsets"),
         ("train.starts.npy", _starts(0, 5, 4), "do not rise"),
         ("train.starts.npy", _starts(1, 4, 7), "do not rise"),
-        ("train.starts.npy", _starts(0, 7), "names 2 documents where there are 1"),
         ("train.documents.txt", lambda path: path.write_text("doc0\n"), "names 1 documents where there are 2"),
         ("train.documents.txt", lambda path: path.write_bytes(b"\xff\n\xff\n"), "can't be read"),
         ("train.bin", lambda path: path.write_bytes(b"\xff" * 14), "holds token 65535, which the vocabulary of 300"),

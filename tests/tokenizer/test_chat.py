@@ -27,7 +27,7 @@ def theirs(tokenizer: Tokenizer, tmp_path_factory: pytest.TempPathFactory):
     return PreTrainedTokenizerFast(tokenizer_file=str(path), chat_template=TEMPLATE)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(messages=CHATS, answer_prompt=st.booleans())
 def test_template_gives_the_same_ids_and_mask(theirs, tokenizer: Tokenizer, messages, answer_prompt: bool) -> None:
     ids, trained = render(messages, tokenizer, answer_prompt)

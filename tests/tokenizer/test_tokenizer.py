@@ -43,7 +43,7 @@ def pairs(tokenizers_of, tmp_path_factory) -> dict[str, tuple[Tokenizer, tokeniz
 
 
 @pytest.mark.parametrize("name", PATTERNS)
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(text=TEXTS)
 def test_ids_and_text_equal_the_library(pairs, name: str, text: str) -> None:
     ours, theirs = pairs[name]
@@ -70,7 +70,7 @@ def test_real_text_in_slices_equals_the_library(pairs, text: str, name: str) -> 
 
 
 @pytest.mark.parametrize("name", PATTERNS)
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(data=st.data())
 def test_any_ids_decode_as_in_the_library(pairs, name: str, data: st.DataObject) -> None:
     ours, theirs = pairs[name]

@@ -123,7 +123,11 @@ def choose(items: Sequence[Item], subjects: int, prefer: Sequence[str], max_answ
             where="sft",
             do="name your own examples with sft.data, or raise sft.max_answer_characters",
         )
-    more = [item for item in items if item.subject in taught and item.aspect == "parameters"]
+    more = [
+        item
+        for item in items
+        if item.subject in taught and item.aspect == "parameters" and len(item.answer) <= max_answer_characters
+    ]
     which = [Item(item.answer, "which", subject, item.document) for subject, item in taught.items()]
     is_symbol = {item.subject for item in taught.values() if item.aspect == "summary"}
     return [*taught.values(), *more, *(item for item in which if item.answer in is_symbol)]

@@ -54,6 +54,7 @@ def sft(config: SftConfig, inputs: Mapping[str, Artifact], work: Work) -> Figure
     else:
         documents = read_documents(inputs["curate"].file("documents.parquet"), split="train", columns=("id", "facts"))
         items = choose(items_of(documents), config.subjects, config.prefer, config.max_answer_characters)
+        items = [item for item in items if fits(item, tokenizer, context)]
         lessons = lessons_of(items, tokenizer, config.other_questions, work.seed)
         main = [item for item in items if item.aspect in MAIN_ASPECTS]
         unseen = [
@@ -76,11 +77,19 @@ def sft(config: SftConfig, inputs: Mapping[str, Artifact], work: Work) -> Figure
         "examples": sum(len(lesson.variants) for lesson in lessons),
         "questions": len(lessons),
         "subjects": len({item.subject for item in items if item.aspect in MAIN_ASPECTS}),
+        "turns": max(variant.prompt.count(tokenizer.user) for lesson in lessons for variant in lesson.variants),
         "made_from_documents": config.data is None,
         "steps": steps,
         "precision": engine.precision,
         **figures,
     }
+
+
+def fits(item: Item, tokenizer: Tokenizer, context: int) -> bool:
+    """Whether the item, however it is asked, leaves room for its whole answer in the model's context."""
+    asked = [*item.questions("sft"), *item.questions("rl"), *item.questions("evaluate")]
+    longest = max(len(ask(question, tokenizer)) for question in asked)
+    return longest + len(answer_ids(item.answer, tokenizer)) <= context
 
 
 def lessons_of(items: Sequence[Item], tokenizer: Tokenizer, others: float, seed: int) -> list[Lesson]:

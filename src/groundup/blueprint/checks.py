@@ -59,19 +59,22 @@ def _misfits(blueprint: Blueprint) -> Iterator[tuple[tuple[str, ...], str]]:
     elif width // heads % 2:
         yield (
             width_keys,
-            f"a width of {width} with {heads} heads makes heads of {width // heads}; RoPE needs an even size",
+            f"a width of {width} over {heads} makes heads of {width // heads}; RoPE needs an even size",
         )
     if heads % kv_heads:
         what = f"{heads} query heads can't share {kv_heads} key-value heads evenly; choose a divisor of {heads}"
         yield ("pretrain.model.kv_heads", "pretrain.model.heads"), what
+    for dotted, path in _paths(blueprint, ""):
+        try:
+            path.expanduser()
+        except RuntimeError:
+            yield (dotted,), f"there is no user {path.parts[0][1:]}, whose folder {path.parts[0]} would be"
     if pretrain.sequence > model.context:
         what = f"sequences of {pretrain.sequence} tokens are longer than pretrain.model.context, {model.context}"
         yield ("pretrain.sequence", "pretrain.model.context"), what
     if pretrain.batch_tokens < pretrain.sequence * pretrain.accumulate:
-        what = (
-            f"a batch of {pretrain.batch_tokens:,} tokens is less than {pretrain.accumulate} micro-batches of one "
-            f"sequence of {pretrain.sequence}"
-        )
+        least = f"pretrain.sequence {pretrain.sequence} x pretrain.accumulate {pretrain.accumulate}"
+        what = f"a batch of {pretrain.batch_tokens:,} tokens holds no sequence for each micro-batch ({least})"
         yield ("pretrain.batch_tokens", "pretrain.accumulate", "pretrain.sequence"), what
     for stage, length in (
         ("ppo", blueprint.ppo.max_answer_tokens),

@@ -32,9 +32,10 @@ def show(
     if not resolved:
         print(loaded.text, end="")
         return
+    from groundup.blueprint.dump import yaml
     from groundup.blueprint.show import resolved as rows
 
     table = list(rows(loaded))
     width = max(len(path) for path, _, _ in table)
     for path, value, origin in table:
-        print(f"{path:<{width}}  {'' if value is None else value}  ({origin})")
+        print(f"{path:<{width}}  {yaml(value)}  ({origin})")

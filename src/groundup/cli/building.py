@@ -1,12 +1,18 @@
-"""Verbs that make things: new, run."""
+"""Verbs on a blueprint: new, plan, run."""
 
+from __future__ import annotations
+
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from groundup.cli import where
 from groundup.cli.options import Blueprint, Set
+
+if TYPE_CHECKING:
+    from groundup.artifacts import Figures
 
 verbs = typer.Typer()
 
@@ -21,6 +27,27 @@ def new(
 
     blueprint, _ = gallery.write(from_ or gallery.DEFAULT, folder)
     print(f"Wrote {blueprint}. Edit it, then: groundup run {blueprint}")
+
+
+@verbs.command()
+def plan(blueprint: Blueprint, set_: Set = None) -> None:
+    """Say what a blueprint will take, and what to change."""
+    from groundup.blueprint.load import load
+    from groundup.planning import advice, estimate
+
+    loaded = load(blueprint, set_ or ())
+    planned = estimate.plan(loaded.blueprint, base=loaded.base)
+    print(f"{loaded.blueprint.name}: {advice.headline(planned)}\n")
+    rows = advice.table(planned)
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for stage, *values in rows:
+        cells = (f"{value:>{width}}" for value, width in zip(values, widths[1:], strict=True))
+        print("  ".join([f"{stage:<{widths[0]}}", *cells]))
+    for title, sentences in (("To change", advice.advice(planned)), ("Taken for granted", planned.assumed)):
+        if sentences:
+            print(f"\n{title}:")
+            for sentence in sentences:
+                print(f"- {sentence}")
 
 
 @verbs.command()
@@ -52,4 +79,10 @@ def run(
         loaded.check_files()
         folder = RunFolder(run_ or where.RUNS / loaded.blueprint.name)
         choice = runner.Choice(only=only, from_=from_, force=frozenset(force or ()))
-        runner.run(loaded, folder, stages(loaded.blueprint.align), choice, for_terminal())
+
+        def forecast(figures: Mapping[str, Figures]) -> Mapping[str, float]:
+            from groundup.planning.estimate import plan
+
+            return plan(loaded.blueprint, figures=figures, base=loaded.base).seconds
+
+        runner.run(loaded, folder, stages(loaded.blueprint.align), choice, for_terminal(), forecast)

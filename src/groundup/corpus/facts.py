@@ -14,7 +14,7 @@ _FENCE = re.compile(r"\s*(```|~~~)")
 _OTHER_BLOCK = re.compile(r"([-*+•]\s|\d+[.)]\s|>|\||!\[|<|\.\.\s|([-*_])(\s*\2){2,}\s*$|\t| {4})")
 _IMAGE = re.compile(r"!\[[^\]]*\](\([^)]*\)|\[[^\]]*\])")
 _LINK = re.compile(r"\[([^\]]+)\](\([^)]*\)|\[[^\]]*\])")
-_STRONG = re.compile(r"(\*\*|__)(?=\S)(.+?)(?<=\S)\1")
+_STRONG = re.compile(r"\*\*(?=\S)([^*]+?)(?<=\S)\*\*")  # and not `__init__`
 
 
 def symbol_facts(name: str, docstring: str, parameters: list[str] | None) -> tuple[Fact, ...]:
@@ -57,9 +57,9 @@ def first_heading(text: str) -> str:
 
 
 def plain(markdown: str) -> str:
-    """One line without images, emphasis and the addresses of links."""
+    """One line without images, bold marks and the addresses of links."""
     text = _LINK.sub(r"\1", _IMAGE.sub("", markdown))
-    return squeeze(_STRONG.sub(r"\2", text))
+    return squeeze(_STRONG.sub(r"\1", text))
 
 
 def _heading_of(block: list[str]) -> str | None:

@@ -16,7 +16,7 @@ UNDETERMINED = "und"
 
 _SCANNED = 8 * MAX_CHARACTERS
 # Letters of any script with their combining marks; of ASCII only letters, apostrophe and hyphen.
-_WORD = re.compile(r"(?<!\S)[\"(\[]*([A-Za-z'\-\u00aa-\U0010ffff]+)[\").\],;:!?]*(?!\S)")
+_WORD = re.compile(r"(?<!\S)[\"(\[]*([A-Za-z\u00aa-\U0010ffff][A-Za-z'\-\u00aa-\U0010ffff]*)[\").\],;:!?]*(?!\S)")
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,9 +39,8 @@ def _ends(text: str, stop: re.Match[str]) -> bool:
     token = before[before.rfind(" ") + 1 :]
     if _QUOTED_MARK.fullmatch(token):
         return False
-    marks = re.match(r"[.!?]+", stop.group())
-    if marks is None or marks.group() != ".":
-        # An ellipsis, a question or an exclamation: what goes on in lower case is the same sentence.
+    if stop.group().rstrip(")]}") != ".":
+        # An ellipsis, a question, an exclamation or the end of a quotation: lower case goes on with the sentence.
         return not rest[0].islower()
     word = token.lstrip(_OPENERS).rstrip(_CLOSERS)
     if _ABBREVIATION.fullmatch(word.lower()):

@@ -37,11 +37,12 @@ def stage(config: ExportConfig, inputs: Mapping[str, Artifact], work: Work) -> F
     items = read_items(inputs["sft"].file("items.jsonl"))
     subjects = sorted({item.subject for item in items if item.aspect in MAIN_ASPECTS})
     card = {
-        "name": "groundup",
+        "name": config.name or "groundup",
         "method": method,
         "parameters": model.config.num_parameters,
         "subjects": subjects,
         "examples": example_questions(items),
+        "turns": inputs["sft"].figures["turns"],
         "introduction": introduction(items, inputs["sft"].figures["questions"], model.config.num_parameters),
         "made_from": {name: artifact.manifest.content for name, artifact in inputs.items()},
     }

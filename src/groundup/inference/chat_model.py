@@ -38,6 +38,7 @@ class ChatModel:
         subjects = card["subjects"]
         self.taught = Taught(subjects if isinstance(subjects, list) else [])
         self._introduction = str(card["introduction"])
+        self._one_turn = card["turns"] == 1
         examples = card["examples"]
         self.examples: list[str] = list(examples) if isinstance(examples, list) else []
 
@@ -67,9 +68,10 @@ class ChatModel:
     ) -> AnswerStream:
         """The answer to the last message. `stop` is asked after every token and ends the answer early.
 
-        Without a seed, temperatures above 0 draw from fresh randomness.
+        Without a seed, temperatures above 0 draw from fresh randomness. A model whose fine-tuning never showed it more
+        than one question at a time is given the last message alone: what came before would only confuse it.
         """
-        ids, _ = render(messages, self.tokenizer, answer_prompt=True)
+        ids, _ = render(messages[-1:] if self._one_turn else messages, self.tokenizer, answer_prompt=True)
         generator = torch.Generator()
         if seed is None:
             generator.seed()

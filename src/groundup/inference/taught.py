@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterable
 from functools import cached_property
 
+MOST_NAMES = 8  # of a question that are compared with all subjects
 _NAME = re.compile(r"[A-Za-z_][\w.]*\w|[A-Za-z_]")
 
 
@@ -30,11 +31,11 @@ class Taught:
 
     def nearest(self, question: str, count: int = 3) -> list[str]:
         """Taught subjects that look like a name in the question, the likeliest first; may be empty."""
-        names = sorted(_NAME.findall(question.lower()), key=lambda name: ("." in name, len(name)), reverse=True)
+        names = sorted(
+            set(_NAME.findall(question.lower())), key=lambda name: ("." in name, len(name), name), reverse=True
+        )
         near: list[str] = []
-        for name in names:
-            if len(name) < 3:
-                continue
+        for name in [name for name in names if len(name) >= 3][:MOST_NAMES]:
             last = name.rpartition(".")[2]
             near += [self._known[k] for k in difflib.get_close_matches(name, self._known, count, cutoff=0.75)]
             if "." in name or "_" in name:

@@ -10,6 +10,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from groundup.pipeline.provenance import cpu_name
+from groundup.planning.machine import available_memory, usable_cores
 
 LEAST_MEMORY = 4 << 30  # bytes that the default blueprint needs free
 LEAST_DISK = 2 << 30
@@ -49,7 +50,7 @@ def _torch() -> Iterator[Finding]:
     except (ImportError, OSError) as error:  # OSError: a shared library of its own is missing
         yield Finding(False, "torch", f"can't be imported ({error})", "install torch>=2.10,<2.14")
         return
-    from groundup.parallel.device import best_device, resolve_precision, usable_cores
+    from groundup.parallel.device import best_device, resolve_precision
 
     build = f"CUDA {torch.version.cuda}" if torch.version.cuda else "CPU"
     number = tuple(int(part) for part in metadata.version("torch").split("+")[0].split(".")[:2])
@@ -76,19 +77,6 @@ def _memory() -> Finding:
         f"{available / 2**30:.1f} GiB free",
         "" if fit else "the default blueprint may need 4 GiB: close other programs or choose a smaller size",
     )
-
-
-def available_memory() -> int | None:
-    """Bytes that a new process can have without swapping, the container's limit heeded; None where unknown."""
-    try:
-        lines = Path("/proc/meminfo").read_text().splitlines()
-    except OSError:
-        return None
-    free = next((int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:")), None)
-    limit, used = Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory.current")
-    if free is not None and limit.is_file() and used.is_file() and limit.read_text().strip().isdigit():
-        free = min(free, int(limit.read_text()) - int(used.read_text()))
-    return free
 
 
 def _disk(folder: Path) -> Finding:

@@ -17,9 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from groundup.artifacts import Artifact, Manifest, Store, durable
+from groundup.artifacts.manifest import MANIFEST
 from groundup.errors import GroundupError
-
-ORIGIN = "groundup.json"  # in a delivered folder: the artifact that it is a copy of
 
 
 @dataclass
@@ -109,18 +108,16 @@ class RunFolder:
         return rows
 
     def deliver(self, artifact: Artifact, name: str) -> None:
-        """Copy the folder `name` of an artifact to the run folder, in place of an older copy, if it is not there yet.
+        """Copy an artifact to the folder `name`, in place of an older copy, unless that is of the same artifact.
 
         A kill half-way leaves the old copy or none, and the next run delivers again.
         """
         final, aside = self.path / name, self.path / f".{name}.new"
-        stamp = json.dumps({"artifact": artifact.path.name, "content": artifact.manifest.content}, indent=1) + "\n"
-        origin = final / ORIGIN
-        if origin.is_file() and origin.read_text(encoding="utf-8") == stamp:
+        copied = final / MANIFEST
+        if copied.is_file() and copied.read_bytes() == (artifact.path / MANIFEST).read_bytes():
             return
         durable.remove(aside)
-        shutil.copytree(artifact.path / name, aside)
-        durable.write_text(aside / ORIGIN, stamp)
+        shutil.copytree(artifact.path, aside)
         durable.remove(final)
         durable.publish(aside, final)
 

@@ -30,7 +30,7 @@ class Stage:
     """`package.module:function`, called as `function(config, base, cache)`: `{name: digest}` of the files and packages
     from outside that the stage reads. `base` is the blueprint's folder, `cache` one for the function's own use."""
     delivers: str | None = None
-    """The folder of its artifact that is copied to the run folder when it is new (`model`, `report`)."""
+    """The name under which its newest artifact is copied to the run folder (`model`, `report`)."""
     sees_run: bool = False
     """The stage tells of the whole run: it is made anew when the blueprint's text or a record of an input changed."""
 
@@ -44,7 +44,12 @@ def stages(align: str) -> tuple[Stage, ...]:
     data = "groundup.artifacts.outside:data_file"
     return (
         Stage(
-            "curate", 1, (), "groundup.corpus.stage:stage", lambda b: b.curate, sources="groundup.corpus.stage:sources"
+            "curate",
+            1,
+            (),
+            "groundup.corpus.stage:stage",
+            lambda b: b.curate,
+            sources="groundup.corpus.fingerprint:fingerprint",
         ),
         Stage("tokenizer", 1, ("curate",), "groundup.tokenizer.stage:stage", lambda b: b.tokenizer),
         Stage("tokens", 1, ("curate", "tokenizer"), "groundup.shards.stage:stage", lambda b: b.tokens),
@@ -78,7 +83,7 @@ def stages(align: str) -> tuple[Stage, ...]:
             1,
             ("tokenizer", align, "sft", "curate"),
             "groundup.export.stage:stage",
-            lambda b: b.export,
+            lambda b: b.export.model_copy(update={"name": b.export.name or b.name}),
             delivers="model",
         ),
     )

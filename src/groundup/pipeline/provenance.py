@@ -1,6 +1,5 @@
 """Where and with what an artifact was made."""
 
-import os
 import platform
 import sys
 from importlib import metadata
@@ -8,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import groundup
+from groundup.planning.machine import usable_cores
 
 PACKAGES = ("torch", "numpy", "numba", "pyarrow")
 
@@ -32,14 +32,7 @@ def threads() -> int:
     """Threads that tensor operations use here; results are the same bit for bit only at the same number."""
     if "torch" in sys.modules:
         return int(sys.modules["torch"].get_num_threads())
-    return usable_cpus()
-
-
-def usable_cpus() -> int:
-    """Processor cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+    return usable_cores()
 
 
 def device() -> str:

@@ -1,12 +1,12 @@
 """Executing a blueprint: each stage that is not done, in order, in a process of its own."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
-from groundup.artifacts import Artifact, durable
+from groundup.artifacts import Artifact, Figures, durable
 from groundup.artifacts.manifest import Manifest
 from groundup.artifacts.store import RUN
 from groundup.errors import GroundupError
@@ -15,7 +15,10 @@ from groundup.pipeline.graph import Stage, check_name, descendants
 from groundup.pipeline.process import run_stage
 from groundup.pipeline.status import Loaded, Step, resolve, survey
 from groundup.pipeline.worker import Request
+from groundup.planning.advice import duration
 from groundup.progress import Progress, Silent, clock
+
+Forecast = Callable[[Mapping[str, Figures]], Mapping[str, float]]  # figures of stages that are done -> seconds by stage
 
 
 @dataclass(frozen=True)
@@ -45,15 +48,15 @@ def run(
     stages: Sequence[Stage],
     choice: Choice | None = None,
     progress: Progress | None = None,
-    expected: Mapping[str, float] | None = None,
+    forecast: Forecast | None = None,
 ) -> Outcome:
     """Bring the run folder up to date with the blueprint.
 
     What was published stays whatever happens; a killed run goes on where it was.
 
     Args:
-        expected: seconds that each stage should take, for the first line.
         progress: where lines are said; without it stages work in silence too.
+        forecast: asked once, if there is anything to do, for the seconds that each stage should take.
 
     Raises:
         GroundupError: a stage failed, another process works in the folder, or the folder holds something else.
@@ -63,7 +66,7 @@ def run(
     folder.check()
     try:
         with folder.store.lock(RUN, wait=1.0):
-            return _Run(loaded, folder, stages, choice, forced, progress, expected or {}).execute()
+            return _Run(loaded, folder, stages, choice, forced, progress, forecast).execute()
     except OSError as error:
         if durable.is_disk_error(error):
             raise durable.disk_error(error, folder.path) from error
@@ -88,12 +91,13 @@ class _Run:
         choice: Choice,
         forced: frozenset[str],
         progress: Progress | None,
-        expected: Mapping[str, float],
+        forecast: Forecast | None,
     ) -> None:
         self.loaded, self.folder, self.stages = loaded, folder, stages
-        self.choice, self.forced, self.expected = choice, forced, expected
+        self.choice, self.forced, self.forecast = choice, forced, forecast
         self.progress, self.silent = progress or Silent(), progress is None
         self.outcome = Outcome()
+        self.expected: Mapping[str, float] = {}
 
     def execute(self) -> Outcome:
         self.folder.sweep()
@@ -105,6 +109,10 @@ class _Run:
         if not to_do:
             self.progress.say(f"Nothing to do: {self._about(steps)} up to date in {self.folder.path}")
         else:
+            if self.forecast:
+                self.expected = self.forecast(
+                    {step.stage.name: step.artifact.figures for step in steps if step.artifact}
+                )
             self.progress.say(self._first_line(to_do))
         for step in steps:
             self._take(step, bool(to_do))
@@ -130,7 +138,7 @@ class _Run:
     def _first_line(self, to_do: Sequence[str]) -> str:
         line = f"{len(to_do)} of {len(self.stages)} stages to do in {self.folder.path}: {', '.join(to_do)}"
         seconds = sum(self.expected.get(name, 0.0) for name in to_do)
-        return f"{line}; about {_roughly(seconds)} on this machine" if seconds else line
+        return f"{line}; about {duration(seconds)} on this machine" if seconds else line
 
     def _write_blueprint(self) -> None:
         for name, text in (
@@ -177,7 +185,7 @@ class _Run:
     def _make(self, step: Step) -> Artifact:
         assert step.key is not None and step.inputs is not None
         name, started = step.stage.name, time.time()
-        self.folder.event("started", name, key=step.key.digest)
+        self.folder.event("started", name, key=step.key.digest, expected_seconds=self.expected.get(name))
         request = Request(
             run=self.folder.path,
             function=step.stage.function,
@@ -228,10 +236,3 @@ def _number(value: float | str) -> str:
     if isinstance(value, float):
         return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
     return f"{value:,}" if isinstance(value, int) else value
-
-
-def _roughly(seconds: float) -> str:
-    """`40 seconds`, `9 minutes`, `3.5 hours`."""
-    if seconds < 90:
-        return f"{seconds:.0f} seconds"
-    return f"{seconds / 60:.0f} minutes" if seconds < 5400 else f"{seconds / 3600:.1f} hours"

@@ -90,16 +90,17 @@ def _memory(plan: Plan) -> Iterable[str]:
             f"{size(stage.memory[part])} of it are {part}: {lever.format(times=times)}"
         )
     if too_large:
-        worst = max(too_large, key=lambda stage: stage.memory_bytes)
-        fixed = (
-            worst.memory_bytes - worst.memory["program"] - sum(worst.memory.get(part, 0) for part, _ in _levers(worst))
-        )
-        fits = plan.model.num_parameters * max(0.0, room - worst.memory["program"]) / fixed
-        names = ", ".join(stage.stage for stage in too_large)
+        fixed = max(_unshrinkable(stage) for stage in too_large)
+        program = max(stage.memory["program"] for stage in too_large)
+        fits = plan.model.num_parameters * max(0.0, room - program) / max(1, fixed - program)
         yield (
-            f"{names}: up to {size(worst.memory_bytes)} of memory and {size(plan.machine.memory)} are free, whatever the "
-            f"batch: choose a size of at most about {short(0.8 * fits)}"
+            f"{', '.join(stage.stage for stage in too_large)}: up to {size(fixed)} of memory whatever the batch, and "
+            f"{size(plan.machine.memory)} are free: choose a size of at most about {short(0.8 * fits)}"
         )
+
+
+def _unshrinkable(stage: StagePlan) -> int:
+    return stage.memory_bytes - sum(stage.memory[part] for part, _ in _levers(stage))
 
 
 def _levers(stage: StagePlan) -> list[tuple[str, str]]:

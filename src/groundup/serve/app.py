@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
@@ -24,10 +24,12 @@ from starlette.types import Receive, Scope, Send
 
 from groundup.errors import GroundupError
 from groundup.serve.gate import Gate
-from groundup.serve.generation import Desk, Generation, Model
+from groundup.serve.generation import Desk, Generation
 from groundup.serve.metrics import Metrics
 from groundup.serve.protocol import ApiError, ChatRequest, Reply, event, refusal
-from groundup.serve.samples import sample_questions
+
+if TYPE_CHECKING:  # it brings torch
+    from groundup.inference.chat_model import ChatModel
 
 PAGE = Path(__file__).parent / "page"
 
@@ -47,11 +49,11 @@ class EventStream(StreamingResponse):
             self.generation.leave()
 
 
-def create_app(model: Model, *, key: str | None, queue: int = 8, hosts: frozenset[str] | None = None) -> FastAPI:
+def create_app(model: "ChatModel", *, key: str | None, queue: int = 8, hosts: frozenset[str] | None = None) -> FastAPI:
     """The application that serves `model`.
 
     Args:
-        model: an exported model (`groundup.inference.chat_model.ChatModel`).
+        model: an exported model.
         key: what clients must send as a bearer token; None asks for none.
         queue: how many requests may wait while one is answered; the next one gets 429.
         hosts: the host names under which the server may be asked; None admits every name.
@@ -70,7 +72,7 @@ def create_app(model: Model, *, key: str | None, queue: int = 8, hosts: frozense
     _answer_errors(app, metrics)
     _serve_page(app)
     card = {"id": model.name, "object": "model", "created": 0, "owned_by": "groundup"}
-    about = {"introduction": model.introduction(), "samples": sample_questions(model.taught.subjects)}
+    about = {"introduction": model.introduction(), "samples": model.examples}
 
     @app.get("/health")
     async def health() -> dict[str, str]:
@@ -161,7 +163,7 @@ async def _unless_gone(request: Request, work: asyncio.Task[str]) -> str:
         work.cancel()
 
 
-def _known(name: str | None, model: Model) -> None:
+def _known(name: str | None, model: "ChatModel") -> None:
     if name is not None and name != model.name:
         message = f"there is no model {name!r} here; this server has {model.name!r}"
         raise ApiError(404, message, param="model", code="model_not_found")

@@ -8,55 +8,16 @@ import asyncio
 import math
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import TYPE_CHECKING
 
 from groundup.serve.metrics import Metrics
 from groundup.serve.protocol import ApiError, ChatRequest
 
-
-class Taught(Protocol):
-    """What the model was taught; `groundup.inference` has the real one."""
-
-    @property
-    def subjects(self) -> Sequence[str]: ...
-    def about(self, question: str) -> str | None: ...
-    def nearest(self, question: str) -> list[str]: ...
-
-
-class Answer(Iterator[str], Protocol):
-    """Pieces of text; the rest is known once they are exhausted."""
-
-    @property
-    def finish_reason(self) -> str | None: ...
-    @property
-    def prompt_tokens(self) -> int: ...
-    @property
-    def completion_tokens(self) -> int: ...
-
-
-class Model(Protocol):
-    """What serving needs of `groundup.inference.chat_model.ChatModel`."""
-
-    @property
-    def name(self) -> str: ...
-    @property
-    def context(self) -> int: ...
-    @property
-    def taught(self) -> Taught: ...
-    def introduction(self) -> str: ...
-    def stream(
-        self,
-        messages: Sequence[Mapping[str, str]],
-        *,
-        max_tokens: int,
-        temperature: float,
-        top_p: float,
-        seed: int | None,
-        stop: Callable[[], bool],
-    ) -> Answer: ...
+if TYPE_CHECKING:  # it brings torch
+    from groundup.inference.chat_model import ChatModel
 
 
 @dataclass(frozen=True)
@@ -84,7 +45,7 @@ class Note:
 class Generation:
     """One request's answer. Made by `Desk.admit` on the event loop, run on the worker thread."""
 
-    def __init__(self, model: Model, request: ChatRequest, metrics: Metrics) -> None:
+    def __init__(self, model: "ChatModel", request: ChatRequest, metrics: Metrics) -> None:
         self.note = Note()  # filled before the first piece
         self.future: Future[Outcome]  # set by the desk
         self._model, self._request, self._metrics = model, request, metrics
@@ -94,21 +55,24 @@ class Generation:
 
     def run(self) -> Outcome:
         """Generate the answer, on the worker thread."""
-        started, request = time.monotonic(), self._request
-        self.note.taught = self._model.taught.about(request.question) is not None
-        if not self.note.taught:
-            self.note.nearest = self._model.taught.nearest(request.question)
-        answer = self._model.stream(
+        started, request, model = time.monotonic(), self._request, self._model
+        answer = model.stream(
             request.chat(),
-            max_tokens=min(request.limit, self._model.context),
+            max_tokens=min(request.limit, model.context),
             temperature=request.temperature,
             top_p=request.top_p,
             seed=request.seed,
             stop=self._left.is_set,
         )
+        if answer.prompt_tokens >= model.context:
+            message = f"the messages take {answer.prompt_tokens} tokens, and the model's context has {model.context}"
+            raise ApiError(400, message, param="messages", code="context_length_exceeded")
+        self.note.taught = model.taught.about(request.question) is not None
+        if not self.note.taught:
+            self.note.nearest = model.taught.nearest(request.question)
         for piece in answer:
             self.post(piece)
-        outcome = Outcome(answer.finish_reason or "stop", answer.prompt_tokens, answer.completion_tokens)
+        outcome = Outcome(answer.finish_reason, answer.prompt_tokens, answer.completion_tokens)
         self._metrics.add(
             answers=1,
             answer_seconds=time.monotonic() - started,
@@ -145,7 +109,7 @@ class Generation:
 class Desk:
     """Takes requests in the order they come; one is being answered while at most `waiting` others wait."""
 
-    def __init__(self, model: Model, metrics: Metrics, *, waiting: int) -> None:
+    def __init__(self, model: "ChatModel", metrics: Metrics, *, waiting: int) -> None:
         self._model, self._metrics, self._waiting = model, metrics, waiting
         self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="generation")
         self._lock = threading.Lock()

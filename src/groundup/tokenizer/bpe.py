@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from groundup.errors import GroundupError
 from groundup.progress import Progress, Silent
-from groundup.tokenizer.kernel import kernel
+from groundup.tokenizer.kernel import Integer, kernel
 
 BYTES = 256  # tokens 0 to 255
 MERGES_PER_CALL = 256  # between two advances of the progress bar
@@ -141,7 +141,7 @@ def _with_room(state: _State, pairs: int) -> _State:
 
 
 @kernel
-def _slot_of(state: _State, key: int) -> int:
+def _slot_of(state: _State, key: Integer) -> Integer:
     """The slot that holds the pair `key`, or the empty one where it belongs."""
     mask = state.slots.size - 1
     mixed = key * -7046029254386353131  # 2**64 / golden ratio, as a signed number
@@ -158,7 +158,7 @@ def _fill_slots(state: _State) -> None:
 
 
 @kernel
-def _add(state: _State, left: int, right: int, position: int, weight: int) -> None:
+def _add(state: _State, left: Integer, right: Integer, position: Integer, weight: Integer) -> None:
     """Note that a pair stands at `position`. The positions of a pair come in rising order."""
     key = (left << 32) | right
     slot = _slot_of(state, key)
@@ -178,13 +178,13 @@ def _add(state: _State, left: int, right: int, position: int, weight: int) -> No
 
 
 @kernel
-def _remove(state: _State, left: int, right: int, weight: int) -> None:
+def _remove(state: _State, left: Integer, right: Integer, weight: Integer) -> None:
     """Count one occurrence of a pair less; it stays in the chain and is passed over there."""
     state.counts[state.slots[_slot_of(state, (left << 32) | right)]] -= weight
 
 
 @kernel
-def _precedes(state: _State, count: int, pair: int, entry: int) -> bool:
+def _precedes(state: _State, count: Integer, pair: Integer, entry: Integer) -> bool:
     """Whether a pair with this count is merged before an entry of the heap: higher count, then smaller ids."""
     other = state.heap_counts[entry]
     return count > other or (count == other and state.keys[pair] < state.keys[state.heap[entry]])
@@ -202,13 +202,13 @@ def _push(state: _State, pair: int) -> None:
 
 
 @kernel
-def _sink(state: _State, pair: int, count: int) -> None:
+def _sink(state: _State, pair: Integer, count: Integer) -> None:
     """Put a pair in the place of the heap's top and let it sink to where it belongs."""
     at = 0
     while 2 * at + 1 < state.size[HEAP]:
         child = 2 * at + 1
         if child + 1 < state.size[HEAP] and _precedes(
-            state, state.heap_counts[child + 1], state.heap[child + 1], child
+            state, state.heap_counts[child + 1], np.int64(state.heap[child + 1]), child
         ):
             child += 1
         if _precedes(state, count, pair, child):
@@ -223,17 +223,17 @@ def _drop_top(state: _State) -> None:
     state.size[HEAP] -= 1
     last = state.size[HEAP]
     if last > 0:
-        _sink(state, state.heap[last], state.heap_counts[last])
+        _sink(state, np.int64(state.heap[last]), state.heap_counts[last])
 
 
 @kernel
 def _count_pairs(state: _State, min_frequency: int) -> None:
     """Fill the tables from words that are not merged yet."""
     for at in range(state.symbols.size):
-        after = state.following[at]
+        after = np.int64(state.following[at])
         if after >= 0:
             weight = state.weights[state.word[at]]
-            _add(state, int(state.symbols[at]), int(state.symbols[after]), at, weight)
+            _add(state, np.int64(state.symbols[at]), np.int64(state.symbols[after]), at, weight)
     for pair in range(state.size[PAIRS]):
         if state.counts[pair] >= min_frequency:
             _push(state, pair)
@@ -248,7 +248,7 @@ def _merge(
     Returns how many merges are done, and, where the tables may be too small for the next, the room that it needs.
     """
     while done < until and state.size[HEAP] > 0:
-        best, count = state.heap[0], state.counts[state.heap[0]]
+        best, count = np.int64(state.heap[0]), state.counts[state.heap[0]]
         if count < min_frequency:
             _drop_top(state)
             continue
@@ -263,19 +263,18 @@ def _merge(
         known = state.size[PAIRS]
         occurrence = state.chains[best, FIRST]
         while occurrence >= 0:
-            at = state.occurrences[occurrence, 0]
-            occurrence = state.occurrences[occurrence, 1]
+            at, occurrence = np.int64(state.occurrences[occurrence, 0]), state.occurrences[occurrence, 1]
             after = state.following[at]
             if state.symbols[at] != left or after < 0 or state.symbols[after] != right:
                 continue  # an earlier merge took one of the two
             weight = state.weights[state.word[at]]
-            before, beyond = state.previous[at], state.following[after]
+            before, beyond = np.int64(state.previous[at]), state.following[after]
             if before >= 0:
-                outer = int(state.symbols[before])
+                outer = np.int64(state.symbols[before])
                 _remove(state, outer, left, weight)
                 _add(state, outer, new, before, weight)
             if beyond >= 0:
-                outer = int(state.symbols[beyond])
+                outer = np.int64(state.symbols[beyond])
                 _remove(state, right, outer, weight)
                 _add(state, new, outer, at, weight)
                 state.previous[beyond] = at

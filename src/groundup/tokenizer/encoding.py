@@ -43,7 +43,7 @@ class Encoder:
 @kernel
 def _slot_of(left: int, right: int, keys: NDArray) -> int:
     mask = keys.size - 1
-    key = (int(left) << 32) | int(right)
+    key = (left << 32) | right
     mixed = key * -7046029254386353131
     slot = (mixed ^ (mixed >> 32)) & mask
     while keys[slot] != key and keys[slot] != -1:
@@ -55,7 +55,7 @@ def _slot_of(left: int, right: int, keys: NDArray) -> int:
 def _fill(keys: NDArray, ids: NDArray, pairs: NDArray) -> None:
     for merge in range(pairs.shape[0]):
         slot = _slot_of(pairs[merge, 0], pairs[merge, 1], keys)
-        keys[slot] = (int(pairs[merge, 0]) << 32) | int(pairs[merge, 1])
+        keys[slot] = (pairs[merge, 0] << 32) | pairs[merge, 1]
         ids[slot] = BYTES + merge
 
 
@@ -63,7 +63,7 @@ def _fill(keys: NDArray, ids: NDArray, pairs: NDArray) -> None:
 def _merged(left: int, right: int, keys: NDArray, ids: NDArray) -> int:
     """The token that two tokens merge into, or NO_MERGE. Tokens are numbered in the order of the merges."""
     slot = _slot_of(left, right, keys)
-    return int(ids[slot]) if keys[slot] != -1 else NO_MERGE
+    return ids[slot] if keys[slot] != -1 else NO_MERGE
 
 
 @kernel
@@ -125,12 +125,11 @@ def _drop_least(heap: NDArray, size: int) -> int:
 def _encode_long(word: NDArray, keys: NDArray, ids: NDArray, tokens: NDArray) -> int:
     """As `_encode_short`, with a heap of (token merged into, position), both in one number."""
     length = word.size
-    following = np.arange(1, length + 1)
-    previous = np.arange(-1, length - 1)
+    following, previous = np.empty(length, dtype=np.int64), np.empty(length, dtype=np.int64)
     heap = np.empty(3 * length, dtype=np.int64)
     size = 0
     for at in range(length):
-        tokens[at] = word[at]
+        tokens[at], following[at], previous[at] = word[at], at + 1, at - 1
     for at in range(length - 1):
         new = _merged(tokens[at], tokens[at + 1], keys, ids)
         if new != NO_MERGE:

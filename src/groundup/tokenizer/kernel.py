@@ -4,6 +4,10 @@ from collections.abc import Callable
 from typing import TypeVar, cast
 
 import numba
+import numpy as np
+
+Integer = int | np.signedinteger
+"""A number in a kernel. numba compiles a kernel anew for each width, so callers widen theirs with `np.int64`."""
 
 F = TypeVar("F", bound=Callable)
 

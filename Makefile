@@ -1,0 +1,47 @@
+# make run    set up .venv from pinned versions, then execute the default blueprint end to end
+# make test   set up .venv, then run the tests (make test-slow: the slow ones)
+# make lint   ruff and mypy
+
+PYTHON ?= python3
+RUN ?= runs/python-docs
+VENV := .venv
+INSTALLED := $(VENV)/.installed
+BLUEPRINT ?= src/groundup/blueprint/gallery/python-docs.yaml
+
+.PHONY: run test test-slow lint setup wheel constraints clean
+
+run: setup
+	@$(VENV)/bin/groundup run $(BLUEPRINT) --run $(RUN) $(ARGS)
+
+test: setup
+	@$(VENV)/bin/python -m pytest $(ARGS)
+
+test-slow: setup
+	@$(VENV)/bin/python -m pytest -m slow $(ARGS)
+
+lint: setup
+	@$(VENV)/bin/ruff check .
+	@$(VENV)/bin/ruff format --check .
+	@$(VENV)/bin/mypy
+
+setup: $(INSTALLED)
+
+$(INSTALLED): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+		|| { echo "groundup needs Python 3.11 or newer: make PYTHON=python3.12 ..."; exit 1; }
+	@echo "Setting up $(VENV) (once, about a minute) ..."
+	@test -x $(VENV)/bin/python || $(PYTHON) -m venv $(VENV)
+	@PIP_CONSTRAINT=constraints.txt $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check \
+		--editable '.[serve,dev]'
+	@touch $@
+
+wheel: setup
+	@PIP_CONSTRAINT=constraints.txt $(VENV)/bin/python -m pip wheel --quiet --no-deps --wheel-dir dist .
+
+constraints: setup
+	@{ head -1 constraints.txt; echo 'editables==0.5'; echo 'hatchling==1.27.0'; \
+		$(VENV)/bin/python -m pip freeze --exclude-editable | sed 's/+cpu//'; } > constraints.new
+	@mv constraints.new constraints.txt
+
+clean:
+	@rm -rf dist .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -1,0 +1,37 @@
+"""Cleaning makes text uniform, changes nothing twice, and never takes long."""
+
+import time
+import unicodedata
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from groundup.corpus.clean import clean, squeeze
+
+
+@given(st.text(alphabet=st.characters(), max_size=200))
+def test_clean_text_stays_as_it_is(text: str) -> None:
+    once = clean(text)
+    assert clean(once) == once
+    assert unicodedata.is_normalized("NFC", once)
+    assert "\n\n\n" not in once
+    assert all(line == line.rstrip() for line in once.split("\n"))
+    assert not any(unicodedata.category(c) in ("Cc", "Cs") and c not in "\t\n" for c in once)
+    once.encode()  # no lone surrogate is left
+
+
+def test_each_thing_that_is_cleaned() -> None:
+    assert clean("\ufeffa\r\nb\rc\fd\u2028e") == "a\nb\nc\nd\ne"
+    assert clean("e\u0301") == "\u00e9"
+    assert clean("a\x00b\x1bc\x9f") == "abc"
+    assert clean("a  \t\n\n\n\n b") == "a\n\n b"
+    assert clean("\ud83d") == "\ufffd"
+    assert clean("\n\n  indented\n") == "  indented"
+    assert clean("schÃ¶n") == "schÃ¶n"  # a wrong decoding is not repaired
+    assert squeeze(" a\n\t b ") == "a b"
+
+
+def test_long_runs_of_spaces_take_linear_time() -> None:
+    started = time.perf_counter()
+    assert clean("a" + " " * 2_000_000 + "b").endswith("b")
+    assert time.perf_counter() - started < 2

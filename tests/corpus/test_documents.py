@@ -1,0 +1,66 @@
+"""The two Parquet files hold what was written, in its order, and say so in equal bytes."""
+
+from pathlib import Path
+
+import pytest
+
+from groundup.corpus.documents import (
+    Document,
+    Dropped,
+    Fact,
+    document_id,
+    drop,
+    read_documents,
+    read_dropped,
+    write_documents,
+    write_dropped,
+)
+from groundup.errors import GroundupError
+
+MANY = [
+    Document(
+        document_id(f"text {n}"),
+        f"text {n}",
+        f"title {n}",
+        "src",
+        f"o{n}",
+        "MIT",
+        "heldout" if n % 10 == 0 else "train",
+        (Fact(f"s{n}", "summary", "é"),) * (n % 3),
+    )
+    for n in range(10_000)
+]
+
+
+def test_round_trip(tmp_path: Path) -> None:
+    path = tmp_path / "d.parquet"
+    write_documents(path, iter(MANY))
+    assert list(read_documents(path)) == MANY
+    assert list(read_documents(path, "heldout")) == MANY[::10]
+    some = list(read_documents(path, "heldout", ["id", "text"]))
+    assert [(one.id, one.text, one.title, one.facts) for one in some[:2]] == [
+        (document_id("text 0"), "text 0", "", ()),
+        (document_id("text 10"), "text 10", "", ()),
+    ]
+    again = tmp_path / "again.parquet"
+    write_documents(again, MANY)
+    assert again.read_bytes() == path.read_bytes()
+
+
+def test_dropped_round_trip(tmp_path: Path) -> None:
+    rows = [
+        drop(MANY[0], "near-duplicate", 0.75, 0.7, MANY[1].id),
+        Dropped("", "", "src", "x.bin", "binary"),
+    ]
+    write_dropped(tmp_path / "x.parquet", rows)
+    assert list(read_dropped(tmp_path / "x.parquet")) == rows
+    assert rows[0].excerpt == "text 0"
+    write_dropped(tmp_path / "none.parquet", [])
+    assert list(read_dropped(tmp_path / "none.parquet")) == []
+
+
+def test_a_damaged_file_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "d.parquet").write_bytes(b"PAR1")
+    for name in ("d.parquet", "missing.parquet"):
+        with pytest.raises(GroundupError, match=r"can't be read .* run the curate stage again"):
+            list(read_documents(tmp_path / name))
