@@ -35,7 +35,7 @@ def shape(**changes: Any) -> LLMConfig:
     return LLMConfig(**(values | changes))
 
 
-def model(seed: int = 0, spread: float = 0.3, **changes: Any) -> CustomLanguageModel:
+def model(seed: int = 0, spread: float = 0.2, **changes: Any) -> CustomLanguageModel:
     """Every weight random and large enough to matter, norms too: a mistake anywhere shows in the logits."""
     made = CustomLanguageModel(shape(**changes), seed=None)
     generator = torch.Generator().manual_seed(seed)

@@ -7,52 +7,38 @@ from pathlib import Path
 
 import pytest
 
-from groundup.artifacts import Digests, files_below, outside
+from groundup.artifacts import Digests, outside
 from groundup.artifacts.outside import data_file
 from groundup.errors import GroundupError
 
 
-def long_ago(path: Path, seconds: float = 60) -> None:
-    os.utime(path, (time.time() - seconds, time.time() - seconds))
-
-
 @pytest.fixture
-def tree(tmp_path: Path) -> Path:
-    folder = tmp_path / "tree"
-    (folder / "b").mkdir(parents=True)
-    (folder / "a.txt").write_bytes(b"one")
-    (folder / "b" / "c.txt").write_bytes(b"two")
-    (folder / ".git").mkdir()
-    (folder / ".git" / "x").write_bytes(b"hidden")
-    return folder
+def file(tmp_path: Path) -> Path:
+    path = tmp_path / "a.txt"
+    path.write_bytes(b"one")
+    return path
 
 
-def test_a_file_is_digested_as_sha256(tree: Path, tmp_path: Path) -> None:
-    assert Digests(tmp_path).of_file(tree / "a.txt") == hashlib.sha256(b"one").hexdigest()
+def test_a_file_is_digested_as_sha256(file: Path, tmp_path: Path) -> None:
+    assert Digests(tmp_path).of_file(file) == hashlib.sha256(b"one").hexdigest()
 
 
-def test_a_folder_is_digested_in_sha256sums_own_format(tree: Path, tmp_path: Path) -> None:
-    lines = [f"{hashlib.sha256(text).hexdigest()}  {name}\n" for text, name in ((b"one", "a.txt"), (b"two", "b/c.txt"))]
-    assert Digests(tmp_path).of_tree(tree) == hashlib.sha256("".join(lines).encode()).hexdigest()
-    assert [path.name for path in files_below(tree)] == ["a.txt", "c.txt"]
-
-
-def test_a_second_look_reads_nothing(tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_second_look_reads_nothing(file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(outside, "COARSEST_CLOCK", -1)  # as if the files had been there for long
     first = Digests(tmp_path / "cache")
-    digest = first.of_tree(tree)
+    digest = first.of_file(file)
     first.save()
 
     def unread(path: Path) -> str:
         raise AssertionError(f"{path} was read again")
 
     monkeypatch.setattr(outside, "sha256_of", unread)
-    assert Digests(tmp_path / "cache").of_tree(tree) == digest
+    assert Digests(tmp_path / "cache").of_file(file) == digest
 
 
-def test_a_change_that_keeps_size_and_time_is_seen(tree: Path, tmp_path: Path) -> None:
+def test_a_change_that_keeps_size_and_time_is_seen(file: Path, tmp_path: Path) -> None:
     """Both writes fall into one tick of a coarse clock: only the content tells."""
-    path, cache = tree / "a.txt", tmp_path / "cache"
+    path, cache = file, tmp_path / "cache"
     stamp = time.time_ns()
     os.utime(path, ns=(stamp, stamp))
     digests = Digests(cache)
@@ -63,14 +49,14 @@ def test_a_change_that_keeps_size_and_time_is_seen(tree: Path, tmp_path: Path) -
     assert Digests(cache).of_file(path) != before
 
 
-def test_a_broken_cache_is_no_more_than_a_slow_start(tree: Path, tmp_path: Path) -> None:
+def test_a_broken_cache_is_no_more_than_a_slow_start(file: Path, tmp_path: Path) -> None:
     (tmp_path / "sha256.json").write_text('{"half')
-    assert Digests(tmp_path).of_file(tree / "a.txt") == hashlib.sha256(b"one").hexdigest()
+    assert Digests(tmp_path).of_file(file) == hashlib.sha256(b"one").hexdigest()
 
 
 def test_what_is_not_there_is_named(tmp_path: Path) -> None:
-    with pytest.raises(GroundupError, match="no such file or folder") as caught:
-        Digests(tmp_path).of_tree(tmp_path / "absent")
+    with pytest.raises(GroundupError, match="No such file") as caught:
+        Digests(tmp_path).of_file(tmp_path / "absent")
     assert caught.value.where == str(tmp_path / "absent")
 
 

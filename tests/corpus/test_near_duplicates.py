@@ -50,8 +50,8 @@ def altered(text: str, changes: int, random: np.random.Generator) -> str:
 
 def test_planted_copies_are_found_and_nothing_else() -> None:
     random = np.random.default_rng(7)
-    originals = chunks()[:300]
-    assert len(originals) == 300
+    originals = chunks()[:200]
+    assert len(originals) == 200
     copies = [altered(text, int(random.integers(1, 12)), random) for text in originals]
     texts = [*originals, *copies]
     sets = [shingles(text, CONFIG.shingle_words) for text in texts]
@@ -61,7 +61,7 @@ def test_planted_copies_are_found_and_nothing_else() -> None:
     true = {pair for pair, similarity in pairs.items() if similarity >= CONFIG.threshold}
     planted = [jaccard(sets[at], sets[at + len(originals)]) for at in range(len(originals))]
     assert min(planted) < 0.5 and max(planted) > 0.95
-    assert len(true) > 100
+    assert len(true) > 80
 
     for one in found:  # no false pair, and the similarity that is told is the true one
         assert one.similarity == pytest.approx(pairs[max(one.index, one.kept), min(one.index, one.kept)], abs=1e-12)

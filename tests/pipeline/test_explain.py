@@ -51,7 +51,7 @@ def test_the_value_that_made_a_stage_stale_is_named(
 
 def test_a_changed_file_is_named(done: Path) -> None:
     (done / "numbers.txt").write_text("1 2 3")
-    assert look(done)["read"] == ("stale", ["numbers.txt has changed"])
+    assert look(done)["read"] == ("stale", ["its source numbers.txt has changed"])
     assert look(done)["sum"] == ("waiting", ["waits for read"])
 
 
@@ -77,5 +77,7 @@ def test_a_stage_under_way_is_building(base: Path) -> None:
 
 def test_an_unreadable_source_is_an_error_that_names_it(base: Path) -> None:
     (base / "numbers.txt").unlink()
-    with pytest.raises(GroundupError, match=r"numbers\.txt: there is no such file or folder"):
+    with pytest.raises(
+        GroundupError, match=r"numbers\.txt: can\'t be read \(No such file or directory\); check the path"
+    ):
         look(base)

@@ -78,7 +78,7 @@ def stages(last_version: int = 1) -> tuple[Stage, ...]:
 
 def read_sources(config: ReadConfig, base: Path, cache: Path) -> dict[str, str]:
     digests = Digests(cache)
-    found = {str(config.path): digests.of_tree(base / config.path)}
+    found = {str(config.path): digests.of_file(base / config.path)}
     digests.save()
     return found
 

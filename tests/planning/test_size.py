@@ -96,7 +96,7 @@ def test_no_other_depth_comes_nearer(target, vocabulary, tied):
     assert chosen.hidden_size == 64 * chosen.num_hidden_layers
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(
     st.sampled_from(["100K", "4M", "30M"]),
     st.fixed_dictionaries(

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from groundup.alignment.answers import Answer, AnswerBatch, before_answers, collate
@@ -14,9 +14,11 @@ from groundup.alignment.losses import bradley_terry
 from groundup.artifacts.durable import read_json, write_text
 from groundup.model.configuration import LLMConfig
 from groundup.model.decoder import CustomLanguageModel, Decoder
-from groundup.model.weights import load_weights, named_weights
+from groundup.model.weights import CONFIG, WEIGHTS, config_of, load_weights, named_weights, read_tensors
 from groundup.parallel.engine import SingleDevice, Statistics
 from groundup.shards.order import samples_at
+
+SCALE = "scale.json"
 
 EncodedPair = tuple[Answer, Answer]  # (chosen, rejected)
 
@@ -64,17 +66,19 @@ class Scale:
 
 def save_reward_model(folder: Path, model: ScalarModel, scale: Scale) -> None:
     folder.mkdir(parents=True, exist_ok=True)
-    write_text(folder / "config.json", json.dumps(model.config.model_dump(exclude={"notes"}), indent=1) + "\n")
-    write_text(folder / "scale.json", json.dumps(asdict(scale)) + "\n")
+    write_text(folder / CONFIG, json.dumps(model.config.model_dump(exclude={"notes"}), indent=1) + "\n")
+    write_text(folder / SCALE, json.dumps(asdict(scale)) + "\n")
     weights = {name: tensor.cpu().contiguous() for name, tensor in named_weights(model).items()}
-    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    save_file(weights, folder / WEIGHTS, metadata={"format": "pt"})
 
 
 def load_reward_model(folder: Path, device: torch.device | str = "cpu") -> tuple[ScalarModel, Scale]:
-    config = LLMConfig.model_validate(read_json(folder / "config.json"))
+    """Read what `save_reward_model` wrote; raises GroundupError where a part is missing or damaged."""
+    config = config_of(read_json(folder / CONFIG), folder / CONFIG)
     model = ScalarModel(CustomLanguageModel(config, seed=None))
-    load_weights(model, load_file(folder / "model.safetensors"), folder)
-    return model.to(device), Scale(**read_json(folder / "scale.json"))
+    load_weights(model, read_tensors(folder / WEIGHTS), folder / WEIGHTS)
+    scale = read_json(folder / SCALE)
+    return model.to(device), Scale(scale["mean"], scale["deviation"])
 
 
 class RewardObjective:

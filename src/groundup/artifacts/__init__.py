@@ -3,7 +3,7 @@
 from groundup.artifacts.key import StageKey
 from groundup.artifacts.manifest import Artifact, Manifest, Measured
 from groundup.artifacts.metrics import MetricsLog, read_metrics
-from groundup.artifacts.outside import Digests, files_below
+from groundup.artifacts.outside import Digests
 from groundup.artifacts.store import Store
 from groundup.artifacts.work import Figures, Work
 
@@ -17,6 +17,5 @@ __all__ = [
     "StageKey",
     "Store",
     "Work",
-    "files_below",
     "read_metrics",
 ]

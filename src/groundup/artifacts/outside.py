@@ -4,11 +4,9 @@ A file's SHA-256 is remembered with its size and its time of change, so that a s
 changed in the last two seconds is not remembered: the clock of a file system is too coarse to see it change again.
 """
 
-import hashlib
 import json
-import os
 import time
-from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from groundup.artifacts.durable import sha256_of, write_text
@@ -50,39 +48,13 @@ class Digests:
             self._grown = True
         return digest
 
-    def of_tree(self, path: Path) -> str:
-        """One digest for a file, or for all files below a folder with their relative paths.
-
-        Raises:
-            GroundupError: nothing is there, or a file can't be read.
-        """
-        if path.is_file():
-            return self.of_file(path)
-        if not path.is_dir():
-            raise GroundupError("there is no such file or folder", where=str(path), do="check the path")
-        whole = hashlib.sha256()
-        for file in files_below(path):
-            whole.update(
-                f"{self.of_file(file)}  {file.relative_to(path).as_posix()}\n".encode(errors="surrogateescape")
-            )
-        return whole.hexdigest()
-
     def save(self) -> None:
-        """Remember what was read anew."""
+        """Remember what was read anew. Where that can't be written, the next start is slower and no more."""
         if self._grown:
-            self._file.parent.mkdir(parents=True, exist_ok=True)
-            write_text(self._file, json.dumps(self._known))
+            with suppress(OSError):
+                self._file.parent.mkdir(parents=True, exist_ok=True)
+                write_text(self._file, json.dumps(self._known))
             self._grown = False
-
-
-def files_below(folder: Path) -> Iterator[Path]:
-    """Every regular file below `folder`, but what is hidden, in an order that is always the same."""
-    for parent, folders, names in os.walk(folder):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        for name in sorted(names):
-            path = Path(parent, name)
-            if not name.startswith(".") and path.is_file():
-                yield path
 
 
 def data_file(config: object, base: Path, cache: Path) -> dict[str, str]:
@@ -91,6 +63,6 @@ def data_file(config: object, base: Path, cache: Path) -> dict[str, str]:
     if data is None:
         return {}
     digests = Digests(cache)
-    found = {"data": digests.of_tree(base / data.expanduser())}
+    found = {"data": digests.of_file(base / data.expanduser())}
     digests.save()
     return found

@@ -140,7 +140,7 @@ def export(
     run: Run = None,
     to: Annotated[Path, typer.Option("--to", metavar="DIR", help="A new folder for the copy.")] = Path("exported"),
 ) -> None:
-    """Copy a run's exported model (a Hugging Face folder) to a folder of its own, digests checked."""
+    """Copy a run's exported model to a folder of its own."""
     import shutil
 
     from groundup.artifacts import Store

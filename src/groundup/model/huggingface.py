@@ -9,14 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 
 from groundup.artifacts.durable import read_json, write_text
 from groundup.errors import GroundupError
 from groundup.model.configuration import LLMConfig
 from groundup.model.decoder import CustomLanguageModel
-from groundup.model.weights import CONFIG, WEIGHTS, load_weights, named_weights
+from groundup.model.weights import CONFIG, WEIGHTS, config_of, load_weights, named_weights, read_tensors
 
 
 def huggingface_config(config: LLMConfig, dtype: str, end_of_text: int, end: int, pad: int) -> dict[str, Any]:
@@ -63,19 +62,22 @@ def load_huggingface(folder: Path, device: torch.device | str = "cpu") -> Custom
     Raises:
         GroundupError: the folder is no such model, or its tensors don't fit its configuration.
     """
-    raw = read_json(folder / CONFIG)
-    if raw.get("model_type") != "llama":
-        raise GroundupError(
-            f"holds a model of type {raw.get('model_type')!r}",
-            where=str(folder / CONFIG),
-            do="name a Llama-style model",
-        )
-    names = set(LLMConfig.model_fields) - {"notes"}
-    try:
-        config = LLMConfig(**{name: raw[name] for name in names if name in raw})
-        weights = load_file(folder / WEIGHTS)
-    except (OSError, ValueError, SafetensorError) as error:
-        raise GroundupError(f"can't load the model ({error})", where=str(folder), do="export it again") from error
-    model = CustomLanguageModel(config, seed=None)
-    load_weights(model, weights, folder / WEIGHTS)
+    model = CustomLanguageModel(_config_of(read_json(folder / CONFIG), folder / CONFIG), seed=None)
+    load_weights(model, read_tensors(folder / WEIGHTS), folder / WEIGHTS)
     return model.to(device)
+
+
+def _config_of(raw: Any, where: Path) -> LLMConfig:
+    """The shape in transformers' words. What our decoder does not do is refused, or its logits would be wrong."""
+    given = raw if isinstance(raw, dict) else {}
+    rope = given.get("rope_parameters") or given.get("rope_scaling") or {}
+    for name, found, wanted in (
+        ("model_type", given.get("model_type"), "llama"),
+        ("hidden_act", given.get("hidden_act", "silu"), "silu"),
+        ("rope_type", rope.get("rope_type", rope.get("type", "default")), "default"),
+    ):
+        if found != wanted:
+            raise GroundupError(f"{name} is {found!r}, not {wanted!r}", where=str(where), do="name a Llama-style model")
+    names = (set(LLMConfig.model_fields) - {"notes"}) & given.keys()
+    theta = {"rope_theta": rope["rope_theta"]} if "rope_theta" in rope else {}
+    return config_of({name: given[name] for name in names} | theta, where)

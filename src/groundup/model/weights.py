@@ -2,18 +2,21 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import torch
+from pydantic import ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from groundup.artifacts.durable import write_text
+from groundup.artifacts.durable import read_json, write_text
 from groundup.errors import GroundupError
 from groundup.model.configuration import LLMConfig
 from groundup.model.decoder import CustomLanguageModel
 
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
+AGAIN = "name another folder, or make this one again with the stage or the program that wrote it"
 
 
 def named_weights(model: nn.Module) -> dict[str, torch.Tensor]:
@@ -35,15 +38,27 @@ def load_model(folder: Path, device: torch.device | str = "cpu") -> CustomLangua
     Raises:
         GroundupError: a file is missing or damaged, or the tensors don't fit the configuration.
     """
-    again = "the folder is not a whole model; run the stage that made it again"
-    try:
-        config = LLMConfig.model_validate_json((folder / CONFIG).read_text(encoding="utf-8"))
-        weights = load_file(folder / WEIGHTS)
-    except (OSError, ValueError, SafetensorError) as error:
-        raise GroundupError(f"can't load the model ({error})", where=str(folder), do=again) from error
-    model = CustomLanguageModel(config, seed=None)
-    load_weights(model, weights, folder / WEIGHTS)
+    model = CustomLanguageModel(config_of(read_json(folder / CONFIG), folder / CONFIG), seed=None)
+    load_weights(model, read_tensors(folder / WEIGHTS), folder / WEIGHTS)
     return model.to(device)
+
+
+def config_of(values: Any, where: Path) -> LLMConfig:
+    """The shape that the content of a `config.json` describes; raises GroundupError where it describes none."""
+    try:
+        return LLMConfig.model_validate(values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        what = ": ".join([*map(str, first["loc"]), first["msg"]])
+        raise GroundupError(f"is no model's shape ({what})", where=str(where), do=AGAIN) from error
+
+
+def read_tensors(path: Path) -> dict[str, torch.Tensor]:
+    """The tensors of a safetensors file; raises GroundupError where it is missing or damaged."""
+    try:
+        return load_file(path)
+    except (OSError, SafetensorError) as error:
+        raise GroundupError(f"can't be read ({error})", where=str(path), do=AGAIN) from error
 
 
 def load_weights(model: nn.Module, weights: dict[str, torch.Tensor], where: Path) -> None:

@@ -7,6 +7,7 @@ from groundup.artifacts import Artifact, StageKey, Store
 from groundup.pipeline.status import Loaded, State, Step
 
 LONGEST = 60  # characters of a value that are shown
+DIGEST = 64  # characters of a SHA-256
 
 
 def explain(steps: Sequence[Step], loaded: Loaded, store: Store) -> Iterator[tuple[Step, list[str]]]:
@@ -39,8 +40,7 @@ def _differences(key: StageKey, older: StageKey, loaded: Loaded, store: Store) -
         if kind == "input":
             yield from _input_difference(name, old, new, loaded, store)
         elif kind == "source":
-            verb = "is new" if old is None else "is gone" if new is None else "has changed"
-            yield f"{name} {verb}"
+            yield f"its source {name} {_source_change(old, new)}"
         elif what == "seed" or kind == key.stage:
             yield f"{what} was {_shown(old)}, is {_shown(new)}{_origin(what, loaded)}"
         else:
@@ -67,6 +67,13 @@ def _origin(path: str, loaded: Loaded) -> str:
         return f" ({loaded.origin(path)})"
     except KeyError:  # a list that grew or shrank, or a value that this blueprint no longer has
         return ""
+
+
+def _source_change(old: str | None, new: str | None) -> str:
+    """Versions are told; digests of contents would say nothing to a person."""
+    if old is None or new is None:
+        return "is new" if old is None else "is gone"
+    return f"was {old}, is {new}" if len(old) < DIGEST and len(new) < DIGEST else "has changed"
 
 
 def _shown(value: Any) -> str:

@@ -4,6 +4,8 @@ import math
 import shutil
 from collections.abc import Mapping
 
+from pydantic import ValidationError
+
 from groundup.artifacts import Artifact, Figures, Work
 from groundup.errors import GroundupError
 from groundup.model.configuration import LLMConfig
@@ -86,6 +88,6 @@ def decoder_config(shape: ModelShape, vocabulary_size: int) -> LLMConfig:
             rope_theta=shape.rope_theta,
             tie_word_embeddings=shape.tied,
         )
-    except ValueError as error:
-        what = str(error).splitlines()[-2].strip() if "\n" in str(error) else str(error)
+    except ValidationError as error:
+        what = error.errors()[0]["msg"].removeprefix("Value error, ")
         raise GroundupError(what, where="pretrain.model", do="change width, heads or kv_heads") from error

@@ -75,8 +75,11 @@ def package_documents(
             task.advance()
     for broken, reason in sorted(tree.broken.items()):
         yield Dropped("", broken, source, broken, rule="bad-python", excerpt=reason)
-    for symbol in tree.symbols():
-        yield symbol_document(symbol.name, symbol.doc, symbol.signature, symbol.parameters, source, licence)
+    symbols = tree.symbols()
+    with progress.task(f"documents of {name}", len(symbols), "symbols") as task:
+        for symbol in symbols:
+            yield symbol_document(symbol.name, symbol.doc, symbol.signature, symbol.parameters, source, licence)
+            task.advance()
 
 
 def _modules_of(found: importlib.metadata.Distribution) -> dict[str, Path]:

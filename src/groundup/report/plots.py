@@ -1,0 +1,200 @@
+"""The report's drawings: curves, histograms, intervals. Each takes plain numbers and gives an inline SVG."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from groundup.report.markup import Html
+from groundup.report.svg import COLOURS, SETTINGS, inline
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+WIDTH, HEIGHT = 420, 236  # pixels at full size: two stand side by side on a screen, one on a phone
+LEFT, RIGHT, TOP, BOTTOM = 50, 12, 24, 38  # the same in all drawings, so that axes stand in line
+MOST_POINTS = 240
+STYLES = {"a": "-", "b": (0, (4, 2)), "c": (0, (1, 1.5))}  # told apart without colour too
+
+
+@dataclass(frozen=True)
+class Curve:
+    """One line of a drawing."""
+
+    label: str
+    x: Sequence[float]
+    y: Sequence[float]
+    colour: str = "a"
+    low: Sequence[float] | None = None
+    """With `high`: a band around the line."""
+    high: Sequence[float] | None = None
+    dots: bool = False
+
+
+def curve_of(
+    rows: Sequence[Mapping[str, Any]], key: str, label: str, colour: str = "a", dots: bool = False
+) -> Curve | None:
+    """The curve of a metric over steps. Of more than a few hundred rows, the mean, least and most of each stretch are
+    drawn. None where no row has the metric."""
+    found = [(row["step"], row[key]) for row in rows if row.get(key) is not None]
+    if not found:
+        return None
+    steps, values = np.asarray(found, dtype=np.float64).T
+    if len(steps) <= MOST_POINTS or dots:
+        return Curve(label, steps.tolist(), values.tolist(), colour, dots=dots)
+    bounds = np.linspace(0, len(steps), MOST_POINTS // 2 + 1).astype(int)
+    pieces = [values[first:last] for first, last in zip(bounds[:-1], bounds[1:], strict=True)]
+    middle = [float(steps[first:last].mean()) for first, last in zip(bounds[:-1], bounds[1:], strict=True)]
+    mean, low, high = ([float(of(piece)) for piece in pieces] for of in (np.mean, np.min, np.max))
+    return Curve(label, middle, mean, colour, low, high)
+
+
+def curves(
+    name: str,
+    label: str,
+    lines: Sequence[Curve | None],
+    *,
+    x_label: str = "step",
+    y_label: str = "",
+    below: Curve | None = None,
+    zero: bool = False,
+    y_limits: tuple[float, float] | None = None,
+) -> Html:
+    """Lines over a shared axis; `below` is drawn in a strip of its own under them, on the same x axis.
+
+    Args:
+        name: unique in the page.
+        label: the drawing in words.
+        zero: draw a line at 0.
+    """
+    import matplotlib
+
+    drawn = [line for line in lines if line is not None]
+    with matplotlib.rc_context(SETTINGS):
+        height = HEIGHT + (56 if below else 0)
+        figure = _figure(height)
+        strip = 46 if below else 0
+        axes = _axes(figure, height, BOTTOM + (strip + 14 if below else 0), TOP)
+        for line in drawn:
+            _draw(axes, line)
+        if zero:
+            axes.axhline(0, color=COLOURS["soft"], linewidth=1)
+        if y_limits:
+            axes.set_ylim(*y_limits)
+        axes.set_ylabel(y_label, color=COLOURS["soft"])
+        if len(drawn) > 1:
+            _legend(axes)
+        last = axes
+        if below:
+            last = _axes(figure, height, BOTTOM, height - BOTTOM - strip, ticks=2)
+            _draw(last, below)
+            last.set_ylim(bottom=0)
+            last.set_xlim(axes.get_xlim())
+            last.set_ylabel(below.label, color=COLOURS["soft"])
+            axes.tick_params(labelbottom=False)
+        last.set_xlabel(x_label, color=COLOURS["soft"])
+        for one in (axes, last):
+            one.yaxis.set_label_coords(-40 / (WIDTH - LEFT - RIGHT), 0.5)
+        return inline(figure, name, label)
+
+
+def histogram(name: str, label: str, values: Mapping[str, Sequence[float]], *, x_label: str, y_label: str) -> Html:
+    """How often values fall into each of a row of bins, one outline a kind, over the same bins."""
+    import matplotlib
+
+    with matplotlib.rc_context(SETTINGS):
+        figure = _figure(HEIGHT)
+        axes = _axes(figure, HEIGHT, BOTTOM, TOP)
+        everything = np.concatenate([np.asarray(one, dtype=np.float64) for one in values.values()])
+        bins = np.histogram_bin_edges(everything, bins=32)
+        for (kind, one), colour in zip(values.items(), ("a", "b", "c"), strict=False):
+            heights, _ = np.histogram(one, bins)
+            style: Any = {"color": COLOURS[colour], "linestyle": STYLES[colour]}
+            axes.stairs(heights, bins, fill=True, color=COLOURS[colour], alpha=0.18, linewidth=0)
+            axes.stairs(heights, bins, label=kind, linewidth=1.6, **style)
+        axes.set_ylim(bottom=0)
+        axes.set_xlabel(x_label, color=COLOURS["soft"])
+        axes.set_ylabel(y_label, color=COLOURS["soft"])
+        axes.yaxis.set_label_coords(-40 / (WIDTH - LEFT - RIGHT), 0.5)
+        _legend(axes)
+        return inline(figure, name, label)
+
+
+def interval(name: str, label: str, mean: float, low: float, high: float, *, x_label: str) -> Html:
+    """A mean with its interval on a line that shows 0."""
+    import matplotlib
+
+    with matplotlib.rc_context(SETTINGS):
+        height = 96
+        figure = _figure(height)
+        axes = _axes(figure, height, BOTTOM, 14, left=20, right=20)
+        axes.axvline(0, color=COLOURS["ink"], linewidth=1)
+        axes.plot([low, high], [0, 0], color=COLOURS["a"], linewidth=5, alpha=0.35, solid_capstyle="butt")
+        for end in (low, high):
+            axes.plot([end, end], [-0.35, 0.35], color=COLOURS["a"], linewidth=1.6)
+        axes.plot([mean], [0], "o", color=COLOURS["a"], markersize=8)
+        reach = max(abs(low), abs(high), 1e-9)
+        axes.set_xlim(min(low, 0) - 0.25 * reach, max(high, 0) + 0.25 * reach)
+        axes.set_ylim(-1, 1)
+        axes.set_yticks([])
+        axes.set_xlabel(x_label, color=COLOURS["soft"])
+        return inline(figure, name, label)
+
+
+def _figure(height: int) -> Figure:
+    from matplotlib.figure import Figure
+
+    return Figure(figsize=(WIDTH / 72, height / 72), dpi=72)
+
+
+def _axes(
+    figure: Figure, height: int, bottom: int, top: int, *, left: int = LEFT, right: int = RIGHT, ticks: int = 4
+) -> Axes:
+    """Axes with these margins in pixels: no frame, light lines across, no tick marks."""
+    from matplotlib.ticker import FuncFormatter, MaxNLocator
+
+    width = WIDTH - left - right
+    axes = figure.add_axes((left / WIDTH, bottom / height, width / WIDTH, (height - bottom - top) / height))
+    for side in ("left", "right", "top"):
+        axes.spines[side].set_visible(False)
+    axes.spines["bottom"].set_color(COLOURS["line"])
+    axes.grid(axis="y", color=COLOURS["line"], linewidth=1)
+    axes.set_axisbelow(True)
+    axes.tick_params(length=0, pad=5, labelcolor=COLOURS["soft"])
+    axes.xaxis.set_major_locator(MaxNLocator(6))
+    axes.yaxis.set_major_locator(MaxNLocator(ticks))
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_formatter(FuncFormatter(_tick))
+    return axes
+
+
+def _tick(value: float, _position: int | None = None) -> str:
+    if abs(value) >= 1000:
+        return f"{value:,.0f}".replace("-", "\u2212")
+    return f"{round(value, 10):g}".replace("-", "\u2212")
+
+
+def _draw(axes: Axes, line: Curve) -> None:
+    colour, style = COLOURS[line.colour], STYLES[line.colour]
+    if line.low is not None and line.high is not None:
+        axes.fill_between(line.x, line.low, line.high, color=colour, alpha=0.18, linewidth=0)
+    dots: Any = {"marker": "o", "markersize": 4} if line.dots or len(line.x) == 1 else {}
+    axes.plot(line.x, line.y, color=colour, linestyle=style, linewidth=1.8, label=line.label, **dots)
+
+
+def _legend(axes: Axes) -> None:
+    """Above the drawing, where it hides nothing."""
+    axes.legend(
+        loc="lower left",
+        bbox_to_anchor=(-0.01, 0.99),
+        ncols=3,
+        frameon=False,
+        borderaxespad=0,
+        handlelength=1.8,
+        columnspacing=1.4,
+        labelcolor=COLOURS["ink"],
+    )

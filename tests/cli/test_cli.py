@@ -1,0 +1,208 @@
+"""The verbs: fast to ask, plain in their errors, and right about a run folder."""
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from groundup.artifacts import Measured
+from groundup.blueprint.load import load
+from groundup.cli.main import main
+from groundup.pipeline.folder import Remembered, RunFolder
+from groundup.pipeline.graph import stages
+from groundup.pipeline.status import survey
+
+BLUEPRINT = """name: mine
+curate:
+  sources:
+    - kind: files
+      path: docs
+  heldout: 0.1
+"""
+
+Said = tuple[int, str, str]
+Call = Callable[..., Said]
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A current folder with a blueprint and its documents."""
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "docs" / "a.md").write_text("# A\n\nSome words.\n")
+    (tmp_path / "mine.yaml").write_text(BLUEPRINT)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def call(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Call:
+    """`call("status", "mine.yaml")` gives exit status, standard output and standard error."""
+
+    def called(*arguments: str) -> Said:
+        monkeypatch.setattr(sys, "argv", ["groundup", *arguments])
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as ended:
+            main()
+        out, errors = capsys.readouterr()
+        return int(ended.value.code or 0), out, errors
+
+    return called
+
+
+@pytest.fixture
+def run(here: Path) -> RunFolder:
+    """A run folder whose `curate` is done, with two documents, as if `groundup run` had been stopped after it."""
+    loaded, folder = load(here / "mine.yaml"), RunFolder(Path("runs/mine"))
+    key = survey(loaded, folder, stages("ppo"))[0].key
+    assert key is not None
+    out, _ = folder.store.begin(key)
+    rows = [
+        {"id": f"{number:032x}", "title": title, "source": "docs", "origin": "a.md", "licence": "", "split": "train"}
+        for number, title in ((1, "A"), (0xABC << 116, "B"))
+    ]
+    pq.write_table(pa.Table.from_pylist(rows), out / "documents.parquet")
+    artifact = folder.store.publish(key, {"documents": 2}, Measured(61.0, 300 << 20), {"ended": "2026-01-31T12:00:00Z"})
+    folder.remember(Remembered(str(here / "mine.yaml"), [], {"curate": artifact.path.name}))
+    return folder
+
+
+def test_help_comes_at_once_and_imports_nothing_heavy() -> None:
+    code = "import sys, groundup.cli.main; print(sorted({'torch', 'pydantic', 'numpy', 'rich'} & set(sys.modules)))"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "[]\n"
+    seconds = []
+    for _ in range(5):
+        started = time.monotonic()
+        subprocess.run([sys.executable, "-c", "from groundup.cli.main import main; main()", "--help"], check=True)
+        seconds.append(time.monotonic() - started)
+    assert min(seconds) < 0.5
+
+
+def test_every_verb_says_what_it_does_in_one_line(call: Call) -> None:
+    status, out, _ = call("--help")
+    verbs = out.partition("Commands:\n")[2].splitlines()
+    assert status == 0
+    assert {"new", "plan", "run", "status", "explain", "lineage", "clean", "doctor", "blueprint"} <= {
+        line.split()[0] for line in verbs
+    }
+    assert all(line.endswith(".") and not line.endswith("...") for line in verbs)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "error"),
+    [
+        (["run", "absent.yaml"], 1, "groundup: absent.yaml: there is no such file; `groundup new DIR` writes one"),
+        (["run", "mine.yaml", "--only", "summ"], 1, "groundup: there is no stage summ in this blueprint; its stages"),
+        (["run", "mine.yaml", "--from", "summ"], 1, "groundup: there is no stage summ in this blueprint; its stages"),
+        (["run", "mine.yaml", "--run", "docs"], 1, "groundup: docs: holds other files and is no run folder"),
+        (["run", "mine.yaml", "--only", "tokens"], 1, "groundup: runs/mine: tokens needs curate, tokenizer, which is"),
+        (["run", "mine.yaml", "--set", "curate.sources.0.path=nowhere"], 1, "groundup: --set curate.sources.0.path"),
+        (["status"], 1, "groundup: runs: there is no run yet; name a run folder, or `groundup run` first"),
+        (["status", "docs"], 1, "groundup: docs: is no run folder; name one that `groundup run` made"),
+        (["lineage", "docs", "curate"], 1, "groundup: docs: is no run folder"),
+        (["run", "mine.yaml", "--fast"], 2, "No such option: --fast"),
+        (["run"], 2, "Missing argument"),
+        (["fly"], 2, "No such command 'fly'"),
+    ],
+)
+def test_a_mistake_is_told_plainly(here: Path, call: Call, arguments: list[str], status: int, error: str) -> None:
+    got, _, errors = call(*arguments)
+    assert got == status
+    assert error in errors
+    assert "Traceback" not in errors
+    if status == 1:
+        assert errors.count("\n") == 1
+
+
+def test_every_mistake_in_a_blueprint_gets_a_line(here: Path, call: Call) -> None:
+    (here / "bad.yaml").write_text(BLUEPRINT + "  holdout: 1\nsed: 4\n")
+    status, _, errors = call("plan", "bad.yaml")
+    first, second = errors.splitlines()
+    assert status == 1
+    assert first.startswith("groundup: bad.yaml:7:3: curate.holdout: unknown key")
+    assert second.startswith("groundup: bad.yaml:8:1: sed: unknown key")
+
+
+def test_new_writes_a_blueprint_that_loads_and_never_overwrites(here: Path, call: Call) -> None:
+    status, out, _ = call("new", "fresh")
+    assert (status, out) == (0, "Wrote fresh/blueprint.yaml. Edit it, then: groundup run fresh/blueprint.yaml\n")
+    assert call("plan", "fresh/blueprint.yaml")[0] == 0
+    assert call("new", "fresh")[0] == 1
+
+
+def test_plan_says_what_a_run_would_take_without_running(here: Path, call: Call) -> None:
+    status, out, _ = call("plan", "mine.yaml", "--set", "align=dpo")
+    stages_named = [line.split()[0] for line in out.splitlines()[3:13]]
+    assert status == 0
+    assert stages_named[:9] == [stage.name for stage in stages("dpo")]
+    assert not (here / "runs").exists()
+
+
+def test_blueprint_show_and_schema(here: Path, call: Call) -> None:
+    assert call("blueprint", "show", "mine.yaml")[1] == BLUEPRINT
+    resolved = call("blueprint", "show", "mine.yaml", "--resolved", "--set", "seed=3")[1].splitlines()
+    values = {line.split()[0]: line for line in resolved}
+    assert values["curate.heldout"].endswith("0.1  (mine.yaml:6)")
+    assert values["seed"].endswith("3  (--set)")
+    assert values["align"].endswith("ppo  (default)")
+    assert "size 4M" in values["pretrain.model.width"]
+    assert "properties" in json.loads(call("blueprint", "schema")[1])
+
+
+@pytest.mark.parametrize("named", ["runs/mine", "mine.yaml", ".", None])
+def test_status_of_a_run_however_it_is_named(run: RunFolder, call: Call, named: str | None) -> None:
+    status, out, _ = call("status", *([named] if named else []))
+    lines = out.splitlines()
+    assert status == 0
+    assert lines[1].split() == ["curate", "done", "1:01", "300", "MiB", "documents", "2"]
+    assert lines[2].split() == ["tokenizer", "new"]
+    assert lines[3].split() == ["tokens", "waiting"]
+
+
+def test_explain_names_the_value_and_its_line(run: RunFolder, here: Path, call: Call) -> None:
+    artifact = run.artifact("curate").path.name
+    assert f"curate     done      made 2026-01-31T12:00:00Z as {artifact}" in call("explain", "runs/mine")[1]
+    (here / "mine.yaml").write_text(BLUEPRINT.replace("0.1", "0.2"))
+    assert "curate     stale     curate.heldout was 0.1, is 0.2 (mine.yaml:6)" in call("explain", "runs/mine")[1]
+    (here / "mine.yaml").write_text(BLUEPRINT)
+    (here / "docs" / "b.md").write_text("# B\n")
+    assert "curate     stale     its source docs has changed" in call("explain", "runs/mine")[1]
+
+
+def test_lineage_reaches_the_documents(run: RunFolder, call: Call) -> None:
+    name = run.artifact("curate").path.name
+    out = call("lineage", "runs/mine", "curate")[1]
+    assert out.startswith(name)
+    assert "from sources" in out
+    assert "2 documents of docs, licence not stated" in out
+    assert call("lineage", "runs/mine", name)[1] == out
+    listed = call("lineage", "runs/mine", "curate", "--documents")[1].splitlines()
+    assert listed[-2].endswith("train  docs  a.md  -  A")
+    assert call("lineage", "runs/mine", "curate", "--document", "abc")[1].splitlines() == [listed[-1]]
+    assert (
+        "no document that curate was made from has the id ffff"
+        in call("lineage", "runs/mine", "curate", "--document", "ffff")[2]
+    )
+    assert f"there is no artifact sft; there are {name}" in call("lineage", "runs/mine", "sft")[2]
+
+
+def test_clean_takes_what_the_newest_run_does_not_use(run: RunFolder, call: Call) -> None:
+    assert call("clean", "runs/mine")[1] == "Nothing to remove\n"
+    used = run.artifact("curate")
+    run.remember(Remembered("mine.yaml", [], {}))
+    with run.store.lock("run"):
+        assert "is working on this run" in call("clean", "runs/mine")[2]
+    assert call("clean", "runs/mine")[1] == f"removed {used.path.name}\n"
+    assert not used.path.exists()
+
+
+def test_doctor_looks_at_everything(call: Call) -> None:
+    status, out, _ = call("doctor")
+    found = [line.split()[1] for line in out.splitlines() if line.startswith(("ok", "warn"))]
+    assert status == 0
+    assert found == ["python", "torch", "threads", "device", "precision", "memory", "disk", "serve"]

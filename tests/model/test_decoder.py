@@ -1,0 +1,216 @@
+"""The decoder is transformers' Llama: the same logits, losses and gradients, and the cache changes nothing."""
+
+import math
+from typing import Any
+
+import pytest
+import tiny
+import torch
+import torch.nn.functional as F
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from groundup.model.configuration import LLMConfig
+from groundup.model.decoder import SHORT, CustomLanguageModel, KeyValueCache, attend_short
+from groundup.model.weights import named_weights
+
+HEADS = {"multi-head": 4, "grouped": 2, "one key-value head": 1}
+
+
+def llama_of(ours: CustomLanguageModel) -> Any:
+    """transformers' model with the same weights."""
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    config = LlamaConfig(
+        **ours.config.model_dump(exclude={"notes", "rope_theta"}),
+        rope_parameters={"rope_type": "default", "rope_theta": ours.config.rope_theta},
+        attn_implementation="eager",
+    )
+    theirs = LlamaForCausalLM(config).float().eval()
+    missing = theirs.load_state_dict(named_weights(ours), strict=False)
+    assert not missing.unexpected_keys
+    assert set(missing.missing_keys) <= {"lm_head.weight"}
+    theirs.tie_weights()
+    return theirs
+
+
+@pytest.mark.parametrize("tied", [True, False], ids=["tied", "untied"])
+@pytest.mark.parametrize("kv_heads", HEADS.values(), ids=HEADS)
+@pytest.mark.parametrize("length", [33, SHORT + 45], ids=["short", "long"])
+def test_logits_loss_and_gradients_are_those_of_transformers(kv_heads: int, tied: bool, length: int) -> None:
+    ours = tiny.model(
+        seed=kv_heads,
+        num_key_value_heads=kv_heads,
+        tie_word_embeddings=tied,
+        max_position_embeddings=320,
+        rope_theta=500.0,
+        rms_norm_eps=1e-3,
+    )
+    theirs = llama_of(ours)
+    idx, targets = tiny.ids(2, length), tiny.ids(2, length, seed=1)
+    logits, loss = ours(idx, targets)
+    expected = theirs(idx).logits
+    assert expected.std() > 1  # weights that matter
+    assert torch.allclose(logits, expected, rtol=0, atol=1e-4)
+    expected_loss = F.cross_entropy(expected.flatten(0, 1), targets.flatten())
+    assert loss is not None
+    assert abs(loss.item() - expected_loss.item()) < 1e-5
+    loss.backward()
+    expected_loss.backward()
+    theirs_by_name = dict(theirs.named_parameters())
+    for name, gradient in tiny.gradients(ours).items():
+        expected_gradient = theirs_by_name[name].grad
+        assert (gradient - expected_gradient).norm() < 1e-3 * expected_gradient.norm(), name
+
+
+@pytest.mark.parametrize("part", ["theta", "eps", "norm"])
+def test_the_comparison_sees_every_part(part: str) -> None:
+    """The test above can fail: a slightly other angle, epsilon or gain moves the logits by more than it allows."""
+    ours = tiny.model(rope_theta=500.0, rms_norm_eps=1e-3)
+    theirs = llama_of(ours)
+    changes = {"theta": {"rope_theta": 505.0}, "eps": {"rms_norm_eps": 1.2e-3}, "norm": {}}[part]
+    other = tiny.model(**{"rope_theta": 500.0, "rms_norm_eps": 1e-3} | changes)
+    if part == "norm":
+        with torch.no_grad():
+            other.model.layers[1].post_attention_layernorm.weight[3] *= 1.01
+    with torch.no_grad():
+        difference = (other(tiny.ids(2, 33))[0] - theirs(tiny.ids(2, 33)).logits).abs().max()
+    assert difference > 1e-3
+
+
+@pytest.mark.parametrize("kv_heads", HEADS.values(), ids=HEADS)
+@pytest.mark.parametrize("length", [1, 2, 31])
+def test_short_attention_is_sdpa(kv_heads: int, length: int) -> None:
+    generator = torch.Generator().manual_seed(length)
+    q = torch.randn(3, 4, length, 8, generator=generator, requires_grad=True)
+    k = torch.randn(3, kv_heads, length, 8, generator=generator, requires_grad=True)
+    v = torch.randn(3, kv_heads, length, 8, generator=generator, requires_grad=True)
+    direction = torch.randn(3, 4, length, 8, generator=generator)
+    short = attend_short(q, k, v)
+    fused = F.scaled_dot_product_attention(q, k, v, is_causal=True, enable_gqa=True)
+    assert torch.allclose(short, fused, atol=1e-6)
+    ours = torch.autograd.grad((short * direction).sum(), (q, k, v))
+    theirs = torch.autograd.grad((fused * direction).sum(), (q, k, v))
+    assert tiny.largest_difference(ours, theirs) < 1e-5
+
+
+@settings(max_examples=20, deadline=None)
+@given(lengths=st.lists(st.integers(1, 12), min_size=1, max_size=4), steps=st.integers(1, 6), seed=st.integers(0, 9))
+def test_decoding_with_a_cache_is_the_full_forward(lengths: list[int], steps: int, seed: int) -> None:
+    """Rows of different lengths, read at once and then continued token by token."""
+    ours = tiny.model(seed=1, max_position_embeddings=18)
+    rows = [tiny.ids(1, length + steps, seed=seed + place)[0] for place, length in enumerate(lengths)]
+    room = max(lengths) + steps
+    cache = KeyValueCache(ours.config, len(rows), room, torch.float32, torch.device("cpu"))
+    padded = torch.zeros(len(rows), max(lengths), dtype=torch.long)
+    for place, length in enumerate(lengths):
+        padded[place, :length] = rows[place][:length]
+    with torch.no_grad():
+        full = [ours(row[None])[0][0] for row in rows]
+        logits = ours.head(ours.features(padded, cache))
+        for place, length in enumerate(lengths):
+            assert torch.allclose(logits[place, :length], full[place][:length], atol=1e-4)
+        cache.lengths_B = torch.tensor(lengths)
+        for step in range(steps):
+            new = torch.stack([row[length + step] for row, length in zip(rows, lengths, strict=True)])
+            logits = ours.head(ours.features(new[:, None], cache))
+            cache.lengths_B = cache.lengths_B + 1
+            for place, length in enumerate(lengths):
+                assert torch.allclose(logits[place, 0], full[place][length + step], atol=1e-4)
+
+
+def test_kept_rows_go_on_as_before() -> None:
+    ours, rows = tiny.model(), tiny.ids(4, 9)
+    cache = KeyValueCache(ours.config, 4, 9, torch.float32, torch.device("cpu"))
+    with torch.no_grad():
+        ours.features(rows[:, :8], cache)
+        cache.lengths_B = torch.full((4,), 8)
+        kept = torch.tensor([3, 1])
+        cache.keep(kept)
+        logits = ours.head(ours.features(rows[kept, 8:], cache))
+        assert torch.allclose(logits[:, 0], ours(rows)[0][kept, 8], atol=1e-4)
+
+
+SHAPES = {  # vocabulary, width, feed-forward, layers, heads, key-value heads, tied -> the published count
+    "Llama-2-7B": (32_000, 4096, 11_008, 32, 32, 32, False, 6_738_415_616),
+    "Llama-3-8B": (128_256, 4096, 14_336, 32, 32, 8, False, 8_030_261_248),
+    "Llama-3.2-1B": (128_256, 2048, 8192, 16, 32, 8, True, 1_235_814_400),
+    "TinyLlama-1.1B": (32_000, 2048, 5632, 22, 32, 4, False, 1_100_048_384),
+    "SmolLM-135M": (49_152, 576, 1536, 30, 9, 3, True, 134_515_008),
+}
+
+
+@pytest.mark.parametrize("name", SHAPES)
+def test_parameters_of_published_models(name: str) -> None:
+    vocabulary, width, feed_forward, layers, heads, kv_heads, tied, published = SHAPES[name]
+    config = LLMConfig(
+        vocab_size=vocabulary,
+        hidden_size=width,
+        intermediate_size=feed_forward,
+        num_hidden_layers=layers,
+        num_attention_heads=heads,
+        num_key_value_heads=kv_heads,
+        max_position_embeddings=16,
+        tie_word_embeddings=tied,
+    )
+    with torch.device("meta"):
+        built = CustomLanguageModel(config, seed=None)
+    assert sum(parameter.numel() for parameter in built.parameters()) == published
+    assert config.num_parameters == published
+
+
+def test_flops_per_token_against_counted_products() -> None:
+    """torch's own counter over one training step; it counts each pair of positions in attention, masked or not."""
+    from torch.utils.flop_counter import FlopCounterMode
+
+    config = tiny.shape(max_position_embeddings=320, tie_word_embeddings=False)
+    ours, length = CustomLanguageModel(config), 64
+    with FlopCounterMode(display=False) as counter:
+        _, loss = ours(tiny.ids(1, length), tiny.ids(1, length))
+        loss.backward()
+    lookups = 6 * config.vocab_size * config.hidden_size  # the formula takes the embedding for a product
+    gains = 6 * (2 * config.num_hidden_layers + 1) * config.hidden_size
+    assert counter.get_total_flops() / length == pytest.approx(config.flops_per_token(length) - lookups - gains, rel=0.02)
+
+
+@pytest.mark.parametrize("vocabulary", [65, 4096, 32_768])
+def test_loss_at_the_start_is_that_of_guessing(vocabulary: int) -> None:
+    fresh = CustomLanguageModel(tiny.shape(vocab_size=vocabulary))
+    idx = tiny.ids(4, 32, vocabulary=vocabulary)
+    with torch.no_grad():
+        _, loss = fresh(idx, tiny.ids(4, 32, seed=1, vocabulary=vocabulary))
+    assert float(loss) == pytest.approx(math.log(vocabulary), abs=0.03)
+
+
+def test_weights_are_drawn_from_the_seed_alone() -> None:
+    torch.manual_seed(1)
+    first = named_weights(CustomLanguageModel(tiny.shape(), seed=7))
+    torch.manual_seed(2)
+    again, other = named_weights(CustomLanguageModel(tiny.shape(), seed=7)), CustomLanguageModel(tiny.shape(), seed=8)
+    assert all(torch.equal(first[name], again[name]) for name in first)
+    matrix = "model.layers.0.mlp.up_proj.weight"
+    assert not torch.equal(first[matrix], named_weights(other)[matrix])
+    assert float(first[matrix].std()) == pytest.approx(0.02, rel=0.1)
+    assert float(first["model.layers.0.mlp.down_proj.weight"].std()) == pytest.approx(0.02 / 4**0.5, rel=0.1)
+
+
+def test_targets_of_minus_100_are_left_out() -> None:
+    ours, idx, targets = tiny.model(), tiny.ids(2, 8), tiny.ids(2, 8, seed=1)
+    hidden = targets.clone()
+    hidden[:, :5] = -100
+    logits, loss = ours(idx, hidden)
+    expected = F.cross_entropy(logits[:, 5:].flatten(0, 1), targets[:, 5:].flatten())
+    assert torch.equal(loss, expected)
+
+
+@pytest.mark.parametrize(
+    ("changes", "word"),
+    [
+        ({"hidden_size": 30}, "no multiple of 4 heads"),
+        ({"hidden_size": 36, "num_attention_heads": 4}, "even head size, not 9"),
+        ({"num_key_value_heads": 3}, "can't share 3"),
+    ],
+)
+def test_shapes_that_do_not_fit_are_refused(changes: dict[str, int], word: str) -> None:
+    with pytest.raises(ValueError, match=word):
+        tiny.shape(**changes)

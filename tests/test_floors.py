@@ -1,0 +1,83 @@
+"""The house stands: a room uses only what stands below it, and asking is quick because heavy parts wait.
+
+Floors are those of the design. Every room's `configuration` may be named by any room: it holds no logic.
+"""
+
+import ast
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+import groundup
+
+SOURCE = Path(groundup.__file__).parent
+GROUND = ("errors", "section", "progress")
+FLOORS = (
+    *("artifacts", "corpus", "tokenizer", "model", "shards", "inference", "parallel", "training", "alignment"),
+    *("evaluation", "export", "serve", "planning", "blueprint", "pipeline", "report", "cli"),
+)
+
+
+def _imports(path: Path) -> set[str]:
+    """The groundup modules that a file imports, anywhere in it."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and node.module:
+            found.add(node.module)
+            found.update(f"{node.module}.{alias.name}" for alias in node.names)
+        elif isinstance(node, ast.Import):
+            found.update(alias.name for alias in node.names)
+    return {name for name in found if name.startswith("groundup.")}
+
+
+@pytest.mark.parametrize("room", FLOORS)
+def test_a_room_knows_only_what_stands_below_it(room: str) -> None:
+    """No arrow points up or sideways."""
+    files = sorted((SOURCE / room).rglob("*.py"))
+    assert files, f"{room} is empty"
+    for path in files:
+        for name in _imports(path):
+            other = name.split(".")[1]
+            if other in (*GROUND, room, "__version__") or name.split(".")[2:3] == ["configuration"]:
+                continue
+            assert other in FLOORS, f"{path.name} imports {name}, which is in no room"
+            assert FLOORS.index(other) < FLOORS.index(room), f"{room}/{path.name} imports {name} from above"
+
+
+def test_every_room_is_on_a_floor() -> None:
+    rooms = {path.parent.relative_to(SOURCE).parts[0] for path in SOURCE.rglob("*/*.py")}
+    assert rooms == set(FLOORS)
+
+
+@pytest.mark.parametrize(
+    "module",
+    [*(f"groundup.{path.parent.name}.configuration" for path in sorted(SOURCE.glob("*/configuration.py")))]
+    + ["groundup.blueprint.load", "groundup.planning.estimate", "groundup.cli.main"],
+)
+def test_configuration_and_plans_answer_without_torch(module: str) -> None:
+    """Errors in a blueprint, plans and `--help` never wait for heavy libraries."""
+    code = (
+        f"import sys, {module}\n"
+        "heavy = {'torch', 'numba', 'pyarrow', 'matplotlib', 'fastapi', 'trafilatura', 'transformers'} & set(sys.modules)\n"
+        "sys.exit(', '.join(sorted(heavy)) or 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, f"{module} imports {done.stderr.strip()}"
+
+
+def test_help_answers_in_under_half_a_second() -> None:
+    """Processor time, so that a busy machine doesn't decide; the wall clock is measured on a quiet one."""
+    import resource
+
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    started = time.monotonic()
+    done = subprocess.run(
+        [sys.executable, "-c", "from groundup.cli.main import main; main()", "--help"], capture_output=True, text=True, check=True
+    )
+    assert time.monotonic() - started < 60
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    assert "run" in done.stdout
+    assert (after.ru_utime + after.ru_stime) - (before.ru_utime + before.ru_stime) < 0.5
