@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -114,6 +115,7 @@ def test_helpers_of_a_stage_go_with_a_killed_run(base: Path, tmp_path: Path) -> 
     until(lambda: not alive(helper), 2.0)
 
 
+@pytest.mark.slow
 @linux
 def test_helpers_of_a_stage_that_was_killed_itself_do_not_live_on(base: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
@@ -126,6 +128,7 @@ def test_helpers_of_a_stage_that_was_killed_itself_do_not_live_on(base: Path, tm
     until(lambda: not alive(helper), 2.0)
 
 
+@pytest.mark.slow
 @linux
 def test_helpers_memory_is_counted(base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The helper holds 200 MB."""
@@ -135,6 +138,7 @@ def test_helpers_memory_is_counted(base: Path, monkeypatch: pytest.MonkeyPatch) 
     assert cost.seconds > 1.5
 
 
+@pytest.mark.slow
 @linux
 def test_a_paused_run_pauses_its_stage(base: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
@@ -147,6 +151,27 @@ def test_a_paused_run_pauses_its_stage(base: Path, tmp_path: Path) -> None:
     assert place.read_text() == before
     process.send_signal(signal.SIGCONT)
     assert finish(process) == (0, "")
+
+
+@pytest.mark.slow
+def test_on_a_terminal_a_stage_draws_its_bar_and_a_stop_leaves_the_cursor_shown(base: Path, tmp_path: Path) -> None:
+    terminal, end = os.openpty()
+    code = "import toys; toys.script()"
+    command = [sys.executable, "-c", code, str(base), str(tmp_path / "run"), json.dumps({"sum": {"pause": 1.0}})]
+    with subprocess.Popen(command, stdout=end, stderr=end, env=os.environ | {"TERM": "xterm", "COLUMNS": "120"}) as run:
+        os.close(end)
+        shown = ""
+        while "numbers/s" not in shown:
+            shown += os.read(terminal, 4096).decode()
+        run.send_signal(signal.SIGINT)
+        with suppress(OSError):  # how Linux says that the other end is closed
+            while more := os.read(terminal, 4096):
+                shown += more.decode()
+    os.close(terminal)
+    assert run.returncode == 130
+    assert "\u2501" in shown
+    assert shown.rindex("\x1b[?25h") > shown.rindex("\x1b[?25l")
+    assert shown.endswith("groundup: stopped; the same command goes on where it was\r\n")
 
 
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])

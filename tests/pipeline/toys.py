@@ -157,12 +157,12 @@ def run_toy(base: Path, run: Path, **sections: Any) -> None:
     from groundup.cli.stopping import stopping_in_one_line
     from groundup.pipeline.folder import RunFolder
     from groundup.pipeline.runner import run as execute
-    from groundup.progress import Lines
+    from groundup.progress import for_terminal
 
     blueprint = Toy.model_validate({"read": {"path": "numbers.txt"}} | sections)
     try:
         with stopping_in_one_line():
-            execute(ToyLoaded(blueprint, base), RunFolder(run), stages(), progress=Lines())
+            execute(ToyLoaded(blueprint, base), RunFolder(run), stages(), progress=for_terminal())
     except GroundupError as error:
         sys.exit(str(error))
 

@@ -73,7 +73,7 @@ def policy_loss(
     loss_BR = torch.maximum(plain_BR, clipped_BR) * mask_BR
     watch = {
         "clip_fraction": ((clipped_BR > plain_BR) * mask_BR).sum(),
-        "approximate_kl": ((old_BR - logp_BR) * mask_BR).sum(),
+        "approximate_kl": (kl_k2(logp_BR, old_BR) * mask_BR).sum(),
         "ratio": (ratio_BR * mask_BR).sum(),
     }
     return loss_BR.sum(), {name: value.detach() for name, value in watch.items()}

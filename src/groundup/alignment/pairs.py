@@ -23,13 +23,16 @@ class Pair:
     split: str  # "train" or "heldout"
 
 
-def make_pairs(items: Sequence[Item], per_item: int, heldout: float, seed: int) -> list[Pair]:
+def make_pairs(
+    items: Sequence[Item], elsewhere: Sequence[Item], per_item: int, heldout: float, seed: int
+) -> list[Pair]:
     """`per_item` pairs for each item, the kinds in turn, asked in phrasings of `sft` and `rl`.
 
     - other: the right answer to the same question about another subject, every second time one of the same module
     - truncated: the right answer, cut after some of its words
     - repeated: the right answer said twice, or its beginning said again
-    - off_topic: a true statement about another aspect of another subject
+    - off_topic: something true that answers another kind of question, drawn from the items `elsewhere`; where all are
+      of one kind, something from another document
 
     All pairs of a subject are in one split, so that held-out accuracy is about subjects never compared in training.
     """
@@ -51,7 +54,7 @@ def make_pairs(items: Sequence[Item], per_item: int, heldout: float, seed: int) 
             kind = KINDS[(place + turn) % len(KINDS)]
             near = neighbours[item.aspect, _module(item)]
             others = near if turn % 2 == 0 and len(near) > 1 else by_aspect[item.aspect]
-            worse = _worse(item, kind, others, items, rng)
+            worse = _worse(item, kind, elsewhere if kind == "off_topic" else others, rng)
             if worse is not None:
                 pairs.append(Pair(rng.choice(questions), item.answer, worse, kind, item.subject, split))
     return pairs
@@ -61,16 +64,18 @@ def _module(item: Item) -> str:
     return item.subject.rpartition(".")[0]
 
 
-def _worse(item: Item, kind: str, others: Sequence[Item], items: Sequence[Item], rng: random.Random) -> str | None:
+def _worse(item: Item, kind: str, pool: Sequence[Item], rng: random.Random) -> str | None:
     words = item.answer.split(" ")
     if kind == "truncated" and len(words) > 2:
         return " ".join(words[: rng.randrange(1, len(words) - 1)])
     if kind == "repeated":
         return f"{item.answer} {' '.join(words[: rng.randrange(1, len(words) + 1)])}"
-    pool = items if kind == "off_topic" else others
+    if kind == "truncated":
+        return None  # too short to be cut
     for _ in range(8):
         other = rng.choice(pool)
-        if other.answer != item.answer and (kind != "off_topic" or other.aspect != item.aspect):
+        elsewhere = other.aspect != item.aspect or other.document != item.document
+        if other.answer != item.answer and (kind != "off_topic" or elsewhere):
             return other.answer
     return None  # the documents know of no other answer
 

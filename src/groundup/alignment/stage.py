@@ -112,8 +112,10 @@ def reward(config: RewardConfig, inputs: Mapping[str, Artifact], work: Work) -> 
     if config.data is not None:
         pairs = split_given(read_preferences(work.base / config.data), config.heldout, work.seed)
     else:
-        items = [item for item in read_items(inputs["sft"].file(ITEMS)) if item.aspect in MAIN_ASPECTS]
-        pairs = make_pairs(items, config.pairs_per_subject, config.heldout, work.seed)
+        items = read_items(inputs["sft"].file(ITEMS))
+        main = [item for item in items if item.aspect in MAIN_ASPECTS]
+        rest = [item for item in items if item.aspect not in MAIN_ASPECTS] or main
+        pairs = make_pairs(main, rest, config.pairs_per_subject, config.heldout, work.seed)
     write_pairs(work.out / PAIRS, pairs)
     start = load_model(inputs["sft"].path / "model")
     model = ScalarModel(start)

@@ -1,4 +1,4 @@
-"""Verbs on a blueprint: new, plan, run."""
+"""Verbs that make things: new, plan, run, report."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from groundup.cli import where
-from groundup.cli.options import Blueprint, Set
+from groundup.cli.options import Blueprint, Run, Set
 
 if TYPE_CHECKING:
     from groundup.artifacts import Figures
@@ -70,9 +70,9 @@ def run(
 
     with stopping_in_one_line():
         from groundup.blueprint.load import load
+        from groundup.cli.graph import all_stages
         from groundup.pipeline import runner
         from groundup.pipeline.folder import RunFolder
-        from groundup.pipeline.graph import stages
         from groundup.progress import for_terminal
 
         loaded = load(blueprint, set_ or ())
@@ -85,4 +85,26 @@ def run(
 
             return plan(loaded.blueprint, figures=figures, base=loaded.base).seconds
 
-        runner.run(loaded, folder, stages(loaded.blueprint.align), choice, for_terminal(), forecast)
+        runner.run(loaded, folder, all_stages(loaded.blueprint.align), choice, for_terminal(), forecast)
+        for what, path, tell in (
+            ("Report", "report/index.html", str(folder.path / "report" / "index.html")),
+            ("Chat", "model", f"groundup chat {folder.path}"),
+        ):
+            if (folder.path / path).exists():
+                print(f"{what + ':':<8}{tell}")
+
+
+@verbs.command()
+def report(run: Run = None) -> None:
+    """Make the report of a run's newest artifacts and say where it is."""
+    from groundup.cli.graph import all_stages
+    from groundup.cli.stopping import stopping_in_one_line
+    from groundup.pipeline import runner
+
+    folder = where.run_folder(run)
+    loaded = where.executed_blueprint_of(folder)
+    stages = all_stages(loaded.blueprint.align)
+    settled = {stage.name: folder.artifact(stage.name) for stage in stages if stage.name != "report"}
+    with stopping_in_one_line():
+        runner.run(loaded, folder, stages, runner.Choice(only="report"), settled=settled)
+    print(folder.path / "report" / "index.html")

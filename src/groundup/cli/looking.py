@@ -14,7 +14,7 @@ verbs = typer.Typer()
 @verbs.command()
 def status(run: Run = None) -> None:
     """Show what is done, what is stale and what waits."""
-    from groundup.pipeline.graph import stages
+    from groundup.cli.graph import all_stages
     from groundup.pipeline.runner import summary
     from groundup.pipeline.status import survey
     from groundup.progress import clock
@@ -22,7 +22,7 @@ def status(run: Run = None) -> None:
     folder = where.run_folder(run)
     loaded = where.blueprint_of(folder)
     print(f"{folder.path}, as {loaded.path} is now")
-    for step in survey(loaded, folder, stages(loaded.blueprint.align)):
+    for step in survey(loaded, folder, all_stages(loaded.blueprint.align)):
         line = f"  {step.stage.name:<10} {step.state:<9}"
         if step.artifact:
             cost = step.artifact.manifest.measured
@@ -35,14 +35,14 @@ def status(run: Run = None) -> None:
 @verbs.command()
 def explain(run: Run = None) -> None:
     """Say why a stage is stale, down to the value."""
+    from groundup.cli.graph import all_stages
     from groundup.pipeline.explain import reasons
-    from groundup.pipeline.graph import stages
     from groundup.pipeline.status import survey
 
     folder = where.run_folder(run)
     loaded = where.blueprint_of(folder)
     print(f"{folder.path}, as {loaded.path} is now")
-    for step in survey(loaded, folder, stages(loaded.blueprint.align)):
+    for step in survey(loaded, folder, all_stages(loaded.blueprint.align)):
         for number, reason in enumerate(reasons(step, loaded, folder.store)):
             head = f"  {step.stage.name:<10} {step.state:<9}" if number == 0 else " " * 22
             print(f"{head} {reason}")
@@ -75,7 +75,7 @@ def lineage(
         inputs = ", ".join(one.manifest.key.inputs) or "sources"
         print(f"{one.path.name:<24} content {one.manifest.content[:12]}  from {inputs}")
         for name, digest in one.manifest.key.sources.items():
-            print(f"{'':<24} source {digest[:12]}  {name}")
+            print(f"{'':<24} source {name}: {digest if len(digest) < 64 else digest[:12]}")
     for one in read:
         if documents:
             for entry in ancestry.documents(one):

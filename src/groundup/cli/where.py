@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -48,3 +49,13 @@ def blueprint_of(folder: RunFolder) -> LoadedBlueprint:
     if remembered is not None and Path(remembered.blueprint).is_file():
         return load(Path(remembered.blueprint), remembered.overrides)
     return load(folder.path / "blueprint.yaml")
+
+
+def executed_blueprint_of(folder: RunFolder) -> LoadedBlueprint:
+    """The blueprint as the newest run executed it, whatever its file says now."""
+    from groundup.blueprint.load import load
+
+    remembered = folder.remembered()
+    assert remembered is not None  # `run_folder` has seen to it
+    loaded = load(folder.path / "blueprint.source.yaml", remembered.overrides)
+    return replace(loaded, path=Path(remembered.blueprint))

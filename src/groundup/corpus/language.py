@@ -1,8 +1,9 @@
 """Which language a text is in, by py3langid's bundled model, and when its word is good enough to act on.
 
-Code, signatures and names look like no language, so only words made of letters are shown to the model. With fewer than
-`MIN_BYTES` bytes of them the answer is too often wrong (one docstring in ten): such a text is called `und`,
-undetermined, and no language rule may drop it.
+Code, signatures and names look like no language, so only words made of letters are shown to the model. Fewer than
+`MIN_BYTES` bytes of them are too few: of the standard library's docstrings, all English, it takes a quarter of those
+below 25 bytes for another language, 5 % of those below 100, and none of the longer ones. A text with too few is called
+`und`, undetermined, and no language rule may drop it.
 """
 
 import re
@@ -10,7 +11,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-MIN_BYTES = 100  # UTF-8 bytes of letters: some 18 English words, or 33 Chinese characters
+MIN_BYTES = 100  # UTF-8 bytes of letters: some 20 English words, or 33 Chinese characters
 MAX_CHARACTERS = 1000  # more of a text changes no answer
 UNDETERMINED = "und"
 

@@ -79,7 +79,7 @@ def near_duplicates(
 
     Returns:
         What is to be dropped, by rising index. Each pair was checked; how many pairs near the threshold go unseen
-        follows from bands and rows (22 x 5: one in 500 at .7).
+        follows from bands and rows (22 x 5: one pair in 57 at .7, one in 390 at .75, one in 6,000 at .8).
     """
     progress = progress or Silent()
     order = _best_first(texts, ids)

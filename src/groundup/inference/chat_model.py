@@ -2,10 +2,12 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from groundup.artifacts.durable import read_json
+from groundup.errors import GroundupError
 from groundup.inference.generate import Sampling, stream
 from groundup.inference.taught import Taught
 from groundup.model.decoder import CustomLanguageModel
@@ -15,6 +17,7 @@ from groundup.tokenizer.streaming import StreamDecoder
 from groundup.tokenizer.tokenizer import Tokenizer
 
 CARD = "groundup.json"  # beside the exported model: its name, what it was made from and taught
+_FIELDS = {"name": str, "subjects": list, "examples": list, "introduction": str, "turns": int}
 
 
 class AnswerStream:
@@ -32,25 +35,30 @@ class AnswerStream:
 class ChatModel:
     """A model with its tokenizer and its account of what it was taught."""
 
-    def __init__(self, model: CustomLanguageModel, tokenizer: Tokenizer, card: Mapping[str, object]) -> None:
+    def __init__(self, model: CustomLanguageModel, tokenizer: Tokenizer, card: Mapping[str, Any]) -> None:
         self.model, self.tokenizer = model.eval(), tokenizer
         self.name, self.context = str(card["name"]), model.config.max_position_embeddings
-        subjects = card["subjects"]
-        self.taught = Taught(subjects if isinstance(subjects, list) else [])
+        self.taught = Taught(card["subjects"])
         self._introduction = str(card["introduction"])
         self._one_turn = card["turns"] == 1
-        examples = card["examples"]
-        self.examples: list[str] = list(examples) if isinstance(examples, list) else []
+        self.examples: list[str] = list(card["examples"])
 
     @classmethod
     def load(cls, folder: Path, device: str = "cpu") -> "ChatModel":
         """Read an exported folder.
 
         Raises:
-            GroundupError: a part of it is missing or damaged.
+            GroundupError: a part of it is missing or damaged, or they do not belong together.
         """
         card = read_json(folder / CARD)
-        return cls(load_huggingface(folder, device), Tokenizer.load(folder / "tokenizer.json"), card)
+        given = card if isinstance(card, dict) else {}
+        if wrong := [name for name, kind in _FIELDS.items() if not isinstance(given.get(name), kind)]:
+            raise GroundupError(f"has no {', '.join(wrong)}", where=str(folder / CARD), do="export the model again")
+        model, tokenizer = load_huggingface(folder, device), Tokenizer.load(folder / "tokenizer.json")
+        if tokenizer.vocabulary_size != model.config.vocab_size:
+            sizes = f"{tokenizer.vocabulary_size:,} tokens, the model {model.config.vocab_size:,}"
+            raise GroundupError(f"the tokenizer's vocabulary has {sizes}", where=str(folder), do="export both again")
+        return cls(model, tokenizer, given)
 
     def introduction(self) -> str:
         """What the model was taught, in two sentences, honest about the rest."""

@@ -45,13 +45,13 @@ class Decoding:
         for row, prompt in enumerate(prompts):
             idx_BT[row, : len(prompt)] = torch.tensor(prompt, device=device)
         x_BTD = self.model.features(idx_BT, self.cache)
-        self.cache.lengths_B = lengths
+        self.cache.move(lengths)
         return self.model.head(x_BTD[torch.arange(len(prompts), device=device), lengths - 1])
 
     def advance(self, tokens_B: Tensor) -> Tensor:
         """Add one token to each row; float32 logits [B, V] of the next."""
         x_B1D = self.model.features(tokens_B[:, None], self.cache)
-        self.cache.lengths_B = self.cache.lengths_B + 1
+        self.cache.move(self.cache.lengths_B + 1)
         return self.model.head(x_B1D[:, 0])
 
 

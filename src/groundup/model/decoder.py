@@ -31,17 +31,31 @@ class KeyValueCache:
         self.keys = torch.zeros(shape, dtype=dtype, device=device)
         self.values = torch.zeros(shape, dtype=dtype, device=device)
         self.lengths_B = torch.zeros(batch, dtype=torch.long, device=device)
+        self.longest = 0
 
-    def write(self, layer: int, k_BGTK: Tensor, v_BGTK: Tensor, positions_BT: Tensor) -> None:
-        """Put new keys and values where their tokens stand in each row."""
-        index = positions_BT[:, None, :, None].expand(k_BGTK.shape)
-        self.keys[layer].scatter_(2, index, k_BGTK.to(self.keys.dtype))
-        self.values[layer].scatter_(2, index, v_BGTK.to(self.values.dtype))
+    @property
+    def empty(self) -> bool:
+        return self.longest == 0
+
+    def move(self, lengths_B: Tensor) -> None:
+        """Say how many tokens each row holds now."""
+        self.lengths_B, self.longest = lengths_B, int(lengths_B.max())
+
+    def fill(self, layer: int, k_BGTK: Tensor, v_BGTK: Tensor) -> None:
+        """Put in the keys and values of whole prompts, position 0 first."""
+        T = k_BGTK.shape[2]
+        self.keys[layer, :, :, :T], self.values[layer, :, :, :T] = k_BGTK, v_BGTK
+
+    def add(self, layer: int, k_BG1K: Tensor, v_BG1K: Tensor) -> None:
+        """Put each row's new key and value behind those that it has."""
+        rows = torch.arange(len(self.lengths_B), device=self.lengths_B.device)
+        self.keys[layer][rows, :, self.lengths_B] = k_BG1K[:, :, 0].to(self.keys.dtype)
+        self.values[layer][rows, :, self.lengths_B] = v_BG1K[:, :, 0].to(self.values.dtype)
 
     def keep(self, rows: Tensor) -> None:
         """Keep only these rows (indices), in this order."""
         self.keys, self.values = self.keys[:, rows], self.values[:, rows]
-        self.lengths_B = self.lengths_B[rows]
+        self.move(self.lengths_B[rows])
 
 
 class Rotary(nn.Module):
@@ -93,6 +107,15 @@ def attend_short(q_BHTK: Tensor, k_BGTK: Tensor, v_BGTK: Tensor) -> Tensor:
     return (weights.view(B, G, H // G * T, T) @ v_BGTK).view(B, H, T, K)
 
 
+def attend_one(q_BH1K: Tensor, k_BGSK: Tensor, v_BGSK: Tensor, visible_BS: Tensor) -> Tensor:
+    """Attention of one new token per row over its row's cached keys, [B, H, 1, K]."""
+    B, H, _, K = q_BH1K.shape
+    G = k_BGSK.shape[1]
+    scores_BGHS = (q_BH1K.reshape(B, G, H // G, K) @ k_BGSK.transpose(-1, -2)).float() * K**-0.5
+    weights = scores_BGHS.masked_fill(~visible_BS[:, None, None], float("-inf")).softmax(-1)
+    return (weights.to(v_BGSK.dtype) @ v_BGSK).view(B, H, 1, K)
+
+
 class Attention(nn.Module):
     """Causal self-attention in which several query heads share one key-value head."""
 
@@ -105,25 +128,22 @@ class Attention(nn.Module):
         self.v_proj = nn.Linear(d, kv, bias=False)
         self.o_proj = nn.Linear(d, d, bias=False)
 
-    def forward(
-        self, x_BTD: Tensor, rotary: tuple[Tensor, Tensor], positions_BT: Tensor, cache: KeyValueCache | None
-    ) -> Tensor:
+    def forward(self, x_BTD: Tensor, rotary: tuple[Tensor, Tensor], cache: KeyValueCache | None) -> Tensor:
         B, T, D = x_BTD.shape
         q_BHTK = self.q_proj(x_BTD).view(B, T, -1, self.head_dim).transpose(1, 2)
         k_BGTK = self.k_proj(x_BTD).view(B, T, -1, self.head_dim).transpose(1, 2)
         v_BGTK = self.v_proj(x_BTD).view(B, T, -1, self.head_dim).transpose(1, 2)
         q_BHTK, k_BGTK = rotate(q_BHTK, *rotary), rotate(k_BGTK, *rotary)
-        if cache is None:
+        if cache is None or cache.empty:
             y_BHTK = attend(q_BHTK, k_BGTK, v_BGTK)
+            if cache is not None:
+                cache.fill(self.layer, k_BGTK, v_BGTK)
         else:
-            cache.write(self.layer, k_BGTK, v_BGTK, positions_BT)
-            seen = int(positions_BT.max()) + 1
+            cache.add(self.layer, k_BGTK, v_BGTK)
+            seen = cache.longest + 1
+            visible_BS = torch.arange(seen, device=x_BTD.device) <= cache.lengths_B[:, None]
             keys, values = cache.keys[self.layer, :, :, :seen], cache.values[self.layer, :, :, :seen]
-            slots = torch.arange(seen, device=positions_BT.device)
-            visible_B1TS = (slots <= positions_BT[..., None])[:, None]
-            y_BHTK = F.scaled_dot_product_attention(
-                q_BHTK, keys.to(q_BHTK.dtype), values.to(q_BHTK.dtype), visible_B1TS, enable_gqa=True
-            )
+            y_BHTK = attend_one(q_BHTK, keys.to(q_BHTK.dtype), values.to(q_BHTK.dtype), visible_BS)
         out: Tensor = self.o_proj(y_BHTK.transpose(1, 2).reshape(B, T, D))
         return out
 
@@ -150,10 +170,8 @@ class Block(nn.Module):
         self.post_attention_layernorm = nn.RMSNorm(config.hidden_size, config.rms_norm_eps)
         self.mlp = SwiGLU(config)
 
-    def forward(
-        self, x_BTD: Tensor, rotary: tuple[Tensor, Tensor], positions_BT: Tensor, cache: KeyValueCache | None
-    ) -> Tensor:
-        x_BTD = x_BTD + self.self_attn(self.input_layernorm(x_BTD), rotary, positions_BT, cache)
+    def forward(self, x_BTD: Tensor, rotary: tuple[Tensor, Tensor], cache: KeyValueCache | None) -> Tensor:
+        x_BTD = x_BTD + self.self_attn(self.input_layernorm(x_BTD), rotary, cache)
         out: Tensor = x_BTD + self.mlp(self.post_attention_layernorm(x_BTD))
         return out
 
@@ -176,7 +194,7 @@ class Decoder(nn.Module):
         rotary = self.rotary(positions_BT)
         x_BTD = self.embed_tokens(idx_BT)
         for block in self.layers:
-            x_BTD = block(x_BTD, rotary, positions_BT, cache)
+            x_BTD = block(x_BTD, rotary, cache)
         out: Tensor = self.norm(x_BTD)
         return out
 
@@ -209,7 +227,11 @@ class CustomLanguageModel(nn.Module):
                 nn.init.normal_(parameter, std=residual if into_stream else 0.02, generator=generator)
 
     def features(self, idx_BT: Tensor, cache: KeyValueCache | None = None) -> Tensor:
-        """[B, T, D] after the last norm. With a cache, `idx` continues each row; the caller moves `cache.lengths_B`."""
+        """[B, T, D] after the last norm.
+
+        With an empty cache `idx` holds the rows' prompts, padded on the right; with one that is in use, one new token
+        for each row. The caller then calls `cache.move`.
+        """
         out: Tensor = self.model(idx_BT, cache)
         return out
 

@@ -49,6 +49,7 @@ def run(
     choice: Choice | None = None,
     progress: Progress | None = None,
     forecast: Forecast | None = None,
+    settled: Mapping[str, Artifact] | None = None,
 ) -> Outcome:
     """Bring the run folder up to date with the blueprint.
 
@@ -57,6 +58,7 @@ def run(
     Args:
         progress: where lines are said; without it stages work in silence too.
         forecast: asked once, if there is anything to do, for the seconds that each stage should take.
+        settled: artifacts by stage that are taken as they are, without asking whether they are stale.
 
     Raises:
         GroundupError: a stage failed, another process works in the folder, or the folder holds something else.
@@ -66,7 +68,7 @@ def run(
     folder.check()
     try:
         with folder.store.lock(RUN, wait=1.0):
-            return _Run(loaded, folder, stages, choice, forced, progress, forecast).execute()
+            return _Run(loaded, folder, stages, choice, forced, progress, forecast).execute(settled)
     except OSError as error:
         if durable.is_disk_error(error):
             raise durable.disk_error(error, folder.path) from error
@@ -99,9 +101,9 @@ class _Run:
         self.outcome = Outcome()
         self.expected: Mapping[str, float] = {}
 
-    def execute(self) -> Outcome:
+    def execute(self, settled: Mapping[str, Artifact] | None) -> Outcome:
         self.folder.sweep()
-        steps = survey(self.loaded, self.folder, self.stages)
+        steps = survey(self.loaded, self.folder, self.stages, settled)
         to_do = [step.stage.name for step in steps if self._is_due(step)]
         self._check_only(steps)
         self._write_blueprint()
@@ -228,7 +230,7 @@ def summary(figures: Mapping[str, Any]) -> str:
     """A few words on what a stage made: its own, or its first plain figures."""
     if isinstance(figures.get("summary"), str):
         return str(figures["summary"])
-    plain = {name: value for name, value in figures.items() if isinstance(value, (int, float, str))}
+    plain = {name: value for name, value in figures.items() if type(value) in (int, float, str)}
     return ", ".join(f"{name.replace('_', ' ')} {_number(value)}" for name, value in list(plain.items())[:4])
 
 

@@ -104,12 +104,23 @@ def resolve(stage: Stage, made: Mapping[str, Artifact], loaded: Loaded, folder: 
     return Step(stage, config, state, key, artifact, inputs=inputs)
 
 
-def survey(loaded: Loaded, folder: RunFolder, stages: Sequence[Stage]) -> list[Step]:
-    """Every stage's step, in order."""
+def survey(
+    loaded: Loaded, folder: RunFolder, stages: Sequence[Stage], settled: Mapping[str, Artifact] | None = None
+) -> list[Step]:
+    """Every stage's step, in order.
+
+    Args:
+        settled: artifacts by stage that are taken as they are, without asking whether they are stale.
+    """
     made: dict[str, Artifact] = {}
     steps = []
     for stage in stages:
-        step = resolve(stage, made, loaded, folder)
+        if settled and stage.name in settled:
+            artifact = settled[stage.name]
+            config = stage.configuration(loaded.blueprint)
+            step = Step(stage, config, State.DONE, artifact.manifest.key, artifact)
+        else:
+            step = resolve(stage, made, loaded, folder)
         if step.artifact:
             made[stage.name] = step.artifact
         steps.append(step)

@@ -94,8 +94,17 @@ class Column:
     kind: str = ""  # "", "number", "bar"
 
 
-def table(columns: Sequence[Column], rows: Iterable[Sequence[object]], class_: str | None = None) -> Html:
+Heading = str | Column
+BAR = Column("", "bar")
+
+
+def number(title: str) -> Column:
+    return Column(title, "number")
+
+
+def table(headings: Sequence[Heading], rows: Iterable[Sequence[object]], class_: str | None = None) -> Html:
     """A table whose first column heads its rows; None gives an empty cell."""
+    columns = [Column(one) if isinstance(one, str) else one for one in headings]
 
     def row(values: Sequence[object]) -> Html:
         first, *rest = values

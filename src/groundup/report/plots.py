@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from groundup.report.markup import Html
-from groundup.report.svg import COLOURS, SETTINGS, inline
+from groundup.report.svg import COLOURS, SETTINGS, inline, settings
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -47,8 +48,8 @@ def curve_of(
     if len(steps) <= MOST_POINTS or dots:
         return Curve(label, steps.tolist(), values.tolist(), colour, dots=dots)
     bounds = np.linspace(0, len(steps), MOST_POINTS // 2 + 1).astype(int)
-    pieces = [values[first:last] for first, last in zip(bounds[:-1], bounds[1:], strict=True)]
-    middle = [float(steps[first:last].mean()) for first, last in zip(bounds[:-1], bounds[1:], strict=True)]
+    pieces = [values[first:last] for first, last in pairwise(bounds)]
+    middle = [float(steps[first:last].mean()) for first, last in pairwise(bounds)]
     mean, low, high = ([float(of(piece)) for piece in pieces] for of in (np.mean, np.min, np.max))
     return Curve(label, middle, mean, colour, low, high)
 
@@ -62,7 +63,6 @@ def curves(
     y_label: str = "",
     below: Curve | None = None,
     zero: bool = False,
-    y_limits: tuple[float, float] | None = None,
 ) -> Html:
     """Lines over a shared axis; `below` is drawn in a strip of its own under them, on the same x axis.
 
@@ -71,20 +71,16 @@ def curves(
         label: the drawing in words.
         zero: draw a line at 0.
     """
-    import matplotlib
-
     drawn = [line for line in lines if line is not None]
-    with matplotlib.rc_context(SETTINGS):
+    with settings(name):
         height = HEIGHT + (56 if below else 0)
         figure = _figure(height)
-        strip = 46 if below else 0
-        axes = _axes(figure, height, BOTTOM + (strip + 14 if below else 0), TOP)
+        strip = 40 if below else 0
+        axes = _axes(figure, height, BOTTOM + (strip + 20 if below else 0), TOP if len(drawn) > 1 else 8)
         for line in drawn:
             _draw(axes, line)
         if zero:
             axes.axhline(0, color=COLOURS["soft"], linewidth=1)
-        if y_limits:
-            axes.set_ylim(*y_limits)
         axes.set_ylabel(y_label, color=COLOURS["soft"])
         if len(drawn) > 1:
             _legend(axes)
@@ -94,28 +90,27 @@ def curves(
             _draw(last, below)
             last.set_ylim(bottom=0)
             last.set_xlim(axes.get_xlim())
-            last.set_ylabel(below.label, color=COLOURS["soft"])
+            last.set_title(below.label, loc="right", pad=2, fontsize=SETTINGS["font.size"], color=COLOURS["soft"])
             axes.tick_params(labelbottom=False)
         last.set_xlabel(x_label, color=COLOURS["soft"])
-        for one in (axes, last):
-            one.yaxis.set_label_coords(-40 / (WIDTH - LEFT - RIGHT), 0.5)
+        axes.yaxis.set_label_coords(-40 / (WIDTH - LEFT - RIGHT), 0.5)
         return inline(figure, name, label)
 
 
-def histogram(name: str, label: str, values: Mapping[str, Sequence[float]], *, x_label: str, y_label: str) -> Html:
+def histogram(
+    name: str, label: str, values: Mapping[str, Sequence[float]], *, x_label: str, y_label: str, bins: int = 32
+) -> Html:
     """How often values fall into each of a row of bins, one outline a kind, over the same bins."""
-    import matplotlib
-
-    with matplotlib.rc_context(SETTINGS):
+    with settings(name):
         figure = _figure(HEIGHT)
         axes = _axes(figure, HEIGHT, BOTTOM, TOP)
         everything = np.concatenate([np.asarray(one, dtype=np.float64) for one in values.values()])
-        bins = np.histogram_bin_edges(everything, bins=32)
+        edges = np.histogram_bin_edges(everything, bins)
         for (kind, one), colour in zip(values.items(), ("a", "b", "c"), strict=False):
-            heights, _ = np.histogram(one, bins)
+            heights, _ = np.histogram(one, edges)
             style: Any = {"color": COLOURS[colour], "linestyle": STYLES[colour]}
-            axes.stairs(heights, bins, fill=True, color=COLOURS[colour], alpha=0.18, linewidth=0)
-            axes.stairs(heights, bins, label=kind, linewidth=1.6, **style)
+            axes.stairs(heights, edges, fill=True, color=COLOURS[colour], alpha=0.18, linewidth=0)
+            axes.stairs(heights, edges, label=kind, linewidth=1.6, **style)
         axes.set_ylim(bottom=0)
         axes.set_xlabel(x_label, color=COLOURS["soft"])
         axes.set_ylabel(y_label, color=COLOURS["soft"])
@@ -126,9 +121,7 @@ def histogram(name: str, label: str, values: Mapping[str, Sequence[float]], *, x
 
 def interval(name: str, label: str, mean: float, low: float, high: float, *, x_label: str) -> Html:
     """A mean with its interval on a line that shows 0."""
-    import matplotlib
-
-    with matplotlib.rc_context(SETTINGS):
+    with settings(name):
         height = 96
         figure = _figure(height)
         axes = _axes(figure, height, BOTTOM, 14, left=20, right=20)
@@ -165,9 +158,8 @@ def _axes(
     axes.grid(axis="y", color=COLOURS["line"], linewidth=1)
     axes.set_axisbelow(True)
     axes.tick_params(length=0, pad=5, labelcolor=COLOURS["soft"])
-    axes.xaxis.set_major_locator(MaxNLocator(6))
-    axes.yaxis.set_major_locator(MaxNLocator(ticks))
-    for axis in (axes.xaxis, axes.yaxis):
+    for axis, most in ((axes.xaxis, 6), (axes.yaxis, ticks)):
+        axis.set_major_locator(MaxNLocator(most, steps=[1, 2, 2.5, 5, 10]))
         axis.set_major_formatter(FuncFormatter(_tick))
     return axes
 
@@ -175,7 +167,10 @@ def _axes(
 def _tick(value: float, _position: int | None = None) -> str:
     if abs(value) >= 1000:
         return f"{value:,.0f}".replace("-", "\u2212")
-    return f"{round(value, 10):g}".replace("-", "\u2212")
+    short = f"{round(value, 10):g}"
+    if len(short) > 5:
+        short = f"{value:.1e}".replace("e-0", "e-").replace(".0e", "e")
+    return short.replace("-", "\u2212")
 
 
 def _draw(axes: Axes, line: Curve) -> None:

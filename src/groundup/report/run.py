@@ -42,8 +42,8 @@ class Forecast:
 class Run:
     """The artifacts of one run and the blueprint behind them."""
 
-    name: str
-    """Of the run's folder."""
+    place: str
+    """The run's folder as a person names it: `runs/python-docs`."""
     artifacts: Mapping[str, Artifact]
     """By stage, in the order in which they ran."""
     loaded: LoadedBlueprint
@@ -117,7 +117,10 @@ def read_run(folder: Path, artifacts: Mapping[str, Artifact], base: Path) -> Run
     remembered = run_folder.remembered()
     loaded = load(folder / "blueprint.source.yaml", remembered.overrides if remembered else ())
     forecast = _forecast(loaded, artifacts, run_folder.events(), base)
-    return Run(folder.resolve().name, artifacts, loaded, forecast)
+    where = folder.resolve()
+    place = f"runs/{where.name}" if where.parent.name == "runs" else where.name
+    ordered = {name: artifacts[name] for name in (*NAMES, *artifacts) if name in artifacts}
+    return Run(place, ordered, loaded, forecast)
 
 
 def _forecast(

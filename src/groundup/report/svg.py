@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import io
 import re
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
 
 from groundup.report.markup import Html, text
 
@@ -25,7 +27,7 @@ COLOURS = {
     "b": "#10000b",
     "c": "#10000c",
 }
-SETTINGS = {
+SETTINGS: dict[Any, Any] = {
     "svg.fonttype": "none",
     "font.size": 11.0,
     "font.family": ["DejaVu Sans"],  # comes with matplotlib; only its widths are used
@@ -36,20 +38,26 @@ SETTINGS = {
 }
 
 
+@contextmanager
+def settings(name: str) -> Iterator[None]:
+    """What a drawing must be made and written under; `name` as for `inline`."""
+    import matplotlib
+
+    with matplotlib.rc_context(SETTINGS | {"svg.hashsalt": name}):
+        yield
+
+
 def inline(figure: Figure, name: str, label: str) -> Html:
-    """The figure as an `<svg>` element.
+    """The figure as an `<svg>` element; to be called under `settings`.
 
     Args:
-        figure: drawn in `COLOURS`, 72 dots an inch, made under `SETTINGS`.
+        figure: drawn in `COLOURS`, 72 dots an inch.
         name: unique in the page; begins all ids.
         label: says in words what is drawn, for those who can't see it.
     """
-    import matplotlib
-
     written = io.StringIO()
-    with matplotlib.rc_context(SETTINGS | {"svg.hashsalt": name}):
-        nothing = {"Date": None, "Creator": None, "Format": None, "Type": None}
-        figure.savefig(written, format="svg", transparent=True, metadata=nothing)
+    nothing: dict[str, Any] = {"Date": None, "Creator": None, "Format": None, "Type": None}
+    figure.savefig(written, format="svg", transparent=True, metadata=nothing)
     drawing = written.getvalue()
     drawing = drawing[drawing.index("<svg") :]
     box = re.search(r'viewBox="([^"]+)"', drawing)

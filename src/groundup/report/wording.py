@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-ABSENT = "–"
+ABSENT = "\u2013"
 MINUS = "\u2212"
 SPACE = "\u202f"  # narrow and not breaking: between a number and its unit
 
@@ -30,6 +30,11 @@ def percent(share: float | None, digits: int = 1) -> str:
     if 0 < share < 1:
         shown = min(max(shown, least), 100 - least)
     return f"{shown:.{digits}f}{SPACE}%"
+
+
+def relative(number: float, other: float) -> str:
+    """How much more or less `number` is than `other`: `+12 %`."""
+    return f"{100 * (number / other - 1):+.0f}{SPACE}%".replace("-", MINUS)
 
 
 def points(difference: float, digits: int = 1) -> str:

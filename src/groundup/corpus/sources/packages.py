@@ -107,7 +107,7 @@ class Symbol:
 
 @dataclass
 class Module:
-    """The top level of one source file. The tree that it was read from is let go of: trees are fifty times as large."""
+    """The top level of one source file. The syntax tree, much larger, is let go of."""
 
     doc: str | None
     is_package: bool

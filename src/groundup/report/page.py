@@ -1,0 +1,104 @@
+"""The page: head, contents, sections, foot, in one file that asks for nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import groundup
+from groundup.report.configuration import ReportConfig
+from groundup.report.markup import Html, join, p, tag
+from groundup.report.run import Run
+from groundup.report.sections import head
+from groundup.report.sections.alignment import alignment
+from groundup.report.sections.blueprint import blueprint
+from groundup.report.sections.cost import cost
+from groundup.report.sections.documents import documents
+from groundup.report.sections.pretraining import pretraining
+from groundup.report.sections.scores import scores
+from groundup.report.sections.tokenizer import tokenizer
+
+STYLE = Path(__file__).with_name("style.css")
+SECTIONS: tuple[tuple[str, str, Callable[[Run, ReportConfig], Html | None]], ...] = (
+    ("blueprint", "Blueprint", blueprint),
+    ("documents", "Documents", documents),
+    ("tokenizer", "Tokenizer", tokenizer),
+    ("pretraining", "Pretraining", pretraining),
+    ("alignment", "Alignment", alignment),
+    ("scores", "Scores", scores),
+    ("cost", "Time, memory, lineage", cost),
+)
+# Nothing may be fetched and no script may run, whatever a document tries.
+POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
+SPROUT = "M16 27V13M16 17c-6 0-9-3-9-9 6 0 9 3 9 9zM16 13c0-5 3-8 9-8 0 6-3 8-9 8zM6 27h20"
+ICON = (
+    "data:image/svg+xml,%3Csvg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 32 32' fill='none' stroke='%23577a5a' "
+    f"stroke-width='2.6' stroke-linecap='round'%3E%3Cpath d='{SPROUT}'/%3E%3C/svg%3E"
+)
+
+
+def page(run: Run, config: ReportConfig) -> Html:
+    """The whole report as one HTML document. Sections that the run has nothing for are left out."""
+    title = config.title or run.loaded.blueprint.name
+    sections = [(name, heading, body) for name, heading, of in SECTIONS if (body := of(run, config)) is not None]
+    return join(
+        [
+            Html("<!doctype html>\n"),
+            tag(
+                "html",
+                _meta(title),
+                tag(
+                    "body",
+                    _header(run, title),
+                    tag(
+                        "nav",
+                        *(tag("a", heading, href=f"#{name}") for name, heading, _ in sections),
+                        aria_label="Contents",
+                    ),
+                    tag(
+                        "main",
+                        *(tag("section", tag("h2", heading), body, id=name) for name, heading, body in sections),
+                    ),
+                    _footer(),
+                ),
+                lang="en",
+            ),
+            "\n",
+        ]
+    )
+
+
+def _meta(title: str) -> Html:
+    return tag(
+        "head",
+        tag("meta", charset="utf-8"),
+        Html(f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">'),
+        tag("meta", name_="viewport", content="width=device-width, initial-scale=1"),
+        Html('<meta name="color-scheme" content="light dark">'),
+        tag("title", f"{title} · groundup"),
+        Html(f'<link rel="icon" href="{ICON}">'),
+        tag("style", Html(STYLE.read_text(encoding="utf-8"))),
+    )
+
+
+def _header(run: Run, title: str) -> Html:
+    sprout = Html(f'<svg viewBox="0 0 32 32" aria-hidden="true" class="sprout"><path d="{SPROUT}"/></svg>')
+    return tag(
+        "header",
+        tag("p", sprout, "groundup", class_="brand"),
+        tag("h1", title),
+        head.outcome(run),
+        head.tiles(run),
+        tag("div", head.chat(run), head.lessons(run), class_="start"),
+    )
+
+
+def _footer() -> Html:
+    return tag(
+        "footer",
+        p(
+            f"Made by groundup {groundup.__version__} from the run's artifacts alone. The same figures for programs: ",
+            tag("a", "report.json", href="report.json"),
+            ".",
+        ),
+    )

@@ -1,0 +1,254 @@
+"""Learning to answer: SFT on questions, the reward model on pairs, and PPO or DPO against it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from groundup.report.configuration import ReportConfig
+from groundup.report.figures import taught_by_origin
+from groundup.report.markup import (
+    BAR,
+    Heading,
+    Html,
+    bar,
+    details,
+    facts,
+    figure,
+    h3,
+    join,
+    number,
+    p,
+    side_by_side,
+    table,
+)
+from groundup.report.plots import Curve, curve_of, curves, histogram
+from groundup.report.run import Run
+from groundup.report.wording import ABSENT, count, decimal, percent
+
+KINDS = {
+    "other": "the right answer to another question",
+    "truncated": "the right answer, cut short",
+    "repeated": "the right answer, said again",
+    "off_topic": "a true statement about something else",
+    "given": "as in your file",
+}
+PPO_CURVES = (  # metric, title, y label, how to read it
+    ("score", "Score of the reward model", "score", "0 is a right answer of the documents, on average."),
+    (
+        "kl",
+        "Distance from the SFT model (KL)",
+        "nats per answer",
+        "How far the answers have moved; the penalty holds it.",
+    ),
+    ("entropy", "Entropy of the policy", "nats per token", "How undecided it is. Near 0 it always says the same."),
+    ("reward", "Reward: score less penalties", "reward", "What is maximised: the score, less the weight times the KL."),
+)
+MORE_PPO_CURVES = (
+    ("answer_tokens", "Length of the answers", "tokens", None),
+    ("ended", "Answers that ended in time", "share", None),
+    (
+        "explained_variance",
+        "Explained variance of the critic",
+        "share",
+        "1 is a perfect critic, 0 one that knows nothing.",
+    ),
+    ("clip_fraction", "Clipped ratios", "share", None),
+    ("approximate_kl", "Step of the policy within an iteration", "nats per token", None),
+    ("kl_beta", "Weight of the KL penalty", "weight", None),
+    ("policy_loss", "Loss of the policy", "loss", None),
+    ("value_loss", "Loss of the critic", "loss", None),
+)
+
+
+def alignment(run: Run, config: ReportConfig) -> Html | None:
+    """SFT, reward model, and PPO or DPO, as far as they have run."""
+    parts = [part for part in (_sft(run), _reward(run), _ppo(run), _dpo(run)) if part is not None]
+    return join(parts) if parts else None
+
+
+def _sft(run: Run) -> Html | None:
+    figures = run.figures("sft")
+    if not figures:
+        return None
+    rows = run.metrics("sft")
+    drawing = curves(
+        "sft-loss",
+        "Loss of SFT on answers, in training and on phrasings that are not trained.",
+        [curve_of(rows, "loss", "training"), curve_of(rows, "heldout_loss", "unseen phrasings", "b", dots=True)],
+        y_label="nats per answer token",
+        below=curve_of(rows, "learning_rate", "learning rate", "c"),
+    )
+    return join(
+        [
+            h3("SFT: questions and answers"),
+            p("Questions with the answers of the documents. Only the answers and the sign that ends them are learnt."),
+            side_by_side(
+                figure("Loss", drawing) if rows else None,
+                facts(
+                    [
+                        ("subjects", count(figures["subjects"]) if figures.get("subjects") else None),
+                        ("questions", count(figures["questions"])),
+                        ("phrasings of them", count(figures["examples"])),
+                        ("steps", count(figures["steps"])),
+                        ("held-out loss", decimal(figures["heldout_loss"], 3) if "heldout_loss" in figures else None),
+                    ]
+                ),
+            ),
+            _taught(run),
+        ]
+    )
+
+
+def _taught(run: Run) -> Html | None:
+    found = taught_by_origin(run)
+    if len(found) < 2:
+        return None
+    rows = [
+        (
+            one["source"] or "unknown",
+            one["licence"] or "not stated",
+            count(one["subjects"]),
+            percent(one["exact"] / one["subjects"]) if one["exact"] is not None else ABSENT,
+        )
+        for one in found
+    ]
+    columns: list[Heading] = ["taught from", "licence", number("subjects"), number("answered exactly")]
+    return details(f"Where the {sum(one['subjects'] for one in found):,} subjects are from", table(columns, rows))
+
+
+def _reward(run: Run) -> Html | None:
+    figures = run.figures("reward")
+    if not figures:
+        return None
+    accuracy = figures.get("heldout_accuracy")
+    held = figures["heldout_pairs"]
+    told = (
+        f"Of {held:,} pairs about subjects that it has not compared in training, it prefers the right answer in "
+        f"{percent(accuracy)}."
+        if accuracy is not None
+        else "No pair was left over to measure it on."
+    )
+    kinds = [
+        (KINDS.get(kind, kind), bar(one["accuracy"]), percent(one["accuracy"]), count(one["pairs"]))
+        for kind, one in (figures.get("by_kind") or {}).items()
+    ]
+    columns: list[Heading] = ["against", BAR, number("prefers the right one"), number("pairs")]
+    return join(
+        [
+            h3("Reward model: a judge of answers"),
+            p(f"The SFT model, taught by {figures['pairs']:,} pairs to score the better answer higher. {told}"),
+            table(columns, kinds) if kinds else None,
+            side_by_side(*_reward_figures(run)),
+        ]
+    )
+
+
+def _reward_figures(run: Run) -> list[Html]:
+    drawn = []
+    rows, scores = run.metrics("reward"), run.json("reward", "records/heldout_scores.json")
+    scale = run.json("reward", "model/scale.json") or {"mean": 0.0, "deviation": 1.0}
+    if scores and scores["chosen"]:
+        values = {
+            kind: [(score - scale["mean"]) / scale["deviation"] for score in scores[key]]
+            for kind, key in (("right answers", "chosen"), ("rejected answers", "rejected"))
+        }
+        drawing = histogram(
+            "reward-scores",
+            "Histogram of the scores of right and rejected held-out answers.",
+            values,
+            x_label="score",
+            y_label="held-out answers",
+        )
+        drawn.append(figure("Scores of held-out answers", drawing, "The less they overlap, the better the judge."))
+    if rows:
+        drawing = curves(
+            "reward-accuracy",
+            "Accuracy of the reward model over the steps, in training and held out.",
+            [curve_of(rows, "accuracy", "training"), curve_of(rows, "heldout_accuracy", "held out", "b", dots=True)],
+            y_label="right one preferred",
+        )
+        drawn.append(figure("Accuracy while it learns", drawing))
+    return drawn
+
+
+def _ppo(run: Run) -> Html | None:
+    figures, rows = run.figures("ppo"), run.metrics("ppo")
+    if not figures:
+        return None
+    blueprint = run.loaded.blueprint.ppo
+    return join(
+        [
+            h3("PPO: practice against the judge"),
+            p(
+                f"In each of {figures['iterations']} iterations the model answers {blueprint.rollouts} questions in "
+                "phrasings of their own, the reward model scores the answers, and the model moves towards what scored "
+                "well, held near the SFT model by a penalty on the distance."
+            ),
+            side_by_side(*_small(rows, PPO_CURVES, "ppo")),
+            details("More curves of PPO", side_by_side(*_small(rows, MORE_PPO_CURVES, "ppo"))) if rows else None,
+        ]
+    )
+
+
+def _small(
+    rows: Sequence[Mapping[str, Any]], chosen: Sequence[tuple[str, str, str, str | None]], name: str
+) -> list[Html]:
+    drawn = []
+    for key, title, y_label, note in chosen:
+        curve = curve_of(rows, key, title)
+        if curve is not None:
+            label = f"{title} over {len(curve.y)} iterations, from {curve.y[0]:.3g} to {curve.y[-1]:.3g}."
+            drawing = curves(f"{name}-{key}", label, [curve], x_label="iteration", y_label=y_label)
+            drawn.append(figure(title, drawing, note))
+    return drawn
+
+
+def _dpo(run: Run) -> Html | None:
+    figures, rows = run.figures("dpo"), run.metrics("dpo")
+    if not figures:
+        return None
+    accuracy = figures.get("heldout_accuracy")
+    held = f" On held-out pairs it does so in {percent(accuracy)}." if accuracy is not None else ""
+    gains: list[Curve | None] = [
+        curve_of(rows, "chosen_gain", "chosen"),
+        curve_of(rows, "rejected_gain", "rejected", "b"),
+    ]
+    drawn = [
+        figure(
+            "Gain in log-probability over the SFT model",
+            curves(
+                "dpo-gains",
+                "Mean gain in log-probability of chosen and rejected answers over the SFT model.",
+                gains,
+                y_label="nats per answer",
+                zero=True,
+            ),
+            "The rejected ones should fall behind. That both fall is common, and worth watching.",
+        ),
+        figure(
+            "Pairs in which the chosen answer gained more",
+            curves(
+                "dpo-accuracy",
+                "Share of pairs in which the chosen answer gained more than the rejected one.",
+                [
+                    curve_of(rows, "accuracy", "training"),
+                    curve_of(rows, "heldout_accuracy", "held out", "b", dots=True),
+                ],
+                y_label="share",
+            ),
+        ),
+        figure(
+            "Loss", curves("dpo-loss", "Loss of DPO.", [curve_of(rows, "loss", "training")], y_label="nats per pair")
+        ),
+    ]
+    return join(
+        [
+            h3("DPO: the pairs themselves"),
+            p(
+                f"The model learns from {figures['pairs']:,} pairs to make the chosen answer likelier against the "
+                f"rejected one, without sampling.{held}"
+            ),
+            side_by_side(*drawn) if rows else None,
+        ]
+    )

@@ -1,0 +1,125 @@
+"""What it took: time and memory beside the forecast, the machine, and what was made from what."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from groundup.report.configuration import ReportConfig
+from groundup.report.markup import BAR, Heading, Html, bar, code, details, facts, h3, join, number, p, table, tag
+from groundup.report.run import NAMES, Forecast, Run
+from groundup.report.wording import duration, listed, size
+
+PACKAGES = ("groundup", "python", "torch", "numpy", "numba", "pyarrow")
+ELSEWHERE = ("platform", "cpu", "threads", "device")
+SHORT = 12  # hex digits of a digest that are shown
+
+
+def cost(run: Run, config: ReportConfig) -> Html | None:
+    """Time and memory, environment, lineage."""
+    if not run.artifacts:
+        return None
+    return join([*_measured(run), *_environment(run), *_lineage(run)])
+
+
+def _measured(run: Run) -> list[Html]:
+    measured = {stage: artifact.manifest.measured for stage, artifact in run.artifacts.items()}
+    longest = max(one.seconds for one in measured.values()) or 1.0
+    largest = max(one.peak_rss_bytes for one in measured.values()) or 1
+    resumed = [stage for stage, one in run.artifacts.items() if one.manifest.provenance.get("resumed")]
+    rows: list[tuple[object, ...]] = []
+    for stage, one in measured.items():
+        forecast = run.forecast.get(stage, Forecast())
+        name = f"{NAMES.get(stage, stage)}{' *' if stage in resumed else ''}"
+        rows.append(
+            (
+                name,
+                bar(one.seconds / longest),
+                duration(one.seconds),
+                tag("span", duration(forecast.seconds), class_="quiet"),
+                bar(one.peak_rss_bytes / largest, "b"),
+                size(one.peak_rss_bytes),
+                tag("span", size(forecast.memory_bytes), class_="quiet"),
+            )
+        )
+    expected = [one.seconds for one in run.forecast.values() if one.seconds is not None]
+    foretold = sum(expected) if len(expected) == len(measured) else None
+    memory = [one.memory_bytes for one in run.forecast.values() if one.memory_bytes is not None]
+    rows.append(
+        (
+            "In all",
+            None,
+            duration(sum(one.seconds for one in measured.values())),
+            tag("span", duration(foretold), class_="quiet"),
+            None,
+            size(largest),
+            tag("span", size(max(memory, default=None)), class_="quiet"),
+        )
+    )
+    columns: list[Heading] = [
+        "stage",
+        BAR,
+        number("time"),
+        number("foretold"),
+        BAR,
+        number("peak memory"),
+        number("foretold"),
+    ]
+    notes = [
+        "Each stage is a process of its own: its time counts from the start of the process, its memory is the most "
+        "that was resident. The forecast was made before the stage ran. The report itself is not counted."
+    ]
+    if resumed:
+        names = listed([NAMES.get(stage, stage) for stage in resumed])
+        notes.append(f"* {names} was stopped and went on: its time is that of the last process alone.")
+    return [h3("Time and memory"), table(columns, rows, class_="totals"), p(" ".join(notes), class_="note")]
+
+
+def _environment(run: Run) -> list[Html]:
+    """What all stages share is said once; what differs, by stage."""
+    by_stage = {stage: artifact.manifest.provenance for stage, artifact in run.artifacts.items()}
+    pairs: list[tuple[object, object]] = []
+    for name in (*PACKAGES, *ELSEWHERE):
+        values: dict[str, list[str]] = {}
+        for stage, made in by_stage.items():
+            if made.get(name) is not None:
+                values.setdefault(str(made[name]), []).append(NAMES.get(stage, stage))
+        if len(values) == 1:
+            pairs.append((name, next(iter(values))))
+        elif values:
+            pairs.append((name, "; ".join(f"{value} ({listed(stages)})" for value, stages in values.items())))
+    return [h3("Environment"), facts(pairs)] if pairs else []
+
+
+def _lineage(run: Run) -> list[Html]:
+    rows = []
+    for artifact in run.artifacts.values():
+        key, made = artifact.manifest.key, artifact.manifest.provenance
+        inputs: list[object] = [tag("span", f"{name} {digest[:SHORT]}") for name, digest in key.inputs.items()]
+        inputs += [tag("span", f"{name} {digest[:SHORT]}") for name, digest in key.sources.items()]
+        rows.append(
+            (
+                code(artifact.path.name),
+                code(artifact.manifest.content[:SHORT]),
+                tag("span", *inputs, class_="digests") if inputs else None,
+                _when(made),
+            )
+        )
+    about = (
+        "An artifact is a folder that is written once and never changed. Its name carries what it was made from: "
+        "stage, configuration, inputs and seed; its content is the digest of its result, equal whenever the result is."
+    )
+    columns: list[Heading] = ["artifact", "content", "made from", "made (UTC)"]
+    return [
+        h3("Lineage"),
+        p(about),
+        details(f"{listed_count(len(rows))} and what each was made from", table(columns, rows, class_="values")),
+    ]
+
+
+def listed_count(number: int) -> str:
+    return "One artifact" if number == 1 else f"The {number} artifacts"
+
+
+def _when(made: Mapping[str, Any]) -> str:
+    return str(made.get("ended", "")).replace("T", " ").removesuffix("Z")

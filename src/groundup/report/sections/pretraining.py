@@ -1,0 +1,114 @@
+"""Learning the language of the documents: curves, and bits per byte beside what is simpler."""
+
+from __future__ import annotations
+
+from groundup.report.configuration import ReportConfig
+from groundup.report.markup import BAR, Html, bar, facts, figure, h3, join, number, p, side_by_side, table, tag
+from groundup.report.plots import curve_of, curves
+from groundup.report.run import Run
+from groundup.report.sections.head import XZ
+from groundup.report.wording import count, counted, decimal, millions, relative, size
+
+MODELS = {
+    "model": ("the pretrained model", "it has read the training documents"),
+    "ngram": (
+        "n-grams",
+        "counts of the bytes that follow each other in the training documents, up to {order} in a row",
+    ),
+    "xz_primed": (f"{XZ}, primed", "what xz adds for these documents after reading the training documents"),
+    "xz": (XZ, "a file compressor, on these documents alone"),
+}
+
+
+def pretraining(run: Run, config: ReportConfig) -> Html | None:
+    """What was trained and how it went."""
+    figures = run.figures("pretrain")
+    if not figures:
+        return None
+    return join(
+        [
+            p(
+                "The model learns to predict the next token. The loss is in nats per token: how surprised it is on "
+                "average, lower is better."
+            ),
+            _shape(run),
+            _curves(run),
+            *_bits(run),
+        ]
+    )
+
+
+def _shape(run: Run) -> Html:
+    figures, shape = run.figures("pretrain"), run.json("pretrain", "model/config.json") or {}
+    heads = shape.get("num_attention_heads")
+    return facts(
+        [
+            ("parameters", millions(figures["parameters"])),
+            ("layers", shape.get("num_hidden_layers")),
+            ("width", shape.get("hidden_size")),
+            ("heads", f"{heads}, {shape['num_key_value_heads']} for keys and values" if heads else None),
+            ("feed-forward", shape.get("intermediate_size")),
+            ("context", f"{shape['max_position_embeddings']} tokens" if shape else None),
+            ("tokens read", millions(figures["tokens"])),
+            ("epochs", decimal(figures["epochs"], 2)),
+            ("steps", count(figures["steps"])),
+            ("precision", figures["precision"]),
+        ]
+    )
+
+
+def _curves(run: Run) -> Html | None:
+    rows = run.metrics("pretrain")
+    if not rows:
+        return None
+    loss, held = curve_of(rows, "loss", "training"), curve_of(rows, "heldout_loss", "held out", "b", dots=True)
+    last = next((row["heldout_loss"] for row in reversed(rows) if row.get("heldout_loss") is not None), None)
+    end = f"; held out it ends at {decimal(last, 2)}" if last is not None else ""
+    drawing = curves(
+        "pretrain-loss",
+        f"Training loss over {len(rows)} steps, from {decimal(rows[0]['loss'], 2)} to {decimal(rows[-1]['loss'], 2)}"
+        f"{end}.",
+        [loss, held],
+        y_label="nats per token",
+        below=curve_of(rows, "learning_rate", "learning rate", "c"),
+    )
+    norms = curves(
+        "pretrain-norm",
+        "The gradient's norm over the steps.",
+        [curve_of(rows, "gradient_norm", "gradient norm")],
+        y_label="norm before clipping",
+    )
+    return side_by_side(
+        figure("Loss", drawing, "The band is the least and the most of each stretch."),
+        figure("Norm of the gradient", norms, "Spikes that stay would be a sign of a rate too high."),
+    )
+
+
+def _bits(run: Run) -> list[Html]:
+    bits = run.figure("evaluate", "bits_per_byte")
+    if not bits:
+        return []
+    title = h3("Bits per byte on held-out documents")
+    if bits.get("model") is None:
+        return [title, p("No document was held out, so this could not be measured.")]
+    order = run.loaded.blueprint.evaluate.ngram_order
+    most = max(bits[name] for name in MODELS if bits.get(name) is not None)
+    rows = [
+        (
+            join([label, tag("small", note.format(order=order))]),
+            bar(bits[name] / most, "a" if name == "model" else "c"),
+            decimal(bits[name], 3),
+            None if name == "model" else relative(bits["model"], bits[name]),
+        )
+        for name, (label, note) in sorted(MODELS.items(), key=lambda one: bits.get(one[0]) or 0.0)
+        if bits.get(name) is not None
+    ]
+    return [
+        title,
+        p(
+            f"How many bits each needs to write a byte of the {counted(bits['documents'], 'held-out document')} "
+            f"({size(bits['bytes'])}); 8 would be no knowledge at all. Unlike the loss, this does not depend on the "
+            "tokenizer."
+        ),
+        table(["who", BAR, number("bits per byte"), number("the model needs")], rows),
+    ]

@@ -1,0 +1,120 @@
+"""A language model so small that its best policy is known: at most 4 tokens from an alphabet of 5, or 625 answers.
+
+    pi* is proportional to pi_ref exp(r / beta), and J* = beta ln sum pi_ref exp(r / beta)
+(arXiv 2305.18290, equation 4), where J = E[r] - beta KL(pi | pi_ref). The classes have the interfaces that the real
+training code uses, with a table where the decoder would be: a row per beginning of an answer, or per whole answer.
+"""
+
+import torch
+from torch import Tensor, nn
+
+from groundup.alignment.answers import AnswerBatch
+from groundup.alignment.reward import ScalarModel
+from groundup.model.configuration import LLMConfig
+from groundup.model.decoder import CustomLanguageModel, KeyValueCache
+
+LETTERS, LONGEST = 5, 4
+START = LETTERS  # the prompt's only token, never an answer's
+SHAPE = LLMConfig(
+    vocab_size=LETTERS + 1,
+    hidden_size=2,
+    intermediate_size=1,
+    num_hidden_layers=1,
+    num_attention_heads=1,
+    num_key_value_heads=1,
+    max_position_embeddings=LONGEST + 1,
+)
+
+
+def next_state(state: Tensor, token: Tensor) -> Tensor:
+    """Beginnings are numbered as the nodes of a tree: the root is 0, and node s has children 5 s + 1 ... 5 s + 5."""
+    return torch.where(token == START, 0, LETTERS * state + token + 1)
+
+
+class TablePolicy(CustomLanguageModel):
+    """Logits of the next letter, a row per beginning. `features` are the beginnings' numbers."""
+
+    def __init__(self, logits_SA: Tensor) -> None:
+        nn.Module.__init__(self)
+        self.config = SHAPE
+        self.table = nn.Parameter(logits_SA.clone())
+        self.lm_head = nn.Linear(1, 1)  # asked for its device alone
+        self.lm_head.requires_grad_(False)
+
+    def features(self, idx_BT: Tensor, cache: KeyValueCache | None = None) -> Tensor:
+        """The cache holds each row's last state where the decoder would hold keys."""
+        states, state = [], torch.zeros(len(idx_BT), dtype=torch.long)
+        if cache is not None:
+            state = cache.keys[0, :, 0, 0, 0].long()
+        for token in idx_BT.unbind(1):
+            state = next_state(state, token)
+            states.append(state)
+        if cache is not None:
+            cache.keys[0, :, 0, 0, 0] = state.float()
+        return torch.stack(states, 1)
+
+    def head(self, x_N: Tensor) -> Tensor:
+        return self.table[x_N]
+
+
+class TableScalar(ScalarModel):
+    """A number per node of the tree: the value of a beginning, or the score of a whole answer."""
+
+    def __init__(self, numbers_S: Tensor) -> None:
+        nn.Module.__init__(self)
+        self.table = nn.Parameter(numbers_S.clone())
+
+    def _states(self, batch: AnswerBatch) -> Tensor:
+        states, state = [], torch.zeros(len(batch), dtype=torch.long)
+        for token in batch.ids_BT.unbind(1):
+            state = next_state(state, token)
+            states.append(state)
+        return torch.stack(states, 1)
+
+    def scores(self, batch: AnswerBatch) -> Tensor:
+        return self.table[self._states(batch)[:, -1]]
+
+    def values(self, batch: AnswerBatch) -> Tensor:
+        return self.table[self._states(batch)[:, :-1][batch.answer_BT[:, 1:]]]
+
+
+class World:
+    """A random reference policy and a random reward, with the best that can be reached."""
+
+    def __init__(self, seed: int, length: int = LONGEST, beta: float = 0.5) -> None:
+        self.beta, self.beginnings = beta, sum(LETTERS**n for n in range(length))
+        generator = torch.Generator().manual_seed(seed)
+        self.reference_SA = torch.randn(self.beginnings, LETTERS, generator=generator)
+        self.reward_Y = torch.randn(LETTERS**length, generator=generator)
+        self.answers_YT = torch.cartesian_prod(*[torch.arange(LETTERS)] * length)
+        best_Y = self.log_probabilities(self.reference_SA) + self.reward_Y / beta
+        self.best_Y, self.best = best_Y.softmax(0), float(beta * best_Y.logsumexp(0))
+
+    def log_probabilities(self, logits_SA: Tensor) -> Tensor:
+        """Of all answers, exactly."""
+        logp_SA, state = logits_SA.log_softmax(-1), torch.zeros(len(self.answers_YT), dtype=torch.long)
+        total_Y = torch.zeros(len(self.answers_YT))
+        for token in self.answers_YT.unbind(1):
+            total_Y = total_Y + logp_SA[state, token]
+            state = next_state(state, token)
+        return total_Y
+
+    def objective(self, logits_SA: Tensor) -> float:
+        """J, exactly."""
+        logp_Y, reference_Y = self.log_probabilities(logits_SA), self.log_probabilities(self.reference_SA)
+        return float((logp_Y.exp() * (self.reward_Y - self.beta * (logp_Y - reference_Y))).sum())
+
+    def gained(self, logits_SA: Tensor) -> float:
+        """The share of the way from the reference's J to J*."""
+        start = self.objective(self.reference_SA)
+        return (self.objective(logits_SA) - start) / (self.best - start)
+
+    def distance(self, logits_SA: Tensor) -> float:
+        """Total variation to pi*."""
+        return float((self.log_probabilities(logits_SA).exp() - self.best_Y).abs().sum() / 2)
+
+    def rewards_of_nodes(self) -> Tensor:
+        """The reward at the leaf of each answer, 0 elsewhere, numbered as in `next_state`."""
+        nodes = torch.zeros(self.beginnings + len(self.reward_Y))
+        nodes[self.beginnings :] = self.reward_Y  # leaves are numbered in the order of the answers
+        return nodes
