@@ -69,5 +69,12 @@ def gradients(of: torch.nn.Module) -> dict[str, torch.Tensor]:
     return {name: parameter.grad.clone() for name, parameter in of.named_parameters() if parameter.grad is not None}
 
 
+def same_gradients(of: torch.nn.Module, other: torch.nn.Module, tolerance: float = 1e-4) -> bool:
+    """Whether both have gradients at the same parameters, equal but for rounding; and that there are some."""
+    ours, theirs = gradients(of), gradients(other)
+    near = [(ours[name] - theirs[name]).norm() <= tolerance * theirs[name].norm() for name in ours]
+    return ours.keys() == theirs.keys() and all(near) and any(gradient.any() for gradient in ours.values())
+
+
 def largest_difference(a: Sequence[torch.Tensor], b: Sequence[torch.Tensor]) -> float:
     return max(float((x - y).abs().max()) for x, y in zip(a, b, strict=True))

@@ -110,11 +110,11 @@ def test_decoding_with_a_cache_is_the_full_forward(lengths: list[int], steps: in
         logits = ours.head(ours.features(padded, cache))
         for place, length in enumerate(lengths):
             assert torch.allclose(logits[place, :length], full[place][:length], atol=1e-4)
-        cache.lengths_B = torch.tensor(lengths)
+        cache.move(torch.tensor(lengths))
         for step in range(steps):
             new = torch.stack([row[length + step] for row, length in zip(rows, lengths, strict=True)])
             logits = ours.head(ours.features(new[:, None], cache))
-            cache.lengths_B = cache.lengths_B + 1
+            cache.move(cache.lengths_B + 1)
             for place, length in enumerate(lengths):
                 assert torch.allclose(logits[place, 0], full[place][length + step], atol=1e-4)
 
@@ -124,7 +124,7 @@ def test_kept_rows_go_on_as_before() -> None:
     cache = KeyValueCache(ours.config, 4, 9, torch.float32, torch.device("cpu"))
     with torch.no_grad():
         ours.features(rows[:, :8], cache)
-        cache.lengths_B = torch.full((4,), 8)
+        cache.move(torch.full((4,), 8))
         kept = torch.tensor([3, 1])
         cache.keep(kept)
         logits = ours.head(ours.features(rows[kept, 8:], cache))

@@ -74,7 +74,7 @@ def test_killed_at_random_moments_a_run_ends_with_the_same_bits(base: Path, done
     straight, broken = done.parent / "run", tmp_path / "broken"
     draw = random.Random(7)
     kills = 0
-    for _ in range(8):
+    for _ in range(6):
         process = start(base, broken, sum={"pause": PAUSE})
         time.sleep(draw.uniform(0.1, 0.9))
         process.kill()
@@ -180,7 +180,7 @@ def test_a_signal_ends_a_run_with_one_line(base: Path, tmp_path: Path, number: i
     process = start(base, run, sum={"pause": 0.2})
     until(lambda: next(run.glob("artifacts/.building/sum-*.keep/place.json"), None))
     process.send_signal(number)
-    assert finish(process) == (status, "\ngroundup: stopped; the same command goes on where it was\n")
+    assert finish(process) == (status, "groundup: stopped; the same command goes on where it was\n")
     assert RunFolder(run).events()[-1]["event"] == "stopped"
     assert finish(start(base, run)) == (0, "")
 

@@ -31,7 +31,7 @@ from groundup.alignment.losses import (
     value_loss,
     whiten,
 )
-from groundup.alignment.reward import ScalarModel, Scale
+from groundup.alignment.reward import RewardModel, ScalarModel, Scale
 from groundup.artifacts import MetricsLog
 from groundup.errors import GroundupError
 from groundup.inference.generate import Sampling, generate
@@ -75,7 +75,7 @@ class Ppo:
         policy: SingleDevice,
         critic: SingleDevice,
         reference: CustomLanguageModel,
-        reward: ScalarModel,
+        reward: RewardModel,
         scale: Scale,
         prompts: Sequence[list[int]],
         config: PpoConfig,

@@ -1,4 +1,4 @@
-"""The reward model: a decoder with one number where the head was, trained on ranked pairs (Bradley-Terry)."""
+"""The reward model, trained on ranked pairs (Bradley-Terry), and the critic that PPO makes of it."""
 
 import json
 from collections.abc import Sequence
@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
+import torch.nn.functional as F
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
@@ -24,7 +25,7 @@ EncodedPair = tuple[Answer, Answer]  # (chosen, rejected)
 
 
 class ScalarModel(nn.Module):
-    """A decoder whose features become one number: an answer's score, or the value of each state of an answer."""
+    """A decoder whose features become one number: a critic's value of each state of an answer. It starts at 0."""
 
     def __init__(self, model: CustomLanguageModel) -> None:
         """Takes over the decoder's weights (shared, not copied)."""
@@ -34,26 +35,49 @@ class ScalarModel(nn.Module):
         self.score = nn.Linear(model.config.hidden_size, 1, bias=False)
         nn.init.zeros_(self.score.weight)
 
-    def draw_head(self, seed: int) -> None:
-        """N(0, 1 / (width + 1)), as in summarize-from-feedback (arXiv 2009.01325)."""
-        std = (self.config.hidden_size + 1) ** -0.5
-        nn.init.normal_(self.score.weight, std=std, generator=torch.Generator().manual_seed(seed))
-
-    def scores(self, batch: AnswerBatch) -> Tensor:
-        """Float32 [B], read at each answer's last token (its stop token where it ended)."""
-        x_BTD = self.model(batch.ids_BT)
-        T = batch.ids_BT.shape[1]
-        last_B = (batch.answer_BT * torch.arange(1, T + 1, device=x_BTD.device)).argmax(1)
-        x_BD = x_BTD[torch.arange(len(batch), device=x_BTD.device), last_B]
-        return self._number(x_BD)
-
     def values(self, batch: AnswerBatch) -> Tensor:
         """Float32 [N]: the value of the state before each answer token, in row order."""
-        return self._number(before_answers(batch, self.model(batch.ids_BT[:, :-1])))
+        return linear_float32(before_answers(batch, self.model(batch.ids_BT[:, :-1])), self.score)
 
-    def _number(self, x_ND: Tensor) -> Tensor:
-        """The last product is taken in float32: two scores a hair apart decide a pair."""
-        return (x_ND.float() @ self.score.weight.float().T)[:, 0]
+
+class RewardModel(nn.Module):
+    """A language model that also scores answers.
+
+    The score is read at the answer's last token, as everywhere, and from how much the answer surprised the model on
+    the way: the mean and the largest nats of its tokens under the model's own head. A decoder can't see that for
+    itself: what it predicts is known behind its last layer, and no layer is left to compare it with what came. On
+    answers that are right but for being another question's, this takes held-out accuracy from a coin's toss to over
+    nine in ten (docs/experiments.md).
+    """
+
+    def __init__(self, model: CustomLanguageModel, seed: int = 0) -> None:
+        """The head is drawn from N(0, 1 / (width + 1)), as in arXiv 2009.01325; surprise counts against an answer."""
+        super().__init__()
+        self.config: LLMConfig = model.config
+        self.language = model
+        self.score = nn.Linear(model.config.hidden_size, 1, bias=False)
+        self.surprise = nn.Linear(2, 1, bias=False)
+        std = (self.config.hidden_size + 1) ** -0.5
+        nn.init.normal_(self.score.weight, std=std, generator=torch.Generator().manual_seed(seed))
+        nn.init.constant_(self.surprise.weight, -0.5)
+
+    def scores(self, batch: AnswerBatch) -> Tensor:
+        """Float32 [B]."""
+        x_BTD = self.language.features(batch.ids_BT)
+        T, device = batch.ids_BT.shape[1], x_BTD.device
+        last_B = (batch.answer_BT * torch.arange(1, T + 1, device=device)).argmax(1)
+        x_BD = x_BTD[torch.arange(len(batch), device=device), last_B]
+        logits_NV = self.language.head(before_answers(batch, x_BTD[:, :-1]))
+        nats_N = F.cross_entropy(logits_NV, batch.ids_BT[batch.answer_BT], reduction="none")
+        nats_BR = batch.rows(nats_N)
+        surprise_B2 = torch.stack((nats_BR.sum(1) / batch.mask_BR.sum(1), nats_BR.amax(1)), 1)
+        return linear_float32(x_BD, self.score) + linear_float32(surprise_B2, self.surprise)
+
+
+def linear_float32(x_ND: Tensor, layer: nn.Linear) -> Tensor:
+    """[N]: the last product is taken in float32, whatever the autocast: scores a hair apart decide a pair."""
+    with torch.autocast(x_ND.device.type, enabled=False):
+        return F.linear(x_ND.float(), layer.weight.float())[:, 0]
 
 
 @dataclass(frozen=True)
@@ -64,7 +88,7 @@ class Scale:
     deviation: float
 
 
-def save_reward_model(folder: Path, model: ScalarModel, scale: Scale) -> None:
+def save_reward_model(folder: Path, model: RewardModel, scale: Scale) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     write_text(folder / CONFIG, json.dumps(model.config.model_dump(exclude={"notes"}), indent=1) + "\n")
     write_text(folder / SCALE, json.dumps(asdict(scale)) + "\n")
@@ -72,10 +96,10 @@ def save_reward_model(folder: Path, model: ScalarModel, scale: Scale) -> None:
     save_file(weights, folder / WEIGHTS, metadata={"format": "pt"})
 
 
-def load_reward_model(folder: Path, device: torch.device | str = "cpu") -> tuple[ScalarModel, Scale]:
+def load_reward_model(folder: Path, device: torch.device | str = "cpu") -> tuple[RewardModel, Scale]:
     """Read what `save_reward_model` wrote; raises GroundupError where a part is missing or damaged."""
     config = config_of(read_json(folder / CONFIG), folder / CONFIG)
-    model = ScalarModel(CustomLanguageModel(config, seed=None))
+    model = RewardModel(CustomLanguageModel(config, seed=None))
     load_weights(model, read_tensors(folder / WEIGHTS), folder / WEIGHTS)
     scale = read_json(folder / SCALE)
     return model.to(device), Scale(scale["mean"], scale["deviation"])
@@ -108,7 +132,7 @@ class RewardObjective:
         return len(batch) / 2
 
     def loss(self, model: nn.Module, batch: AnswerBatch) -> tuple[Tensor, Statistics]:
-        assert isinstance(model, ScalarModel)
+        assert isinstance(model, RewardModel)
         chosen_B, rejected_B = model.scores(batch).chunk(2)
         loss = bradley_terry(chosen_B, rejected_B) + self.centering * (chosen_B + rejected_B) ** 2
         return loss.sum(), {"accuracy": (chosen_B > rejected_B).sum()}
@@ -133,7 +157,7 @@ def collate_pairs(pairs: Sequence[EncodedPair], pad: int) -> AnswerBatch:
 @torch.no_grad()
 def score_pairs(engine: SingleDevice, pairs: Sequence[EncodedPair], pad: int) -> tuple[Tensor, Tensor]:
     """(chosen, rejected) raw scores, each float32 [pairs]."""
-    assert isinstance(engine.model, ScalarModel)
+    assert isinstance(engine.model, RewardModel)
     chosen, rejected = [], []
     for start in range(0, len(pairs), 64):
         with engine.autocast():

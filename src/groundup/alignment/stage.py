@@ -17,6 +17,7 @@ from groundup.alignment.ppo import Ppo, train_ppo
 from groundup.alignment.questions import MAIN_ASPECTS, Item, choose, items_of, read_items, write_items
 from groundup.alignment.reward import (
     EncodedPair,
+    RewardModel,
     RewardObjective,
     ScalarModel,
     Scale,
@@ -117,9 +118,7 @@ def reward(config: RewardConfig, inputs: Mapping[str, Artifact], work: Work) -> 
         rest = [item for item in items if item.aspect not in MAIN_ASPECTS] or main
         pairs = make_pairs(main, rest, config.pairs_per_subject, config.heldout, work.seed)
     write_pairs(work.out / PAIRS, pairs)
-    start = load_model(inputs["sft"].path / "model")
-    model = ScalarModel(start)
-    model.draw_head(work.seed)
+    model = RewardModel(load_model(inputs["sft"].path / "model"), work.seed)
     engine = _engine(model, config, inputs["sft"])
     train_pairs = [encode_pair(pair, tokenizer) for pair in pairs if pair.split == "train"]
     held = [pair for pair in pairs if pair.split == "heldout"]
@@ -172,15 +171,14 @@ def ppo(config: PpoConfig, inputs: Mapping[str, Artifact], work: Work) -> Figure
     tokenizer = Tokenizer.load(inputs["tokenizer"].file("tokenizer.json"))
     policy = _engine(load_model(inputs["sft"].path / "model"), config, inputs["sft"])
     frozen, scale = load_reward_model(inputs["reward"].path / "model", policy.device)
-    critic_model, _ = load_reward_model(inputs["reward"].path / "model", policy.device)
-    torch.nn.init.zeros_(critic_model.score.weight)  # the reward model's features, no opinion yet
+    critic = ScalarModel(load_reward_model(inputs["reward"].path / "model")[0].language)  # its features, no opinion yet
     items = [item for item in read_items(inputs["sft"].file(ITEMS)) if item.aspect in MAIN_ASPECTS]
     questions = [question for item in items for question in item.questions("rl")]
     if not questions:
         questions = sorted({pair.question for pair in read_pairs(inputs["reward"].file(PAIRS), "train")})
     loop = Ppo(
         policy,
-        _engine(critic_model, config, inputs["sft"]),
+        _engine(critic, config, inputs["sft"]),
         load_model(inputs["sft"].path / "model", policy.device),
         frozen,
         scale,

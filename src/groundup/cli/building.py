@@ -96,7 +96,7 @@ def run(
 
 @verbs.command()
 def report(run: Run = None) -> None:
-    """Make the report of a run's newest artifacts and say where it is."""
+    """Make a run's report of its newest artifacts."""
     from groundup.cli.graph import all_stages
     from groundup.cli.stopping import stopping_in_one_line
     from groundup.pipeline import runner

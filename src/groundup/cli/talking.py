@@ -105,13 +105,7 @@ def serve(
 @verbs.command(name="eval")
 def evaluate(run: Run = None) -> None:
     """Print the scores of a run's newest evaluation."""
-    from groundup.artifacts import Store
-
-    folder = where.run_folder(run)
-    found = Store(folder.path).published("evaluate")
-    if not found:
-        raise GroundupError("nothing has been evaluated yet", where=str(folder.path), do="`groundup run` first")
-    figures = found[0].figures
+    figures = where.run_folder(run).artifact("evaluate").figures
     bits = figures["bits_per_byte"]
     if bits["model"] is not None:
         print(f"held-out bits per byte ({bits['documents']:,} documents, {bits['bytes']:,} bytes)")
@@ -143,18 +137,14 @@ def export(
     """Copy a run's exported model to a folder of its own."""
     import shutil
 
-    from groundup.artifacts import Store
     from groundup.artifacts.durable import disk_error
 
-    folder = where.run_folder(run)
-    found = Store(folder.path).published("export")
-    if not found:
-        raise GroundupError("nothing has been exported yet", where=str(folder.path), do="`groundup run` first")
-    found[0].verify()
+    exported = where.run_folder(run).artifact("export")
+    exported.verify()
     if to.exists():
         raise GroundupError("exists already", where=str(to), do="name a new folder with --to")
     try:
-        shutil.copytree(found[0].path, to, ignore=shutil.ignore_patterns("manifest.json", "records"))
+        shutil.copytree(exported.path, to, ignore=shutil.ignore_patterns("manifest.json", "records"))
     except OSError as error:
         raise disk_error(error, to) from error
     print(f"{to}: load it with transformers.AutoModelForCausalLM.from_pretrained({str(to)!r})")

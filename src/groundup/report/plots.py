@@ -16,9 +16,9 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-WIDTH, HEIGHT = 420, 236  # pixels at full size: two stand side by side on a screen, one on a phone
-LEFT, RIGHT, TOP, BOTTOM = 50, 12, 24, 38  # the same in all drawings, so that axes stand in line
-MOST_POINTS = 240
+WIDTH, HEIGHT = 400, 236  # pixels at full size: two stand side by side on a screen, one on a phone
+LEFT, RIGHT, TOP, BOTTOM = 54, 10, 26, 40  # the same in all drawings, so that axes stand in line
+MOST_POINTS, STRETCHES = 100, 64  # more points than these are drawn as so many stretches
 STYLES = {"a": "-", "b": (0, (4, 2)), "c": (0, (1, 1.5))}  # told apart without colour too
 
 
@@ -39,7 +39,7 @@ class Curve:
 def curve_of(
     rows: Sequence[Mapping[str, Any]], key: str, label: str, colour: str = "a", dots: bool = False
 ) -> Curve | None:
-    """The curve of a metric over steps. Of more than a few hundred rows, the mean, least and most of each stretch are
+    """The curve of a metric over steps. Of more than a hundred rows, the mean, least and most of each stretch are
     drawn. None where no row has the metric."""
     found = [(row["step"], row[key]) for row in rows if row.get(key) is not None]
     if not found:
@@ -47,7 +47,7 @@ def curve_of(
     steps, values = np.asarray(found, dtype=np.float64).T
     if len(steps) <= MOST_POINTS or dots:
         return Curve(label, steps.tolist(), values.tolist(), colour, dots=dots)
-    bounds = np.linspace(0, len(steps), MOST_POINTS // 2 + 1).astype(int)
+    bounds = np.linspace(0, len(steps), STRETCHES + 1).astype(int)
     pieces = [values[first:last] for first, last in pairwise(bounds)]
     middle = [float(steps[first:last].mean()) for first, last in pairwise(bounds)]
     mean, low, high = ([float(of(piece)) for piece in pieces] for of in (np.mean, np.min, np.max))
@@ -93,7 +93,7 @@ def curves(
             last.set_title(below.label, loc="right", pad=2, fontsize=SETTINGS["font.size"], color=COLOURS["soft"])
             axes.tick_params(labelbottom=False)
         last.set_xlabel(x_label, color=COLOURS["soft"])
-        axes.yaxis.set_label_coords(-40 / (WIDTH - LEFT - RIGHT), 0.5)
+        axes.yaxis.set_label_coords(-44 / (WIDTH - LEFT - RIGHT), 0.5)
         return inline(figure, name, label)
 
 
@@ -114,7 +114,7 @@ def histogram(
         axes.set_ylim(bottom=0)
         axes.set_xlabel(x_label, color=COLOURS["soft"])
         axes.set_ylabel(y_label, color=COLOURS["soft"])
-        axes.yaxis.set_label_coords(-40 / (WIDTH - LEFT - RIGHT), 0.5)
+        axes.yaxis.set_label_coords(-44 / (WIDTH - LEFT - RIGHT), 0.5)
         _legend(axes)
         return inline(figure, name, label)
 

@@ -29,7 +29,7 @@ COLOURS = {
 }
 SETTINGS: dict[Any, Any] = {
     "svg.fonttype": "none",
-    "font.size": 11.0,
+    "font.size": 12.0,
     "font.family": ["DejaVu Sans"],  # comes with matplotlib; only its widths are used
     "axes.unicode_minus": True,
     "path.simplify": True,

@@ -8,6 +8,7 @@ from typing import Any
 from groundup.report.configuration import ReportConfig
 from groundup.report.markup import BAR, Heading, Html, bar, code, details, facts, h3, join, number, p, table, tag
 from groundup.report.run import NAMES, Forecast, Run
+from groundup.report.sections.head import processor
 from groundup.report.wording import duration, listed, size
 
 PACKAGES = ("groundup", "python", "torch", "numpy", "numba", "pyarrow")
@@ -83,7 +84,8 @@ def _environment(run: Run) -> list[Html]:
         values: dict[str, list[str]] = {}
         for stage, made in by_stage.items():
             if made.get(name) is not None:
-                values.setdefault(str(made[name]), []).append(NAMES.get(stage, stage))
+                value = processor(str(made[name])) if name == "cpu" else str(made[name])
+                values.setdefault(value, []).append(NAMES.get(stage, stage))
         if len(values) == 1:
             pairs.append((name, next(iter(values))))
         elif values:

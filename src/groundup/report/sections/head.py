@@ -24,6 +24,7 @@ from groundup.report.wording import (
 
 ALIGNED = {"ppo": "PPO", "dpo": "DPO"}
 XZ = "xz\u00a0\u22129"  # the command with its option, not to be broken
+SETS = {"taught": "taught phrasing", "unseen": "unseen phrasings", "given": "your own questions"}
 PHRASINGS = {
     "taught": "in a phrasing of its training",
     "unseen": "in phrasings that no training has seen",
@@ -123,7 +124,7 @@ def _compressed(run: Run) -> str:
 
 
 def tiles(run: Run) -> Html:
-    """The key figures."""
+    """The key figures, as far as there are any."""
     gain = run.figure("evaluate", "true_score_gain")
     _, rates = correct(run)
     bits = run.figure("evaluate", "bits_per_byte") or {}
@@ -144,7 +145,7 @@ def tiles(run: Run) -> Html:
         (
             decimal(bits.get("model"), 2),
             "bits per byte",
-            f"{XZ}: {decimal(bits['xz'], 2)}" if bits.get("xz") else "nothing was held out",
+            f"{XZ}: {decimal(bits['xz'], 2)}" if bits.get("xz") else None,
         ),
         (duration(took), "in all", f"{size(peak)} at most"),
     ]
@@ -153,6 +154,7 @@ def tiles(run: Run) -> Html:
         *(
             tag("div", tag("dt", what), tag("dd", value, tag("small", more) if more else None))
             for value, what, more in shown
+            if value != ABSENT
         ),
         class_="tiles",
     )

@@ -10,7 +10,7 @@ from groundup.report.configuration import ReportConfig
 from groundup.report.markup import Html, figure, h3, join, number, p, side_by_side, table, tag
 from groundup.report.plots import histogram, interval
 from groundup.report.run import Run
-from groundup.report.sections.head import ALIGNED, PHRASINGS, verdict
+from groundup.report.sections.head import ALIGNED, PHRASINGS, SETS, verdict
 from groundup.report.wording import count, decimal, percent, points
 
 MODELS = {"pretrain": "pretrained", "sft": "SFT", **ALIGNED}
@@ -45,7 +45,7 @@ def _table(answers: Mapping[str, Mapping[str, Mapping[str, float]]]) -> Html:
     rows = [
         (
             MODELS.get(model, model),
-            PHRASINGS.get(name, name),
+            SETS.get(name, name),
             count(rates["questions"]),
             percent(rates["exact_match"]),
             decimal(rates["token_f1"], 3),
@@ -169,5 +169,5 @@ def _card(question: str, truth: str, answers: Mapping[str, str], asked: str | No
                 class_="right" if right else "wrong",
             )
         )
-    where = tag("small", PHRASINGS.get(asked, asked)) if asked else None
+    where = tag("small", SETS.get(asked, asked)) if asked else None
     return tag("article", tag("h4", question, where, dir="auto"), tag("dl", *cells), class_="answers")

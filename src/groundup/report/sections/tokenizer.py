@@ -23,8 +23,7 @@ def tokenizer(run: Run, config: ReportConfig) -> Html | None:
         [
             p(
                 "Byte-level BPE: it starts from the 256 bytes and joins the pair that stands together most often, "
-                "again and again. It can write any text, and needs the fewer tokens the more that is like these "
-                "documents."
+                "again and again. Any text can be written in it; text like these documents needs the fewest tokens."
             ),
             facts(
                 [
