@@ -59,7 +59,9 @@ def engine(of: torch.nn.Module, weight_decay: float = 0.1) -> SingleDevice:
     return SingleDevice(of, adamw(OptimizerConfig(weight_decay=weight_decay)), torch.device("cpu"), "fp32")
 
 
-def artifact(folder: Path, stage: str, figures: dict[str, Any], configuration: dict[str, Any] | None = None) -> Artifact:
+def artifact(
+    folder: Path, stage: str, figures: dict[str, Any], configuration: dict[str, Any] | None = None
+) -> Artifact:
     """What `folder` holds, published in place."""
     key = StageKey(stage, 1, configuration or {}, 0)
     return Artifact(folder, Manifest.of_folder(folder, key, figures, Measured(0, 0), {}))

@@ -1,11 +1,11 @@
 """A padded batch says what each row says on its own, and exactly the answer with its stop token is trained."""
 
 import pytest
-import tiny
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import tiny
 from groundup.alignment.answers import Answer, collate, log_probabilities, summed_log_probabilities
 from groundup.alignment.reward import RewardModel, ScalarModel
 from groundup.errors import GroundupError

@@ -157,8 +157,13 @@ def test_a_score_sits_on_the_last_token(lengths: list[int], beta: float) -> None
 
 
 def test_adaptive_kl() -> None:
-    """beta *= 1 + clip(KL / target - 1, +-.2) n / horizon."""
-    for kl, factor in ((6.0, 1.0), (6.6, 1 + 0.1 * 256 / 10_000), (60.0, 1 + 0.2 * 256 / 10_000), (0.0, 1 - 0.2 * 0.0256)):
+    """Beta *= 1 + clip(KL / target - 1, +-.2) n / horizon."""
+    for kl, factor in (
+        (6.0, 1.0),
+        (6.6, 1 + 0.1 * 256 / 10_000),
+        (60.0, 1 + 0.2 * 256 / 10_000),
+        (0.0, 1 - 0.2 * 0.0256),
+    ):
         controller = KlController(0.15, 6.0, 10_000)
         controller.update(kl, 256)
         assert controller.beta == pytest.approx(0.15 * factor)

@@ -6,11 +6,11 @@ Thresholds stand between what right and wrong code reached over eight seeds.
 from collections.abc import Callable
 
 import pytest
-import tiny
 import torch
 from tabular import LONGEST, START, TablePolicy, TableScalar, World
 from torch import Tensor
 
+import tiny
 from groundup.alignment import ppo as ppo_module
 from groundup.alignment.answers import Answer
 from groundup.alignment.configuration import PpoConfig
@@ -109,7 +109,9 @@ def dpo_reaches(seed: int, beta: float | None = None, swapped: float = 0.0) -> t
     drawn = torch.multinomial(p, 60_000, replacement=True, generator=generator).view(-1, 2)
     drawn = drawn[drawn[:, 0] != drawn[:, 1]]
     first_is_better = torch.sigmoid(world.reward_Y[drawn[:, 0]] - world.reward_Y[drawn[:, 1]])
-    swap = torch.rand(len(drawn), generator=generator) > first_is_better * (1 - swapped) + (1 - first_is_better) * swapped
+    swap = (
+        torch.rand(len(drawn), generator=generator) > first_is_better * (1 - swapped) + (1 - first_is_better) * swapped
+    )
     drawn[swap] = drawn[swap].flip(1)
     answers = [Answer([START], answer) for answer in world.answers_YT.tolist()]
     policy = TablePolicy(world.reference_SA)

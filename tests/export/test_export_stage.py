@@ -4,9 +4,9 @@ import json
 from pathlib import Path
 
 import pytest
-import tiny
 import torch
 
+import tiny
 from groundup.alignment.questions import Item, write_items
 from groundup.artifacts import Work
 from groundup.errors import GroundupError

@@ -4,12 +4,12 @@ import math
 from typing import Any
 
 import pytest
-import tiny
 import torch
 import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import tiny
 from groundup.model.configuration import LLMConfig
 from groundup.model.decoder import SHORT, CustomLanguageModel, KeyValueCache, attend_short
 from groundup.model.weights import named_weights
@@ -18,7 +18,7 @@ HEADS = {"multi-head": 4, "grouped": 2, "one key-value head": 1}
 
 
 def llama_of(ours: CustomLanguageModel) -> Any:
-    """transformers' model with the same weights."""
+    """Transformers' model with the same weights."""
     from transformers import LlamaConfig, LlamaForCausalLM
 
     config = LlamaConfig(
@@ -160,7 +160,7 @@ def test_parameters_of_published_models(name: str) -> None:
 
 
 def test_flops_per_token_against_counted_products() -> None:
-    """torch's own counter over one training step; it counts each pair of positions in attention, masked or not."""
+    """Torch's own counter over one training step; it counts each pair of positions in attention, masked or not."""
     from torch.utils.flop_counter import FlopCounterMode
 
     config = tiny.shape(max_position_embeddings=320, tie_word_embeddings=False)
@@ -170,7 +170,9 @@ def test_flops_per_token_against_counted_products() -> None:
         loss.backward()
     lookups = 6 * config.vocab_size * config.hidden_size  # the formula takes the embedding for a product
     gains = 6 * (2 * config.num_hidden_layers + 1) * config.hidden_size
-    assert counter.get_total_flops() / length == pytest.approx(config.flops_per_token(length) - lookups - gains, rel=0.02)
+    assert counter.get_total_flops() / length == pytest.approx(
+        config.flops_per_token(length) - lookups - gains, rel=0.02
+    )
 
 
 @pytest.mark.parametrize("vocabulary", [65, 4096, 32_768])

@@ -5,10 +5,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import tiny
 import torch
 from safetensors.torch import load_file, save_file
 
+import tiny
 from groundup.errors import GroundupError
 from groundup.model.huggingface import load_huggingface, save_huggingface
 from groundup.model.weights import CONFIG, WEIGHTS, named_weights
@@ -63,7 +63,7 @@ def test_round_trip_is_bit_exact(tied: bool, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("tied", [True, False], ids=["tied", "untied"])
 def test_what_transformers_saved_is_read(tied: bool, tmp_path: Path) -> None:
-    """transformers 5 keeps the angle's base under `rope_parameters` alone."""
+    """Transformers 5 keeps the angle's base under `rope_parameters` alone."""
     from transformers import LlamaConfig, LlamaForCausalLM
 
     shape = tiny.shape(tie_word_embeddings=tied).model_dump(exclude={"notes", "rope_theta"})

@@ -4,10 +4,10 @@ import json
 from pathlib import Path
 
 import pytest
-import tiny
 import torch
 from safetensors.torch import load_file, save_file
 
+import tiny
 from groundup.errors import GroundupError
 from groundup.model.weights import CONFIG, WEIGHTS, load_model, named_weights, save_model
 

@@ -34,11 +34,9 @@ def read_rows(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
         GroundupError: the file is missing, holds no row, or a row is no JSON object.
     """
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")  # some programs begin a file with a byte order mark
     except (OSError, UnicodeDecodeError) as error:
         raise GroundupError(f"can't be read ({error})", where=str(path), do="name a JSON or JSON-lines file") from error
-    if not text.strip():
-        raise GroundupError("holds no row", where=str(path), do="name a file with examples, or leave `data` out")
     if text.lstrip().startswith("["):
         try:
             rows = json.loads(text)
@@ -47,12 +45,14 @@ def read_rows(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
         numbered = [(f"{path}:row {number}", row) for number, row in enumerate(rows, 1)]
     else:
         numbered = []
-        for number, line in enumerate(text.splitlines(), 1):
+        for number, line in enumerate(text.split("\n"), 1):  # JSON's strings may hold other line ends
             if line.strip():
                 try:
                     numbered.append((f"{path}:{number}", json.loads(line)))
                 except ValueError as error:
                     raise GroundupError(f"is no JSON ({error})", where=f"{path}:{number}", do="mend the row") from error
+    if not numbered:
+        raise GroundupError("holds no row", where=str(path), do="name a file with examples, or leave `data` out")
     for where, row in numbered:
         if not isinstance(row, dict):
             raise GroundupError(f"is a {type(row).__name__}, not an object", where=where, do="mend the row")
@@ -75,11 +75,7 @@ def read_instructions(path: Path, tokenizer: Tokenizer, context: int) -> list[An
     examples = []
     for where, row in read_rows(path):
         if "messages" in row:
-            said = row["messages"]
-            if not said or said[-1].get("role") != "assistant":
-                raise GroundupError("the last message is no answer", where=where, do="end it with the assistant's turn")
-            prompt = render(said[:-1], tokenizer, answer_prompt=True)[0]
-            answer = answer_ids(said[-1]["content"], tokenizer)
+            prompt, answer = _last_answer(row["messages"], where, tokenizer)
         else:
             prompt = ask(prompt_of(row, where), tokenizer)
             answer = answer_ids(_text(row, ("output", "answer", "response"), where), tokenizer)
@@ -93,6 +89,20 @@ def read_instructions(path: Path, tokenizer: Tokenizer, context: int) -> list[An
             )
         examples.append(example)
     return examples
+
+
+def _last_answer(said: Any, where: str, tokenizer: Tokenizer) -> tuple[list[int], list[int]]:
+    """A conversation's ids up to its last answer, and that answer's."""
+    if not isinstance(said, list) or not said or not all(isinstance(message, dict) for message in said):
+        raise GroundupError("`messages` is no list of messages", where=where, do="mend or remove the row")
+    if said[-1].get("role") != "assistant":
+        raise GroundupError("the last message is no answer", where=where, do="end it with the assistant's turn")
+    try:
+        whole, _ = render(said, tokenizer)
+    except GroundupError as error:
+        raise GroundupError(error.what, where=f"{where}, {error.where}", do=error.do) from error
+    prompt, _ = render(said[:-1], tokenizer, answer_prompt=True)
+    return prompt, whole[len(prompt) :]
 
 
 def read_preferences(path: Path) -> list[tuple[str, str, str]]:

@@ -2,7 +2,7 @@
 
 import json
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -37,9 +37,7 @@ def make_pairs(
     All pairs of a subject are in one split, so that held-out accuracy is about subjects never compared in training.
     """
     rng = random.Random(seed)
-    subjects = sorted({item.subject for item in items})
-    rng.shuffle(subjects)
-    held = set(subjects[: max(1, round(len(subjects) * heldout))]) if len(subjects) > 1 else set()
+    held = _held_out({item.subject for item in items}, heldout, rng)
     by_aspect: dict[str, list[Item]] = {}
     for item in items:
         by_aspect.setdefault(item.aspect, []).append(item)
@@ -60,6 +58,13 @@ def make_pairs(
     return pairs
 
 
+def _held_out(names: Set[str], share: float, rng: random.Random) -> set[str]:
+    """About that share of the names: of two or more at least one, and never all."""
+    shuffled = sorted(names)
+    rng.shuffle(shuffled)
+    return set(shuffled[: min(max(1, round(len(names) * share)), len(names) - 1)])
+
+
 def _module(item: Item) -> str:
     return item.subject.rpartition(".")[0]
 
@@ -70,8 +75,8 @@ def _worse(item: Item, kind: str, pool: Sequence[Item], rng: random.Random) -> s
         return " ".join(words[: rng.randrange(1, len(words) - 1)])
     if kind == "repeated":
         return f"{item.answer} {' '.join(words[: rng.randrange(1, len(words) + 1)])}"
-    if kind == "truncated":
-        return None  # too short to be cut
+    if kind == "truncated" or not pool:
+        return None  # too short to be cut, or nothing to draw from
     for _ in range(8):
         other = rng.choice(pool)
         elsewhere = other.aspect != item.aspect or other.document != item.document
@@ -82,9 +87,7 @@ def _worse(item: Item, kind: str, pool: Sequence[Item], rng: random.Random) -> s
 
 def split_given(rows: Sequence[tuple[str, str, str]], heldout: float, seed: int) -> list[Pair]:
     """Pairs from a file; all pairs of one prompt are in one split."""
-    prompts = sorted({prompt for prompt, _, _ in rows})
-    random.Random(seed).shuffle(prompts)
-    held = set(prompts[: max(1, round(len(prompts) * heldout))]) if len(prompts) > 1 else set()
+    held = _held_out({prompt for prompt, _, _ in rows}, heldout, random.Random(seed))
     return [
         Pair(prompt, chosen, rejected, "given", prompt, "heldout" if prompt in held else "train")
         for prompt, chosen, rejected in rows

@@ -8,6 +8,8 @@ from typing import Literal
 
 import torch
 
+from groundup.errors import GroundupError
+
 Precision = Literal["fp32", "bf16"]
 
 
@@ -15,7 +17,10 @@ def best_device() -> torch.device:
     """CUDA, then Apple's GPU, then the CPU; the environment variable GROUNDUP_DEVICE overrules."""
     wanted = os.environ.get("GROUNDUP_DEVICE")
     if wanted:
-        return torch.device(wanted)
+        try:
+            return torch.device(wanted)
+        except RuntimeError as error:
+            raise GroundupError(f"GROUNDUP_DEVICE names no device: {wanted}", do="use cpu, cuda or mps") from error
     if torch.cuda.is_available():
         return torch.device("cuda")
     if torch.backends.mps.is_available():

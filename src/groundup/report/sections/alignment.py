@@ -71,7 +71,7 @@ def _sft(run: Run) -> Html | None:
     figures = run.figures("sft")
     if not figures:
         return None
-    rows = run.metrics("sft")
+    rows, made = run.metrics("sft"), figures["made_from_documents"]
     drawing = curves(
         "sft-loss",
         "Loss of SFT on answers, in training and on phrasings that are not trained.",
@@ -82,14 +82,17 @@ def _sft(run: Run) -> Html | None:
     return join(
         [
             h3("SFT: questions and answers"),
-            p("Questions with the answers of the documents. Only the answers and the sign that ends them are learnt."),
+            p(
+                "Questions with the answers of the documents." if made else "Questions and answers from your file.",
+                " Only the answers and the sign that ends them are learnt.",
+            ),
             side_by_side(
                 figure("Loss", drawing) if rows else None,
                 facts(
                     [
                         ("subjects", count(figures["subjects"]) if figures.get("subjects") else None),
                         ("questions", count(figures["questions"])),
-                        ("phrasings of them", count(figures["examples"])),
+                        ("phrasings of them", count(figures["examples"]) if made else None),
                         ("steps", count(figures["steps"])),
                         ("held-out loss", decimal(figures["heldout_loss"], 3) if "heldout_loss" in figures else None),
                     ]
@@ -123,8 +126,9 @@ def _reward(run: Run) -> Html | None:
         return None
     accuracy = figures.get("heldout_accuracy")
     held = figures["heldout_pairs"]
+    about = "subjects" if figures["made_from_documents"] else "prompts"
     told = (
-        f"Of {held:,} pairs about subjects that it has not compared in training, it prefers the right answer in "
+        f"Of {held:,} pairs about {about} that it has not compared in training, it prefers the right answer in "
         f"{percent(accuracy)}."
         if accuracy is not None
         else "No pair was left over to measure it on."
@@ -177,13 +181,14 @@ def _ppo(run: Run) -> Html | None:
     if not figures:
         return None
     blueprint = run.loaded.blueprint.ppo
+    asked = " in phrasings of their own" if run.figure("sft", "made_from_documents") else ""
     return join(
         [
             h3("PPO: practice against the judge"),
             p(
-                f"In each of {figures['iterations']} iterations the model answers {blueprint.rollouts} questions in "
-                "phrasings of their own, the reward model scores the answers, and the model moves towards what scored "
-                "well, held near the SFT model by a penalty on the distance."
+                f"In each of {figures['iterations']} iterations the model answers {blueprint.rollouts} questions"
+                f"{asked}, the reward model scores the answers, and the model moves towards what scored well, held "
+                "near the SFT model by a penalty on the distance."
             ),
             side_by_side(*_small(rows, PPO_CURVES, "ppo")),
             details("More curves of PPO", side_by_side(*_small(rows, MORE_PPO_CURVES, "ppo"))) if rows else None,

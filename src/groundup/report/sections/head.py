@@ -126,17 +126,17 @@ def _compressed(run: Run) -> str:
 def tiles(run: Run) -> Html:
     """The key figures, as far as there are any."""
     gain = run.figure("evaluate", "true_score_gain")
-    _, rates = correct(run)
+    asked, rates = correct(run)
+    of_what = "taught" if asked == "taught" else "questions of yours"
     bits = run.figure("evaluate", "bits_per_byte") or {}
     parameters = run.figure("pretrain", "parameters")
-    subjects = run.figure("sft", "subjects")
     peak = max((artifact.manifest.measured.peak_rss_bytes for artifact in run.artifacts.values()), default=None)
     took = sum(artifact.manifest.measured.seconds for artifact in run.artifacts.values())
     gain_of = f"gain by {ALIGNED[run.method]}" if run.method else "gain"
     shown: list[tuple[str, str, str | None]] = [
         (millions(parameters) if parameters else ABSENT, "parameters", _shape(run)),
         (count(run.figure("curate", "documents")), "documents", size(run.figure("curate", "bytes"))),
-        (percent(rates.get("exact_match")), "answered exactly", f"of {subjects:,} taught" if subjects else None),
+        (percent(rates.get("exact_match")), "answered exactly", f"of {rates.get('questions', 0):,} {of_what}"),
         (
             points(gain["mean"]) if gain else ABSENT,
             gain_of,
