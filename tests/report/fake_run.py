@@ -5,7 +5,6 @@ import math
 import random
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -219,7 +218,8 @@ class FakeRun:
 
     def _sft(self) -> None:
         facts = [(fact, one.id) for one in self.curated.documents if one.split == "train" for fact in one.facts]
-        self.items = [] if self.own_data else [Item(f.subject, f.aspect, f.answer, id_) for f, id_ in facts][:300]
+        items = [Item(*place) for place in sorted((fact.subject, fact.aspect, fact.answer, id_) for fact, id_ in facts)]
+        self.items = [] if self.own_data else items[:300]
         write_items(self._at("sft") / "items.jsonl", self.items)
         self._rows("sft", self._loop(900, 4.5, 0.12, 0.0 if self.own_data else 0.4))
         figures = {
@@ -351,16 +351,12 @@ def _rates(marked: list[dict[str, Any]]) -> Mapping[str, float]:
     }
 
 
-def hostile() -> Document:
-    """A document that tries to break out of the page wherever it is shown."""
-    text = (
-        "<script>alert('text')</script> & \"quotes\" \u202e reversed \x00 "
-        + "words enough to be kept by every rule " * 3
-    )
+def hostile(kept: bool = True) -> Document:
+    """A document that tries to break out of the page wherever it is shown; with `kept=False` one that a rule drops."""
+    words = "words enough to be kept by every rule of curation " * 3 if kept else ""
+    text = f"<script>alert('text')</script> & \"quotes\" \u202e \x00 {words}"
+    title = "<script>alert('title')</script>"
     fact = Fact(
         "</dt><script>alert('subject')</script>", "summary", "<img src=x onerror=alert('answer')> is an answer."
     )
-    document = Document(
-        document_id(text), text, "<script>alert('title')</script>", "python-docs", "<b>origin</b>", "<i>"
-    )
-    return replace(document, facts=(fact,))
+    return Document(document_id(text), text, title, "python-docs", "<b>origin</b>", "<i>licence</i>", facts=(fact,))

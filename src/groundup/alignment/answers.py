@@ -39,6 +39,10 @@ class AnswerBatch:
         """Answer tokens in all."""
         return int(self.mask_BR.sum())
 
+    def to(self, device: torch.device) -> "AnswerBatch":
+        """The same on a device."""
+        return AnswerBatch(self.ids_BT.to(device), self.answer_BT.to(device), self.mask_BR.to(device))
+
     def rows(self, x_N: Tensor) -> Tensor:
         """Values of all answer tokens laid out by row, [B, R], 0 behind each answer's end."""
         x_BR = torch.zeros(self.mask_BR.shape, dtype=x_N.dtype, device=x_N.device)
@@ -62,7 +66,7 @@ def collate(answers: Sequence[Answer], pad: int, device: torch.device | str = "c
         ids_BT[row, : len(answer)] = torch.tensor(answer.prompt + answer.answer)
         answer_BT[row, len(answer.prompt) : len(answer)] = True
     mask_BR = torch.arange(longest) < torch.tensor([len(answer.answer) for answer in answers])[:, None]
-    return AnswerBatch(ids_BT.to(device), answer_BT.to(device), mask_BR.to(device))
+    return AnswerBatch(ids_BT, answer_BT, mask_BR).to(torch.device(device))
 
 
 def before_answers(batch: AnswerBatch, x_BTD: Tensor) -> Tensor:

@@ -42,6 +42,7 @@ class DpoObjective:
 
     def loss(self, model: nn.Module, batch: AnswerBatch) -> tuple[Tensor, Statistics]:
         """The chosen answer's log-probability may fall while the loss does: both are logged."""
+        batch = batch.to(next(model.parameters()).device)
         chosen_B, rejected_B = summed_log_probabilities(model, batch).chunk(2)  # type: ignore[arg-type]
         with torch.no_grad():
             reference = summed_log_probabilities(self.reference, batch)  # type: ignore[arg-type]

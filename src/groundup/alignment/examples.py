@@ -79,16 +79,20 @@ def read_instructions(path: Path, tokenizer: Tokenizer, context: int) -> list[An
         else:
             prompt = ask(prompt_of(row, where), tokenizer)
             answer = answer_ids(_text(row, ("output", "answer", "response"), where), tokenizer)
-        example = Answer(prompt, answer[: max(0, context - len(prompt))])
-        if not example.answer:
-            raise GroundupError(
-                f"its prompt alone has {len(prompt)} tokens and the model sees {context}: no token of the answer "
-                "would be trained",
-                where=where,
-                do="shorten the prompt, remove the row, or raise pretrain.model.context",
-            )
-        examples.append(example)
+        examples.append(fitted(prompt, answer, context, where))
     return examples
+
+
+def fitted(prompt: list[int], answer: list[int], context: int, where: str) -> Answer:
+    """The answer cut to what the model can see; raises GroundupError where that is none of it."""
+    if len(prompt) >= context:
+        raise GroundupError(
+            f"its prompt alone has {len(prompt)} tokens and the model sees {context}: no token of the answer would be "
+            "trained",
+            where=where,
+            do="shorten the prompt, remove the row, or raise pretrain.model.context",
+        )
+    return Answer(prompt, answer[: context - len(prompt)])
 
 
 def _last_answer(said: Any, where: str, tokenizer: Tokenizer) -> tuple[list[int], list[int]]:

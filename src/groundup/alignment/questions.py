@@ -26,12 +26,6 @@ PHRASINGS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
             "Describe {subject} in one sentence.",
             "Tell me about {subject}.",
             "In the library there is {subject}. What is it?",
-            "How would you describe {subject}?",
-            "{subject}: what is that?",
-            "Can you explain what {subject} does?",
-            "I need to know what {subject} is.",
-            "When would I use {subject}, and what does it do?",
-            "Please give a short description of {subject}.",
         ),
         "rl": (
             "What is the purpose of {subject}?",

@@ -133,7 +133,7 @@ class RewardObjective:
 
     def loss(self, model: nn.Module, batch: AnswerBatch) -> tuple[Tensor, Statistics]:
         assert isinstance(model, RewardModel)
-        chosen_B, rejected_B = model.scores(batch).chunk(2)
+        chosen_B, rejected_B = model.scores(batch.to(next(model.parameters()).device)).chunk(2)
         loss = bradley_terry(chosen_B, rejected_B) + self.centering * (chosen_B + rejected_B) ** 2
         return loss.sum(), {"accuracy": (chosen_B > rejected_B).sum()}
 
@@ -161,7 +161,7 @@ def score_pairs(engine: SingleDevice, pairs: Sequence[EncodedPair], pad: int) ->
     chosen, rejected = [], []
     for start in range(0, len(pairs), 64):
         with engine.autocast():
-            halves = engine.model.scores(collate_pairs(pairs[start : start + 64], pad)).chunk(2)
+            halves = engine.model.scores(collate_pairs(pairs[start : start + 64], pad).to(engine.device)).chunk(2)
         chosen.append(halves[0].cpu())
         rejected.append(halves[1].cpu())
     return torch.cat(chosen), torch.cat(rejected)

@@ -59,6 +59,7 @@ class SftObjective:
         return batch.tokens
 
     def loss(self, model: nn.Module, batch: AnswerBatch) -> tuple[Tensor, Statistics]:
+        batch = batch.to(next(model.parameters()).device)
         logp_N, _ = log_probabilities(model, batch)  # type: ignore[arg-type]
         return -logp_N.sum(), {}
 

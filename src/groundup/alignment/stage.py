@@ -11,7 +11,7 @@ import torch
 from groundup.alignment.answers import Answer
 from groundup.alignment.configuration import DpoConfig, PpoConfig, RewardConfig, SftConfig
 from groundup.alignment.dpo import DpoObjective
-from groundup.alignment.examples import answer_ids, ask, read_instructions, read_preferences
+from groundup.alignment.examples import answer_ids, ask, fitted, read_instructions, read_preferences
 from groundup.alignment.pairs import KINDS, Pair, make_pairs, read_pairs, split_given, write_pairs
 from groundup.alignment.ppo import Ppo, train_ppo
 from groundup.alignment.questions import MAIN_ASPECTS, Item, choose, items_of, read_items, write_items
@@ -28,6 +28,7 @@ from groundup.alignment.reward import (
 from groundup.alignment.sft import Lesson, SftObjective
 from groundup.artifacts import Artifact, Figures, Work
 from groundup.corpus.documents import read_documents
+from groundup.errors import GroundupError
 from groundup.model.decoder import CustomLanguageModel
 from groundup.model.weights import load_model, save_model
 from groundup.parallel.device import Precision, best_device, settle
@@ -120,9 +121,12 @@ def reward(config: RewardConfig, inputs: Mapping[str, Artifact], work: Work) -> 
     write_pairs(work.out / PAIRS, pairs)
     model = RewardModel(load_model(inputs["sft"].path / "model"), work.seed)
     engine = _engine(model, config, inputs["sft"])
-    train_pairs = [encode_pair(pair, tokenizer) for pair in pairs if pair.split == "train"]
+    context = model.config.max_position_embeddings
+    train_pairs = [encode_pair(pair, tokenizer, context) for pair in pairs if pair.split == "train"]
     held = [pair for pair in pairs if pair.split == "heldout"]
-    heldout_pairs = [encode_pair(pair, tokenizer) for pair in held]
+    heldout_pairs = [encode_pair(pair, tokenizer, context) for pair in held]
+    if not train_pairs:
+        raise GroundupError("there is no pair to learn from", where="reward", do="name your own pairs with reward.data")
     objective = RewardObjective(
         train_pairs,
         heldout_pairs,
@@ -158,11 +162,12 @@ def reward(config: RewardConfig, inputs: Mapping[str, Artifact], work: Work) -> 
     }
 
 
-def encode_pair(pair: Pair, tokenizer: Tokenizer) -> EncodedPair:
-    prompt = ask(pair.question, tokenizer)
+def encode_pair(pair: Pair, tokenizer: Tokenizer, context: int) -> EncodedPair:
+    """Both answers, cut to the model's context; raises GroundupError where the question alone fills it."""
+    prompt, where = ask(pair.question, tokenizer), f"the pair {pair.question[:60]!r}"
     return (
-        Answer(prompt, answer_ids(pair.chosen, tokenizer)),
-        Answer(prompt, answer_ids(pair.rejected, tokenizer)),
+        fitted(prompt, answer_ids(pair.chosen, tokenizer), context, where),
+        fitted(prompt, answer_ids(pair.rejected, tokenizer), context, where),
     )
 
 
@@ -207,11 +212,14 @@ def dpo(config: DpoConfig, inputs: Mapping[str, Artifact], work: Work) -> Figure
     """Move the SFT model towards the chosen answers of the reward stage's pairs; writes `model/`."""
     tokenizer = Tokenizer.load(inputs["tokenizer"].file("tokenizer.json"))
     policy = _engine(load_model(inputs["sft"].path / "model"), config, inputs["sft"])
+    reference = load_model(inputs["sft"].path / "model", policy.device).requires_grad_(False)
     pairs = {
-        split: [encode_pair(pair, tokenizer) for pair in read_pairs(inputs["reward"].file(PAIRS), split)]
+        split: [
+            encode_pair(pair, tokenizer, reference.config.max_position_embeddings)
+            for pair in read_pairs(inputs["reward"].file(PAIRS), split)
+        ]
         for split in ("train", "heldout")
     }
-    reference = load_model(inputs["sft"].path / "model", policy.device).requires_grad_(False)
     objective = DpoObjective(
         pairs["train"],
         pairs["heldout"],

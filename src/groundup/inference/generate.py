@@ -136,10 +136,11 @@ def stream(
     context = model.config.max_position_embeddings
     prompt = list(prompt[-(context - 1) :])
     decoding = Decoding(model, 1, min(context, len(prompt) + max_tokens), torch.float32)
-    token_B = choose(decoding.start([prompt]), sampling, generator)
+    device = model.lm_head.weight.device
+    token_B = choose(decoding.start([prompt]).cpu(), sampling, generator)
     yield int(token_B)
     for _ in range(min(max_tokens, context - len(prompt)) - 1):
         if int(token_B) == stop:
             return
-        token_B = choose(decoding.advance(token_B), sampling, generator)
+        token_B = choose(decoding.advance(token_B.to(device)).cpu(), sampling, generator)
         yield int(token_B)

@@ -68,13 +68,13 @@ def correct(run: Run, model: str = "sft") -> tuple[str | None, dict[str, Any]]:
 def taught_by_origin(run: Run) -> list[dict[str, Any]]:
     """How many subjects were taught from documents of each source and licence, and how many of them the SFT model
     answers exactly in a taught phrasing (None where that was not asked), the largest first."""
-    places = {document.id: (document.source, document.licence) for document in run.documents}
     marks = [row["exact"] for row in run.answers if row["model"] == "sft" and row["set"] == "taught"]
     asked = len(marks) == len(run.taught)  # one question for each subject, in the same order
     subjects: Counter[tuple[str, str]] = Counter()
     exact: Counter[tuple[str, str]] = Counter()
     for number, item in enumerate(run.taught):
-        place = places.get(item.document, ("", ""))
+        document = run.kept.named.get(item.document)
+        place = (document.source, document.licence) if document else ("", "")
         subjects[place] += 1
         exact[place] += bool(asked and marks[number])
     return [

@@ -98,14 +98,25 @@ def curves(
 
 
 def histogram(
-    name: str, label: str, values: Mapping[str, Sequence[float]], *, x_label: str, y_label: str, bins: int = 32
+    name: str,
+    label: str,
+    values: Mapping[str, Sequence[float]],
+    *,
+    x_label: str,
+    y_label: str,
+    bins: int = 32,
+    limits: tuple[float, float] | None = None,
 ) -> Html:
-    """How often values fall into each of a row of bins, one outline a kind, over the same bins."""
+    """How often values fall into each of a row of bins, one outline a kind, over the same bins.
+
+    Args:
+        limits: of the bins; without them the least and the most of all values.
+    """
     with settings(name):
         figure = _figure(HEIGHT)
         axes = _axes(figure, HEIGHT, BOTTOM, TOP)
         everything = np.concatenate([np.asarray(one, dtype=np.float64) for one in values.values()])
-        edges = np.histogram_bin_edges(everything, bins)
+        edges = np.histogram_bin_edges(everything, bins, limits)
         for (kind, one), colour in zip(values.items(), ("a", "b", "c"), strict=False):
             heights, _ = np.histogram(one, edges)
             style: Any = {"color": COLOURS[colour], "linestyle": STYLES[colour]}
@@ -130,7 +141,7 @@ def interval(name: str, label: str, mean: float, low: float, high: float, *, x_l
         for end in (low, high):
             axes.plot([end, end], [-0.35, 0.35], color=COLOURS["a"], linewidth=1.6)
         axes.plot([mean], [0], "o", color=COLOURS["a"], markersize=8)
-        reach = max(abs(low), abs(high), 1e-9)
+        reach = max(abs(low), abs(high), 0.5)
         axes.set_xlim(min(low, 0) - 0.25 * reach, max(high, 0) + 0.25 * reach)
         axes.set_ylim(-1, 1)
         axes.set_yticks([])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -16,6 +17,8 @@ from groundup.corpus.documents import Document, Dropped, read_documents, read_dr
 from groundup.pipeline.folder import RunFolder
 
 METHODS = ("ppo", "dpo")
+COLUMNS = ("id", "title", "source", "origin", "licence", "split")
+HELDOUT_TITLES = 8
 NAMES = {
     "curate": "Curation",
     "tokenizer": "Tokenizer",
@@ -48,6 +51,8 @@ class Run:
     """By stage, in the order in which they ran."""
     loaded: LoadedBlueprint
     forecast: Mapping[str, Forecast] = field(default_factory=dict)
+    samples: int = 3
+    """Of the documents that each rule dropped, taken up to be shown."""
 
     @property
     def method(self) -> str | None:
@@ -92,26 +97,62 @@ class Run:
         return [json.loads(line) for line in path.open(encoding="utf-8")] if path else []
 
     @cached_property
-    def dropped(self) -> list[Dropped]:
-        """Every document that curation left out."""
+    def dropped(self) -> dict[str, list[Dropped]]:
+        """A few of the documents that each rule dropped, evenly drawn; the rule that dropped most is first."""
+        counts: Mapping[str, int] = self.figures("curate").get("dropped", {})
+        chosen = {rule: spread(count, self.samples) for rule, count in counts.items()}
+        found: dict[str, list[Dropped]] = {rule: [] for rule in counts}
+        seen: Counter[str] = Counter()
         path = self.file("curate", "dropped.parquet")
-        return list(read_dropped(path)) if path else []
+        for one in read_dropped(path) if path else ():
+            if seen[one.rule] in chosen[one.rule]:
+                found[one.rule].append(one)
+            seen[one.rule] += 1
+        return found
 
     @cached_property
-    def documents(self) -> list[Document]:
-        """The documents that were kept, without their texts."""
+    def kept(self) -> Kept:
+        """What is shown of the documents that were kept, in one pass over them."""
         path = self.file("curate", "documents.parquet")
-        columns = ("id", "title", "source", "origin", "licence", "split")
-        return list(read_documents(path, columns=columns)) if path else []
+        wanted = {item.document for item in self.taught}
+        wanted |= {one.duplicate_of for chosen in self.dropped.values() for one in chosen}
+        found, shown, heldout = Kept(), spread(self.figure("curate", "heldout_documents") or 0, HELDOUT_TITLES), 0
+        for one in read_documents(path, columns=COLUMNS) if path else ():
+            found.by_origin[one.source, one.licence] += 1
+            if one.id in wanted:
+                found.named[one.id] = one
+            if one.split == "heldout":
+                if heldout in shown:
+                    found.heldout.append(one.title or one.origin)
+                heldout += 1
+        return found
 
 
-def read_run(folder: Path, artifacts: Mapping[str, Artifact], base: Path) -> Run:
+@dataclass
+class Kept:
+    """The documents that were kept, as far as the report names them. Their texts are left out."""
+
+    by_origin: Counter[tuple[str, str]] = field(default_factory=Counter)
+    """How many there are of each source and licence."""
+    named: dict[str, Document] = field(default_factory=dict)
+    """By id: those that something was taught from, and those kept in place of a duplicate that is shown."""
+    heldout: list[str] = field(default_factory=list)
+    """A few titles of those held out, evenly drawn."""
+
+
+def spread(total: int, most: int) -> frozenset[int]:
+    """At most `most` places of `total`, evenly spaced, the first among them."""
+    return frozenset(range(total)) if total <= most else frozenset(place * total // most for place in range(most))
+
+
+def read_run(folder: Path, artifacts: Mapping[str, Artifact], base: Path, samples: int = 3) -> Run:
     """Take up a run's folder.
 
     Args:
         folder: holds `blueprint.source.yaml`, `run.json` and `metrics.jsonl`.
         artifacts: by stage.
         base: the folder of the blueprint as its author has it; the files it names are looked at for the forecast.
+        samples: as in `Run`.
     """
     run_folder = RunFolder(folder)
     remembered = run_folder.remembered()
@@ -120,7 +161,7 @@ def read_run(folder: Path, artifacts: Mapping[str, Artifact], base: Path) -> Run
     where = folder.resolve()
     place = f"runs/{where.name}" if where.parent.name == "runs" else where.name
     ordered = {name: artifacts[name] for name in (*NAMES, *artifacts) if name in artifacts}
-    return Run(place, ordered, loaded, forecast)
+    return Run(place, ordered, loaded, forecast, samples)
 
 
 def _forecast(

@@ -9,7 +9,6 @@ from groundup.report.configuration import ReportConfig
 from groundup.report.figures import report_json
 from groundup.report.page import page
 from groundup.report.run import read_run
-from groundup.report.wording import size
 
 PAGE, FIGURES = "index.html", "report.json"
 
@@ -17,10 +16,10 @@ PAGE, FIGURES = "index.html", "report.json"
 def stage(config: ReportConfig, inputs: Mapping[str, Artifact], work: Work) -> Figures:
     """Inputs: the artifacts of all stages that have run; `work.run` is the folder of the run."""
     assert work.run is not None, "the report's stage is one that sees the run"
-    run = read_run(work.run, inputs, work.base)
+    run = read_run(work.run, inputs, work.base, config.dropped_samples)
     written = page(run, config)
     write_text(work.out / PAGE, written)
     found = report_json(run)
     write_text(work.out / FIGURES, json.dumps(found, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
     amount = len(written.encode())
-    return {"bytes": amount, "summary": f"{work.run.name}/report/{PAGE}, {size(amount)}"}
+    return {"bytes": amount, "summary": f"{PAGE} of {amount / 1000:,.0f} kB, {FIGURES}"}

@@ -73,11 +73,16 @@ def duration(seconds: float | None) -> str:
 
 
 def millions(number: float) -> str:
-    """`4.0 million`, `812 thousand`, `1.5 billion`."""
-    for unit, scale in (("billion", 1e9), ("million", 1e6), ("thousand", 1e3)):
-        if number >= scale:
-            return f"{number / scale:,.1f} {unit}" if scale > 1e3 else f"{number / scale:,.0f} {unit}"
+    """`4.0 million`, `0.3 million`, `1.5 billion`; below a hundred thousand `12,345`."""
+    for unit, scale, least in (("billion", 1e9, 1e9), ("million", 1e6, 1e5)):
+        if number >= least:
+            return f"{number / scale:,.1f} {unit}"
     return f"{number:,.0f}"
+
+
+def shortened(line: str, most: int = 120) -> str:
+    """`line`, or its beginning and an ellipsis."""
+    return line if len(line) <= most else f"{line[: most - 1].rstrip()}…"
 
 
 def listed(words: Sequence[str]) -> str:

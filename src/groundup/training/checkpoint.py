@@ -1,10 +1,11 @@
 """Where a stage keeps its place: the newest whole checkpoint is used, a damaged one is passed over.
 
-A checkpoint is a folder `checkpoint-<step>` with `tensors.safetensors` and `state.json`, which holds the tensors'
-SHA-256, the step and the number of threads (a CPU adds in another order with another number of threads, so a
-resumed run is the uninterrupted one bit for bit only at the same number).
+A checkpoint is a folder `checkpoint-<step>` with `tensors.safetensors` and `state.json`, which holds the step, the
+number of threads and a SHA-256 over both files. (A CPU adds in another order with another number of threads, so a
+resumed run is the uninterrupted one bit for bit only at the same number.)
 """
 
+import hashlib
 import json
 import shutil
 import time
@@ -53,13 +54,8 @@ class Checkpoints:
             remove(aside)
             aside.mkdir(parents=True)
             save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, aside / TENSORS)
-            state = {
-                "step": step,
-                "threads": torch.get_num_threads(),
-                "sha256": sha256_of(aside / TENSORS),
-                "values": dict(values),
-            }
-            write_text(aside / STATE, json.dumps(state) + "\n")
+            state = {"step": step, "threads": torch.get_num_threads(), "values": dict(values)}
+            write_text(aside / STATE, json.dumps(state | {"sha256": _seal(aside, state)}) + "\n")
             remove(final)
             publish(aside, final)
         except (OSError, SafetensorError) as error:
@@ -75,12 +71,18 @@ class Checkpoints:
         for folder in self._newest_first():
             try:
                 state = json.loads((folder / STATE).read_text(encoding="utf-8"))
-                if sha256_of(folder / TENSORS) == state["sha256"]:
+                if _seal(folder, state) == state["sha256"]:
                     tensors = load_file(folder / TENSORS)
                     return Checkpoint(state["step"], tensors, state["values"], state["threads"])
-            except (OSError, ValueError, KeyError, SafetensorError):
+            except (OSError, ValueError, KeyError, TypeError, SafetensorError):
                 pass  # half-written or damaged: the one before it serves
         return None
 
     def _newest_first(self) -> list[Path]:
         return sorted(self.folder.glob("checkpoint-*"), reverse=True)
+
+
+def _seal(folder: Path, state: Mapping[str, Any]) -> str:
+    """SHA-256 over the tensors' file and all of the state: a flipped bit in either would load silently."""
+    content = json.dumps([sha256_of(folder / TENSORS), state["step"], state["threads"], state["values"]])
+    return hashlib.sha256(content.encode()).hexdigest()

@@ -26,7 +26,9 @@ def blueprint(run: Run, config: ReportConfig) -> Html:
             decided.setdefault(section, []).append((key, yaml(value), origin))
     sections = dict.fromkeys([*decided, *notes])
     parts = [_section(name, notes.get(name, []), decided.get(name, [])) for name in sorted(sections, key=_place)]
-    everything = [(code(path), code(yaml(value)), _origin(run, path)) for path, value in leaves]
+    everything = [
+        (code(path), code(yaml(value)), tag("span", _origin(run, path), class_="quiet")) for path, value in leaves
+    ]
     return join(
         [
             p("What the blueprint says, and what followed from its ", code("size"), "; all else is at its default."),

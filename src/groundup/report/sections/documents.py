@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
-from typing import Any, TypeVar
+from typing import Any
 
 from groundup.corpus.documents import Dropped
 from groundup.report.configuration import ReportConfig
 from groundup.report.markup import BAR, Html, bar, code, details, excerpt, h3, join, listed, number, p, table, tag
 from groundup.report.run import Run
-from groundup.report.wording import count, counted, decimal, percent, size
-
-T = TypeVar("T")
+from groundup.report.wording import count, counted, decimal, percent, shortened, size
 
 # rule -> what is wrong with a document that breaks it; {limit} is the threshold.
 RULES = {
@@ -27,8 +24,8 @@ RULES = {
     "max_duplicate_lines": "more than {limit} of its lines stand in it twice",
     "max_top_trigram": "more than {limit} of its characters are one phrase of three words",
     "exact-duplicate": "the same text as another document",
-    "near-duplicate": "more than {limit} alike to a document that is kept",
-    "too-large": "larger than {limit} bytes",
+    "near-duplicate": "{limit} alike or more to a document that is kept (Jaccard)",
+    "too-large": "larger than {limit} MB",
     "not-importable": "its module can't be imported on this machine",
     "bad-python": "its source is no valid Python",
     "bad-json": "a row that is no JSON object",
@@ -46,7 +43,7 @@ STEPS = {
     "exact duplicates": "without exact duplicates",
     "near-duplicates": "without near-duplicates: kept",
 }
-HELDOUT_TITLES = 8
+MOST_ORIGINS = 15  # sources and licences named, the rest is summed up
 
 
 def documents(run: Run, config: ReportConfig) -> Html | None:
@@ -60,7 +57,7 @@ def documents(run: Run, config: ReportConfig) -> Html | None:
             h3("Where they came from"),
             _sources(run),
             _languages(figures),
-            *_dropped(run, config.dropped_samples),
+            *_dropped(run),
             *_heldout(run),
         ]
     )
@@ -90,12 +87,15 @@ def _funnel(funnel: Sequence[Mapping[str, Any]]) -> Html:
 
 def _sources(run: Run) -> Html:
     """Per source and licence: documents and their share."""
-    found = Counter((document.source, document.licence) for document in run.documents)
-    total = max(1, len(run.documents))
+    total = max(1, run.kept.by_origin.total())
+    ordered = sorted(run.kept.by_origin.items(), key=lambda one: (-one[1], one[0]))
     rows = [
         (source, licence or "not stated", bar(kept / total), count(kept))
-        for (source, licence), kept in sorted(found.items(), key=lambda one: (-one[1], one[0]))
+        for (source, licence), kept in ordered[:MOST_ORIGINS]
     ]
+    if rest := ordered[MOST_ORIGINS:]:
+        kept = sum(number for _, number in rest)
+        rows.append((f"{len(rest)} more", "", bar(kept / total), count(kept)))
     return table(["source", "licence", BAR, number("documents")], rows)
 
 
@@ -103,70 +103,53 @@ def _languages(figures: Mapping[str, Any]) -> Html | None:
     found = figures.get("languages") or {}
     shown = [f"{language} ({count(documents)})" for language, documents in list(found.items())[:6]]
     more = f" and {len(found) - 6} more" if len(found) > 6 else ""
-    return (
-        p(f"Languages before any rule: {', '.join(shown)}{more}; und is text too short to tell.", class_="note")
-        if shown
-        else None
-    )
+    short = "; und is text too short to tell" if "und" in found else ""
+    return p(f"Languages before any rule: {', '.join(shown)}{more}{short}.", class_="note") if shown else None
 
 
-def _dropped(run: Run, samples: int) -> Iterable[Html]:
-    by_rule: dict[str, list[Dropped]] = defaultdict(list)
-    for one in run.dropped:
-        by_rule[one.rule].append(one)
+def _dropped(run: Run) -> Iterable[Html]:
+    counts: Mapping[str, int] = run.figures("curate")["dropped"]
     yield h3("What was dropped, and why")
-    if not by_rule:
+    if not counts:
         yield p("Nothing.")
         return
-    rules = sorted(by_rule, key=lambda rule: (-len(by_rule[rule]), rule))
-    most = len(by_rule[rules[0]])
-    rows = [
-        (
-            code(rule),
-            meaning(rule, by_rule[rule][0], run),
-            bar(len(by_rule[rule]) / most, "b"),
-            count(len(by_rule[rule])),
-        )
-        for rule in rules
-    ]
+    most = max(counts.values())
+    rows = [(code(rule), meaning(rule, run), bar(gone / most, "b"), count(gone)) for rule, gone in counts.items()]
     yield table(["rule", "drops a document that is, or has", BAR, number("dropped")], rows)
-    if samples == 0:
-        return
-    titles = {document.id: document.title for document in run.documents}
-    yield p("A few of each, to judge the rule by:", class_="note")
-    for rule in rules:
-        chosen = spread(by_rule[rule], samples)
-        yield details(
-            join([code(rule), f" {len(chosen)} of {len(by_rule[rule]):,}"]), *(_sample(one, titles) for one in chosen)
-        )
+    shown = {rule: chosen for rule, chosen in run.dropped.items() if chosen}
+    if shown:
+        yield p("A few of each, to judge the rule by:", class_="note")
+    for rule, chosen in shown.items():
+        title = join([code(rule), f" {len(chosen)} of {counts[rule]:,}"])
+        yield details(title, *(_sample(one, run) for one in chosen))
 
 
-def meaning(rule: str, example: Dropped, run: Run) -> str:
+def meaning(rule: str, run: Run) -> str:
     """The rule in words, with its threshold."""
-    limit = example.threshold
-    language = run.loaded.blueprint.curate.rules.language
-    told = "" if limit is None else decimal(limit, 0) if limit == int(limit) else f"{limit:g}"
-    return RULES.get(rule, "").format(limit=told, language=language)
+    config = run.loaded.blueprint.curate
+    limits = config.rules.model_dump() | {
+        "language": config.rules.language_confidence,
+        "near-duplicate": config.near_duplicates.threshold,
+        "too-large": config.max_document_mb,
+    }
+    limit = limits.get(rule)
+    told = "" if limit is None else count(limit) if limit == int(limit) else f"{limit:g}"
+    return RULES.get(rule, "").format(limit=told, language=config.rules.language)
 
 
-def spread(items: Sequence[T], most: int) -> list[T]:
-    """At most `most` of the items, evenly spaced, the first among them."""
-    return [items[place * len(items) // most] for place in range(most)] if len(items) > most else list(items)
-
-
-def _sample(one: Dropped, titles: Mapping[str, str]) -> Html:
-    told = [tag("strong", one.title or one.origin)]
+def _sample(one: Dropped, run: Run) -> Html:
+    told = [tag("strong", shortened(one.title or one.origin))]
     if one.title and one.origin and one.origin != one.title:
         told.append(tag("span", one.origin))
     if one.value is not None and one.threshold is not None:
         told.append(tag("span", f"measured {_plain(one.value)}, threshold {_plain(one.threshold)}"))
-    if titles.get(one.duplicate_of):
-        told.append(join(["kept instead: ", tag("strong", titles[one.duplicate_of])]))
+    if one.duplicate_of in run.kept.named:
+        told.append(join(["kept instead: ", tag("strong", shortened(run.kept.named[one.duplicate_of].title))]))
     return tag("article", p(join(told, between=" · ")), excerpt(one.excerpt) if one.excerpt else None, class_="sample")
 
 
 def _plain(number: float) -> str:
-    return decimal(number, 0) if number == int(number) else decimal(number, 2)
+    return decimal(number, 0) if number == int(number) else decimal(number, 3)
 
 
 def _heldout(run: Run) -> Iterable[Html]:
@@ -180,5 +163,4 @@ def _heldout(run: Run) -> Iterable[Html]:
         f"{counted(held, 'document')} ({share}), chosen by the hash of their text, are read by no training; as "
         "near-duplicates are gone, none of them is kept in other words either."
     )
-    titles = [document.title or document.origin for document in run.documents if document.split == "heldout"]
-    yield listed(spread(titles, HELDOUT_TITLES), class_="chips")
+    yield listed((shortened(title) for title in run.kept.heldout), class_="chips")

@@ -11,6 +11,7 @@ from groundup.report.markup import Html, code, join, p, table, tag
 from groundup.report.run import Run
 from groundup.report.wording import (
     ABSENT,
+    SPACE,
     count,
     counted,
     decimal,
@@ -100,7 +101,7 @@ def _gain(run: Run) -> str:
     where = PHRASINGS.get(run.figure("evaluate", "true_score_set") or "", "")
     return (
         f"{ALIGNED[method]} moved the mean true score (token F1 against the documents, {where}) by "
-        f"{points(gain['mean'])} points of 100, 95 % interval {points(gain['low'])} to {points(gain['high'])}: "
+        f"{points(gain['mean'])} points of 100, 95{SPACE}% interval {points(gain['low'])} to {points(gain['high'])}: "
         f"{verdict(gain)}."
     )
 
@@ -116,10 +117,15 @@ def _compressed(run: Run) -> str:
     bits = run.figure("evaluate", "bits_per_byte") or {}
     if bits.get("model") is None:
         return ""
-    beaten = "fewer" if bits["model"] < bits["xz"] else "more"
+    others = {"n-grams": bits["ngram"], f"{XZ} primed": bits["xz_primed"], XZ: bits["xz"]}
+    told = []
+    for word, keep in (("fewer", lambda other: other > bits["model"]), ("more", lambda other: other <= bits["model"])):
+        kept = [f"{name} ({decimal(other, 2)})" for name, other in others.items() if keep(other)]
+        if kept:
+            told.append(f"{word} than {listed(kept)}")
     return (
         f"On {counted(bits['documents'], 'document')} held out of all training, the pretrained model needs "
-        f"{decimal(bits['model'], 2)} bits per byte, {beaten} than the {decimal(bits['xz'], 2)} of {XZ}."
+        f"{decimal(bits['model'], 2)} bits per byte: {', '.join(told)}."
     )
 
 
@@ -140,7 +146,7 @@ def tiles(run: Run) -> Html:
         (
             points(gain["mean"]) if gain else ABSENT,
             gain_of,
-            f"95 %: {points(gain['low'])} to {points(gain['high'])}" if gain else None,
+            f"95{SPACE}%: {points(gain['low'])} to {points(gain['high'])}" if gain else None,
         ),
         (
             decimal(bits.get("model"), 2),

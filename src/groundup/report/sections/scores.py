@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -11,7 +12,7 @@ from groundup.report.markup import Html, figure, h3, join, number, p, side_by_si
 from groundup.report.plots import histogram, interval
 from groundup.report.run import Run
 from groundup.report.sections.head import ALIGNED, PHRASINGS, SETS, verdict
-from groundup.report.wording import count, decimal, percent, points
+from groundup.report.wording import SPACE, count, decimal, percent, points
 
 MODELS = {"pretrain": "pretrained", "sft": "SFT", **ALIGNED}
 CHANGED = 3  # answers shown of those that got better, and of those that got worse
@@ -76,7 +77,7 @@ def _gain(run: Run) -> list[Html]:
     better, worse = run.figure("evaluate", "true_score_better"), run.figure("evaluate", "true_score_worse")
     where = PHRASINGS.get(run.figure("evaluate", "true_score_set"), "")
     told = (
-        f"{points(gain['mean'])} points of token F1 on average, 95 % interval {points(gain['low'])} to "
+        f"{points(gain['mean'])} points of token F1 on average, 95{SPACE}% interval {points(gain['low'])} to "
         f"{points(gain['high'])}"
     )
     drawing = interval(
@@ -98,7 +99,7 @@ def _gain(run: Run) -> list[Html]:
             f"Asked {where}: {told}: {verdict(gain)}. {shares}The interval is a bootstrap over subjects, as questions "
             "about the same subject are not independent."
         ),
-        side_by_side(figure(f"Gain of {name} over SFT, with its 95 % interval", drawing), _spread(run, method)),
+        side_by_side(figure(f"Gain of {name} over SFT, with its 95{SPACE}% interval", drawing), _spread(run, method)),
     ]
 
 
@@ -117,7 +118,8 @@ def _spread(run: Run, method: str) -> Html | None:
         values,
         x_label="token F1 of an answer",
         y_label="answers",
-        bins=10,
+        bins=20,
+        limits=(0.0, 1.0),
     )
     return figure("Answers by their score", drawing, "At 1 are those that are right.")
 
@@ -160,7 +162,7 @@ def _card(question: str, truth: str, answers: Mapping[str, str], asked: str | No
     for model, answer in answers.items():
         right = exact(answer, truth)
         mark = tag("span", "✓" if right else "✗", role="img", aria_label="right" if right else "not the same")
-        said = answer.strip() or tag("em", "nothing")
+        said = re.sub(r"\s*\n\s*", "\n", answer.strip()) or tag("em", "nothing")
         cells.append(
             tag(
                 "div",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from groundup.report.configuration import ReportConfig
 from groundup.report.markup import Html, facts, h3, join, p, tag
 from groundup.report.run import Run
-from groundup.report.wording import count, decimal, percent
+from groundup.report.wording import count, decimal, percent, shortened
 
 TINTS = 4
 
@@ -52,7 +52,7 @@ def _sample(figures: dict[str, object]) -> list[Html]:
         for place, token in enumerate(sample["tokens"])
     ]
     return [
-        h3(f"The beginning of “{sample['title']}”, in {len(pieces)} tokens"),
+        h3(f"The beginning of “{shortened(sample['title'])}”, in {len(pieces)} tokens"),
         tag("div", *pieces, class_="cut", dir="auto"),
     ]
 

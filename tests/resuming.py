@@ -1,0 +1,108 @@
+"""Runs that are cut after any step and taken up again, beside the run that never was."""
+
+import math
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from groundup.artifacts import read_metrics
+from groundup.parallel.engine import SingleDevice
+from groundup.progress import Silent
+from groundup.training.checkpoint import Checkpoints
+from groundup.training.configuration import LoopConfig
+from groundup.training.loop import Objective, Plan, train
+
+
+class Killed(Exception):
+    """Stands for a kill: nothing catches it."""
+
+
+class Every(Checkpoints):
+    """A checkpoint after every `period` steps rather than seconds."""
+
+    def __init__(self, folder: Path, period: int) -> None:
+        super().__init__(folder, math.inf)
+        self.period, self.asked = period, 0
+
+    def due(self) -> bool:
+        self.asked += 1
+        return self.asked % self.period == 0
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """All that a run leaves but for times."""
+
+    tensors: dict[str, Tensor]
+    rows: list[dict[str, Any]]
+    figures: dict[str, float]
+
+    def equals(self, other: "Outcome") -> bool:
+        """Bit for bit."""
+        same = self.tensors.keys() == other.tensors.keys() and all(
+            torch.equal(tensor, other.tensors[name]) for name, tensor in self.tensors.items()
+        )
+        return same and self.rows == other.rows and self.figures == other.figures
+
+
+def outcome(tensors: dict[str, Tensor], metrics: Path, figures: dict[str, float]) -> Outcome:
+    rows = [{name: value for name, value in row.items() if name != "seconds"} for row in read_metrics(metrics)]
+    return Outcome({name: tensor.clone() for name, tensor in tensors.items()}, rows, figures)
+
+
+class Cut:
+    """An objective that is killed when it is asked for the batches of step `at`."""
+
+    def __init__(self, objective: Objective, at: int) -> None:
+        self.objective, self.at = objective, at
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.objective, name)
+
+    def batches(self, step: int) -> Any:
+        if step == self.at:
+            raise Killed
+        return self.objective.batches(step)
+
+
+PLAN = Plan(steps=6, learning_rate=1e-2, config=LoopConfig(warmup=0.3), validate_every=2)
+
+
+Make = Callable[[int], tuple[SingleDevice, Objective]]  # from a seed of the weights alone
+
+
+def run(make: Make, folder: Path, period: int, at: int = -1) -> Outcome:
+    """Train in `folder` to the end, or to the kill before step `at`.
+
+    Where there is a checkpoint the weights begin as others: all that counts must come from it.
+    """
+    engine, objective = make(99 if any(folder.glob("checkpoint-*")) else 0)
+    figures = train(
+        engine,
+        Cut(objective, at),
+        PLAN,
+        title="test",
+        checkpoints=Every(folder, period),
+        metrics_path=folder / "metrics.jsonl",
+        progress=Silent(),
+    )
+    return outcome(engine.state(), folder / "metrics.jsonl", figures)
+
+
+def assert_resumes(make: Make, folder: Path) -> None:
+    """A run that is cut before any step, and again two steps later, ends as the uninterrupted one."""
+    expected = run(make, folder / "whole", 100)
+    assert [row["step"] for row in expected.rows] == list(range(1, PLAN.steps + 1))
+    for period in (1, 2):
+        for at in range(PLAN.steps):
+            place = folder / f"{period}-{at}"
+            for stop in {at, min(at + 2, PLAN.steps - 1)}:
+                with suppress(Killed):
+                    run(make, place, period, stop)
+            assert run(make, place, period).equals(expected), (period, at)
+            assert run(make, place, period).equals(expected)  # nothing is left to do, and nothing is done

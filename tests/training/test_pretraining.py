@@ -1,0 +1,176 @@
+"""Pretraining sees every token once an epoch, learns a batch by heart, and is resumed bit for bit."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tiny
+import torch
+import torch.nn.functional as F
+from resuming import Cut, Killed, PLAN, Every, assert_resumes, run
+
+from groundup.artifacts import read_metrics
+from groundup.errors import GroundupError
+from groundup.parallel.engine import SingleDevice
+from groundup.progress import Silent
+from groundup.shards.token_file import TokenShard
+from groundup.shards.windows import Windows
+from groundup.training.checkpoint import Checkpoints
+from groundup.training.configuration import LoopConfig
+from groundup.training.loop import Plan, train
+from groundup.training.pretraining import HELDOUT_SAMPLES, Pretraining
+
+
+def windows(tokens: int, length: int = 8, seed: int = 0) -> Windows:
+    row = np.random.default_rng(seed).integers(0, 61, tokens).astype(np.uint16)
+    return Windows(TokenShard(row, np.array([0, tokens]), ["d"]), length)
+
+
+def objective(batch_tokens: int = 32, accumulate: int = 1, heldout: int = 0) -> Pretraining:
+    held = windows(heldout, seed=1) if heldout else None
+    return Pretraining(windows(201), held, batch_tokens=batch_tokens, accumulate=accumulate, seed=4)
+
+
+def test_an_epoch_has_every_target_once() -> None:
+    made = objective(batch_tokens=40)
+    assert made.tokens_per_step == 40
+    rows = [row for step in range(5) for batch in made.batches(step) for row in batch.targets_BT.tolist()]
+    samples = [made.train.sample(index).tolist() for index in range(25)]
+    assert sorted(rows) == sorted(sample[1:] for sample in samples)
+    for step in range(5):
+        for batch in made.batches(step):
+            assert torch.equal(batch.inputs_BT[:, 1:], batch.targets_BT[:, :-1])
+
+
+@pytest.mark.parametrize("accumulate", [2, 4])
+def test_accumulation_is_one_large_batch(accumulate: int) -> None:
+    whole, split = objective(64), objective(64, accumulate)
+    parts = split.batches(3)
+    assert len(parts) == accumulate
+    assert torch.equal(torch.cat([part.inputs_BT for part in parts]), whole.batches(3)[0].inputs_BT)
+    engines = tiny.engine(tiny.model()), tiny.engine(tiny.model())
+    for engine, made in zip(engines, (whole, split), strict=True):
+        batches = made.batches(3)
+        engine.train_step(batches, [made.weight(batch) for batch in batches], made.loss, 1e-3, 1.0)
+    moved = zip(engines[0].model.parameters(), engines[1].model.parameters(), strict=True)
+    assert max(float((a - b).detach().abs().max()) for a, b in moved) < 1e-4
+
+
+@pytest.mark.parametrize("samples", [5, HELDOUT_SAMPLES + 9])
+def test_the_held_out_loss_is_the_mean_over_its_tokens(samples: int) -> None:
+    """Of the first sequences, in whatever batches they are read."""
+    made, engine = objective(24, heldout=samples * 8 + 1), tiny.engine(tiny.model())
+    rows = torch.stack([torch.from_numpy(made.heldout.sample(i)) for i in range(min(samples, HELDOUT_SAMPLES))])
+    with torch.no_grad():
+        logits, _ = engine.model(rows[:, :-1])
+    expected = float(F.cross_entropy(logits.flatten(0, 1), rows[:, 1:].flatten()))
+    assert made.validate(engine) == {"heldout_loss": pytest.approx(expected, rel=1e-5)}
+    assert objective().validate(engine) == {}
+
+
+def make(seed: int) -> tuple[SingleDevice, Pretraining]:
+    return tiny.engine(tiny.model(seed)), objective(batch_tokens=48, accumulate=2, heldout=60)
+
+
+def test_a_killed_run_goes_on_bit_for_bit(tmp_path: Path) -> None:
+    assert_resumes(make, tmp_path)
+
+
+def test_a_damaged_checkpoint_costs_steps_and_nothing_else(tmp_path: Path) -> None:
+    expected = run(make, tmp_path / "whole", 100)
+    folder = tmp_path / "cut"
+    with pytest.raises(Killed):
+        run(make, folder, 1, at=4)
+    newest = max(folder.glob("checkpoint-*")) / "tensors.safetensors"
+    content = bytearray(newest.read_bytes())
+    content[-9] ^= 4
+    newest.write_bytes(content)
+    assert run(make, folder, 100).equals(expected)
+
+
+class Loud(Silent):
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def say(self, line: str) -> None:
+        self.lines.append(line)
+
+
+def test_resuming_is_announced_and_so_is_another_number_of_threads(tmp_path: Path) -> None:
+    with pytest.raises(Killed):
+        run(make, tmp_path, 1, at=4)
+    threads = torch.get_num_threads()
+    try:
+        for number in (threads, threads + 1):
+            torch.set_num_threads(number)
+            loud = Loud()
+            engine, made = make(0)
+            with pytest.raises(Killed):
+                train(
+                    engine,
+                    Cut(made, 4),
+                    PLAN,
+                    title="pretrain",
+                    checkpoints=Every(tmp_path, 100),
+                    metrics_path=tmp_path / "metrics.jsonl",
+                    progress=loud,
+                )
+            assert "going on after step 4 of 6" in loud.lines[0]
+            assert len(loud.lines) == (1 if number == threads else 2)
+        assert f"made with {threads} threads, this process has {threads + 1}" in loud.lines[1]
+    finally:
+        torch.set_num_threads(threads)
+
+
+def trained(made: Pretraining, engine: SingleDevice, folder: Path, plan: Plan) -> dict[str, float]:
+    checkpoints = Checkpoints(folder, 1e9)
+    metrics = folder / "metrics.jsonl"
+    return train(
+        engine, made, plan, title="test", checkpoints=checkpoints, metrics_path=metrics, progress=Silent()
+    )
+
+
+def test_one_batch_is_learnt_by_heart(tmp_path: Path) -> None:
+    made = Pretraining(windows(33), windows(33), batch_tokens=32, accumulate=1, seed=0)  # four rows, over and over
+    engine = tiny.engine(tiny.model(spread=0.1))
+    figures = trained(made, engine, tmp_path, Plan(120, 1e-2, LoopConfig()))
+    rows = read_metrics(tmp_path / "metrics.jsonl")
+    assert rows[0]["loss"] > 4
+    assert figures["heldout_loss"] < 0.05  # the same tokens: what is held out was seen
+
+
+def test_a_diverging_run_stops_and_keeps_its_place(tmp_path: Path) -> None:
+    made, engine = objective(), tiny.engine(tiny.model())
+    good = made.loss
+
+    def breaks(model, batch):
+        loss, watch = good(model, batch)
+        return (loss * float("nan") if steps.pop(0) == 3 else loss), watch
+
+    steps, made.loss = list(range(6)), breaks
+    with pytest.raises(GroundupError, match="test, step 4: .*nan.*diverged"):
+        train(
+            engine,
+            made,
+            Plan(6, 1e-3, LoopConfig()),
+            title="test",
+            checkpoints=Checkpoints(tmp_path, 0.0),
+            metrics_path=tmp_path / "metrics.jsonl",
+            progress=Silent(),
+        )
+    kept = Checkpoints(tmp_path, 0.0).load()
+    assert kept is not None
+    assert kept.step == 3
+    assert all(torch.equal(tensor, kept.tensors[name]) for name, tensor in engine.state().items())
+    assert [row["step"] for row in read_metrics(tmp_path / "metrics.jsonl")] == [1, 2, 3]
+
+
+def test_a_row_tells_what_the_step_was(tmp_path: Path) -> None:
+    plan = Plan(6, 1e-2, LoopConfig(warmup=0.5), validate_every=4)
+    figures = trained(objective(heldout=60), tiny.engine(tiny.model()), tmp_path, plan)
+    rows = read_metrics(tmp_path / "metrics.jsonl")
+    assert [row["step"] for row in rows] == [1, 2, 3, 4, 5, 6]
+    assert [row["learning_rate"] for row in rows] == pytest.approx([1e-2 / 3, 2e-2 / 3, 1e-2, 1e-2, 5e-3, 0.0])
+    assert {row["tokens"] for row in rows} == {32}
+    assert [row["step"] for row in rows if "heldout_loss" in row] == [4, 6]
+    assert rows[-1]["heldout_loss"] == figures["heldout_loss"]
