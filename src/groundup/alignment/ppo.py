@@ -177,8 +177,8 @@ class Ppo:
                     watched.setdefault(name, []).append(value)
                 if not watched["ratio"][1:] and watched["approximate_kl"][0] > SAME:
                     raise GroundupError(
-                        f"before the first update the KL is {watched['approximate_kl'][0]:.5f} nats a token, not 0: the "
-                        "log-probabilities of sampling and training differ",
+                        f"before the first update the KL is {watched['approximate_kl'][0]:.5f} nats a token, not 0: "
+                        "the log-probabilities of sampling and training differ",
                         where=where,
                         do="report this as a bug",
                     )

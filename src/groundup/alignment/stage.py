@@ -75,10 +75,13 @@ def sft(config: SftConfig, inputs: Mapping[str, Artifact], work: Work) -> Figure
     steps = math.ceil(config.epochs * len(lessons) / config.batch_examples)
     figures = _train(engine, objective, config, steps, work, "sft")
     save_model(work.out / "model", engine.model)
+    subjects = len({item.subject for item in items if item.aspect in MAIN_ASPECTS})
+    about = f" about {subjects:,} subjects" if subjects else ""
     return {
+        "summary": f"{len(lessons):,} questions{about}, each asked {config.epochs:g} times",
         "examples": sum(len(lesson.variants) for lesson in lessons),
         "questions": len(lessons),
-        "subjects": len({item.subject for item in items if item.aspect in MAIN_ASPECTS}),
+        "subjects": subjects,
         "turns": max(variant.prompt.count(tokenizer.user) for lesson in lessons for variant in lesson.variants),
         "made_from_documents": config.data is None,
         "steps": steps,
@@ -151,7 +154,9 @@ def reward(config: RewardConfig, inputs: Mapping[str, Artifact], work: Work) -> 
         (work.records / "heldout_scores.json").write_text(
             json.dumps({"chosen": chosen.tolist(), "rejected": rejected.tolist(), "kind": [p.kind for p in held]})
         )
+    accuracy = f", {figures['heldout_accuracy']:.1%} of {len(held):,} held-out pairs right" if held else ""
     return {
+        "summary": f"{len(train_pairs):,} pairs{accuracy}",
         "pairs": len(train_pairs),
         "heldout_pairs": len(held),
         "made_from_documents": config.data is None,
@@ -205,7 +210,15 @@ def ppo(config: PpoConfig, inputs: Mapping[str, Artifact], work: Work) -> Figure
     assert isinstance(policy.model, CustomLanguageModel)
     save_model(work.out / "model", policy.model)
     shutil.copy(metrics, work.records / "metrics.jsonl")
-    return {"iterations": config.iterations, "prompts": len(questions), "precision": policy.precision, **figures}
+    summary = f"{config.iterations * config.rollouts:,} answers sampled, score {figures['score']:+.2f}"
+    summary += f" at {figures['kl']:.2f} nats from the SFT model"
+    return {
+        "summary": summary,
+        "iterations": config.iterations,
+        "prompts": len(questions),
+        "precision": policy.precision,
+        **figures,
+    }
 
 
 def dpo(config: DpoConfig, inputs: Mapping[str, Artifact], work: Work) -> Figures:
@@ -235,7 +248,8 @@ def dpo(config: DpoConfig, inputs: Mapping[str, Artifact], work: Work) -> Figure
     figures = _train(policy, objective, config, steps, work, "dpo")
     assert isinstance(policy.model, CustomLanguageModel)
     save_model(work.out / "model", policy.model)
-    return {"pairs": len(pairs["train"]), "steps": steps, "precision": policy.precision, **figures}
+    summary = f"{len(pairs['train']):,} pairs"
+    return {"summary": summary, "pairs": len(pairs["train"]), "steps": steps, "precision": policy.precision, **figures}
 
 
 def _engine(model: torch.nn.Module, config: LoopConfig, earlier: Artifact) -> SingleDevice:

@@ -18,4 +18,6 @@ def stage(config: CurateConfig, inputs: Mapping[str, Artifact], work: Work) -> F
     curated = curate(found, config.rules, config.near_duplicates, config.heldout, work.progress)
     write_documents(work.out / DOCUMENTS, curated.documents)
     write_dropped(work.out / DROPPED, curated.dropped)
-    return curated.figures
+    kept, left_out = curated.figures["documents"], sum(curated.figures["dropped"].values())
+    summary = f"{kept:,} documents kept ({curated.figures['bytes'] / 1e6:,.1f} MB), {left_out:,} left out"
+    return {**curated.figures, "summary": summary}

@@ -61,9 +61,21 @@ def stage(config: EvaluateConfig, inputs: Mapping[str, Artifact], work: Work) ->
         figures["true_score_set"] = last
         better, worse = sum(g > 0 for g in gain), sum(g < 0 for g in gain)
         figures["true_score_better"], figures["true_score_worse"] = better / len(gain), worse / len(gain)
+    figures["summary"] = _summary(figures)
     _write_answers(asked, marked, work)
     figures["samples"] = _samples(config, inputs, asked, marked, tokenizer, work)
     return figures
+
+
+def _summary(figures: Figures) -> str:
+    parts = []
+    if (bits := figures["bits_per_byte"])["model"] is not None:
+        parts.append(f"{bits['model']:.2f} bits per byte (xz {bits['xz']:.2f})")
+    for name, of_set in figures["answers"]["sft"].items():
+        parts.append(f"sft {of_set['exact_match']:.1%} exact on {name} questions")
+    if gain := figures.get("true_score_gain"):
+        parts.append(f"{figures['method']} {gain['mean']:+.3f} F1 ({gain['low']:+.3f} to {gain['high']:+.3f})")
+    return ", ".join(parts) or "nothing to ask"
 
 
 def _placed(inputs: Mapping[str, Artifact], stage_name: str) -> Placed:

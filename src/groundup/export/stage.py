@@ -48,7 +48,13 @@ def stage(config: ExportConfig, inputs: Mapping[str, Artifact], work: Work) -> F
     }
     write_text(work.out / CARD, json.dumps(card, indent=1, ensure_ascii=False) + "\n")
     size = sum(path.stat().st_size for path in work.out.iterdir() if path.is_file())
-    return {"format": config.format, "dtype": config.dtype, "bytes": size, "subjects": len(subjects)}
+    return {
+        "summary": f"a Hugging Face folder of {size / 1e6:,.1f} MB",
+        "format": config.format,
+        "dtype": config.dtype,
+        "bytes": size,
+        "subjects": len(subjects),
+    }
 
 
 def _tokenizer_config(context: int) -> dict[str, object]:

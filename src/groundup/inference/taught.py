@@ -16,18 +16,23 @@ class Taught:
         self.subjects = sorted(set(subjects))
 
     @cached_property
-    def _known(self) -> dict[str, str]:
-        return {subject.lower(): subject for subject in self.subjects}
+    def _known(self) -> dict[str, list[str]]:
+        """Subjects by their lower-case spelling; `calendar.calendar` and `calendar.Calendar` share one."""
+        known: dict[str, list[str]] = {}
+        for subject in self.subjects:
+            known.setdefault(subject.lower(), []).append(subject)
+        return known
 
     def about(self, question: str) -> str | None:
-        """The longest taught subject that the question names as a whole word, or None."""
+        """The longest taught subject that the question names as a whole word, or None; case decides between equals."""
         asked = question.lower()
         found = [
             subject
-            for lower, subject in self._known.items()
+            for lower, subjects in self._known.items()
             if lower in asked and re.search(rf"(?<![\w.]){re.escape(lower)}(?!\w|\.\w)", asked)
+            for subject in subjects
         ]
-        return max(found, key=lambda subject: (len(subject), subject), default=None)
+        return max(found, key=lambda subject: (len(subject), subject in question, subject), default=None)
 
     def nearest(self, question: str, count: int = 3) -> list[str]:
         """Taught subjects that look like a name in the question, the likeliest first; may be empty."""
@@ -37,7 +42,8 @@ class Taught:
         near: list[str] = []
         for name in [name for name in names if len(name) >= 3][:MOST_NAMES]:
             last = name.rpartition(".")[2]
-            near += [self._known[k] for k in difflib.get_close_matches(name, self._known, count, cutoff=0.75)]
+            for lower in difflib.get_close_matches(name, self._known, count, cutoff=0.75):
+                near += self._known[lower]
             if "." in name or "_" in name:
-                near += [subject for lower, subject in self._known.items() if lower.rpartition(".")[2] == last]
+                near += [subject for subject in self.subjects if subject.lower().rpartition(".")[2] == last]
         return list(dict.fromkeys(near))[:count]

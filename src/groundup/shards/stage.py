@@ -31,7 +31,9 @@ def stage(config: TokensConfig, inputs: Mapping[str, Artifact], work: Work) -> F
         raise GroundupError("no document is left to train on", where=str(documents), do="give `curate` more documents")
     seconds = time.monotonic() - started
     write_text(work.records / "times.json", f'{{"seconds": {seconds:.3f}}}\n')
-    return {**figures, "vocabulary": tokenizer.vocabulary_size, "epoch_tokens": figures["train"]["tokens"]}
+    tokens = figures["train"]["tokens"]
+    summary = f"{tokens:,} tokens to train on, {figures['heldout']['tokens']:,} held out"
+    return {**figures, "summary": summary, "vocabulary": tokenizer.vocabulary_size, "epoch_tokens": tokens}
 
 
 def write_split(

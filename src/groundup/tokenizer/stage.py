@@ -53,14 +53,16 @@ def stage(config: TokenizerConfig, inputs: Mapping[str, Artifact], work: Work) -
     shown = heldout[0] if heldout else next(read_documents(documents, "train", columns=["title", "text"]))
     heldout_bytes = sum(document.size for document in heldout)
     heldout_tokens = sum(map(len, tokenizer.encode_many(document.text for document in heldout)))
+    bytes_per_token = train_bytes / max(1, int(uses.sum()))
     return {
+        "summary": f"{tokenizer.vocabulary_size:,} words, {bytes_per_token:.2f} bytes per token",
         "vocabulary": tokenizer.vocabulary_size,
         "vocabulary_asked": config.vocabulary,
         "merges": len(merges.pairs),
         "pattern": config.pattern,
         "distinct_words": len(words),
         "bytes_per_token": {
-            "train": round(train_bytes / max(1, int(uses.sum())), 4),
+            "train": round(bytes_per_token, 4),
             "heldout": round(heldout_bytes / heldout_tokens, 4) if heldout_tokens else None,
         },
         "never_used": round(float((uses == 0).mean()), 6),

@@ -58,11 +58,14 @@ def stage(config: PretrainConfig, inputs: Mapping[str, Artifact], work: Work) ->
     )
     save_model(work.out / "model", model)
     shutil.copy(metrics, work.records / "metrics.jsonl")
+    tokens = plan.steps * objective.tokens_per_step
+    loss = f", held-out loss {held_out['heldout_loss']:.3f}" if held_out else ""
     return {
+        "summary": f"{llm_config.num_parameters / 1e6:,.1f}M parameters read {tokens:,} tokens{loss}",
         "parameters": llm_config.num_parameters,
         "steps": plan.steps,
-        "tokens": plan.steps * objective.tokens_per_step,
-        "epochs": plan.steps * objective.tokens_per_step / (len(objective.train) * length),
+        "tokens": tokens,
+        "epochs": tokens / (len(objective.train) * length),
         "precision": precision,
         **held_out,
     }

@@ -118,11 +118,9 @@ def _compressed(run: Run) -> str:
     if bits.get("model") is None:
         return ""
     others = {"n-grams": bits["ngram"], f"{XZ} primed": bits["xz_primed"], XZ: bits["xz"]}
-    told = []
-    for word, keep in (("fewer", lambda other: other > bits["model"]), ("more", lambda other: other <= bits["model"])):
-        kept = [f"{name} ({decimal(other, 2)})" for name, other in others.items() if keep(other)]
-        if kept:
-            told.append(f"{word} than {listed(kept)}")
+    beaten = [f"{name} ({decimal(other, 2)})" for name, other in others.items() if other > bits["model"]]
+    ahead = [f"{name} ({decimal(other, 2)})" for name, other in others.items() if other <= bits["model"]]
+    told = [f"{word} than {listed(names)}" for word, names in (("fewer", beaten), ("more", ahead)) if names]
     return (
         f"On {counted(bits['documents'], 'document')} held out of all training, the pretrained model needs "
         f"{decimal(bits['model'], 2)} bits per byte: {', '.join(told)}."

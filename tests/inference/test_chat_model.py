@@ -1,0 +1,134 @@
+"""What a chat streams: whole characters, the text of the answer, why it ended and how many tokens it took."""
+
+from collections.abc import Sequence
+
+import pytest
+import tiny
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from groundup.errors import GroundupError
+from groundup.inference import chat_model as chat_module
+from groundup.inference.chat_model import AnswerStream, ChatModel
+from groundup.inference.generate import Sampling, generate
+from groundup.model.decoder import CustomLanguageModel
+from groundup.tokenizer.chat import render
+
+TOKENIZER = tiny.tokenizer()
+CARD = {"name": "tiny", "subjects": ["os"], "examples": ["What?"], "introduction": "Little.", "turns": 2}
+ASKED = [{"role": "user", "content": "What does os.path.join do?"}]
+
+
+@pytest.fixture(scope="module")
+def chat() -> ChatModel:
+    made = tiny.model(
+        seed=1, vocab_size=TOKENIZER.vocabulary_size, tie_word_embeddings=False, max_position_embeddings=64
+    )
+    return ChatModel(made, TOKENIZER, CARD)
+
+
+def says(tokens: Sequence[int], monkeypatch: pytest.MonkeyPatch) -> ChatModel:
+    """A chat whose model gives these tokens."""
+
+    def given_tokens(model: CustomLanguageModel, prompt: Sequence[int], *, stop: int, max_tokens: int, **_: object):
+        for token in tokens[:max_tokens]:
+            yield token
+            if token == stop:
+                return
+
+    monkeypatch.setattr(chat_module, "stream", given_tokens)
+    return ChatModel(CustomLanguageModel(tiny.shape(vocab_size=TOKENIZER.vocabulary_size)), TOKENIZER, CARD)
+
+
+def told(answer: AnswerStream) -> tuple[str, str, int]:
+    text = "".join(answer)
+    return text, answer.finish_reason, answer.completion_tokens
+
+
+def test_the_answer_is_the_model_s(chat: ChatModel) -> None:
+    prompt, _ = render(ASKED, TOKENIZER, answer_prompt=True)
+    (expected,) = generate(chat.model, [prompt], stop=TOKENIZER.end, max_tokens=12)
+    answer = chat.stream(ASKED, max_tokens=12)
+    assert answer.prompt_tokens == len(prompt)
+    assert told(answer) == (TOKENIZER.decode(expected.tokens, skip_special=True), "length", 12)
+    assert len(expected.tokens) == 12
+
+
+def test_sampling_is_passed_on(chat: ChatModel) -> None:
+    prompt, _ = render(ASKED, TOKENIZER, answer_prompt=True)
+    (expected,) = generate(
+        chat.model,
+        [prompt],
+        stop=TOKENIZER.end,
+        max_tokens=12,
+        sampling=Sampling(0.9, 0.8),
+        generator=torch.Generator().manual_seed(7),
+    )
+    answer = chat.stream(ASKED, max_tokens=12, temperature=0.9, top_p=0.8, seed=7)
+    assert "".join(answer) == TOKENIZER.decode(expected.tokens, skip_special=True)
+    free = {"".join(chat.stream(ASKED, max_tokens=12, temperature=1.5)) for _ in range(4)}
+    assert len(free) > 1  # without a seed, fresh randomness
+
+
+def test_the_stop_token_ends_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    ids = TOKENIZER.encode("So it is.")
+    assert told(says([*ids, TOKENIZER.end, *ids], monkeypatch).stream(ASKED)) == ("So it is.", "stop", len(ids) + 1)
+    assert told(says([TOKENIZER.end], monkeypatch).stream(ASKED)) == ("", "stop", 1)
+
+
+def test_a_limit_ends_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    answer = says(TOKENIZER.encode("abcdefgh"), monkeypatch).stream(ASKED, max_tokens=3)
+    assert told(answer) == ("abc", "length", 3)
+
+
+@given(text=st.text(min_size=1))
+def test_characters_are_never_split(text: str) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        answer = says([*TOKENIZER.encode(text), TOKENIZER.end], patch).stream(ASKED, max_tokens=10_000)
+        pieces = list(answer)
+    assert "".join(pieces) == text
+    assert all(pieces)
+    if "\N{REPLACEMENT CHARACTER}" not in text:
+        assert not any("\N{REPLACEMENT CHARACTER}" in piece for piece in pieces)
+
+
+def test_half_a_character_at_the_end_is_marked(monkeypatch: pytest.MonkeyPatch) -> None:
+    ids = TOKENIZER.encode("a🙂")
+    assert told(says(ids, monkeypatch).stream(ASKED, max_tokens=3)) == ("a\N{REPLACEMENT CHARACTER}", "length", 3)
+    ended = says([*ids[:3], TOKENIZER.end], monkeypatch).stream(ASKED)
+    assert told(ended) == ("a\N{REPLACEMENT CHARACTER}", "stop", 4)
+
+
+def test_other_special_tokens_are_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    tokens = [*TOKENIZER.encode("a"), TOKENIZER.user, *TOKENIZER.encode("b"), TOKENIZER.end]
+    assert told(says(tokens, monkeypatch).stream(ASKED)) == ("ab", "stop", 4)
+
+
+def test_a_listener_can_stop_it(chat: ChatModel) -> None:
+    """It is asked after every token."""
+    asked = []
+
+    def stop() -> bool:
+        asked.append(None)
+        return len(asked) == 4
+
+    answer = chat.stream(ASKED, max_tokens=30, stop=stop)
+    text, reason, tokens = told(answer)
+    assert (reason, tokens, len(asked)) == ("length", 4, 4)
+    assert "".join(chat.stream(ASKED, max_tokens=30)).startswith(text.rstrip("\N{REPLACEMENT CHARACTER}"))
+
+
+def test_a_model_of_one_turn_is_shown_the_last_message(chat: ChatModel) -> None:
+    talk = [*ASKED, {"role": "assistant", "content": "It joins."}, {"role": "user", "content": "And abs?"}]
+    alone, _ = render(talk[-1:], TOKENIZER, answer_prompt=True)
+    whole, _ = render(talk, TOKENIZER, answer_prompt=True)
+    assert chat.stream(talk).prompt_tokens == len(whole)
+    one_turn = ChatModel(chat.model, TOKENIZER, CARD | {"turns": 1})
+    assert one_turn.stream(talk).prompt_tokens == len(alone)
+    assert "".join(one_turn.stream(talk, max_tokens=5)) == "".join(chat.stream(talk[-1:], max_tokens=5))
+
+
+def test_messages_that_are_none_are_refused(chat: ChatModel) -> None:
+    with pytest.raises(GroundupError, match="role is 'robot'"):
+        chat.stream([{"role": "robot", "content": "x"}])
