@@ -1,1 +1,18 @@
-"""That this file is here puts its folder on the path, so that the tests of every room can import `tiny`."""
+"""What all tests share. That this file is here also puts its folder on the path, so that they can import `tiny`."""
+
+import sys
+from collections.abc import Iterator
+
+import hypothesis
+import pytest
+
+hypothesis.settings.register_profile("groundup", deadline=None)  # other work may share the cores
+hypothesis.settings.load_profile("groundup")
+
+
+@pytest.fixture(autouse=True)
+def denormal_numbers() -> Iterator[None]:
+    """Stages make their process flush denormal numbers, and hypothesis refuses to draw floats where that is so."""
+    yield
+    if torch := sys.modules.get("torch"):
+        torch.set_flush_denormal(False)

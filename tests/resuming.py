@@ -18,7 +18,7 @@ from groundup.training.configuration import LoopConfig
 from groundup.training.loop import Objective, Plan, train
 
 
-class Killed(Exception):
+class KilledError(Exception):
     """Stands for a kill: nothing catches it."""
 
 
@@ -66,7 +66,7 @@ class Cut:
 
     def batches(self, step: int) -> Any:
         if step == self.at:
-            raise Killed
+            raise KilledError
         return self.objective.batches(step)
 
 
@@ -102,7 +102,7 @@ def assert_resumes(make: Make, folder: Path) -> None:
         for at in range(PLAN.steps):
             place = folder / f"{period}-{at}"
             for stop in {at, min(at + 2, PLAN.steps - 1)}:
-                with suppress(Killed):
+                with suppress(KilledError):
                     run(make, place, period, stop)
             assert run(make, place, period).equals(expected), (period, at)
             assert run(make, place, period).equals(expected)  # nothing is left to do, and nothing is done

@@ -52,12 +52,23 @@ def _silent() -> Iterator[Task]:
 
 
 class _Clock:
-    """Units done, rate and time left of one task. The rate counts only this run's units, not a resumed run's."""
+    """Units done, rate and time left of one task.
+
+    The rate counts only this run's units, not a resumed run's, and not the first of them: it pays for what happens
+    once (imports, first allocations) and would make the time left look many times what it is.
+    """
 
     def __init__(self, title: str, total: float | None, unit: str, done: float) -> None:
         self.title, self.total, self.unit, self.done = title, total, unit, done
         self.note = ""
-        self.started_at, self.started_with = time.monotonic(), done
+        self.started_at = time.monotonic()
+        self._first: tuple[float, float] | None = None  # when the first units were done, and how many
+
+    def advance(self, amount: float, note: str) -> None:
+        self.done += amount
+        self.note = note or self.note
+        if self._first is None:
+            self._first = time.monotonic(), self.done
 
     @property
     def seconds(self) -> float:
@@ -65,7 +76,11 @@ class _Clock:
 
     @property
     def rate(self) -> float:
-        return (self.done - self.started_with) / max(self.seconds, 1e-9)
+        """Units per second; 0 while it can't be said."""
+        if self._first is None:
+            return 0.0
+        began, done = self._first
+        return (self.done - done) / max(time.monotonic() - began, 1e-9)
 
     @property
     def left(self) -> float | None:
@@ -79,7 +94,8 @@ class _Clock:
         parts = [self.title]
         if self.total:
             parts.append(f"{100 * min(1.0, self.done / self.total):3.0f} %")
-        parts.append(f"{_short(self.rate)} {self.unit}/s".replace(" /s", "/s"))
+        if self.rate > 0:
+            parts.append(f"{_short(self.rate)} {self.unit}/s".replace(" /s", "/s"))
         if self.left is not None:
             parts.append(f"{clock(self.left)} left")
         if self.note:
@@ -114,8 +130,7 @@ class Lines:
         class Counter:
             def advance(self, amount: float = 1, note: str = "") -> None:
                 nonlocal next_line
-                clock_.done += amount
-                clock_.note = note or clock_.note
+                clock_.advance(amount, note)
                 if time.monotonic() >= next_line:
                     next_line = time.monotonic() + outer.every
                     outer.say(f"    {clock_.line()}")
@@ -154,8 +169,7 @@ class Bars:
 
         class Counter:
             def advance(self, amount: float = 1, note: str = "") -> None:
-                clock_.done += amount
-                clock_.note = note or clock_.note
+                clock_.advance(amount, note)
 
         with Live(get_renderable=draw, console=self.console, refresh_per_second=4, transient=True):
             yield Counter()

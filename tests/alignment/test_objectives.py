@@ -184,6 +184,7 @@ def test_the_dpo_loss() -> None:
         moved = summed_log_probabilities(policy, batch) - summed_log_probabilities(objective.reference, batch)
         delta = 0.1 * (moved[:3] - moved[3:])
     assert loss.item() == pytest.approx(float(-F.logsigmoid(delta).sum()), rel=1e-5)
+    assert objective.weight(batch) == 3
     assert float(watch["accuracy"]) == (delta > 0).sum()
     assert float(watch["chosen_gain"]) == pytest.approx(float(moved[:3].sum()), rel=1e-5)
     loss.backward()

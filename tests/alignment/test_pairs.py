@@ -9,7 +9,11 @@ from hypothesis import strategies as st
 from groundup.alignment.pairs import KINDS, Pair, make_pairs, read_pairs, split_given, write_pairs
 from groundup.alignment.questions import Item
 
-words = st.lists(st.sampled_from(["join", "two", "or", "more", "path", "components", "given", "as", "strings"]), min_size=1, max_size=8)
+words = st.lists(
+    st.sampled_from(["join", "two", "or", "more", "path", "components", "given", "as", "strings"]),
+    min_size=1,
+    max_size=8,
+)
 main_items = st.lists(
     st.builds(
         lambda module, name, answer, document: Item(f"{module}.{name}", "summary", " ".join(answer), document),

@@ -39,11 +39,17 @@ def test_questions_name_the_subject_as_it_stands() -> None:
 
 
 DOCUMENTS = [
-    Document(id="d1", facts=(Fact("os.path.join", "summary", "Join two paths."), Fact("os.path.join", "parameters", "a, *p"))),
-    Document(id="d2", facts=(Fact("os.path.join", "summary", "Another word on it."), Fact("abs", "summary", "Return the absolute value."))),
+    Document(
+        id="d1",
+        facts=(Fact("os.path.join", "summary", "Join two paths."), Fact("os.path.join", "parameters", "a, *p")),
+    ),
+    Document(
+        id="d2",
+        facts=(Fact("os.path.join", "summary", "Otherwise."), Fact("abs", "summary", "Return the absolute value.")),
+    ),
     Document(id="d3", facts=(Fact("json.dumps", "summary", "Join two paths."), Fact("json.dumps", "parameters", ""))),
     Document(id="d4", facts=(Fact("Setup", "section", "Install it first of all."), Fact("os", "summary", "Short"))),
-]  # fmt: skip
+]
 
 
 def test_the_first_document_to_speak_is_believed() -> None:

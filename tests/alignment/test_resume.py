@@ -3,13 +3,13 @@
 from pathlib import Path
 
 import pytest
-import tiny
-from resuming import assert_resumes
 from test_objectives import answers, dpo, reward, sft
 
+import tiny
 from groundup.alignment.answers import Answer
 from groundup.alignment.reward import RewardModel
 from groundup.alignment.sft import Lesson
+from resuming import assert_resumes
 
 LESSONS = [Lesson([one, Answer([7, *one.prompt], one.answer)]) for one in answers(9)]
 MAKERS = {

@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 
 import pytest
-import tiny
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+import tiny
 from groundup.errors import GroundupError
 from groundup.inference import chat_model as chat_module
 from groundup.inference.chat_model import AnswerStream, ChatModel

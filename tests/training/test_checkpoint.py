@@ -149,7 +149,7 @@ def small_files(limit: int) -> Iterator[None]:
 @pytest.mark.parametrize("limit", [0, 100, 5000])
 def test_a_disk_that_takes_no_more(limit: int, tmp_path: Path) -> None:
     made = saved(tmp_path, 1, 2)
-    with small_files(limit), pytest.raises(GroundupError, match="can't write .*make room") as error:
+    with small_files(limit), pytest.raises(GroundupError, match=r"can't write .*make room") as error:
         made.save(3, {"weight": torch.zeros(10_000)}, {})
     assert str(tmp_path) in str(error.value)
     assert newest(tmp_path) == 2

@@ -4,11 +4,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import tiny
 import torch
 import torch.nn.functional as F
-from resuming import Cut, Killed, PLAN, Every, assert_resumes, run
 
+import tiny
 from groundup.artifacts import read_metrics
 from groundup.errors import GroundupError
 from groundup.parallel.engine import SingleDevice
@@ -19,6 +18,7 @@ from groundup.training.checkpoint import Checkpoints
 from groundup.training.configuration import LoopConfig
 from groundup.training.loop import Plan, train
 from groundup.training.pretraining import HELDOUT_SAMPLES, Pretraining
+from resuming import PLAN, Cut, Every, KilledError, assert_resumes, run
 
 
 def windows(tokens: int, length: int = 8, seed: int = 0) -> Windows:
@@ -79,7 +79,7 @@ def test_a_killed_run_goes_on_bit_for_bit(tmp_path: Path) -> None:
 def test_a_damaged_checkpoint_costs_steps_and_nothing_else(tmp_path: Path) -> None:
     expected = run(make, tmp_path / "whole", 100)
     folder = tmp_path / "cut"
-    with pytest.raises(Killed):
+    with pytest.raises(KilledError):
         run(make, folder, 1, at=4)
     newest = max(folder.glob("checkpoint-*")) / "tensors.safetensors"
     content = bytearray(newest.read_bytes())
@@ -97,7 +97,7 @@ class Loud(Silent):
 
 
 def test_resuming_is_announced_and_so_is_another_number_of_threads(tmp_path: Path) -> None:
-    with pytest.raises(Killed):
+    with pytest.raises(KilledError):
         run(make, tmp_path, 1, at=4)
     threads = torch.get_num_threads()
     try:
@@ -105,7 +105,7 @@ def test_resuming_is_announced_and_so_is_another_number_of_threads(tmp_path: Pat
             torch.set_num_threads(number)
             loud = Loud()
             engine, made = make(0)
-            with pytest.raises(Killed):
+            with pytest.raises(KilledError):
                 train(
                     engine,
                     Cut(made, 4),
@@ -125,9 +125,7 @@ def test_resuming_is_announced_and_so_is_another_number_of_threads(tmp_path: Pat
 def trained(made: Pretraining, engine: SingleDevice, folder: Path, plan: Plan) -> dict[str, float]:
     checkpoints = Checkpoints(folder, 1e9)
     metrics = folder / "metrics.jsonl"
-    return train(
-        engine, made, plan, title="test", checkpoints=checkpoints, metrics_path=metrics, progress=Silent()
-    )
+    return train(engine, made, plan, title="test", checkpoints=checkpoints, metrics_path=metrics, progress=Silent())
 
 
 def test_one_batch_is_learnt_by_heart(tmp_path: Path) -> None:
@@ -148,7 +146,7 @@ def test_a_diverging_run_stops_and_keeps_its_place(tmp_path: Path) -> None:
         return (loss * float("nan") if steps.pop(0) == 3 else loss), watch
 
     steps, made.loss = list(range(6)), breaks
-    with pytest.raises(GroundupError, match="test, step 4: .*nan.*diverged"):
+    with pytest.raises(GroundupError, match=r"test, step 4: .*nan.*diverged"):
         train(
             engine,
             made,

@@ -1,6 +1,7 @@
 """The learning rate at the corners."""
 
 import math
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -18,14 +19,12 @@ def test_a_hundred_steps() -> None:
     assert rates[10:] == pytest.approx(falling)
 
 
-@given(
-    steps=st.integers(1, 60), warmup=st.floats(0, 1), final=st.floats(0, 1), peak=st.floats(1e-6, 10)
-)
+@given(steps=st.integers(1, 60), warmup=st.floats(0, 1), final=st.floats(0, 1), peak=st.floats(1e-6, 10))
 def test_it_rises_then_falls(steps: int, warmup: float, final: float, peak: float) -> None:
     rates = [learning_rate(step, steps, peak, warmup, final) for step in range(steps)]
     top = rates.index(max(rates))
-    assert all(a <= b for a, b in zip(rates[:top], rates[1 : top + 1], strict=True))
-    assert all(a >= b for a, b in zip(rates[top:-1], rates[top + 1 :], strict=True))
+    assert all(a <= b for a, b in pairwise(rates[: top + 1]))
+    assert all(a >= b for a, b in pairwise(rates[top:]))
     assert max(rates) == pytest.approx(peak)
     assert min(rates) >= 0
     assert rates[0] > 0

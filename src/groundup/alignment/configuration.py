@@ -36,7 +36,7 @@ class RewardConfig(LoopConfig):
 
     data: Path | None = None
     """Your own pairs: jsonl or json with `prompt` (or `instruction`, `input`), `chosen`, `rejected`. None: made."""
-    pairs_per_subject: int = Field(default=4, ge=1)
+    pairs_per_subject: int = Field(default=6, ge=1)
     heldout: float = Field(default=0.1, gt=0, lt=1)
     """Share of the subjects whose pairs only measure the accuracy."""
     epochs: float = Field(default=1.0, gt=0)
@@ -48,19 +48,22 @@ class RewardConfig(LoopConfig):
 class PpoConfig(LoopConfig):
     """Proximal policy optimisation against the reward model (arXiv 1707.06347, 1909.08593)."""
 
-    iterations: int = Field(default=30, ge=1)
-    rollouts: int = Field(default=128, ge=2)
+    iterations: int = Field(default=25, ge=1)
+    rollouts: int = Field(default=256, ge=2)
     """Answers sampled per iteration."""
     epochs: int = Field(default=2, ge=1)
     """Passes over each iteration's answers."""
-    minibatch: int = Field(default=32, ge=1)
+    minibatch: int = Field(default=64, ge=1)
     max_answer_tokens: int = Field(default=40, ge=1)
-    temperature: float = Field(default=1.0, gt=0)
+    temperature: float = Field(default=0.7, gt=0)
+    """Divides the logits in sampling and in training alike. At 1 a small model's answers are mostly noise."""
     kl: float = Field(default=0.05, ge=0)
     """The first weight of the KL penalty against the SFT model; adapted towards `kl_target` where one is given."""
     kl_target: float | None = Field(default=None, gt=0)
     """Nats per answer."""
     kl_horizon: int = Field(default=10_000, ge=1)
+    critic_speed: float = Field(default=10.0, gt=0)
+    """The critic's learning rate over the policy's: it must keep up as the policy moves (verl: 10, OpenRLHF: 18)."""
     gamma: float = Field(default=1.0, gt=0, le=1)
     gae_lambda: float = Field(default=0.95, ge=0, le=1)
     clip: float = Field(default=0.2, gt=0)

@@ -170,7 +170,12 @@ class Ppo:
                     minibatch, weights, self._policy_loss, rate, config.clip_norm, where=where
                 )
                 learnt = self.critic.train_step(
-                    minibatch, weights, self._value_loss, rate, config.clip_norm, where=f"{where}, critic"
+                    minibatch,
+                    weights,
+                    self._value_loss,
+                    rate * config.critic_speed,
+                    config.clip_norm,
+                    where=f"{where}, critic",
                 )
                 seen = {"policy_loss": moved.loss, "value_loss": learnt.loss, "gradient_norm": moved.gradient_norm}
                 for name, value in (seen | moved.statistics).items():

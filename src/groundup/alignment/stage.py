@@ -63,6 +63,12 @@ def sft(config: SftConfig, inputs: Mapping[str, Artifact], work: Work) -> Figure
             Answer(ask(item.questions("evaluate")[0], tokenizer), answer_ids(item.answer, tokenizer))
             for item in main[:: max(1, len(main) // HELDOUT_QUESTIONS)]
         ]
+    if not lessons:
+        raise GroundupError(
+            f"no question with its answer fits the {context} tokens that the model sees",
+            where="sft",
+            do="raise pretrain.model.context",
+        )
     write_items(work.out / ITEMS, items)
     objective = SftObjective(
         lessons,

@@ -27,9 +27,9 @@ UNITS = {"K": 10**3, "M": 10**6, "B": 10**9}
 
 # A later stage's peak rate as a share of pretraining's, and why. Edit here.
 SHARES: dict[str, tuple[float, str]] = {
-    "sft": (0.5, "answers must be learnt word for word, by a fresh optimizer, without undoing pretraining"),
-    "reward": (0.1, "one pass over the pairs; a fast rate fits the first batches' noise"),
-    "ppo": (1 / 60, "1e-5 beside 6e-4 at 124M parameters, the field's usual pair; each step moves the sampled answers"),
+    "sft": (1.0, "answers must be learnt word for word, by a fresh optimizer (docs/experiments.md)"),
+    "reward": (0.15, "one pass over the pairs; three times as fast forgets what the answers are (docs/experiments.md)"),
+    "ppo": (0.015, "1e-5 beside 6e-4 at 124M parameters, the field's usual pair (docs/experiments.md)"),
     "dpo": (
         0.01,
         "summed log-probabilities give large gradients; faster rates make both answers unlikely; arXiv 2305.18290",

@@ -1,0 +1,189 @@
+"""The stages on tiny inputs: what they leave for the next one, that it comes out the same again, what they refuse."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+import tiny
+from groundup.alignment import stage
+from groundup.alignment.configuration import DpoConfig, PpoConfig, RewardConfig, SftConfig
+from groundup.alignment.pairs import Pair, read_pairs
+from groundup.alignment.questions import Item, read_items
+from groundup.alignment.reward import load_reward_model
+from groundup.artifacts import Artifact, Work
+from groundup.corpus.documents import Document, Fact, write_documents
+from groundup.errors import GroundupError
+from groundup.model.weights import load_model, named_weights, save_model
+
+TOKENIZER = tiny.tokenizer()
+NAMES = ["abs", "os.path.join", "os.path.split", "json.dumps", "json.loads", "shutil.copy"]
+
+
+def documents(path: Path) -> None:
+    made = [
+        Document(
+            id=f"d{place}",
+            text=name,
+            split="train",
+            facts=(Fact(name, "summary", f"Do what {name} is there to do."), Fact(name, "parameters", f"a, b{place}")),
+        )
+        for place, name in enumerate(NAMES)
+    ]
+    write_documents(path, [*made, Document(id="h", split="heldout", facts=(Fact("secret", "summary", "Held out."),))])
+
+
+@pytest.fixture(scope="module")
+def start(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Artifact]:
+    """Documents, a tokenizer and a pretrained model."""
+    root = tmp_path_factory.mktemp("run")
+    for name in ("curate", "tokenizer", "pretrain"):
+        (root / name).mkdir()
+    documents(root / "curate" / "documents.parquet")
+    TOKENIZER.save(root / "tokenizer" / "tokenizer.json")
+    made = tiny.model(spread=0.05, vocab_size=TOKENIZER.vocabulary_size, max_position_embeddings=160)
+    save_model(root / "pretrain" / "model", made)
+    return {
+        name: tiny.artifact(root / name, name, {"precision": "fp32"}) for name in ("curate", "tokenizer", "pretrain")
+    }
+
+
+def run(name: str, config: Any, inputs: Mapping[str, Artifact], root: Path, base: Path | None = None) -> Artifact:
+    out, keep = root / name, root / f"{name}.keep"
+    out.mkdir(parents=True)
+    keep.mkdir()
+    figures = getattr(stage, name)(config, inputs, Work(out, keep, seed=1, base=base or root))
+    return tiny.artifact(out, name, json.loads(json.dumps(figures, allow_nan=False)))
+
+
+FAST = {"learning_rate": 1e-3}
+SFT = SftConfig(epochs=2, batch_examples=4, other_questions=0.5, **FAST)
+REWARD = RewardConfig(pairs_per_subject=4, batch_pairs=4, heldout=0.3, **FAST)
+PPO = PpoConfig(iterations=2, rollouts=6, minibatch=3, max_answer_tokens=6, **FAST)
+
+
+@pytest.fixture(scope="module")
+def road(start: dict[str, Artifact], tmp_path_factory: pytest.TempPathFactory) -> dict[str, Artifact]:
+    return all_stages(start, tmp_path_factory.mktemp("road"))
+
+
+def all_stages(start: dict[str, Artifact], root: Path) -> dict[str, Artifact]:
+    made = dict(start)
+    made["sft"] = run("sft", SFT, made, root)
+    made["reward"] = run("reward", REWARD, made, root)
+    made["ppo"] = run("ppo", PPO, made, root)
+    made["dpo"] = run("dpo", DpoConfig(batch_pairs=4, **FAST), made, root)
+    return made
+
+
+def test_what_was_taught(road: dict[str, Artifact]) -> None:
+    items = read_items(road["sft"].file("items.jsonl"))
+    assert sorted(item.subject for item in items if item.aspect == "summary") == sorted(NAMES)
+    assert not [item for item in items if "secret" in item.subject]  # a held-out document teaches nothing
+    figures = road["sft"].figures
+    assert figures["subjects"] == 6
+    assert figures["questions"] == 6 + 6  # the summaries, and half of six parameters and six "which"
+    assert figures["steps"] == 6
+    assert figures["turns"] == 1
+
+
+def test_pairs_measure_on_subjects_that_were_not_compared(road: dict[str, Artifact]) -> None:
+    train, heldout = (list(read_pairs(road["reward"].file("pairs.jsonl"), split)) for split in ("train", "heldout"))
+    assert {pair.subject for pair in train} | {pair.subject for pair in heldout} == set(NAMES)
+    assert not {pair.subject for pair in train} & {pair.subject for pair in heldout}
+    figures = road["reward"].figures
+    assert (figures["pairs"], figures["heldout_pairs"]) == (len(train), len(heldout))
+    assert sum(kind["pairs"] for kind in figures["by_kind"].values()) == len(heldout)
+    right = sum(kind["pairs"] * kind["accuracy"] for kind in figures["by_kind"].values())
+    assert right / len(heldout) == pytest.approx(figures["heldout_accuracy"])
+
+
+def test_scores_are_scaled_to_the_right_answers(road: dict[str, Artifact]) -> None:
+    """Mean 0 over the chosen answers of the training pairs, deviation 1 over all."""
+    model, scale = load_reward_model(road["reward"].path / "model")
+    pairs = [
+        stage.encode_pair(pair, TOKENIZER, 160) for pair in read_pairs(road["reward"].file("pairs.jsonl"), "train")
+    ]
+    chosen, rejected = stage.score_pairs(tiny.engine(model), pairs, TOKENIZER.pad)
+    assert scale.mean == pytest.approx(float(chosen.mean()), abs=1e-4)
+    assert scale.deviation == pytest.approx(float(torch.cat((chosen, rejected)).std()), abs=1e-4)
+
+
+@pytest.mark.parametrize("name", ["sft", "ppo", "dpo"])
+def test_the_model_has_moved_from_the_one_before(name: str, road: dict[str, Artifact]) -> None:
+    before = load_model(road["pretrain" if name == "sft" else "sft"].path / "model")
+    after = load_model(road[name].path / "model")
+    moved = [not torch.equal(a, b) for a, b in zip(before.parameters(), after.parameters(), strict=True)]
+    assert all(moved)
+    assert named_weights(before).keys() == named_weights(after).keys()
+
+
+def test_the_same_inputs_give_the_same_files(
+    start: dict[str, Artifact], road: dict[str, Artifact], tmp_path: Path
+) -> None:
+    again = all_stages(start, tmp_path)
+    for name in ("sft", "reward", "ppo", "dpo"):
+        assert again[name].manifest.content == road[name].manifest.content, name
+        assert {k: v for k, v in again[name].figures.items() if "second" not in k} == {
+            k: v for k, v in road[name].figures.items() if "second" not in k
+        }
+
+
+def lines(path: Path, *rows: Mapping[str, Any]) -> Path:
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+def test_files_of_one_s_own(start: dict[str, Artifact], tmp_path: Path) -> None:
+    """Relative to the blueprint's folder; PPO then asks the questions of the pairs."""
+    lines(tmp_path / "sft.jsonl", *({"prompt": f"Q{n}?", "answer": f"A{n}."} for n in range(6)))
+    lines(tmp_path / "pairs.jsonl", *({"prompt": f"Q{n}?", "chosen": "Yes.", "rejected": "No."} for n in range(6)))
+    made = dict(start)
+    made["sft"] = run("sft", SFT.model_copy(update={"data": Path("sft.jsonl")}), made, tmp_path / "run", tmp_path)
+    made["reward"] = run(
+        "reward", REWARD.model_copy(update={"data": Path("pairs.jsonl")}), made, tmp_path / "run", tmp_path
+    )
+    made["ppo"] = run("ppo", PPO, made, tmp_path / "run")
+    assert not made["sft"].figures["made_from_documents"]
+    assert made["sft"].figures["questions"] == 6
+    assert not made["reward"].figures["made_from_documents"]
+    assert made["reward"].figures["by_kind"].keys() == {"given"}
+    assert made["ppo"].figures["prompts"] == made["reward"].figures["pairs"] == 4
+
+
+def test_own_examples_without_own_pairs(start: dict[str, Artifact], tmp_path: Path) -> None:
+    lines(tmp_path / "sft.jsonl", {"prompt": "Q?", "answer": "A."})
+    made = dict(start)
+    made["sft"] = run("sft", SFT.model_copy(update={"data": Path("sft.jsonl")}), made, tmp_path / "run", tmp_path)
+    with pytest.raises(GroundupError, match=r"no pair to learn from.*reward\.data"):
+        run("reward", REWARD, made, tmp_path / "run")
+
+
+def test_a_context_too_small_for_any_question(start: dict[str, Artifact], tmp_path: Path) -> None:
+    small = tiny.model(vocab_size=TOKENIZER.vocabulary_size, max_position_embeddings=16)
+    save_model(tmp_path / "pretrain" / "model", small)
+    made = start | {"pretrain": tiny.artifact(tmp_path / "pretrain", "pretrain", {"precision": "fp32"})}
+    with pytest.raises(GroundupError, match="no question with its answer fits the 16 tokens"):
+        run("sft", SFT, made, tmp_path / "run")
+
+
+def test_pairs_are_cut_to_the_context() -> None:
+    pair = Pair("Q?", "A" * 50, "B", "given", "Q?", "train")
+    prompt = len(stage.ask("Q?", TOKENIZER))
+    chosen, rejected = stage.encode_pair(pair, TOKENIZER, prompt + 8)
+    assert (len(chosen), len(rejected)) == (prompt + 8, prompt + 2)
+    assert rejected.answer[-1] == TOKENIZER.end != chosen.answer[-1]
+    with pytest.raises(GroundupError, match="the pair 'Q\\?': its prompt alone"):
+        stage.encode_pair(pair, TOKENIZER, prompt)
+
+
+def test_an_item_fits_with_its_longest_question() -> None:
+    item = Item("abs", "summary", "Return the absolute value.", "d")
+    questions = [question for name in ("sft", "rl", "evaluate") for question in item.questions(name)]
+    longest = max(len(stage.ask(question, TOKENIZER)) for question in questions)
+    needed = longest + len(stage.answer_ids(item.answer, TOKENIZER))
+    assert stage.fits(item, TOKENIZER, needed)
+    assert not stage.fits(item, TOKENIZER, needed - 1)

@@ -1,0 +1,68 @@
+"""The pretrain stage: the shape asked for, the steps that the tokens make, and the same files again."""
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import tiny
+from groundup.artifacts import Artifact, Work, read_metrics
+from groundup.errors import GroundupError
+from groundup.model.weights import load_model
+from groundup.shards.token_file import TokenWriter
+from groundup.training.configuration import ModelShape, PretrainConfig
+from groundup.training.stage import decoder_config, stage
+
+SHAPE = ModelShape(layers=2, width=32, heads=4, kv_heads=2, feed_forward=48, context=16)
+
+
+@pytest.fixture(scope="module")
+def inputs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Artifact]:
+    root, tokenizer = tmp_path_factory.mktemp("run"), tiny.tokenizer()
+    for name in ("tokenizer", "tokens"):
+        (root / name).mkdir()
+    tokenizer.save(root / "tokenizer" / "tokenizer.json")
+    for split, size in (("train", 400), ("heldout", 90)):
+        with TokenWriter(root / "tokens", split, tokenizer.vocabulary_size, tokenizer.end_of_text) as writer:
+            writer.append(split, np.random.default_rng(size).integers(0, 200, size))
+    return {name: tiny.artifact(root / name, name, {}) for name in ("tokenizer", "tokens")}
+
+
+def run(inputs: dict[str, Artifact], root: Path, **changes: Any) -> tuple[Artifact, dict[str, Any]]:
+    given = {"model": SHAPE, "tokens": 500, "batch_tokens": 64, "sequence": 16, "learning_rate": 1e-3} | changes
+    (root / "out").mkdir()
+    figures = stage(PretrainConfig(precision="fp32", **given), inputs, Work(root / "out", root / "keep", seed=2))
+    return tiny.artifact(root / "out", "pretrain", json.loads(json.dumps(figures, allow_nan=False))), figures
+
+
+def test_steps_and_shape(inputs: dict[str, Artifact], tmp_path: Path) -> None:
+    made, figures = run(inputs, tmp_path)
+    assert figures["steps"] == math.ceil(500 / 64)
+    assert figures["tokens"] == figures["steps"] * 64
+    assert figures["epochs"] == pytest.approx(figures["tokens"] / 400)
+    assert figures["precision"] == "fp32"
+    model = load_model(made.path / "model")
+    assert model.config.num_parameters == figures["parameters"] == sum(p.numel() for p in model.parameters())
+    assert model.config.max_position_embeddings == 16
+    rows = read_metrics(made.path / "records" / "metrics.jsonl")
+    assert [row["step"] for row in rows] == list(range(1, 9))
+    assert rows[-1]["heldout_loss"] == figures["heldout_loss"]
+
+
+def test_the_same_inputs_give_the_same_files(inputs: dict[str, Artifact], tmp_path: Path) -> None:
+    digests = []
+    for name, changes in (("a", {}), ("b", {"checkpoint_seconds": 0.0, "validate_every": 3}), ("c", {"tokens": 600})):
+        (tmp_path / name).mkdir()
+        digests.append(run(inputs, tmp_path / name, **changes)[0].manifest.content)
+    assert digests[0] == digests[1] != digests[2]  # how often it is saved or looked at is no part of the result
+
+
+def test_a_shape_that_does_not_fit_is_one_line() -> None:
+    with pytest.raises(GroundupError) as error:
+        decoder_config(SHAPE.model_copy(update={"heads": 5}), 100)
+    assert str(error.value) == (
+        "pretrain.model: hidden_size 32 is no multiple of 5 heads; change width, heads or kv_heads"
+    )
