@@ -11,7 +11,8 @@ import tiny
 from groundup.alignment.answers import Answer, AnswerBatch, summed_log_probabilities
 from groundup.alignment.dpo import DpoObjective
 from groundup.alignment.losses import bradley_terry
-from groundup.alignment.reward import RewardModel, RewardObjective, collate_pairs, score_pairs
+from groundup.alignment.pair_objective import collate_pairs
+from groundup.alignment.reward import RewardModel, RewardObjective, score_pairs
 from groundup.alignment.sft import Lesson, SftObjective
 from groundup.training.loop import Objective
 

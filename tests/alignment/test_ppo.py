@@ -179,6 +179,13 @@ def test_an_update_raises_what_was_better_than_expected() -> None:
     assert (values - rollout.returns_BR).square().sum() < before
 
 
+def test_the_critic_learns_faster() -> None:
+    made = loop(critic_speed=4.0)
+    made.update(made.rollout(0), 0, rate=1e-4)
+    assert {group["lr"] for group in made.policy.optimizer.param_groups} == {1e-4}
+    assert {group["lr"] for group in made.critic.optimizer.param_groups} == {4e-4}
+
+
 def hotter(rollout: Rollout, made: Ppo) -> Tensor:
     """Old log-probabilities at temperature 1, where 0.8 sampled."""
     batch = collate(rollout.answers, PAD)

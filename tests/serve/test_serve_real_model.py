@@ -26,7 +26,13 @@ def folder(tmp_path_factory):
     ends = {"end_of_text": tokenizer.end_of_text, "end": tokenizer.end, "pad": tokenizer.pad}
     save_huggingface(folder, CustomLanguageModel(config, seed=3), "float32", **ends)
     tokenizer.save(folder / "tokenizer.json")
-    card = {"name": "tiny", "subjects": ["os.path.join"], "examples": ["What?"], "introduction": "Little. Very.", "turns": 2}
+    card = {
+        "name": "tiny",
+        "subjects": ["os.path.join"],
+        "examples": ["What?"],
+        "introduction": "Little. Very.",
+        "turns": 2,
+    }
     (folder / CARD).write_text(json.dumps(card))
     return folder
 

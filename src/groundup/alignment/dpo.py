@@ -7,14 +7,12 @@ from torch import Tensor, nn
 
 from groundup.alignment.answers import AnswerBatch, summed_log_probabilities
 from groundup.alignment.losses import dpo
-from groundup.alignment.reward import EncodedPair, collate_pairs, draw_pairs
+from groundup.alignment.pair_objective import EncodedPair, PairObjective, collate_pairs
 from groundup.parallel.engine import SingleDevice, Statistics
 
 
-class DpoObjective:
+class DpoObjective(PairObjective):
     """The policy against the frozen reference on each pair."""
-
-    unit = "pairs"
 
     def __init__(
         self,
@@ -22,23 +20,13 @@ class DpoObjective:
         heldout: Sequence[EncodedPair],
         reference: nn.Module,
         *,
-        batch: int,
-        accumulate: int,
         beta: float,
         label_smoothing: float,
-        pad: int,
-        seed: int,
+        **drawing: int,
     ) -> None:
-        self.pairs, self.heldout, self.reference = list(pairs), list(heldout), reference
-        self.batch, self.accumulate, self.beta, self.label_smoothing = batch, accumulate, beta, label_smoothing
-        self.pad, self.seed = pad, seed
-
-    def batches(self, step: int) -> list[AnswerBatch]:
-        drawn = draw_pairs(self.pairs, step, self.batch * self.accumulate, self.seed)
-        return [collate_pairs(drawn[i :: self.accumulate], self.pad) for i in range(self.accumulate)]
-
-    def weight(self, batch: AnswerBatch) -> float:
-        return len(batch) / 2
+        """`drawing`: `batch`, `accumulate`, `pad` and `seed` of `PairObjective`."""
+        super().__init__(pairs, heldout, **drawing)
+        self.reference, self.beta, self.label_smoothing = reference, beta, label_smoothing
 
     def loss(self, model: nn.Module, batch: AnswerBatch) -> tuple[Tensor, Statistics]:
         """The chosen answer's log-probability may fall while the loss does: both are logged."""

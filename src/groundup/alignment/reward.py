@@ -10,18 +10,16 @@ import torch.nn.functional as F
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from groundup.alignment.answers import Answer, AnswerBatch, before_answers, collate
+from groundup.alignment.answers import AnswerBatch, before_answers
 from groundup.alignment.losses import bradley_terry
+from groundup.alignment.pair_objective import EncodedPair, PairObjective, collate_pairs
 from groundup.artifacts.durable import read_json, write_text
 from groundup.model.configuration import LLMConfig
 from groundup.model.decoder import CustomLanguageModel, Decoder
 from groundup.model.weights import CONFIG, WEIGHTS, config_of, load_weights, named_weights, read_tensors
 from groundup.parallel.engine import SingleDevice, Statistics
-from groundup.shards.order import samples_at
 
 SCALE = "scale.json"
-
-EncodedPair = tuple[Answer, Answer]  # (chosen, rejected)
 
 
 class ScalarModel(nn.Module):
@@ -105,31 +103,15 @@ def load_reward_model(folder: Path, device: torch.device | str = "cpu") -> tuple
     return model.to(device), Scale(scale["mean"], scale["deviation"])
 
 
-class RewardObjective:
-    """Bradley-Terry on pairs, with a pull of the scores towards 0."""
-
-    unit = "pairs"
+class RewardObjective(PairObjective):
+    """Bradley-Terry on pairs, with a pull of the scores towards 0 of weight `centering`."""
 
     def __init__(
-        self,
-        pairs: Sequence[EncodedPair],
-        heldout: Sequence[EncodedPair],
-        *,
-        batch: int,
-        accumulate: int,
-        centering: float,
-        pad: int,
-        seed: int,
+        self, pairs: Sequence[EncodedPair], heldout: Sequence[EncodedPair], *, centering: float, **drawing: int
     ) -> None:
-        self.pairs, self.heldout = list(pairs), list(heldout)
-        self.batch, self.accumulate, self.centering, self.pad, self.seed = batch, accumulate, centering, pad, seed
-
-    def batches(self, step: int) -> list[AnswerBatch]:
-        drawn = draw_pairs(self.pairs, step, self.batch * self.accumulate, self.seed)
-        return [collate_pairs(drawn[i :: self.accumulate], self.pad) for i in range(self.accumulate)]
-
-    def weight(self, batch: AnswerBatch) -> float:
-        return len(batch) / 2
+        """`drawing`: `batch`, `accumulate`, `pad` and `seed` of `PairObjective`."""
+        super().__init__(pairs, heldout, **drawing)
+        self.centering = centering
 
     def loss(self, model: nn.Module, batch: AnswerBatch) -> tuple[Tensor, Statistics]:
         assert isinstance(model, RewardModel)
@@ -142,16 +124,6 @@ class RewardObjective:
             return {}
         chosen, rejected = score_pairs(engine, self.heldout, self.pad)
         return {"heldout_accuracy": float((chosen > rejected).float().mean())}
-
-
-def draw_pairs(pairs: Sequence[EncodedPair], step: int, count: int, seed: int) -> list[EncodedPair]:
-    """The pairs of a step: each epoch in a fresh order."""
-    return [pairs[place] for place in samples_at(step * count, count, len(pairs), seed).tolist()]
-
-
-def collate_pairs(pairs: Sequence[EncodedPair], pad: int) -> AnswerBatch:
-    """Chosen answers in the first half of the rows, rejected ones in the second."""
-    return collate([chosen for chosen, _ in pairs] + [rejected for _, rejected in pairs], pad)
 
 
 @torch.no_grad()

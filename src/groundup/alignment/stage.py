@@ -12,11 +12,11 @@ from groundup.alignment.answers import Answer
 from groundup.alignment.configuration import DpoConfig, PpoConfig, RewardConfig, SftConfig
 from groundup.alignment.dpo import DpoObjective
 from groundup.alignment.examples import answer_ids, ask, fitted, read_instructions, read_preferences
+from groundup.alignment.pair_objective import EncodedPair
 from groundup.alignment.pairs import KINDS, Pair, make_pairs, read_pairs, split_given, write_pairs
 from groundup.alignment.ppo import Ppo, train_ppo
 from groundup.alignment.questions import MAIN_ASPECTS, Item, choose, items_of, read_items, write_items
 from groundup.alignment.reward import (
-    EncodedPair,
     RewardModel,
     RewardObjective,
     ScalarModel,
