@@ -72,7 +72,8 @@ class TableScalar(ScalarModel):
         return torch.stack(states, 1)
 
     def scores(self, batch: AnswerBatch) -> Tensor:
-        return self.table[self._states(batch)[:, -1]]
+        last_B1 = batch.answer_BT.long().cumsum(1).argmax(1, keepdim=True)  # what stands behind it is padding
+        return self.table[self._states(batch).gather(1, last_B1)[:, 0]]
 
     def values(self, batch: AnswerBatch) -> Tensor:
         return self.table[self._states(batch)[:, :-1][batch.answer_BT[:, 1:]]]

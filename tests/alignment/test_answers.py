@@ -34,8 +34,8 @@ def critic(seed: int = 0) -> ScalarModel:
 
 def test_rows_are_prompt_answer_padding() -> None:
     batch = collate(ANSWERS[:2], PAD)
-    assert batch.ids_BT.tolist() == [[1, 2, 3, 4, 5, 6, 60], [7, 8, 60, PAD, PAD, PAD, PAD]]
-    assert batch.answer_BT.int().tolist() == [[0, 0, 0, 1, 1, 1, 1], [0, 1, 1, 0, 0, 0, 0]]
+    assert batch.ids_BT.tolist() == [[1, 2, 3, 4, 5, 6, 60, PAD], [7, 8, 60, *[PAD] * 5]]
+    assert batch.answer_BT.int().tolist() == [[0, 0, 0, 1, 1, 1, 1, 0], [0, 1, 1, 0, 0, 0, 0, 0]]
     assert batch.mask_BR.int().tolist() == [[1, 1, 1, 1], [1, 1, 0, 0]]
     assert batch.tokens == 6
     assert batch.rows(torch.arange(1, 7)).tolist() == [[1, 2, 3, 4], [5, 6, 0, 0]]

@@ -77,9 +77,9 @@ def test_sft_trains_the_answer_and_its_stop_token_and_nothing_else() -> None:
     gradient = seen["logits"].grad
     logits = made(torch.tensor([[1, 2, 3, 4, 5]]))[0][0].detach()
     assert loss.item() == pytest.approx(float(F.cross_entropy(logits[2:], torch.tensor([4, 5, 60]), reduction="sum")))
-    assert gradient.shape == (3, 61)
     expected = logits[2:].softmax(-1) - F.one_hot(torch.tensor([4, 5, 60]), 61)
-    assert torch.allclose(gradient, expected, atol=1e-5)
+    assert torch.allclose(gradient[:3], expected, atol=1e-5)
+    assert not gradient[3:].any()  # rows that only round up the shape
 
 
 def test_an_epoch_asks_each_lesson_once_in_turning_phrasings() -> None:
@@ -110,18 +110,19 @@ def test_batches_of_like_lengths_save_padding() -> None:
     lessons = [Lesson([Answer([1] * length, [60])]) for length in range(1, 65)]
     grouped = sum(batch.ids_BT.numel() for step in range(8) for batch in sft(lessons, batch=8).batches(step))
     real = sum(range(2, 66))
-    assert grouped < 1.15 * real
+    rounding = 8 * 64  # each row's width, up to the next eight
+    assert grouped < 1.15 * real + rounding
 
 
 OBJECTIVES = {
-    "sft": (lambda parts: sft([Lesson([one]) for one in answers(24)], 12 // parts, parts), tiny.model),
-    "reward": (lambda parts: reward(12 // parts, parts), lambda: RewardModel(tiny.model())),
-    "dpo": (lambda parts: dpo(12 // parts, parts, smoothing=0.1), tiny.model),
+    "sft": (lambda parts: sft([Lesson([one]) for one in answers(24)], 12, parts), tiny.model),
+    "reward": (lambda parts: reward(12, parts), lambda: RewardModel(tiny.model())),
+    "dpo": (lambda parts: dpo(12, parts, smoothing=0.1), tiny.model),
 }
 
 
 @pytest.mark.parametrize("name", OBJECTIVES)
-@pytest.mark.parametrize("parts", [2, 3, 12])
+@pytest.mark.parametrize("parts", [2, 5, 12])
 def test_accumulation_is_one_large_batch(name: str, parts: int) -> None:
     """Also where the micro-batches hold unequal numbers of tokens: the step divides by the tokens of all."""
     make, build = OBJECTIVES[name]

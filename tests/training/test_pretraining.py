@@ -168,7 +168,7 @@ def test_a_row_tells_what_the_step_was(tmp_path: Path) -> None:
     figures = trained(objective(heldout=60), tiny.engine(tiny.model()), tmp_path, plan)
     rows = read_metrics(tmp_path / "metrics.jsonl")
     assert [row["step"] for row in rows] == [1, 2, 3, 4, 5, 6]
-    assert [row["learning_rate"] for row in rows] == pytest.approx([1e-2 / 3, 2e-2 / 3, 1e-2, 1e-2, 5e-3, 0.0])
+    assert [row["learning_rate"] for row in rows] == pytest.approx([1e-2 / 3, 2e-2 / 3, 1e-2, 1e-2, 7.5e-3, 2.5e-3])
     assert {row["tokens"] for row in rows} == {32}
     assert [row["step"] for row in rows if "heldout_loss" in row] == [4, 6]
     assert rows[-1]["heldout_loss"] == figures["heldout_loss"]

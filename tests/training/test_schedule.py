@@ -14,8 +14,7 @@ def test_a_hundred_steps() -> None:
     rates = [learning_rate(step, 100, 2.0, 0.1, 0.25) for step in range(100)]
     assert rates[:10] == pytest.approx([0.2 * (step + 1) for step in range(10)])  # the first step learns already
     assert rates[9] == rates[10] == 2.0
-    assert rates[-1] == pytest.approx(0.5)
-    falling = [2.0 * (0.25 + 0.75 * 0.5 * (1 + math.cos(math.pi * k / 89))) for k in range(90)]
+    falling = [2.0 * (0.25 + 0.75 * 0.5 * (1 + math.cos(math.pi * k / 90))) for k in range(90)]
     assert rates[10:] == pytest.approx(falling)
 
 
@@ -26,8 +25,7 @@ def test_it_rises_then_falls(steps: int, warmup: float, final: float, peak: floa
     assert all(a <= b for a, b in pairwise(rates[: top + 1]))
     assert all(a >= b for a, b in pairwise(rates[top:]))
     assert max(rates) == pytest.approx(peak)
-    assert min(rates) >= 0
-    assert rates[0] > 0
+    assert min(rates) > 0  # no step is wasted
 
 
 @pytest.mark.parametrize(
@@ -36,11 +34,11 @@ def test_it_rises_then_falls(steps: int, warmup: float, final: float, peak: floa
         (1, 0.0, [1.0]),
         (1, 0.5, [1.0]),
         (1, 1.0, [1.0]),
-        (2, 0.0, [1.0, 0.1]),
+        (2, 0.0, [1.0, 0.55]),
         (2, 1.0, [0.5, 1.0]),
-        (3, 0.0, [1.0, 0.55, 0.1]),
+        (3, 0.0, [1.0, 0.775, 0.325]),
         (4, 1.0, [0.25, 0.5, 0.75, 1.0]),
-        (4, 0.25, [1.0, 1.0, 0.55, 0.1]),
+        (4, 0.25, [1.0, 1.0, 0.775, 0.325]),
     ],
 )
 def test_corners(steps: int, warmup: float, expected: list[float]) -> None:

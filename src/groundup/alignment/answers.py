@@ -8,10 +8,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from groundup.errors import GroundupError
 from groundup.model.decoder import CustomLanguageModel
+
+# Widths and rows are rounded up to these, so that few shapes occur. On a CPU every new shape of a bf16 product has code
+# made for it that is then kept: time in each step, and gigabytes over a run.
+SAME_WIDTH, SAME_ROWS = 8, 64
 
 
 @dataclass(frozen=True)
@@ -60,6 +65,7 @@ def collate(answers: Sequence[Answer], pad: int, device: torch.device | str = "c
             part = "answer" if answer.prompt else "prompt"
             raise GroundupError(f"the {part} has no token", where=f"example {row}", do="remove it from the data")
     width, longest = max(map(len, answers)), max(len(answer.answer) for answer in answers)
+    width += -width % SAME_WIDTH
     ids_BT = torch.full((len(answers), width), pad, dtype=torch.long)
     answer_BT = torch.zeros(len(answers), width, dtype=torch.bool)
     for row, answer in enumerate(answers):
@@ -74,12 +80,22 @@ def before_answers(batch: AnswerBatch, x_BTD: Tensor) -> Tensor:
     return x_BTD[batch.answer_BT[:, 1:]]
 
 
+def head_rows(model: CustomLanguageModel, x_ND: Tensor) -> Tensor:
+    """The head's logits [N, V] of N rows, computed on the next multiple of `SAME_ROWS` rows.
+
+    How many answer tokens a batch has differs from step to step, and every number would be a shape of its own.
+    """
+    if x_ND.device.type != "cpu":
+        return model.head(x_ND)
+    return model.head(F.pad(x_ND, [0, 0] * (x_ND.dim() - 1) + [0, -len(x_ND) % SAME_ROWS]))[: len(x_ND)]
+
+
 def log_probabilities(
     model: CustomLanguageModel, batch: AnswerBatch, temperature: float = 1.0
 ) -> tuple[Tensor, Tensor]:
     """(log-probability of each answer token, entropy before it), float32 [N]; the head runs on answers alone."""
     x_BTD = model.features(batch.ids_BT[:, :-1])
-    logits_NV = model.head(before_answers(batch, x_BTD)) / temperature
+    logits_NV = head_rows(model, before_answers(batch, x_BTD)) / temperature
     all_NV = torch.log_softmax(logits_NV, -1)
     chosen_N = all_NV.gather(1, batch.ids_BT[batch.answer_BT][:, None])[:, 0]
     entropy_N = -(all_NV.detach().exp() * all_NV.detach()).sum(-1)

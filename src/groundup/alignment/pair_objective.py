@@ -9,7 +9,10 @@ EncodedPair = tuple[Answer, Answer]  # (chosen, rejected)
 
 
 class PairObjective:
-    """Draws pairs in a fresh order per epoch; a step's batch is a function of the step."""
+    """Draws `batch` pairs a step, in a fresh order per epoch, and splits them into `accumulate` micro-batches.
+
+    A step's batch is a function of the step.
+    """
 
     unit = "pairs"
 
@@ -27,9 +30,9 @@ class PairObjective:
         self.batch, self.accumulate, self.pad, self.seed = batch, accumulate, pad, seed
 
     def batches(self, step: int) -> list[AnswerBatch]:
-        count = self.batch * self.accumulate
-        drawn = [self.pairs[place] for place in samples_at(step * count, count, len(self.pairs), self.seed).tolist()]
-        return [collate_pairs(drawn[i :: self.accumulate], self.pad) for i in range(self.accumulate)]
+        places = samples_at(step * self.batch, self.batch, len(self.pairs), self.seed).tolist()
+        drawn = [self.pairs[place] for place in places]
+        return [collate_pairs(drawn[i :: self.accumulate], self.pad) for i in range(min(self.accumulate, self.batch))]
 
     def weight(self, batch: AnswerBatch) -> float:
         """Pairs."""

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from groundup.alignment.answers import AnswerBatch, before_answers
+from groundup.alignment.answers import AnswerBatch, before_answers, head_rows
 from groundup.alignment.losses import bradley_terry
 from groundup.alignment.pair_objective import EncodedPair, PairObjective, collate_pairs
 from groundup.artifacts.durable import read_json, write_text
@@ -65,7 +65,7 @@ class RewardModel(nn.Module):
         T, device = batch.ids_BT.shape[1], x_BTD.device
         last_B = (batch.answer_BT * torch.arange(1, T + 1, device=device)).argmax(1)
         x_BD = x_BTD[torch.arange(len(batch), device=device), last_B]
-        logits_NV = self.language.head(before_answers(batch, x_BTD[:, :-1]))
+        logits_NV = head_rows(self.language, before_answers(batch, x_BTD[:, :-1]))
         nats_N = F.cross_entropy(logits_NV, batch.ids_BT[batch.answer_BT], reduction="none")
         nats_BR = batch.rows(nats_N)
         surprise_B2 = torch.stack((nats_BR.sum(1) / batch.mask_BR.sum(1), nats_BR.amax(1)), 1)

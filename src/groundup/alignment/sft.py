@@ -43,17 +43,16 @@ class SftObjective:
         return variants[(epoch + index) % len(variants)]
 
     def batches(self, step: int) -> list[AnswerBatch]:
-        per_step = self.batch * self.accumulate
         group, place = divmod(step, SORTED_STEPS)
         if group != self._group:
-            first = group * SORTED_STEPS * per_step
-            drawn = [self.example(first + offset) for offset in range(SORTED_STEPS * per_step)]
+            first = group * SORTED_STEPS * self.batch
+            drawn = [self.example(first + offset) for offset in range(SORTED_STEPS * self.batch)]
             drawn.sort(key=len)
             order = Permutation(SORTED_STEPS, self.seed, group)
-            pieces = [drawn[i * per_step : (i + 1) * per_step] for i in range(SORTED_STEPS)]
+            pieces = [drawn[i * self.batch : (i + 1) * self.batch] for i in range(SORTED_STEPS)]
             self._batches, self._group = [pieces[int(order(i))] for i in range(SORTED_STEPS)], group
         chosen = self._batches[place]
-        return [collate(chosen[i :: self.accumulate], self.pad) for i in range(self.accumulate)]
+        return [collate(chosen[i :: self.accumulate], self.pad) for i in range(min(self.accumulate, self.batch))]
 
     def weight(self, batch: AnswerBatch) -> float:
         return batch.tokens

@@ -73,7 +73,7 @@ def sft(config: SftConfig, inputs: Mapping[str, Artifact], work: Work) -> Figure
     objective = SftObjective(
         lessons,
         unseen,
-        batch=max(1, config.batch_examples // config.accumulate),
+        batch=config.batch_examples,
         accumulate=config.accumulate,
         pad=tokenizer.pad,
         seed=work.seed,
@@ -139,7 +139,7 @@ def reward(config: RewardConfig, inputs: Mapping[str, Artifact], work: Work) -> 
     objective = RewardObjective(
         train_pairs,
         heldout_pairs,
-        batch=max(1, config.batch_pairs // config.accumulate),
+        batch=config.batch_pairs,
         accumulate=config.accumulate,
         centering=config.centering,
         pad=tokenizer.pad,
@@ -243,7 +243,7 @@ def dpo(config: DpoConfig, inputs: Mapping[str, Artifact], work: Work) -> Figure
         pairs["train"],
         pairs["heldout"],
         reference,
-        batch=max(1, config.batch_pairs // config.accumulate),
+        batch=config.batch_pairs,
         accumulate=config.accumulate,
         beta=config.beta,
         label_smoothing=config.label_smoothing,

@@ -12,6 +12,10 @@ from torch import Tensor
 
 from groundup.model.decoder import CustomLanguageModel, KeyValueCache
 
+# Rows that have finished are carried along until no more than this share goes on: dropping each at once would give
+# every step a shape of its own, and on a CPU a new shape costs more than the rows.
+CARRIED = 0.7
+
 
 @dataclass(frozen=True)
 class Sampling:
@@ -93,7 +97,7 @@ def generate(
     prompts = [list(prompt[-(context - 1) :]) for prompt in prompts]
     room = min(context, max(map(len, prompts)) + max_tokens)
     answers: list[list[int]] = [[] for _ in prompts]
-    ended = [False] * len(prompts)
+    finished, ended = [False] * len(prompts), [False] * len(prompts)
     active = list(range(len(prompts)))
     device_type = model.lm_head.weight.device.type
     with torch.autocast(device_type, torch.bfloat16, enabled=dtype == torch.bfloat16):
@@ -101,19 +105,17 @@ def generate(
         logits_BV = decoding.start(prompts)
         while True:
             tokens_B = choose(logits_BV.cpu(), sampling, generator)
-            going = []
-            for place, (row, token) in enumerate(zip(active, tokens_B.tolist(), strict=True)):
-                answers[row].append(token)
-                ended[row] = token == stop
-                if (
-                    not ended[row]
-                    and len(answers[row]) < max_tokens
-                    and len(prompts[row]) + len(answers[row]) < context
-                ):
-                    going.append(place)
+            for row, token in zip(active, tokens_B.tolist(), strict=True):
+                if not finished[row]:
+                    answers[row].append(token)
+                    ended[row] = token == stop
+                    full = len(answers[row]) == max_tokens or len(prompts[row]) + len(answers[row]) == context
+                    finished[row] = ended[row] or full
+            going = [place for place, row in enumerate(active) if not finished[row]]
             if not going:
                 break
-            if len(going) < len(active):
+            # where the context cuts the room short, a finished row must not be carried along: it would outgrow it
+            if len(going) <= CARRIED * len(active) or (room == context and len(going) < len(active)):
                 kept = torch.tensor(going)
                 active = [active[place] for place in going]
                 tokens_B = tokens_B[kept]

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from groundup.model.configuration import LLMConfig
 
+PADDING = 8  # positions behind the context at which a batch may hold padding, which nothing attends
 SHORT = 256  # tokens up to which a CPU attends without the flash kernel
 
 
@@ -67,7 +68,7 @@ class Rotary(nn.Module):
     def __init__(self, config: LLMConfig) -> None:
         super().__init__()
         exponents = torch.arange(0, config.head_dim, 2, dtype=torch.float64) / config.head_dim
-        angles = torch.outer(torch.arange(config.max_position_embeddings), config.rope_theta**-exponents)
+        angles = torch.outer(torch.arange(config.max_position_embeddings + PADDING), config.rope_theta**-exponents)
         angles = torch.cat((angles, angles), dim=-1)  # the half-split layout: dimension i turns with i + K/2
         self.register_buffer("cos_TK", angles.cos().float(), persistent=False)
         self.register_buffer("sin_TK", angles.sin().float(), persistent=False)
