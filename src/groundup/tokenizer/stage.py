@@ -50,7 +50,8 @@ def stage(config: TokenizerConfig, inputs: Mapping[str, Artifact], work: Work) -
     write_text(work.records / "times.json", json.dumps({"seconds": seconds}, indent=1) + "\n")
     uses, train_bytes = token_uses(tokenizer, words)
     heldout = list(_heldout(read_documents(documents, "heldout", columns=["title", "text"])))
-    shown = heldout[0] if heldout else next(read_documents(documents, "train", columns=["title", "text"]))
+    candidates = heldout or [next(read_documents(documents, "train", columns=["title", "text"]))]
+    shown = next((one for one in candidates if len(one.text) >= SAMPLE_CHARACTERS), candidates[0])
     heldout_bytes = sum(document.size for document in heldout)
     heldout_tokens = sum(map(len, tokenizer.encode_many(document.text for document in heldout)))
     bytes_per_token = train_bytes / max(1, int(uses.sum()))
