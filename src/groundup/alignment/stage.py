@@ -51,7 +51,7 @@ def sft(config: SftConfig, inputs: Mapping[str, Artifact], work: Work) -> Figure
     context = engine.model.config.max_position_embeddings
     items: list[Item] = []
     if config.data is not None:
-        given = read_instructions(work.base / config.data, tokenizer, context)
+        given = read_instructions(work.base / config.data.expanduser(), tokenizer, context)
         lessons, unseen = [Lesson([example]) for example in given], []
     else:
         documents = read_documents(inputs["curate"].file("documents.parquet"), split="train", columns=("id", "facts"))
@@ -121,7 +121,7 @@ def reward(config: RewardConfig, inputs: Mapping[str, Artifact], work: Work) -> 
     """Train the reward model from the SFT model; writes `model/` and `pairs.jsonl`."""
     tokenizer = Tokenizer.load(inputs["tokenizer"].file("tokenizer.json"))
     if config.data is not None:
-        pairs = split_given(read_preferences(work.base / config.data), config.heldout, work.seed)
+        pairs = split_given(read_preferences(work.base / config.data.expanduser()), config.heldout, work.seed)
     else:
         items = read_items(inputs["sft"].file(ITEMS))
         main = [item for item in items if item.aspect in MAIN_ASPECTS]

@@ -36,7 +36,7 @@ def stage(config: EvaluateConfig, inputs: Mapping[str, Artifact], work: Work) ->
 
     items = [item for item in read_items(inputs["sft"].file(ITEMS)) if item.aspect in MAIN_ASPECTS]
     if config.data is not None:
-        given = read_questions(work.base / config.data)
+        given = read_questions(work.base / config.data.expanduser())
         asked = {"given": [Question(text, truth, text) for text, truth in given]}
     else:
         asked = {"taught": _first_phrasing(items), "unseen": _unseen_phrasings(items)}
