@@ -116,7 +116,7 @@ def test_the_card_says_what_was_taught(exported: tuple[Path, CustomLanguageModel
     chat = ChatModel.load(exported[0])
     assert chat.taught.subjects == ["json.dumps", "os.path.join"]
     assert chat.examples == ["What does os.path.join do?", "What does json.dumps do?"]
-    assert "2 symbols of the Python documentation" in chat.introduction()
+    assert "what the Python documentation says of 2 symbols" in chat.introduction()
     assert json.loads((exported[0] / CARD).read_text())["made_from"].keys() == {"tokenizer", "sft", "ppo"}
 
 

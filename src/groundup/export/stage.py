@@ -86,8 +86,8 @@ def introduction(items: Sequence[Item], questions: int, parameters: int) -> str:
             "not cover its answers are guesses."
         )
     symbols = sum(item.aspect == "summary" for item in main)
-    what = "symbols of the Python documentation" if symbols * 2 > len(main) else "headings of the documents"
-    return (
-        f"A model of {size}, taught what the documentation says of {len(main):,} {what}. On anything else its answers "
-        "are guesses, however sure they sound."
-    )
+    if symbols * 2 > len(main):
+        taught = f"what the Python documentation says of {len(main):,} symbols"
+    else:
+        taught = f"what the documents say under {len(main):,} headings"
+    return f"A model of {size}, taught {taught}. On anything else its answers are guesses, however sure they sound."
