@@ -40,7 +40,7 @@ def test_the_least_blueprint_loads_and_is_complete(write):
     assert (model.layers, model.width, model.heads, model.kv_heads, model.feed_forward) == (4, 256, 4, 2, 704)
     assert pretrain.tokens and pretrain.batch_tokens and pretrain.learning_rate
     for stage in ("sft", "reward", "ppo", "dpo"):
-        assert getattr(loaded.blueprint, stage).learning_rate < pretrain.learning_rate
+        assert 0 < getattr(loaded.blueprint, stage).learning_rate <= pretrain.learning_rate
     assert loaded.text == LEAST
     assert loaded.base == loaded.path.parent
 
@@ -211,7 +211,7 @@ def test_every_unknown_key_is_found_but_only_some_are_shown(write):
             "ppo.max_answer_tokens",
             "answers of 256 tokens leave no room for a question in pretrain.model.context, 256",
         ),
-        ("ppo: {rollouts: 8}", "ppo.rollouts", "minibatches of 32 are larger than the 8 rollouts"),
+        ("ppo: {rollouts: 8}", "ppo.rollouts", "minibatches of 64 are larger than the 8 rollouts"),
         ("sft: {data: ~no-one/x}", "sft.data", "there is no user no-one, whose folder ~no-one would be"),
         ("size: 0M", "size", "expected more than no parameters"),
         ("size: 999999B", "size", "expected at most 6e+12 parameters, the most that 512 layers can hold"),

@@ -79,7 +79,7 @@ def test_cache_counts_by_hand():
         ("sft", "sft.epochs=100"),
         ("reward", "reward.pairs_per_subject=8"),
         ("ppo", "ppo.iterations=60"),
-        ("ppo", "ppo.rollouts=256"),
+        ("ppo", "ppo.rollouts=512"),
         ("ppo", "ppo.epochs=4"),
         ("curate", "curate.sources.0.packages=[a, b, c, d, e, f, g, h, i, j, k, l]"),
     ],
