@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from groundup.errors import GroundupError
 from groundup.model.decoder import CustomLanguageModel
@@ -90,10 +90,12 @@ def head_rows(model: CustomLanguageModel, x_ND: Tensor) -> Tensor:
     return model.head(F.pad(x_ND, [0, 0] * (x_ND.dim() - 1) + [0, -len(x_ND) % SAME_ROWS]))[: len(x_ND)]
 
 
-def log_probabilities(
-    model: CustomLanguageModel, batch: AnswerBatch, temperature: float = 1.0
-) -> tuple[Tensor, Tensor]:
-    """(log-probability of each answer token, entropy before it), float32 [N]; the head runs on answers alone."""
+def log_probabilities(model: nn.Module, batch: AnswerBatch, temperature: float = 1.0) -> tuple[Tensor, Tensor]:
+    """(log-probability of each answer token, entropy before it), float32 [N]; the head runs on answers alone.
+
+    `model` is a `CustomLanguageModel`, as engines and objectives hold it.
+    """
+    assert isinstance(model, CustomLanguageModel)
     x_BTD = model.features(batch.ids_BT[:, :-1])
     logits_NV = head_rows(model, before_answers(batch, x_BTD)) / temperature
     all_NV = torch.log_softmax(logits_NV, -1)
@@ -102,6 +104,6 @@ def log_probabilities(
     return chosen_N, entropy_N
 
 
-def summed_log_probabilities(model: CustomLanguageModel, batch: AnswerBatch) -> Tensor:
+def summed_log_probabilities(model: nn.Module, batch: AnswerBatch) -> Tensor:
     """Log-probability of each whole answer, [B]."""
     return batch.rows(log_probabilities(model, batch)[0]).sum(1)

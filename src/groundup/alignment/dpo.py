@@ -31,9 +31,9 @@ class DpoObjective(PairObjective):
     def loss(self, model: nn.Module, batch: AnswerBatch) -> tuple[Tensor, Statistics]:
         """The chosen answer's log-probability may fall while the loss does: both are logged."""
         batch = batch.to(next(model.parameters()).device)
-        chosen_B, rejected_B = summed_log_probabilities(model, batch).chunk(2)  # type: ignore[arg-type]
+        chosen_B, rejected_B = summed_log_probabilities(model, batch).chunk(2)
         with torch.no_grad():
-            reference = summed_log_probabilities(self.reference, batch)  # type: ignore[arg-type]
+            reference = summed_log_probabilities(self.reference, batch)
         reference_chosen_B, reference_rejected_B = reference.chunk(2)
         loss_B = dpo(chosen_B, rejected_B, reference_chosen_B, reference_rejected_B, self.beta, self.label_smoothing)
         margin_B = (chosen_B - reference_chosen_B) - (rejected_B - reference_rejected_B)

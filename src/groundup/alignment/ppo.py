@@ -118,7 +118,7 @@ class Ppo:
         for start in range(0, len(answers), FORWARD_ROWS):
             batch = collate(answers[start : start + FORWARD_ROWS], self.pad, device)
             with self.policy.autocast():
-                logp_N, entropy_N = log_probabilities(self.policy.model, batch, self.config.temperature)  # type: ignore[arg-type]
+                logp_N, entropy_N = log_probabilities(self.policy.model, batch, self.config.temperature)
                 reference_N, _ = log_probabilities(self.reference, batch, self.config.temperature)
                 assert isinstance(self.critic.model, ScalarModel)
                 values_N = self.critic.model.values(batch)
@@ -202,7 +202,7 @@ class Ppo:
 
     def _policy_loss(self, model: nn.Module, minibatch: _Minibatch) -> tuple[Tensor, Statistics]:
         batch = minibatch.batch
-        logp_N, _ = log_probabilities(model, batch, self.config.temperature)  # type: ignore[arg-type]
+        logp_N, _ = log_probabilities(model, batch, self.config.temperature)
         mask_BR = batch.mask_BR.float()
         return policy_loss(batch.rows(logp_N), minibatch.old_BR, minibatch.advantages_BR, mask_BR, self.config.clip)
 

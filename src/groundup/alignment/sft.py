@@ -59,7 +59,7 @@ class SftObjective:
 
     def loss(self, model: nn.Module, batch: AnswerBatch) -> tuple[Tensor, Statistics]:
         batch = batch.to(next(model.parameters()).device)
-        logp_N, _ = log_probabilities(model, batch)  # type: ignore[arg-type]
+        logp_N, _ = log_probabilities(model, batch)
         return -logp_N.sum(), {}
 
     @torch.no_grad()
