@@ -89,7 +89,7 @@ def attend(q_BHTK: Tensor, k_BGTK: Tensor, v_BGTK: Tensor) -> Tensor:
     """Causal attention over whole sequences, [B, H, T, K].
 
     PyTorch's flash kernels, but for short sequences on a CPU: there its backward costs more than the scores' memory
-    is worth (1.3x a whole training step at 32 to 128 tokens; docs/experiments.md).
+    is worth (1.1x to 1.5x a whole training step at 128 tokens; docs/experiments.md).
     """
     T = q_BHTK.shape[2]
     if q_BHTK.device.type == "cpu" and T <= SHORT:

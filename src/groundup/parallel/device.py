@@ -52,7 +52,7 @@ def settle() -> None:
     """Prepare this process for training: as many threads as cores it may use, freed memory kept, no denormals.
 
     glibc gives every tensor over 128 KB back to the kernel and asks for it anew, and each page is then zeroed and
-    mapped again: a fifth of a small model's step. Keeping it costs no more than the step's own peak.
+    mapped again: some hundredths of a small model's step (docs/experiments.md). Keeping it costs no more than the peak.
     """
     torch.set_num_threads(int(os.environ.get("GROUNDUP_THREADS", 0)) or usable_cores())
     torch.set_flush_denormal(True)
