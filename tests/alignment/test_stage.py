@@ -42,7 +42,7 @@ def start(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Artifact]:
     root = tmp_path_factory.mktemp("run")
     for name in ("curate", "tokenizer", "pretrain"):
         (root / name).mkdir()
-    documents(root / "curate" / "documents.parquet")
+    documents(root / "curate" / "documents")
     TOKENIZER.save(root / "tokenizer" / "tokenizer.json")
     made = tiny.model(spread=0.05, vocab_size=TOKENIZER.vocabulary_size, max_position_embeddings=160)
     save_model(root / "pretrain" / "model", made)

@@ -7,14 +7,13 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 
 from groundup.artifacts import Measured
 from groundup.blueprint.load import load
 from groundup.cli.graph import all_stages
 from groundup.cli.main import main
+from groundup.corpus.documents import Document, write_documents
 from groundup.pipeline.folder import Remembered, RunFolder
 from groundup.pipeline.graph import stages
 from groundup.pipeline.status import survey
@@ -67,7 +66,7 @@ def run(here: Path) -> RunFolder:
         {"id": f"{number:032x}", "title": title, "source": "docs", "origin": "a.md", "licence": "", "split": "train"}
         for number, title in ((1, "A"), (0xABC << 116, "B"))
     ]
-    pq.write_table(pa.Table.from_pylist(rows), out / "documents.parquet")
+    write_documents(out / "documents", [Document(**row) for row in rows])
     artifact = folder.store.publish(key, {"documents": 2}, Measured(61.0, 300 << 20), {"ended": "2026-01-31T12:00:00Z"})
     folder.remember(Remembered(str(here / "mine.yaml"), [], {"curate": artifact.path.name}))
     return folder

@@ -10,6 +10,7 @@ from groundup.corpus.documents import (
     Fact,
     document_id,
     drop,
+    part_path,
     read_documents,
     read_dropped,
     write_documents,
@@ -33,7 +34,7 @@ MANY = [
 
 
 def test_round_trip(tmp_path: Path) -> None:
-    path = tmp_path / "d.parquet"
+    path = tmp_path / "d"
     write_documents(path, iter(MANY))
     assert list(read_documents(path)) == MANY
     assert list(read_documents(path, "heldout")) == MANY[::10]
@@ -42,9 +43,15 @@ def test_round_trip(tmp_path: Path) -> None:
         (document_id("text 0"), "text 0", "", ()),
         (document_id("text 10"), "text 10", "", ()),
     ]
-    again = tmp_path / "again.parquet"
+    again = tmp_path / "again"
     write_documents(again, MANY)
-    assert again.read_bytes() == path.read_bytes()
+    assert part_path(again, 0).read_bytes() == part_path(path, 0).read_bytes()
+
+
+def test_parts_are_read_in_their_order(tmp_path: Path) -> None:
+    for part in (1, 10, 0):
+        write_documents(tmp_path, [Document(id=str(part))], part)
+    assert [one.id for one in read_documents(tmp_path, columns=["id"])] == ["0", "1", "10"]
 
 
 def test_dropped_round_trip(tmp_path: Path) -> None:
@@ -60,7 +67,8 @@ def test_dropped_round_trip(tmp_path: Path) -> None:
 
 
 def test_a_damaged_file_is_an_error(tmp_path: Path) -> None:
-    (tmp_path / "d.parquet").write_bytes(b"PAR1")
-    for name in ("d.parquet", "missing.parquet"):
-        with pytest.raises(GroundupError, match=r"can't be read .* run the curate stage again"):
-            list(read_documents(tmp_path / name))
+    with pytest.raises(GroundupError, match=r"holds no documents"):
+        list(read_documents(tmp_path))
+    part_path(tmp_path, 0).write_bytes(b"PAR1")
+    with pytest.raises(GroundupError, match=r"can't be read .* run the curate stage again"):
+        list(read_documents(tmp_path))

@@ -145,7 +145,7 @@ class FakeRun:
         )
         self.curated = curate([*seen.values(), *short, *more, broken], heldout=heldout)
         at = self._at("curate")
-        write_documents(at / "documents.parquet", self.curated.documents)
+        write_documents(at / "documents", self.curated.documents)
         write_dropped(at / "dropped.parquet", self.curated.dropped)
         self._publish("curate", self.curated.figures, 27.4, 334)
 

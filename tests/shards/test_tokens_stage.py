@@ -30,7 +30,7 @@ def inputs(folder: Path, tokenizer: Tokenizer, texts: dict[str, list[str]]) -> d
     for name in ("curate", "tokenizer"):
         (folder / name).mkdir()
     rows = [Document(id=document_id(text), text=text, split=split) for split in texts for text in texts[split]]
-    write_documents(folder / "curate" / "documents.parquet", rows)
+    write_documents(folder / "curate" / "documents", rows)
     tokenizer.save(folder / "tokenizer" / "tokenizer.json")
     return {name: artifact(folder / name, name) for name in ("curate", "tokenizer")}
 

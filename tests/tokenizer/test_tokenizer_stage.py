@@ -18,7 +18,7 @@ def curated(folder: Path, train: list[str], heldout: list[str]) -> Artifact:
     folder.mkdir()
     splits = [(text, "train") for text in train] + [(text, "heldout") for text in heldout]
     write_documents(
-        folder / "documents.parquet",
+        folder / "documents",
         [
             Document(id=document_id(text), text=text, title=f"{at}", split=split)
             for at, (text, split) in enumerate(splits)

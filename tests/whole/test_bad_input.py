@@ -118,7 +118,7 @@ def test_bad_files_are_left_out_and_listed_while_good_ones_are_kept(tmp_path: Pa
     assert dropped["latin.txt"] == "invalid-utf-8"
     assert dropped["long.jsonl"] == "too-large"
     assert dropped["cut.md.gz"] == "truncated"
-    kept = pq.read_table(artifact / "documents.parquet").to_pylist()
+    kept = pq.read_table(artifact / "documents").to_pylist()
     assert {"good0.md", "good1.md"} <= {Path(row["origin"]).name for row in kept}
     assert any(row["origin"].startswith("long.jsonl:2") for row in kept), "the row behind the long line is read"
 

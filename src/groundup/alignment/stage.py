@@ -54,7 +54,7 @@ def sft(config: SftConfig, inputs: Mapping[str, Artifact], work: Work) -> Figure
         given = read_instructions(work.base / config.data.expanduser(), tokenizer, context)
         lessons, unseen = [Lesson([example]) for example in given], []
     else:
-        documents = read_documents(inputs["curate"].file("documents.parquet"), split="train", columns=("id", "facts"))
+        documents = read_documents(inputs["curate"].folder("documents"), split="train", columns=("id", "facts"))
         items = choose(items_of(documents), config.subjects, config.prefer, config.max_answer_characters)
         items = [item for item in items if fits(item, tokenizer, context)]
         lessons = lessons_of(items, tokenizer, config.other_questions, work.seed)

@@ -85,6 +85,12 @@ class Artifact:
             raise KeyError(f"{self.path.name} has no {name}")
         return self.path / name
 
+    def folder(self, name: str) -> Path:
+        """The path of a folder in which the manifest lists files; raises KeyError for one it does not."""
+        if not any(file.startswith(f"{name}/") for file in self.manifest.files):
+            raise KeyError(f"{self.path.name} has no folder {name}")
+        return self.path / name
+
     def verify(self) -> None:
         """Check every file against its digest; raises GroundupError naming the first that differs."""
         for name, digest in self.manifest.files.items():

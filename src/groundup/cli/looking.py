@@ -63,7 +63,7 @@ def lineage(
 
     folder = where.run_folder(run)
     chain = folder.store.lineage(ancestry.find(folder, artifact))
-    read = [one for one in chain if ancestry.DOCUMENTS in one.manifest.files]
+    read = [one for one in chain if one.stage == "curate"]
     if document is not None:
         found = [entry for one in read for entry in ancestry.documents(one, document)]
         if not found:

@@ -1,7 +1,8 @@
-"""Documents, and the two Parquet files that the curate stage leaves: what was kept and what was dropped.
+"""Documents, and the Parquet files that the curate stage leaves: what was kept and what was dropped.
 
-`documents.parquet` has a row per kept document, `dropped.parquet` a row per document (or file) that was left out, with
-the rule that it broke. Both are written with fixed settings, so that equal rows give equal bytes.
+The folder `documents` holds part files with a row per kept document; read one after the other they are the corpus.
+`dropped.parquet` has a row per document (or file) that was left out, with the rule that it broke. All are written with
+fixed settings, so that equal rows give equal bytes.
 """
 
 import hashlib
@@ -16,7 +17,7 @@ from groundup.errors import GroundupError
 if TYPE_CHECKING:
     import pyarrow as pa
 
-DOCUMENTS = "documents.parquet"
+DOCUMENTS = "documents"
 DROPPED = "dropped.parquet"
 EXCERPT_CHARACTERS = 300
 _ROWS_PER_GROUP = 4096
@@ -83,7 +84,7 @@ def drop(
 
 
 def documents_schema() -> "pa.Schema":
-    """The columns of `documents.parquet`."""
+    """The columns of the parts of `documents`."""
     import pyarrow as pa
 
     fact = pa.struct([("subject", pa.string()), ("aspect", pa.string()), ("answer", pa.string())])
@@ -105,9 +106,27 @@ def dropped_schema() -> "pa.Schema":
     )
 
 
-def write_documents(path: Path, documents: Iterable[Document]) -> None:
-    """Write `documents` in the order given."""
-    _write(path, documents_schema(), documents)
+def part_path(folder: Path, part: int) -> Path:
+    """The file of this part, counted from 0."""
+    return folder / f"part-{part:05}.parquet"
+
+
+def part_paths(folder: Path) -> list[Path]:
+    """The parts in `folder`, in their order.
+
+    Raises:
+        GroundupError: there is none.
+    """
+    paths = sorted(folder.glob("part-*.parquet"))
+    if not paths:
+        raise GroundupError("holds no documents", where=str(folder), do="run the curate stage again")
+    return paths
+
+
+def write_documents(folder: Path, documents: Iterable[Document], part: int = 0) -> None:
+    """Write `documents` as a part of `folder`, in the order given."""
+    folder.mkdir(parents=True, exist_ok=True)
+    _write(part_path(folder, part), documents_schema(), documents)
 
 
 def write_dropped(path: Path, dropped: Iterable[Dropped]) -> None:
@@ -115,22 +134,25 @@ def write_dropped(path: Path, dropped: Iterable[Dropped]) -> None:
     _write(path, dropped_schema(), dropped)
 
 
-def read_documents(path: Path, split: Split | None = None, columns: Sequence[str] | None = None) -> Iterator[Document]:
-    """The documents of `documents.parquet` in their order, a few thousand in memory at a time.
+def read_documents(
+    folder: Path, split: Split | None = None, columns: Sequence[str] | None = None
+) -> Iterator[Document]:
+    """The documents of all parts in their order, a few thousand in memory at a time.
 
     Args:
-        path: the Parquet file.
+        folder: the artifact's folder `documents`.
         split: only documents of this split; None for all.
         columns: the fields wanted (`["id", "text"]`); the others are left empty and cost nothing. None for all.
 
     Raises:
-        GroundupError: the file is missing or can't be read.
+        GroundupError: there is no part, or one can't be read.
     """
     wanted = None if columns is None else list(dict.fromkeys([*columns, *(["split"] if split else [])]))
-    for row in _read(path, wanted):
-        if split is None or row["split"] == split:
-            facts = tuple(Fact(**fact) for fact in row.pop("facts", ()))
-            yield Document(**row, facts=facts)
+    for path in part_paths(folder):
+        for row in _read(path, wanted):
+            if split is None or row["split"] == split:
+                facts = tuple(Fact(**fact) for fact in row.pop("facts", ()))
+                yield Document(**row, facts=facts)
 
 
 def read_dropped(path: Path) -> Iterator[Dropped]:

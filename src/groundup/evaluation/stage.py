@@ -87,7 +87,7 @@ def _bits(
     config: EvaluateConfig, inputs: Mapping[str, Artifact], tokenizer: Tokenizer, work: Work
 ) -> dict[str, float | int | None]:
     """Bits per byte of the held-out documents: the pretrained model, xz, xz that has read the corpus, n-grams."""
-    path = inputs["curate"].file("documents.parquet")
+    path = inputs["curate"].folder("documents")
     texts = {
         split: [d.text.encode() for d in read_documents(path, split=split, columns=("text",))]
         for split in ("train", "heldout")

@@ -45,7 +45,7 @@ def stages(align: str) -> tuple[Stage, ...]:
     return (
         Stage(
             "curate",
-            1,
+            2,
             (),
             "groundup.corpus.stage:stage",
             lambda b: b.curate,

@@ -1,25 +1,13 @@
 """From an artifact back to everything that it was made from, down to the source documents."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from groundup.artifacts import Artifact
+from groundup.corpus.documents import DOCUMENTS, Document, read_documents
 from groundup.errors import GroundupError
 from groundup.pipeline.folder import RunFolder
 
-DOCUMENTS = "documents.parquet"
-
-
-@dataclass(frozen=True)
-class Document:
-    """Where one document came from."""
-
-    id: str
-    title: str
-    source: str
-    origin: str
-    licence: str
-    split: str
+COLUMNS = ("id", "title", "source", "origin", "licence", "split")
 
 
 def find(folder: RunFolder, name: str) -> Artifact:
@@ -42,11 +30,6 @@ def find(folder: RunFolder, name: str) -> Artifact:
 
 def documents(artifact: Artifact, id: str | None = None) -> Iterator[Document]:
     """The documents of a `curate` artifact, in its order; with `id` only those whose id begins so."""
-    import pyarrow.parquet as pq
-
-    columns = ["id", "title", "source", "origin", "licence", "split"]
-    with pq.ParquetFile(artifact.file(DOCUMENTS)) as file:
-        for batch in file.iter_batches(columns=columns):
-            for row in batch.to_pylist():
-                if id is None or row["id"].startswith(id):
-                    yield Document(**row)
+    for one in read_documents(artifact.folder(DOCUMENTS), columns=COLUMNS):
+        if id is None or one.id.startswith(id):
+            yield one

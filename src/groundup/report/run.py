@@ -74,6 +74,11 @@ class Run:
         artifact = self.artifacts.get(stage)
         return artifact.path / name if artifact and name in artifact.manifest.files else None
 
+    def folder(self, stage: str, name: str) -> Path | None:
+        """A folder of a stage's artifact, None where there is none."""
+        artifact = self.artifacts.get(stage)
+        return artifact.folder(name) if artifact else None
+
     def json(self, stage: str, name: str) -> Any:
         """A JSON file of a stage's artifact, None where there is none."""
         path = self.file(stage, name)
@@ -113,7 +118,7 @@ class Run:
     @cached_property
     def kept(self) -> Kept:
         """What is shown of the documents that were kept, in one pass over them."""
-        path = self.file("curate", "documents.parquet")
+        path = self.folder("curate", "documents")
         wanted = {item.document for item in self.taught}
         wanted |= {one.duplicate_of for chosen in self.dropped.values() for one in chosen}
         found, shown, heldout = Kept(), spread(self.figure("curate", "heldout_documents") or 0, HELDOUT_TITLES), 0

@@ -18,14 +18,14 @@ SPLITS: tuple[Split, ...] = ("train", "heldout")
 
 
 def stage(config: TokensConfig, inputs: Mapping[str, Artifact], work: Work) -> Figures:
-    """Inputs: `curate` (documents.parquet) and `tokenizer` (tokenizer.json). Writes the files of both splits.
+    """Inputs: `curate` (documents) and `tokenizer` (tokenizer.json). Writes the files of both splits.
 
     Raises:
         GroundupError: no document is left to train on.
     """
     started = time.monotonic()
     tokenizer = Tokenizer.load(inputs["tokenizer"].file("tokenizer.json"))
-    documents = inputs["curate"].file("documents.parquet")
+    documents = inputs["curate"].folder("documents")
     figures: Figures = {split: write_split(documents, split, tokenizer, work.out, work.progress) for split in SPLITS}
     if not figures["train"]["documents"]:
         raise GroundupError("no document is left to train on", where=str(documents), do="give `curate` more documents")

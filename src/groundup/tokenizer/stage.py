@@ -25,14 +25,14 @@ HELDOUT_BYTES = 4 << 20  # most text that the held-out figures are measured on
 
 
 def stage(config: TokenizerConfig, inputs: Mapping[str, Artifact], work: Work) -> Figures:
-    """Input: `curate` (documents.parquet). Trains on the documents of the train split.
+    """Input: `curate` (documents). Trains on the documents of the train split.
 
     A text too small for the vocabulary asked for gives a smaller one: `vocabulary` in the figures is the real size.
 
     Raises:
         GroundupError: no document is left to train on.
     """
-    documents = inputs["curate"].file("documents.parquet")
+    documents = inputs["curate"].folder("documents")
     started = time.monotonic()
     total = sum(1 for _ in read_documents(documents, "train", columns=["split"]))
     if not total:
