@@ -1,14 +1,18 @@
 # make run    set up .venv from pinned versions, then execute the default blueprint end to end
 # make test   set up .venv, then run the tests (make test-slow: the slow ones)
 # make lint   ruff and mypy
+# make bench NAME=corpus [DATA=folder] [JSON=file]   set up .venv-bench with the peers, then measure against them
 
 PYTHON ?= python3
 RUN ?= runs/python-docs
 VENV := .venv
 INSTALLED := $(VENV)/.installed
+PEERS := .venv-bench
+NAME ?= corpus
+DATA ?= $(wildcard ../shared/data/corpus)
 BLUEPRINT ?= src/groundup/blueprint/gallery/python-docs.yaml
 
-.PHONY: run test test-slow lint setup wheel constraints clean
+.PHONY: run test test-slow lint bench setup wheel constraints clean
 
 run: setup
 	@$(VENV)/bin/groundup run $(BLUEPRINT) --run $(RUN) $(ARGS)
@@ -24,6 +28,9 @@ lint: setup
 	@$(VENV)/bin/ruff format --check .
 	@$(VENV)/bin/mypy
 
+bench: $(PEERS)/.installed
+	@$(PEERS)/bin/groundup bench $(NAME) $(if $(DATA),--data $(DATA)) $(if $(JSON),--json $(JSON))
+
 setup: $(INSTALLED)
 
 $(INSTALLED): pyproject.toml constraints.txt
@@ -35,13 +42,23 @@ $(INSTALLED): pyproject.toml constraints.txt
 		--editable '.[serve,dev]'
 	@touch $@
 
+$(PEERS)/.installed: pyproject.toml constraints.txt benchmarks/peers.txt
+	@echo "Setting up $(PEERS) (once, about two minutes) ..."
+	@test -x $(PEERS)/bin/python || $(PYTHON) -m venv $(PEERS)
+	@PIP_CONSTRAINT=constraints.txt $(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check \
+		--requirement benchmarks/peers.txt --editable '.[serve,dev]'
+	@touch $@
+
 wheel: setup
 	@PIP_CONSTRAINT=constraints.txt $(VENV)/bin/python -m pip wheel --quiet --no-deps --wheel-dir dist .
 
-constraints: setup
+constraints:
+	@$(PYTHON) -m venv --clear .venv-new
+	@.venv-new/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[serve,dev]'
 	@{ head -1 constraints.txt; echo 'editables==0.5'; echo 'hatchling==1.27.0'; \
-		$(VENV)/bin/python -m pip freeze --exclude-editable | sed 's/+cpu//'; } > constraints.new
+		.venv-new/bin/python -m pip freeze --exclude-editable | sed 's/+cpu//'; } > constraints.new
 	@mv constraints.new constraints.txt
+	@rm -rf .venv-new
 
 clean:
 	@rm -rf dist .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -17,7 +17,7 @@ SOURCE = Path(groundup.__file__).parent
 GROUND = ("errors", "section", "progress")
 FLOORS = (
     *("artifacts", "corpus", "tokenizer", "model", "shards", "inference", "parallel", "training", "alignment"),
-    *("evaluation", "export", "serve", "planning", "blueprint", "pipeline", "report", "cli"),
+    *("evaluation", "export", "serve", "planning", "blueprint", "pipeline", "report", "bench", "cli"),
 )
 
 

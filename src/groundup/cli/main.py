@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from groundup.cli import blueprint, building, doctor, looking, talking
+from groundup.cli import bench, blueprint, building, doctor, looking, talking
 from groundup.errors import GroundupError
 
 app = typer.Typer(
@@ -16,7 +16,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for verbs in (building.verbs, talking.verbs, looking.verbs, doctor.verbs):
+for verbs in (building.verbs, talking.verbs, looking.verbs, doctor.verbs, bench.verbs):
     app.add_typer(verbs)
 app.add_typer(blueprint.verbs, name="blueprint")
 
