@@ -9,7 +9,7 @@ from groundup.errors import GroundupError
 
 
 def surroundings(megabytes: int) -> dict[str, object]:
-    held = bytearray(b"x" * (megabytes << 20))
+    held = b"x" * (megabytes << 20)
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None
     return {"cores": cores, "threads": os.environ["NUMBA_NUM_THREADS"], "pid": os.getpid(), "held": len(held)}
 
