@@ -13,6 +13,7 @@ from importlib import import_module
 from typing import Any
 
 from groundup.errors import GroundupError
+from groundup.pipeline.memory import PeakMemory
 
 THREAD_VARIABLES = (
     "OMP_NUM_THREADS",
@@ -26,7 +27,7 @@ THREAD_VARIABLES = (
 
 @dataclass(frozen=True)
 class Measured:
-    """What a process reported of its work, and its peak resident memory in bytes."""
+    """What a process reported of its work, and the peak resident memory in bytes of it and those it started."""
 
     value: Any
     peak_rss_bytes: int
@@ -48,7 +49,7 @@ def in_process(function: Callable[..., Any], *arguments: Any, cores: int = 1) ->
     environment = {**os.environ, **dict.fromkeys(THREAD_VARIABLES, str(cores)), "DO_NOT_TRACK": "1"}
     environment["PYTHONPATH"] = os.pathsep.join(filter(None, sys.path))  # the function is found there as it is here
     command = [sys.executable, "-m", "groundup.bench.measure", str(cores), call]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, start_new_session=True)
     if done.returncode:
         last = (done.stderr.strip() or f"exit status {done.returncode}").splitlines()[-1]
         raise GroundupError(f"the process that measures {function.__module__}.{function.__name__} failed: {last}")
@@ -70,15 +71,12 @@ def best(function: Callable[[], Any], repeats: int = 3) -> float:
 
 
 def _main() -> None:
-    import resource
-
+    memory = PeakMemory()
     cores, (module, name, arguments) = int(sys.argv[1]), json.loads(sys.argv[2])
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:cores])
     value = getattr(import_module(module), name)(*arguments)
-    unit = 1 if sys.platform == "darwin" else 1024
-    peak = max(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)) * unit
-    print(json.dumps({"value": value, "peak_rss_bytes": peak}))
+    print(json.dumps({"value": value, "peak_rss_bytes": memory.bytes}))
 
 
 if __name__ == "__main__":
