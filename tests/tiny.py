@@ -13,7 +13,7 @@ from groundup.model.decoder import CustomLanguageModel
 from groundup.parallel.engine import SingleDevice
 from groundup.tokenizer.tokenizer import Tokenizer
 from groundup.training.configuration import OptimizerConfig
-from groundup.training.optimizer import adamw
+from groundup.training.optimizer import make_optimizer
 
 torch.set_num_threads(1)
 os.environ["GROUNDUP_THREADS"] = "1"  # stages set the number anew
@@ -56,7 +56,7 @@ def tokenizer() -> Tokenizer:
 
 
 def engine(of: torch.nn.Module, weight_decay: float = 0.1) -> SingleDevice:
-    return SingleDevice(of, adamw(OptimizerConfig(weight_decay=weight_decay)), torch.device("cpu"), "fp32")
+    return SingleDevice(of, make_optimizer(OptimizerConfig(weight_decay=weight_decay)), torch.device("cpu"), "fp32")
 
 
 def artifact(

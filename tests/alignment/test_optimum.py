@@ -18,7 +18,10 @@ from groundup.alignment.dpo import DpoObjective
 from groundup.alignment.losses import kl_k1, kl_k3
 from groundup.alignment.ppo import Ppo
 from groundup.alignment.reward import Scale
+from groundup.training.configuration import LoopConfig
 from groundup.training.schedule import learning_rate
+
+FALLING = LoopConfig(warmup=0)
 
 
 def test_the_optimum_is_one() -> None:
@@ -76,7 +79,7 @@ def ppo_reaches(seed: int, iterations: int = 30, rate: float = 0.1, temperature:
     )
     for iteration in range(iterations):
         rollout = loop.rollout(iteration)
-        loop.update(rollout, iteration, learning_rate(iteration, iterations, rate, 0, 0))
+        loop.update(rollout, iteration, learning_rate(iteration, iterations, rate, FALLING))
     reached_SA = policy.table.detach() / temperature
     return world.gained(reached_SA), world.distance(reached_SA)
 
@@ -153,7 +156,7 @@ def dpo_reaches(seed: int, beta: float | None = None, swapped: float = 0.0) -> t
     for step in range(steps):
         batches = objective.batches(step)
         weights = [objective.weight(batch) for batch in batches]
-        engine.train_step(batches, weights, objective.loss, learning_rate(step, steps, 0.2, 0, 0), 100)
+        engine.train_step(batches, weights, objective.loss, learning_rate(step, steps, 0.2, FALLING), 100)
     return world.gained(policy.table.detach()), world.distance(policy.table.detach())
 
 

@@ -18,7 +18,7 @@ from groundup.errors import GroundupError
 from groundup.inference.generate import generate
 from groundup.parallel.engine import SingleDevice
 from groundup.progress import Silent
-from groundup.training.optimizer import adamw
+from groundup.training.optimizer import make_optimizer
 from resuming import Every, KilledError, Outcome, outcome
 
 STOP, PAD = 60, 56
@@ -47,7 +47,7 @@ def loop(policy_seed: int = 0, precision: str = "fp32", weights: int = 0, **chan
         with torch.no_grad():
             for parameter in model.parameters():
                 parameter.add_(0.01 * weights)
-        return SingleDevice(model, adamw(settings.optimizer), torch.device("cpu"), precision)
+        return SingleDevice(model, make_optimizer(settings.optimizer), torch.device("cpu"), precision)
 
     critic = ScalarModel(shaped(3))
     with torch.no_grad():

@@ -13,7 +13,7 @@ from groundup.errors import GroundupError
 from groundup.parallel.device import best_device, resolve_precision, usable_cores
 from groundup.parallel.engine import SingleDevice
 from groundup.training.configuration import OptimizerConfig
-from groundup.training.optimizer import adamw
+from groundup.training.optimizer import make_optimizer
 
 Batch = tuple[Tensor, Tensor]
 BATCHES = [(tiny.ids(rows, 7, seed=rows), tiny.ids(rows, 7, seed=50 + rows)) for rows in (1, 4, 2)]
@@ -131,7 +131,7 @@ def test_frozen_parameters_stay() -> None:
     made = tiny.model()
     made.model.embed_tokens.requires_grad_(False)
     before = made.model.embed_tokens.weight.clone()
-    engine = SingleDevice(made, adamw(OptimizerConfig()), torch.device("cpu"), "fp32")
+    engine = SingleDevice(made, make_optimizer(OptimizerConfig()), torch.device("cpu"), "fp32")
     engine.train_step(BATCHES, WEIGHTS, loss, 1e-2, 1.0)
     engine.restore(snapshot(engine))
     assert torch.equal(made.model.embed_tokens.weight, before)
@@ -140,7 +140,7 @@ def test_frozen_parameters_stay() -> None:
 def test_bf16_keeps_float32_weights() -> None:
     """Products are rounded, the weights and their small steps are not."""
     exact = tiny.engine(tiny.model())
-    rounded = SingleDevice(tiny.model(), adamw(OptimizerConfig()), torch.device("cpu"), "bf16")
+    rounded = SingleDevice(tiny.model(), make_optimizer(OptimizerConfig()), torch.device("cpu"), "bf16")
     a, b = (one.train_step(BATCHES, WEIGHTS, loss, 1e-6, 1.0) for one in (exact, rounded))
     assert a.loss != b.loss
     assert a.loss == pytest.approx(b.loss, rel=0.02)

@@ -7,20 +7,42 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from groundup.training.configuration import LoopConfig
 from groundup.training.schedule import learning_rate
 
 
-def test_a_hundred_steps() -> None:
-    rates = [learning_rate(step, 100, 2.0, 0.1, 0.25) for step in range(100)]
+def curve(steps: int, peak: float = 1.0, **settings: object) -> list[float]:
+    config = LoopConfig.model_validate(settings)
+    return [learning_rate(step, steps, peak, config) for step in range(steps)]
+
+
+def test_a_hundred_steps_of_cosine() -> None:
+    rates = curve(100, 2.0, warmup=0.1, final_learning_rate=0.25)
     assert rates[:10] == pytest.approx([0.2 * (step + 1) for step in range(10)])  # the first step learns already
     assert rates[9] == rates[10] == 2.0
     falling = [2.0 * (0.25 + 0.75 * 0.5 * (1 + math.cos(math.pi * k / 90))) for k in range(90)]
     assert rates[10:] == pytest.approx(falling)
 
 
-@given(steps=st.integers(1, 60), warmup=st.floats(0, 1), final=st.floats(0, 1), peak=st.floats(1e-6, 10))
-def test_it_rises_then_falls(steps: int, warmup: float, final: float, peak: float) -> None:
-    rates = [learning_rate(step, steps, peak, warmup, final) for step in range(steps)]
+def test_a_hundred_steps_of_the_others() -> None:
+    rising = [0.1 * (step + 1) for step in range(10)]
+    linear = curve(100, warmup=0.1, schedule="linear", final_learning_rate=0.1)
+    assert linear == pytest.approx(rising + [1 - 0.9 * k / 90 for k in range(90)])
+    wsd = curve(100, warmup=0.1, schedule="wsd", decay=0.3)
+    assert wsd == pytest.approx(rising + [1.0] * 60 + [1 - k / 30 for k in range(30)])
+    assert curve(100, warmup=0.1, schedule="constant") == pytest.approx(rising + [1.0] * 90)
+
+
+@given(
+    steps=st.integers(1, 60),
+    warmup=st.floats(0, 1),
+    final=st.floats(0, 1),
+    peak=st.floats(1e-6, 10),
+    schedule=st.sampled_from(["cosine", "linear", "wsd", "constant"]),
+    decay=st.floats(0.01, 1),
+)
+def test_it_rises_then_falls(steps: int, warmup: float, final: float, peak: float, schedule: str, decay: float) -> None:
+    rates = curve(steps, peak, warmup=warmup, final_learning_rate=final, schedule=schedule, decay=decay)
     top = rates.index(max(rates))
     assert all(a <= b for a, b in pairwise(rates[: top + 1]))
     assert all(a >= b for a, b in pairwise(rates[top:]))
@@ -42,4 +64,4 @@ def test_it_rises_then_falls(steps: int, warmup: float, final: float, peak: floa
     ],
 )
 def test_corners(steps: int, warmup: float, expected: list[float]) -> None:
-    assert [learning_rate(step, steps, 1.0, warmup, 0.1) for step in range(steps)] == pytest.approx(expected)
+    assert curve(steps, warmup=warmup, final_learning_rate=0.1) == pytest.approx(expected)

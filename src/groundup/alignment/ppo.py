@@ -235,9 +235,7 @@ def train_ppo(
     metrics, began = MetricsLog(metrics_path, resume_at=start), time.monotonic()
     with progress.task("ppo", config.iterations, "iterations", done=start) as task:
         for iteration in range(start, config.iterations):
-            rate = learning_rate(
-                iteration, config.iterations, learning_rate_peak, config.warmup, config.final_learning_rate
-            )
+            rate = learning_rate(iteration, config.iterations, learning_rate_peak, config)
             rollout = ppo.rollout(iteration)
             figures = rollout.figures | ppo.update(rollout, iteration, rate)
             ppo.kl.update(figures["kl"], len(rollout.answers))

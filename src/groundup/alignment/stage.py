@@ -37,7 +37,7 @@ from groundup.tokenizer.tokenizer import Tokenizer
 from groundup.training.checkpoint import Checkpoints
 from groundup.training.configuration import LoopConfig
 from groundup.training.loop import Objective, Plan, train
-from groundup.training.optimizer import adamw
+from groundup.training.optimizer import make_optimizer
 
 ITEMS, PAIRS = "items.jsonl", "pairs.jsonl"
 HELDOUT_QUESTIONS = 256  # looked at for the curve of the held-out loss
@@ -262,7 +262,7 @@ def _engine(model: torch.nn.Module, config: LoopConfig, earlier: Artifact) -> Si
     """An engine on the best device, in the precision that the earlier stage settled on."""
     settle()
     precision: Precision = earlier.figures["precision"]
-    return SingleDevice(model, adamw(config.optimizer), best_device(), precision)
+    return SingleDevice(model, make_optimizer(config.optimizer), best_device(), precision)
 
 
 def _train(

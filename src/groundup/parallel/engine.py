@@ -89,7 +89,7 @@ class SingleDevice(Placed):
                 do="lower learning_rate, or look at the documents of this step; the last checkpoint is kept",
             )
         for group in self.optimizer.param_groups:
-            group["lr"] = learning_rate
+            group["lr"] = learning_rate * group.get("scale", 1.0)
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
         return StepResult(mean, norm, {name: value / total for name, value in sums.items()})

@@ -8,11 +8,20 @@ from groundup.section import Section
 
 
 class OptimizerConfig(Section):
-    """AdamW (arXiv 1711.05101); matrices decay, gains do not."""
+    """Matrices decay, gains do not."""
 
+    name: Literal["adamw", "muon", "adafactor"] = "adamw"
+    """`adamw` (arXiv 1711.05101); `muon` (arXiv 2502.16982) for the matrices between embedding and head, with AdamW
+    for the rest; `adafactor` (arXiv 1804.04235), whose state is a row and a column for each matrix."""
     betas: tuple[float, float] = (0.9, 0.95)
+    """AdamW's."""
     eps: float = Field(default=1e-8, gt=0)
+    """AdamW's."""
     weight_decay: float = Field(default=0.1, ge=0)
+    momentum: float = Field(default=0.95, ge=0, lt=1)
+    """Muon's."""
+    matrix_scale: float = Field(default=1.0, gt=0)
+    """Muon's learning rate as a multiple of AdamW's."""
 
 
 class LoopConfig(Section):
@@ -24,8 +33,12 @@ class LoopConfig(Section):
     """The peak, reached at the end of the warm-up."""
     warmup: float = Field(default=0.05, ge=0, le=1)
     """Share of the steps in which the learning rate rises linearly from 0."""
+    schedule: Literal["cosine", "linear", "wsd", "constant"] = "cosine"
+    """How it falls after the warm-up. `wsd` stays at the peak and falls linearly at the end (arXiv 2404.06395)."""
+    decay: float = Field(default=0.2, gt=0, le=1)
+    """Share of the steps in which `wsd` falls."""
     final_learning_rate: float = Field(default=0.0, ge=0, le=1)
-    """Where the cosine ends, as a share of the peak."""
+    """Where the fall ends, as a share of the peak."""
     clip_norm: float = Field(default=1.0, gt=0)
     """The gradient's norm is cut to this."""
     accumulate: int = Field(default=1, ge=1)

@@ -84,9 +84,7 @@ def train(
         for step in range(start, plan.steps):
             batches = objective.batches(step)
             weights = [objective.weight(batch) for batch in batches]
-            rate = learning_rate(
-                step, plan.steps, plan.learning_rate, plan.config.warmup, plan.config.final_learning_rate
-            )
+            rate = learning_rate(step, plan.steps, plan.learning_rate, plan.config)
             result = engine.train_step(
                 batches, weights, objective.loss, rate, plan.config.clip_norm, where=f"{title}, step {step + 1}"
             )

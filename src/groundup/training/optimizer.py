@@ -1,23 +1,93 @@
-"""AdamW, with decay only where it belongs."""
+"""Which parameters are trained by which rule: AdamW, Muon for matrices, or Adafactor; decay only where it belongs."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
+from groundup.parallel.device import cpu_multiplies_bf16
 from groundup.training.configuration import OptimizerConfig
+from groundup.training.muon import Muon
+
+MakeOptimizer = Callable[[nn.Module], torch.optim.Optimizer]
 
 
-def adamw(config: OptimizerConfig) -> Callable[[nn.Module], torch.optim.Optimizer]:
-    """A maker of AdamW: matrices decay, vectors (gains, biases) do not. The learning rate comes with each step."""
+def make_optimizer(config: OptimizerConfig) -> MakeOptimizer:
+    """A maker of the optimizer that `config` names.
 
+    Every parameter group carries `scale`, by which an engine multiplies each step's learning rate. Matrices decay,
+    vectors (gains, biases) do not; embeddings decay with AdamW, as in GPT-2, and never under Muon.
+    """
+    return {"adamw": _adamw, "muon": _muon, "adafactor": _adafactor}[config.name](config)
+
+
+def _adamw(config: OptimizerConfig) -> MakeOptimizer:
     def make(model: nn.Module) -> torch.optim.Optimizer:
-        parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
+        trained = _trained(model)
         groups = [
-            {"params": [p for p in parameters if p.dim() >= 2], "weight_decay": config.weight_decay},
-            {"params": [p for p in parameters if p.dim() < 2], "weight_decay": 0.0},
+            _group((p for p in trained if p.dim() >= 2), config.weight_decay),
+            _group((p for p in trained if p.dim() < 2), 0.0),
         ]
-        fused = parameters[0].device.type in ("cpu", "cuda")
-        return torch.optim.AdamW(groups, lr=0.0, betas=config.betas, eps=config.eps, fused=fused)
+        return torch.optim.AdamW(groups, lr=0.0, betas=config.betas, eps=config.eps, fused=_fused(trained))
 
     return make
+
+
+def _muon(config: OptimizerConfig) -> MakeOptimizer:
+    def make(model: nn.Module) -> torch.optim.Optimizer:
+        """Hidden matrices by Muon; embeddings, heads and vectors by AdamW."""
+        outer = {
+            id(parameter)
+            for name, module in model.named_modules()
+            if isinstance(module, nn.Embedding) or name.split(".")[-1] in ("lm_head", "score")
+            for parameter in module.parameters(recurse=False)
+        }
+        trained = _trained(model)
+        hidden = [p for p in trained if p.dim() >= 2 and id(p) not in outer]
+        groups = [
+            {**_group(hidden, config.weight_decay, config.matrix_scale), "muon": True},
+            {**_group((p for p in trained if p.dim() >= 2 and id(p) in outer), 0.0), "muon": False},
+            {**_group((p for p in trained if p.dim() < 2), 0.0), "muon": False},
+        ]
+        return Muon(
+            [group for group in groups if group["params"]],
+            momentum=config.momentum,
+            betas=config.betas,
+            eps=config.eps,
+            fused=_fused(trained),
+            products=_fastest(trained[0].device),
+        )
+
+    return make
+
+
+def _adafactor(config: OptimizerConfig) -> MakeOptimizer:
+    """PyTorch's Adafactor (arXiv 1804.04235): a matrix's second moment is kept as one row and one column."""
+
+    def make(model: nn.Module) -> torch.optim.Optimizer:
+        trained = _trained(model)
+        groups = [
+            _group((p for p in trained if p.dim() >= 2), config.weight_decay),
+            _group((p for p in trained if p.dim() < 2), 0.0),
+        ]
+        return torch.optim.Adafactor(groups, lr=0.0)
+
+    return make
+
+
+def _trained(model: nn.Module) -> list[nn.Parameter]:
+    return [parameter for parameter in model.parameters() if parameter.requires_grad]
+
+
+def _group(parameters: Iterable[Tensor], weight_decay: float, scale: float = 1.0) -> dict[str, Any]:
+    return {"params": list(parameters), "weight_decay": weight_decay, "scale": scale}
+
+
+def _fastest(device: torch.device) -> torch.dtype:
+    """For products that need few digits."""
+    return torch.bfloat16 if device.type != "cpu" or cpu_multiplies_bf16() else torch.float32
+
+
+def _fused(parameters: list[nn.Parameter]) -> bool:
+    return parameters[0].device.type in ("cpu", "cuda")
