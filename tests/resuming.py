@@ -1,7 +1,6 @@
 """Runs that are cut after any step and taken up again, beside the run that never was."""
 
-import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,10 +25,10 @@ class Every(Checkpoints):
     """A checkpoint after every `period` steps rather than seconds."""
 
     def __init__(self, folder: Path, period: int) -> None:
-        super().__init__(folder, math.inf)
+        super().__init__(folder, LoopConfig(checkpoint_seconds=1e9))
         self.period, self.asked = period, 0
 
-    def due(self) -> bool:
+    def due(self, step: int, held_out: Mapping[str, float] | None = None) -> bool:
         self.asked += 1
         return self.asked % self.period == 0
 

@@ -11,7 +11,8 @@ from torch import Tensor, nn
 from groundup.alignment.answers import AnswerBatch
 from groundup.alignment.reward import ScalarModel
 from groundup.model.configuration import LLMConfig
-from groundup.model.decoder import CustomLanguageModel, KeyValueCache
+from groundup.model.attention import KeyValueCache
+from groundup.model.decoder import CustomLanguageModel
 
 LETTERS, LONGEST = 5, 4
 START = LETTERS  # the prompt's only token, never an answer's

@@ -4,6 +4,7 @@ import errno
 import os
 import resource
 import shutil
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,6 +16,7 @@ from groundup.artifacts import durable
 from groundup.errors import GroundupError
 from groundup.training import checkpoint as checkpoint_module
 from groundup.training.checkpoint import STATE, TENSORS, Checkpoints
+from groundup.training.configuration import LoopConfig
 
 
 def tensors(step: int) -> dict[str, torch.Tensor]:
@@ -22,20 +24,21 @@ def tensors(step: int) -> dict[str, torch.Tensor]:
 
 
 def saved(folder: Path, *steps: int) -> Checkpoints:
-    made = Checkpoints(folder, 20.0)
+    made = Checkpoints(folder, LoopConfig(checkpoint_seconds=20.0))
     for step in steps:
         made.save(step, tensors(step), {"held_out": {"loss": step / 3}, "nested": [None, "ü", 1e-300]})
+    made.finish()
     return made
 
 
 def newest(folder: Path) -> int | None:
-    found = Checkpoints(folder, 20.0).load()
+    found = Checkpoints(folder, LoopConfig(checkpoint_seconds=20.0)).load()
     return None if found is None else found.step
 
 
 def test_round_trip(tmp_path: Path) -> None:
     saved(tmp_path, 3)
-    found = Checkpoints(tmp_path, 20.0).load()
+    found = Checkpoints(tmp_path, LoopConfig(checkpoint_seconds=20.0)).load()
     assert found is not None
     assert (found.step, found.threads) == (3, torch.get_num_threads())
     assert found.values == {"held_out": {"loss": 1.0}, "nested": [None, "ü", 1e-300]}
@@ -151,10 +154,12 @@ def test_a_disk_that_takes_no_more(limit: int, tmp_path: Path) -> None:
     made = saved(tmp_path, 1, 2)
     with small_files(limit), pytest.raises(GroundupError, match=r"can't write .*make room") as error:
         made.save(3, {"weight": torch.zeros(10_000)}, {})
+        made.finish()
     assert str(tmp_path) in str(error.value)
     assert newest(tmp_path) == 2
     assert sorted(path.name for path in tmp_path.iterdir()) == ["checkpoint-000000001", "checkpoint-000000002"]
     made.save(3, tensors(3), {})
+    made.finish()
     assert newest(tmp_path) == 3
 
 
@@ -168,6 +173,7 @@ def test_a_full_disk(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(checkpoint_module, name, full)
     with pytest.raises(GroundupError, match="No space left on device"):
         made.save(3, tensors(3), {})
+        made.finish()
     assert newest(tmp_path) == 2
     assert not (tmp_path / ".checkpoint").exists()
 
@@ -175,10 +181,41 @@ def test_a_full_disk(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 def test_when_one_is_due(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     now = [100.0]
     monkeypatch.setattr(checkpoint_module.time, "monotonic", lambda: now[0])
-    made = Checkpoints(tmp_path, 20.0)
-    assert not made.due()
+    made = Checkpoints(tmp_path, LoopConfig(checkpoint_seconds=20.0))
+    assert not made.due(1)
     now[0] = 120.0
-    assert made.due()
+    assert made.due(1)
     made.save(1, tensors(1), {})
-    assert not made.due()
-    assert Checkpoints(tmp_path, 0.0).due()
+    made.finish()
+    assert not made.due(1)
+    assert Checkpoints(tmp_path, LoopConfig(checkpoint_seconds=0)).due(1)
+    every = Checkpoints(tmp_path, LoopConfig(checkpoint_every=5, checkpoint_best=True))
+    assert [every.due(step) for step in (4, 5, 6, 10)] == [False, True, False, True]
+    assert every.due(7, {"heldout_loss": 1.0})
+
+
+def test_lasting_ones_stay(tmp_path: Path) -> None:
+    """Every third, the best, and the two newest; one that was not looked at is no candidate for the best."""
+    made = Checkpoints(tmp_path, LoopConfig(checkpoint_every=3, checkpoint_best=True))
+    for step, loss in enumerate([9.0, 4.0, 5.0, None, 6.0, 7.0, 8.0, 8.5], 1):
+        made.save(step, tensors(step), {"looked_at": {} if loss is None else {"heldout_loss": loss}})
+    made.finish()
+    there = [int(path.name[-9:]) for path in sorted(tmp_path.iterdir())]
+    assert there == [2, 3, 6, 7, 8]
+    assert [int(path.name[-9:]) for path in made.lasting()] == [2, 3, 6]
+
+
+def test_writing_goes_on_beside_training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is saved are the values at the call, whatever happens to the tensors while they are written."""
+    gate = threading.Event()
+    write = checkpoint_module.save_file
+    monkeypatch.setattr(checkpoint_module, "save_file", lambda *given: (gate.wait(), write(*given)))
+    made = Checkpoints(tmp_path, LoopConfig())
+    weight = torch.ones(3)
+    made.save(1, {"weight": weight}, {})
+    weight.zero_()
+    gate.set()
+    made.finish()
+    found = made.load()
+    assert found is not None
+    assert found.tensors["weight"].tolist() == [1, 1, 1]

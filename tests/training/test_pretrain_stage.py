@@ -26,7 +26,7 @@ def inputs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Artifact]:
         (root / name).mkdir()
     tokenizer.save(root / "tokenizer" / "tokenizer.json")
     for split, size in (("train", 400), ("heldout", 90)):
-        with TokenWriter(root / "tokens", split, tokenizer.vocabulary_size, tokenizer.end_of_text) as writer:
+        with TokenWriter(root / "tokens", split, tokenizer) as writer:
             writer.append(split, np.random.default_rng(size).integers(0, 200, size))
     return {name: tiny.artifact(root / name, name, {}) for name in ("tokenizer", "tokens")}
 

@@ -12,6 +12,7 @@ from groundup.artifacts import read_metrics
 from groundup.errors import GroundupError
 from groundup.parallel.engine import SingleDevice
 from groundup.progress import Silent
+from groundup.shards.stream import SampleStream
 from groundup.shards.token_file import TokenShard
 from groundup.shards.windows import Windows
 from groundup.training.checkpoint import Checkpoints
@@ -21,21 +22,23 @@ from groundup.training.pretraining import HELDOUT_SAMPLES, Pretraining
 from resuming import PLAN, Cut, Every, KilledError, assert_resumes, run
 
 
-def windows(tokens: int, length: int = 8, seed: int = 0) -> Windows:
-    row = np.random.default_rng(seed).integers(0, 61, tokens).astype(np.uint16)
-    return Windows(TokenShard(row, np.array([0, tokens]), ["d"]), length)
+LENGTH = 8
+
+
+def shard(tokens: int, seed: int = 0) -> TokenShard:
+    return TokenShard.of([np.random.default_rng(seed).integers(0, 61, tokens)])
 
 
 def objective(batch_tokens: int = 32, accumulate: int = 1, heldout: int = 0) -> Pretraining:
-    held = windows(heldout, seed=1) if heldout else None
-    return Pretraining(windows(201), held, batch_tokens=batch_tokens, accumulate=accumulate, seed=4)
+    held = Windows(shard(heldout, seed=1), LENGTH) if heldout else None
+    return Pretraining(SampleStream(shard(201), LENGTH, seed=4), held, batch_tokens=batch_tokens, accumulate=accumulate)
 
 
 def test_an_epoch_has_every_target_once() -> None:
     made = objective(batch_tokens=40)
     assert made.tokens_per_step == 40
     rows = [row for step in range(5) for batch in made.batches(step) for row in batch.targets_BT.tolist()]
-    samples = [made.train.sample(index).tolist() for index in range(25)]
+    samples = Windows(made.train.shard, LENGTH).rows(np.arange(25)).tolist()
     assert sorted(rows) == sorted(sample[1:] for sample in samples)
     for step in range(5):
         for batch in made.batches(step):
@@ -60,12 +63,29 @@ def test_accumulation_is_one_large_batch(accumulate: int) -> None:
 def test_the_held_out_loss_is_the_mean_over_its_tokens(samples: int) -> None:
     """Of the first sequences, in whatever batches they are read."""
     made, engine = objective(24, heldout=samples * 8 + 1), tiny.engine(tiny.model())
-    rows = torch.stack([torch.from_numpy(made.heldout.sample(i)) for i in range(min(samples, HELDOUT_SAMPLES))])
+    rows = torch.from_numpy(made.heldout.rows(np.arange(min(samples, HELDOUT_SAMPLES))))
     with torch.no_grad():
         logits, _ = engine.model(rows[:, :-1])
     expected = float(F.cross_entropy(logits.flatten(0, 1), rows[:, 1:].flatten()))
     assert made.validate(engine) == {"heldout_loss": pytest.approx(expected, rel=1e-5)}
     assert objective().validate(engine) == {}
+
+
+def test_attention_kept_inside_documents_is_each_document_on_its_own() -> None:
+    """The loss of a sequence of three documents against the sum over them, each read alone behind what begins it."""
+    ids, end = tiny.ids(1, 24)[0].tolist(), 60
+    shard = TokenShard.of([[*ids[:7], end], [*ids[7:10], end], [*ids[10:], end]])
+    made = Pretraining(SampleStream(shard, 26, 0), None, batch_tokens=26, accumulate=1, inside_documents=True)
+    model, expected = tiny.model(), 0.0
+    for row in ([*ids[:7], end], [end, *ids[7:10], end], [end, *ids[10:], end]):
+        with torch.no_grad():
+            logits, _ = model(torch.tensor([row[:-1]]))
+        expected += float(F.cross_entropy(logits[0], torch.tensor(row[1:]), reduction="sum"))
+    assert made.loss(model, made.batches(0)[0])[0].item() == pytest.approx(expected, rel=1e-5)
+    joined = Pretraining(made.train, None, batch_tokens=26, accumulate=1)
+    assert abs(joined.loss(model, joined.batches(0)[0])[0].item() - expected) > 0.1
+    held = Pretraining(made.train, Windows(shard, 26), batch_tokens=26, accumulate=1, inside_documents=True)
+    assert held.validate(tiny.engine(model)) == {"heldout_loss": pytest.approx(expected / 26, rel=1e-5)}
 
 
 def make(seed: int) -> tuple[SingleDevice, Pretraining]:
@@ -123,13 +143,14 @@ def test_resuming_is_announced_and_so_is_another_number_of_threads(tmp_path: Pat
 
 
 def trained(made: Pretraining, engine: SingleDevice, folder: Path, plan: Plan) -> dict[str, float]:
-    checkpoints = Checkpoints(folder, 1e9)
+    checkpoints = Checkpoints(folder, plan.config)
     metrics = folder / "metrics.jsonl"
     return train(engine, made, plan, title="test", checkpoints=checkpoints, metrics_path=metrics, progress=Silent())
 
 
 def test_one_batch_is_learnt_by_heart(tmp_path: Path) -> None:
-    made = Pretraining(windows(33), windows(33), batch_tokens=32, accumulate=1, seed=0)  # four rows, over and over
+    four = shard(33)  # rows, over and over
+    made = Pretraining(SampleStream(four, LENGTH, seed=0), Windows(four, LENGTH), batch_tokens=32, accumulate=1)
     engine = tiny.engine(tiny.model(spread=0.1))
     figures = trained(made, engine, tmp_path, Plan(120, 1e-2, LoopConfig()))
     rows = read_metrics(tmp_path / "metrics.jsonl")
@@ -152,11 +173,11 @@ def test_a_diverging_run_stops_and_keeps_its_place(tmp_path: Path) -> None:
             made,
             Plan(6, 1e-3, LoopConfig()),
             title="test",
-            checkpoints=Checkpoints(tmp_path, 0.0),
+            checkpoints=Checkpoints(tmp_path, LoopConfig(checkpoint_seconds=0)),
             metrics_path=tmp_path / "metrics.jsonl",
             progress=Silent(),
         )
-    kept = Checkpoints(tmp_path, 0.0).load()
+    kept = Checkpoints(tmp_path, LoopConfig(checkpoint_seconds=0)).load()
     assert kept is not None
     assert kept.step == 3
     assert all(torch.equal(tensor, kept.tensors[name]) for name, tensor in engine.state().items())

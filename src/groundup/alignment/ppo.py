@@ -242,10 +242,13 @@ def train_ppo(
             seconds = seconds_before + time.monotonic() - began
             metrics.write(iteration + 1, **figures, learning_rate=rate, seconds=round(seconds, 3))
             task.advance(1, note=f"score {figures['score']:.2f}  KL {figures['kl']:.2f}")
-            if iteration + 1 == config.iterations or checkpoints.due():
+            if iteration + 1 == config.iterations or checkpoints.due(iteration + 1):
                 tensors = {f"policy.{name}": tensor for name, tensor in ppo.policy.state().items()}
                 tensors |= {f"critic.{name}": tensor for name, tensor in ppo.critic.state().items()}
                 values = {"figures": figures, "kl_beta": ppo.kl.beta, "seconds": seconds}
                 checkpoints.save(iteration + 1, tensors, values)
     metrics.close()
+    checkpoints.finish()
+    if ppo.policy.average:
+        ppo.policy.average.swap()
     return figures

@@ -36,7 +36,7 @@ from groundup.parallel.engine import SingleDevice
 from groundup.tokenizer.tokenizer import Tokenizer
 from groundup.training.checkpoint import Checkpoints
 from groundup.training.configuration import LoopConfig
-from groundup.training.loop import Objective, Plan, train
+from groundup.training.loop import Objective, Plan, keep_lasting, train
 from groundup.training.optimizer import make_optimizer
 
 ITEMS, PAIRS = "items.jsonl", "pairs.jsonl"
@@ -209,7 +209,7 @@ def ppo(config: PpoConfig, inputs: Mapping[str, Artifact], work: Work) -> Figure
     figures = train_ppo(
         loop,
         learning_rate_peak=config.learning_rate,
-        checkpoints=Checkpoints(work.keep, config.checkpoint_seconds),
+        checkpoints=Checkpoints(work.keep, config),
         metrics_path=metrics,
         progress=work.progress,
     )
@@ -262,7 +262,7 @@ def _engine(model: torch.nn.Module, config: LoopConfig, earlier: Artifact) -> Si
     """An engine on the best device, in the precision that the earlier stage settled on."""
     settle()
     precision: Precision = earlier.figures["precision"]
-    return SingleDevice(model, make_optimizer(config.optimizer), best_device(), precision)
+    return SingleDevice(model, make_optimizer(config.optimizer), best_device(), precision, config.ema)
 
 
 def _train(
@@ -271,14 +271,16 @@ def _train(
     """Run the loop and keep its metrics as a record."""
     assert config.learning_rate, "filled in from `size`"
     metrics: Path = work.keep / "metrics.jsonl"
+    checkpoints = Checkpoints(work.keep, config)
     figures = train(
         engine,
         objective,
         Plan(steps, config.learning_rate, config, validate_every=max(1, steps // 20)),
         title=title,
-        checkpoints=Checkpoints(work.keep, config.checkpoint_seconds),
+        checkpoints=checkpoints,
         metrics_path=metrics,
         progress=work.progress,
     )
     shutil.copy(metrics, work.records / "metrics.jsonl")
+    keep_lasting(checkpoints, work.records)
     return figures

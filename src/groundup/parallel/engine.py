@@ -5,6 +5,7 @@ One process is the degenerate case of many: engines over several devices offer t
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,10 +13,18 @@ import torch
 from torch import Tensor, nn
 
 from groundup.errors import GroundupError
+from groundup.parallel.average import WeightAverage
 from groundup.parallel.device import Precision
 
 Statistics = dict[str, Tensor]  # name -> sum over the micro-batch, to be divided by its weight
 Loss = Callable[[nn.Module, Any], tuple[Tensor, Statistics]]  # (model, micro-batch) -> (sum of losses, statistics)
+
+
+Accept = Callable[[float, float], bool]  # (mean loss, gradient norm) -> whether the weights may take the step
+
+
+class DivergedError(GroundupError):
+    """The loss or the gradient is not finite."""
 
 
 @dataclass(frozen=True)
@@ -25,6 +34,7 @@ class StepResult:
     loss: float
     gradient_norm: float
     statistics: dict[str, float]
+    taken: bool = True  # False: the step was not accepted, and nothing has changed
 
 
 class Placed:
@@ -52,9 +62,16 @@ class SingleDevice(Placed):
         make_optimizer: Callable[[nn.Module], torch.optim.Optimizer],
         device: torch.device,
         precision: Precision,
+        ema_decay: float | None = None,
     ) -> None:
+        """`ema_decay`: keep an exponential moving average of the weights with this decay per step."""
         super().__init__(model, device, precision)
         self.optimizer = make_optimizer(self.model)
+        self.average = WeightAverage(self.model, ema_decay) if ema_decay else None
+
+    def averaged(self) -> AbstractContextManager[None]:
+        """Within it the model has its averaged weights, where an average is kept."""
+        return self.average.in_place() if self.average else nullcontext()
 
     def train_step(
         self,
@@ -64,11 +81,15 @@ class SingleDevice(Placed):
         learning_rate: float,
         clip_norm: float,
         where: str = "",
+        accept: Accept | None = None,
     ) -> StepResult:
         """One optimizer step over micro-batches, each loss sum divided by the weight of them all.
 
+        Args:
+            accept: asked before the weights move; where it says no, they stay.
+
         Raises:
-            GroundupError: the loss or the gradient is not finite; nothing has been changed then.
+            DivergedError: the loss or the gradient is not finite; nothing has been changed then.
         """
         total = sum(weights)
         loss_sum, sums = 0.0, dict[str, float]()
@@ -83,16 +104,22 @@ class SingleDevice(Placed):
         mean = loss_sum / total
         if not (abs(mean) < float("inf") and norm < float("inf")):
             self.optimizer.zero_grad(set_to_none=True)
-            raise GroundupError(
+            raise DivergedError(
                 f"the loss is {mean} and the gradient's norm {norm}: training has diverged",
                 where=where or None,
                 do="lower learning_rate, or look at the documents of this step; the last checkpoint is kept",
             )
+        means = {name: value / total for name, value in sums.items()}
+        if accept is not None and not accept(mean, norm):
+            self.optimizer.zero_grad(set_to_none=True)
+            return StepResult(mean, norm, means, taken=False)
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate * group.get("scale", 1.0)
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
-        return StepResult(mean, norm, {name: value / total for name, value in sums.items()})
+        if self.average:
+            self.average.update()
+        return StepResult(mean, norm, means)
 
     def state(self) -> dict[str, Tensor]:
         """Weights and optimizer moments under canonical names, on the CPU."""
@@ -101,10 +128,15 @@ class SingleDevice(Placed):
             tensors[f"model.{name}"] = parameter.detach().cpu()
             for moment, value in self.optimizer.state.get(parameter, {}).items():
                 tensors[f"optimizer.{moment}.{name}"] = torch.as_tensor(value).detach().cpu()
+        if self.average:
+            tensors |= {f"average.{name}": tensor for name, tensor in self.average.state().items()}
         return tensors
 
     def restore(self, tensors: Mapping[str, Tensor]) -> None:
         """Take up the state that `state` gave."""
+        if self.average:
+            prefix = "average."
+            self.average.restore({k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)})
         moments: dict[str, dict[str, Tensor]] = {}
         for key, value in tensors.items():
             if key.startswith("optimizer."):

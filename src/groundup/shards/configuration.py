@@ -1,7 +1,16 @@
 """The `tokens:` section."""
 
+from typing import ClassVar
+
+from pydantic import Field
+
 from groundup.section import Section
 
 
 class TokensConfig(Section):
-    """The documents as one memory-mapped row of token ids per split. Nothing to set yet but notes."""
+    """The documents as one memory-mapped row of token ids per split."""
+
+    incidental: ClassVar[frozenset[str]] = frozenset({"workers"})
+
+    workers: int | None = Field(default=None, ge=1)
+    """Processes that encode; null: one for each core, and fewer for little text. The result is the same."""

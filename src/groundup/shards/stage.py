@@ -1,20 +1,15 @@
 """The stage `tokens`: documents and tokenizer to token files."""
 
 import time
-from collections.abc import Mapping
-from pathlib import Path
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from groundup.artifacts import Artifact, Figures, Work
 from groundup.artifacts.durable import write_text
-from groundup.corpus.documents import Split, read_documents
 from groundup.errors import GroundupError
-from groundup.progress import Progress, Silent
 from groundup.shards.configuration import TokensConfig
-from groundup.shards.token_file import TokenWriter
-from groundup.tokenizer.tokenizer import Tokenizer
-
-SPLITS: tuple[Split, ...] = ("train", "heldout")
+from groundup.shards.encode import SPLITS, Count, encode_documents
+from groundup.shards.token_file import TokenShard
 
 
 def stage(config: TokensConfig, inputs: Mapping[str, Artifact], work: Work) -> Figures:
@@ -24,35 +19,30 @@ def stage(config: TokensConfig, inputs: Mapping[str, Artifact], work: Work) -> F
         GroundupError: no document is left to train on.
     """
     started = time.monotonic()
-    tokenizer = Tokenizer.load(inputs["tokenizer"].file("tokenizer.json"))
-    documents = inputs["curate"].folder("documents")
-    figures: Figures = {split: write_split(documents, split, tokenizer, work.out, work.progress) for split in SPLITS}
+    documents, tokenizer = inputs["curate"].folder("documents"), inputs["tokenizer"].file("tokenizer.json")
+    counts = encode_documents(documents, tokenizer, work.out, work.keep, config.workers, work.progress)
+    figures: Figures = {split: figures_of([one for one in counts if one.split == split]) for split in SPLITS}
     if not figures["train"]["documents"]:
         raise GroundupError("no document is left to train on", where=str(documents), do="give `curate` more documents")
-    seconds = time.monotonic() - started
-    write_text(work.records / "times.json", f'{{"seconds": {seconds:.3f}}}\n')
+    write_text(work.records / "times.json", f'{{"seconds": {time.monotonic() - started:.3f}}}\n')
     tokens = figures["train"]["tokens"]
-    summary = f"{tokens:,} tokens to train on, {figures['heldout']['tokens']:,} held out"
-    return {**figures, "summary": summary, "vocabulary": tokenizer.vocabulary_size, "epoch_tokens": tokens}
+    header = TokenShard.verify(work.out, "train")
+    return {
+        **figures,
+        "summary": f"{tokens:,} tokens to train on, {figures['heldout']['tokens']:,} held out",
+        "vocabulary": header.vocabulary,
+        "epoch_tokens": tokens,
+    }
 
 
-def write_split(
-    documents: Path, split: Split, tokenizer: Tokenizer, folder: Path, progress: Progress | None = None
-) -> dict[str, Any]:
-    """Encode the documents of one split into token files in `folder`.
-
-    Returns:
-        `documents`, `tokens` (each document's `<|endoftext|>` counted in), `bytes` (of the texts in UTF-8).
-    """
-    total = sum(1 for _ in read_documents(documents, split, columns=["split"]))
-    size = 0
-    with (
-        TokenWriter(folder, split, tokenizer.vocabulary_size, tokenizer.end_of_text) as writer,
-        (progress or Silent()).task(f"encode {split} documents", total, "documents") as task,
-    ):
-        for document in read_documents(documents, split, columns=["id", "text"]):
-            (ids,) = tokenizer.encode_many([document.text])
-            writer.append(document.id, ids)
-            size += document.size
-            task.advance()
-    return {"documents": writer.documents, "tokens": writer.tokens, "bytes": size}
+def figures_of(counts: Iterable[Count]) -> dict[str, Any]:
+    """`documents`, `tokens` and `bytes`, in all and by `sources` and `languages`."""
+    all_of: dict[str, Any] = dict.fromkeys(("documents", "tokens", "bytes"), 0) | {"sources": {}, "languages": {}}
+    for one in counts:
+        by_source = all_of["sources"].setdefault(one.source, dict.fromkeys(("documents", "tokens", "bytes"), 0))
+        by_language = all_of["languages"].setdefault(one.language, dict.fromkeys(("documents", "tokens", "bytes"), 0))
+        for total in (all_of, by_source, by_language):
+            total["documents"] += one.documents
+            total["tokens"] += one.tokens
+            total["bytes"] += one.bytes
+    return all_of

@@ -1,58 +1,93 @@
-"""Samples of equal length, cut from a row of tokens, in the order of training.
+"""Samples of equal length, cut from a row of tokens.
 
-    windows = Windows(TokenShard.open(folder, "train", vocabulary_size), length=128)
-    rows = windows.batch(first_draw=step * 12, count=12, seed=1337)   # (12, 129)
-    inputs, targets = rows[:, :-1], rows[:, 1:]
-
-Sample i is the `length + 1` tokens from `i * length` on: neighbours share one token, so that every token but the first
-is a target once an epoch. The few tokens behind the last full sample are not used.
+Sample i is the `length + 1` tokens from `i * length` on: inputs and, one token on, targets. Neighbours share one token,
+so that every token but the first is a target once an epoch. The tokens behind the last full sample, fewer than
+`length`, are not used; of a mixture that holds for each source on its own.
 """
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from groundup.errors import GroundupError
-from groundup.shards.order import sample_at, samples_at
 from groundup.shards.token_file import TokenShard
 
 
 class Windows:
     """The samples of `length` inputs (and as many targets, one token on) in a shard.
 
+    Args:
+        source: cut only the documents of this source, which stand together; None: all.
+
     Raises:
-        GroundupError: the shard holds not even one.
+        GroundupError: they hold not even one, or there is no such source.
     """
 
-    def __init__(self, shard: TokenShard, length: int) -> None:
+    def __init__(self, shard: TokenShard, length: int, source: str | None = None) -> None:
         if length < 1:
             raise ValueError(f"a sample has at least one token, not {length}")
         self.shard, self.length = shard, length
-        self._samples = max(0, len(shard) - 1) // length
+        self.first, last = (0, len(shard)) if source is None else _span(shard, source)
+        self._samples = max(0, last - self.first - 1) // length
         if not self._samples:
+            which = "the documents have" if source is None else f"the documents of {source} have"
             raise GroundupError(
-                f"the documents have {len(shard):,} tokens, too few for one sequence of {length:,}",
+                f"{which} {last - self.first:,} tokens, too few for one sequence of {length:,}",
                 do="add documents or choose shorter sequences",
             )
-        self._row = np.arange(length + 1)
 
     def __len__(self) -> int:
         """Samples in an epoch."""
         return self._samples
 
-    def sample(self, index: int) -> NDArray[np.int64]:
-        """(length + 1,) tokens of sample `index`."""
-        if not 0 <= index < self._samples:
-            raise IndexError(f"there is no sample {index} among {self._samples}")
-        return self.shard.tokens[self._row + index * self.length].astype(np.int64)
+    def start(self, index: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Where in the shard's tokens samples begin."""
+        return self.first + index * self.length
 
-    def batch(self, first_draw: int, count: int, seed: int) -> NDArray[np.int64]:
-        """(count, length + 1) tokens of the draws `first_draw` to `first_draw + count - 1`; a draw may lie in any
-        epoch, and each epoch has an order of its own."""
-        samples = samples_at(first_draw, count, self._samples, seed)
-        return self.shard.tokens[samples[:, None] * self.length + self._row].astype(np.int64)
+    def rows(self, index: NDArray[np.int64]) -> NDArray[np.int64]:
+        """(samples, length + 1) tokens. Raises IndexError where there is no such sample."""
+        if index.size and not 0 <= index.min() <= index.max() < self._samples:
+            raise IndexError(f"there is no sample {index.min()} or {index.max()} among {self._samples}")
+        return sliding_window_view(self.shard.tokens, self.length + 1)[self.start(index)].astype(np.int64)
 
-    def documents(self, draw: int, seed: int) -> list[str]:
-        """The ids of the documents that a draw takes tokens from, in their order."""
-        first = sample_at(draw, self._samples, seed) * self.length
-        documents = range(self.shard.document_at(first), self.shard.document_at(first + self.length) + 1)
-        return [self.shard.document_ids[document] for document in documents]
+    def documents(self, index: NDArray[np.int64]) -> NDArray[np.int64]:
+        """(samples, length) to which document each input belongs; see `documents_at`."""
+        return documents_at(self.shard, self.start(index), self.length)
+
+
+def _span(shard: TokenShard, source: str) -> tuple[int, int]:
+    if source not in shard.spans:
+        names = ", ".join(shard.spans) or "none"
+        raise GroundupError(f"there are no documents of a source {source!r}", do=f"there are {names}")
+    return shard.spans[source]
+
+
+def documents_at(shard: TokenShard, starts: NDArray[np.int64], length: int) -> NDArray[np.int64]:
+    """(rows, length) to which document each token belongs of rows that begin at `starts`, numbered from 0 in each row:
+    for attention that is kept inside documents.
+
+    The `<|endoftext|>` between two documents counts to the latter: it is what that one's first token is predicted
+    from, as in generation and evaluation.
+    """
+    belongs = np.zeros((len(starts), length), dtype=np.int64)
+    first = np.searchsorted(shard.starts, starts + 1, side="right")  # the next document's beginning in each row
+    behind = np.searchsorted(shard.starts, starts + length, side="right")
+    counts = behind - first
+    rows = np.repeat(np.arange(len(starts)), counts)
+    documents = np.arange(len(rows)) + np.repeat(first - np.cumsum(counts) + counts, counts)
+    belongs[rows, shard.starts[documents] - 1 - starts[rows]] = 1
+    return np.cumsum(belongs, axis=1)
+
+
+def positions(documents_BT: NDArray[np.int64]) -> NDArray[np.int64]:
+    """(rows, length) the place of each token within its document's part of the row, from 0."""
+    places = np.arange(documents_BT.shape[1])
+    begins = np.diff(documents_BT, axis=1, prepend=-1) != 0
+    return places - np.maximum.accumulate(np.where(begins, places, 0), axis=1)
+
+
+def cumulative_lengths(documents_BT: NDArray[np.int64]) -> NDArray[np.int32]:
+    """(parts + 1,) where each document's part begins in the batch laid out as one row, and its end: the `cu_seqlens` of
+    attention kernels for rows of varying length."""
+    begins = np.diff(documents_BT, axis=1, prepend=-1) != 0
+    return np.append(np.flatnonzero(begins), documents_BT.size).astype(np.int32)

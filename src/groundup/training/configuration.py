@@ -1,8 +1,8 @@
 """The `pretrain:` section, and what every training stage shares."""
 
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from groundup.section import Section
 
@@ -24,10 +24,24 @@ class OptimizerConfig(Section):
     """Muon's learning rate as a multiple of AdamW's."""
 
 
+class GuardConfig(Section):
+    """What happens when training goes wrong."""
+
+    skip_spikes: bool = False
+    """Leave out a step whose loss or gradient norm lies more than 6 standard deviations above the mean of the last 128
+    steps (as OLMo-core does)."""
+    most_skips: int = Field(default=10, ge=1)
+    """Steps in a row that may be left out; one more stops the run."""
+    on_divergence: Literal["stop", "return"] = "stop"
+    """When the loss or the gradient is not finite: stop, or return to the last checkpoint and pass over that step."""
+    most_returns: int = Field(default=3, ge=1)
+    """Returns after which the run stops all the same."""
+
+
 class LoopConfig(Section):
     """What one training loop needs. `None` means: derived from `size`."""
 
-    incidental: ClassVar[frozenset[str]] = frozenset({"checkpoint_seconds"})
+    incidental: ClassVar[frozenset[str]] = frozenset({"checkpoint_seconds", "checkpoint_every", "checkpoint_best"})
 
     learning_rate: float | None = Field(default=None, gt=0)
     """The peak, reached at the end of the warm-up."""
@@ -44,8 +58,15 @@ class LoopConfig(Section):
     accumulate: int = Field(default=1, ge=1)
     """Micro-batches per step; the loss is averaged over all their tokens."""
     optimizer: OptimizerConfig = OptimizerConfig()
+    ema: float | None = Field(default=None, gt=0, lt=1)
+    """Decay per step of a moving average of the weights, which then is what is validated and kept; null: none."""
+    guard: GuardConfig = GuardConfig()
     checkpoint_seconds: float = Field(default=20.0, ge=0)
     """Seconds between checkpoints; a killed run loses at most this much."""
+    checkpoint_every: int | None = Field(default=None, ge=1)
+    """Steps between checkpoints that are kept for good, in the artifact's `records/checkpoints`."""
+    checkpoint_best: bool = False
+    """Whether the checkpoint with the lowest held-out loss is kept there too."""
 
 
 class ModelShape(Section):
@@ -77,5 +98,21 @@ class PretrainConfig(LoopConfig):
     """Tokens per training sequence; at most `model.context`."""
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     """`auto` takes bf16 (with fp32 master weights) where the device multiplies it faster. Held by all later stages."""
+    mixture: dict[str, Annotated[float, Field(gt=0)]] | None = None
+    """The share of the tokens that each source gets, by its name: `{handbook: .7, wiki: .3}`. Only proportions matter,
+    and a source that is not named is left out. null: every document is read equally often."""
+    epochs: Annotated[float, Field(gt=0)] | dict[str, Annotated[float, Field(ge=0)]] | None = None
+    """In place of `tokens`: how often the documents are read, all of them (`2.5`) or by source (`{handbook: 3, faq: 0}`,
+    and the sources that are not named once)."""
+    inside_documents: bool = False
+    """Whether attention is kept inside documents; else a token sees what stands before it in its sequence, also of
+    other documents."""
     validate_every: int = Field(default=200, ge=1)
     """Steps between looks at the held-out loss."""
+
+    @model_validator(mode="after")
+    def _one_measure(self) -> "PretrainConfig":
+        if self.epochs is not None and (self.tokens is not None or self.mixture is not None):
+            other = "tokens" if self.tokens is not None else "mixture"
+            raise ValueError(f"epochs say how much is read of each source, and so does {other}: give one of them")
+        return self

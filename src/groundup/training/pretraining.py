@@ -2,12 +2,15 @@
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from groundup.model.decoder import CustomLanguageModel
 from groundup.parallel.engine import SingleDevice, Statistics
+from groundup.shards.stream import SampleStream, Span
 from groundup.shards.windows import Windows
 
 HELDOUT_SAMPLES = 64  # looked at on the way; the evaluation stage measures on all held-out documents
@@ -17,6 +20,7 @@ HELDOUT_SAMPLES = 64  # looked at on the way; the evaluation stage measures on a
 class TokenBatch:
     inputs_BT: Tensor
     targets_BT: Tensor
+    documents_BT: Tensor | None = None  # which document each input is of, where attention is kept inside documents
 
 
 class Pretraining:
@@ -25,21 +29,39 @@ class Pretraining:
     unit = "tokens"
 
     def __init__(
-        self, train: Windows, heldout: Windows | None, *, batch_tokens: int, accumulate: int, seed: int
+        self,
+        train: SampleStream,
+        heldout: Windows | None,
+        *,
+        batch_tokens: int,
+        accumulate: int,
+        inside_documents: bool = False,
     ) -> None:
-        self.train, self.heldout, self.seed, self.accumulate = train, heldout, seed, accumulate
+        """`inside_documents`: no token sees one of another document that shares its sequence."""
+        self.train, self.heldout, self.accumulate = train, heldout, accumulate
+        self.inside_documents = inside_documents
         self.rows = max(1, round(batch_tokens / train.length / accumulate))  # of a micro-batch
 
     @property
     def tokens_per_step(self) -> int:
         return self.rows * self.accumulate * self.train.length
 
+    def draws(self, step: int) -> range:
+        """The draws of a step, counted from 0, micro-batch after micro-batch."""
+        count = self.rows * self.accumulate
+        return range(step * count, (step + 1) * count)
+
     def batches(self, step: int) -> list[TokenBatch]:
-        first = step * self.rows * self.accumulate
-        return [
-            _shifted(torch.from_numpy(self.train.batch(first + part * self.rows, self.rows, self.seed)))
-            for part in range(self.accumulate)
-        ]
+        first = self.draws(step).start
+        return [self._drawn(first + part * self.rows) for part in range(self.accumulate)]
+
+    def _drawn(self, first: int) -> TokenBatch:
+        documents = self.train.documents(first, self.rows) if self.inside_documents else None
+        return _shifted(self.train.batch(first, self.rows), documents)
+
+    def spans(self, step: int) -> list[Span]:
+        """The documents that a step, counted from 0, takes its tokens from."""
+        return [span for draw in self.draws(step) for span in self.train.spans(draw)]
 
     def weight(self, batch: TokenBatch) -> float:
         return batch.targets_BT.numel()
@@ -47,7 +69,8 @@ class Pretraining:
     def loss(self, model: nn.Module, batch: TokenBatch) -> tuple[Tensor, Statistics]:
         assert isinstance(model, CustomLanguageModel)
         device = model.lm_head.weight.device
-        logits_BTV, _ = model(batch.inputs_BT.to(device))
+        documents_BT = None if batch.documents_BT is None else batch.documents_BT.to(device)
+        logits_BTV, _ = model(batch.inputs_BT.to(device), None, documents_BT)
         targets = batch.targets_BT.to(device).flatten()
         return F.cross_entropy(logits_BTV.flatten(0, 1), targets, reduction="sum"), {}
 
@@ -56,16 +79,18 @@ class Pretraining:
         """Mean nats per token over the first held-out sequences."""
         if self.heldout is None:
             return {}
-        samples = range(min(HELDOUT_SAMPLES, len(self.heldout)))
+        samples = np.arange(min(HELDOUT_SAMPLES, len(self.heldout)))
         total, tokens = 0.0, 0.0
         for start in range(0, len(samples), self.rows):
-            rows = [torch.from_numpy(self.heldout.sample(i)) for i in samples[start : start + self.rows]]
-            batch = _shifted(torch.stack(rows))
+            chosen = samples[start : start + self.rows]
+            documents = self.heldout.documents(chosen) if self.inside_documents else None
+            batch = _shifted(self.heldout.rows(chosen), documents)
             with engine.autocast():
                 total += self.loss(engine.model, batch)[0].item()
             tokens += self.weight(batch)
         return {"heldout_loss": total / tokens}
 
 
-def _shifted(tokens_BT1: Tensor) -> TokenBatch:
-    return TokenBatch(tokens_BT1[:, :-1], tokens_BT1[:, 1:])
+def _shifted(tokens_BT1: NDArray[np.int64], documents_BT: NDArray[np.int64] | None) -> TokenBatch:
+    rows = torch.from_numpy(tokens_BT1)
+    return TokenBatch(rows[:, :-1], rows[:, 1:], None if documents_BT is None else torch.from_numpy(documents_BT))

@@ -1,6 +1,5 @@
 """The `pretrain` stage: token shards to a model's first weights."""
 
-import math
 import shutil
 from collections.abc import Mapping
 
@@ -13,14 +12,12 @@ from groundup.model.decoder import CustomLanguageModel
 from groundup.model.weights import save_model
 from groundup.parallel.device import best_device, resolve_precision, settle
 from groundup.parallel.engine import SingleDevice
-from groundup.shards.token_file import TokenShard
-from groundup.shards.windows import Windows
 from groundup.tokenizer.tokenizer import Tokenizer
 from groundup.training.checkpoint import Checkpoints
 from groundup.training.configuration import ModelShape, PretrainConfig
-from groundup.training.loop import Plan, train
-from groundup.training.optimizer import adamw
-from groundup.training.pretraining import Pretraining
+from groundup.training.data import objective_of, source_epochs, steps_of
+from groundup.training.loop import Plan, keep_lasting, train
+from groundup.training.optimizer import make_optimizer
 
 
 def stage(config: PretrainConfig, inputs: Mapping[str, Artifact], work: Work) -> Figures:
@@ -30,34 +27,26 @@ def stage(config: PretrainConfig, inputs: Mapping[str, Artifact], work: Work) ->
     precision = resolve_precision(config.precision, device)
     tokenizer = Tokenizer.load(inputs["tokenizer"].file("tokenizer.json"))
     llm_config = decoder_config(config.model, tokenizer.vocabulary_size)
-    assert config.tokens and config.batch_tokens and config.learning_rate, "filled in from `size`"
+    assert config.batch_tokens and config.learning_rate, "filled in from `size`"
 
-    shards, length = inputs["tokens"].path, min(config.sequence, llm_config.max_position_embeddings)
-    heldout = TokenShard.open(shards, "heldout", tokenizer.vocabulary_size)
-    objective = Pretraining(
-        Windows(TokenShard.open(shards, "train", tokenizer.vocabulary_size), length),
-        Windows(heldout, length) if len(heldout) > length else None,
-        batch_tokens=config.batch_tokens,
-        accumulate=config.accumulate,
-        seed=work.seed,
-    )
-    plan = Plan(
-        math.ceil(config.tokens / objective.tokens_per_step), config.learning_rate, config, config.validate_every
-    )
+    objective = objective_of(config, inputs["tokens"].path, tokenizer, work.seed)
+    plan = Plan(steps_of(config, objective), config.learning_rate, config, config.validate_every)
     model = CustomLanguageModel(llm_config, seed=work.seed)
-    engine = SingleDevice(model, adamw(config.optimizer), device, precision)
-    metrics = work.keep / "metrics.jsonl"
+    engine = SingleDevice(model, make_optimizer(config.optimizer), device, precision, config.ema)
+    checkpoints, metrics = Checkpoints(work.keep, config), work.keep / "metrics.jsonl"
     held_out = train(
         engine,
         objective,
         plan,
         title="pretrain",
-        checkpoints=Checkpoints(work.keep, config.checkpoint_seconds),
+        checkpoints=checkpoints,
         metrics_path=metrics,
         progress=work.progress,
+        documents=lambda step: list(dict.fromkeys(span.id for span in objective.spans(step))),
     )
     save_model(work.out / "model", model)
     shutil.copy(metrics, work.records / "metrics.jsonl")
+    keep_lasting(checkpoints, work.records)
     tokens = plan.steps * objective.tokens_per_step
     loss = f", held-out loss {held_out['heldout_loss']:.3f}" if held_out else ""
     return {
@@ -65,7 +54,8 @@ def stage(config: PretrainConfig, inputs: Mapping[str, Artifact], work: Work) ->
         "parameters": llm_config.num_parameters,
         "steps": plan.steps,
         "tokens": tokens,
-        "epochs": tokens / (len(objective.train) * length),
+        "epochs": tokens / (objective.train.samples * objective.train.length),
+        "source_epochs": source_epochs(objective, plan.steps),
         "precision": precision,
         **held_out,
     }

@@ -1,0 +1,56 @@
+"""Activation checkpointing: what the backward pass needs is computed a second time instead of kept (arXiv 1604.06174).
+
+It is applied to a model from outside, block by block, and changes no result.
+"""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any, Literal
+
+import torch
+from torch import nn
+from torch.utils.checkpoint import CheckpointPolicy, checkpoint, create_selective_checkpoint_contexts
+
+ActivationCheckpointing = Literal["none", "full", "selective"]
+
+# What `selective` keeps: the results that cost most to compute for their size. The rest (norms, activations, rotations,
+# scores) is computed anew.
+_KEPT = frozenset(
+    {
+        torch.ops.aten.mm.default,
+        torch.ops.aten.addmm.default,
+        torch.ops.aten.linear.default,
+        torch.ops.aten._scaled_dot_product_flash_attention.default,
+        torch.ops.aten._scaled_dot_product_flash_attention_for_cpu.default,
+        torch.ops.aten._scaled_dot_product_efficient_attention.default,
+        torch.ops.aten._scaled_dot_product_cudnn_attention.default,
+    }
+)
+
+
+def checkpoint_blocks(blocks: nn.ModuleList, mode: ActivationCheckpointing) -> None:
+    """Make each block forget its activations after the forward pass.
+
+    `full` keeps a block's input alone and runs the whole block again in the backward pass, a third more arithmetic in
+    all; `selective` keeps the products of matrices and the attention's result as well.
+    """
+    if mode == "none":
+        return
+    options: dict[str, Any] = {"use_reentrant": False}
+    if mode == "selective":
+        options["context_fn"] = partial(create_selective_checkpoint_contexts, _keep_products)
+    for block in blocks:
+        block.forward = _checkpointed(block.forward, options)
+
+
+def _checkpointed(forward: Callable[..., Any], options: dict[str, Any]) -> Callable[..., Any]:
+    def again(*arguments: Any) -> Any:
+        if not torch.is_grad_enabled():  # nothing is kept then anyway, and a cache must not be filled twice
+            return forward(*arguments)
+        return checkpoint(forward, *arguments, **options)
+
+    return again
+
+
+def _keep_products(_context: Any, operator: Any, *_arguments: Any, **_options: Any) -> CheckpointPolicy:
+    return CheckpointPolicy.MUST_SAVE if operator in _KEPT else CheckpointPolicy.PREFER_RECOMPUTE

@@ -1,0 +1,214 @@
+"""Documents to token shards, in parallel and the same byte for byte however many processes take part.
+
+    documents/part-00000.parquet ...  ->  a piece for each row group, in any order, kept in `keep`
+    all pieces, in their order        ->  train.bin and heldout.bin with their indexes
+
+A piece depends on its row group and the tokenizer alone, and the files are put together in the order of sources and
+pieces: so the number of workers shows nowhere, and a run that was killed goes on with the pieces that are missing. In a
+split the documents of a source stand together, sources by name and documents as they come in the corpus.
+"""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from groundup.artifacts.durable import disk_error, sha256_of
+from groundup.corpus.documents import Split, part_paths
+from groundup.corpus.engine import Engine
+from groundup.errors import GroundupError
+from groundup.progress import Progress, Silent
+from groundup.shards.token_file import ID, TokenWriter, token_dtype
+from groundup.tokenizer.tokenizer import Tokenizer
+
+SPLITS: tuple[Split, ...] = ("train", "heldout")
+PLACE = ("split", "source", "language")  # what documents are sorted by
+BYTES_PER_WORKER = 32 << 20  # of text: with less than this, starting another process takes longer than it saves
+
+
+@dataclass(frozen=True)
+class Task:
+    """A row group to encode into a piece: `<out>.tokens` and `<out>.npz`, the latter last."""
+
+    documents: Path
+    group: int
+    rows: int
+    bytes: int
+    tokenizer: Path
+    digest: str  # of the tokenizer's file
+    out: Path
+
+    @property
+    def label(self) -> str:
+        return f"{self.documents.name}, row group {self.group}"
+
+    @property
+    def index(self) -> Path:
+        return self.out.with_suffix(".npz")
+
+    @property
+    def tokens(self) -> Path:
+        return self.out.with_suffix(".tokens")
+
+
+@dataclass(frozen=True)
+class Count:
+    """How much there is of one source in one language, in one split."""
+
+    split: str
+    source: str
+    language: str
+    documents: int
+    tokens: int  # each document's `<|endoftext|>` counted in
+    bytes: int  # of the texts in UTF-8
+
+
+def encode_documents(
+    documents: Path,
+    tokenizer: Path,
+    out: Path,
+    keep: Path,
+    workers: int | None = None,
+    progress: Progress | None = None,
+) -> list[Count]:
+    """Encode the folder `documents` of the curate stage into the token shards `train` and `heldout` in `out`.
+
+    Args:
+        documents: holds `part-*.parquet`.
+        tokenizer: its `tokenizer.json`.
+        keep: a folder for the pieces; those that are there already, of the same documents and tokenizer, are used.
+        workers: processes; None: one for each core, and fewer for little text.
+
+    Raises:
+        GroundupError: there is no document, or a file can't be read or written.
+    """
+    tasks, progress = _tasks(documents, tokenizer, keep), progress or Silent()
+    keep.mkdir(parents=True, exist_ok=True)
+    missing = [task for task in tasks if not task.index.is_file()]
+    rows, left = (sum(task.rows for task in some) for some in (tasks, missing))
+    engine = Engine(workers=workers or _workers(missing))
+    with progress.task("encode documents", rows, "documents", done=rows - left) as bar:
+        for at, _ in engine.map(_encode, missing, [task.label for task in missing], keep / "marks"):
+            bar.advance(missing[at].rows)
+    try:
+        return _join(tasks, Tokenizer.load(tokenizer), out)
+    except OSError as error:
+        raise disk_error(error, out) from error
+
+
+def _tasks(documents: Path, tokenizer: Path, keep: Path) -> list[Task]:
+    tasks, digest = [], sha256_of(tokenizer)
+    for number, path in enumerate(part_paths(documents)):
+        with _parquet(path) as file:
+            groups = [file.metadata.row_group(group) for group in range(file.num_row_groups)]
+        for place, group in enumerate(groups):
+            out = keep / f"piece-{number:05}-{place:05}"
+            tasks.append(Task(path, place, group.num_rows, group.total_byte_size, tokenizer, digest, out))
+    return tasks
+
+
+def _workers(tasks: list[Task]) -> int:
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    wanted = int(os.environ.get("GROUNDUP_THREADS", 0)) or cores
+    return min(wanted, 1 + sum(task.bytes for task in tasks) // BYTES_PER_WORKER)
+
+
+@lru_cache(maxsize=1)
+def _loaded(tokenizer: Path, digest: str) -> Tokenizer:
+    """A worker encodes many pieces with one tokenizer."""
+    return Tokenizer.load(tokenizer)
+
+
+def _encode(task: Task) -> None:
+    """Make a piece: the group's documents sorted by split, source and language, otherwise as they come."""
+    import pyarrow.compute as pc
+
+    tokenizer = _loaded(task.tokenizer, task.digest)
+    with _parquet(task.documents) as file:
+        rows = file.read_row_group(task.group, columns=["id", "text", *PLACE])
+    rows = rows.take(pc.sort_indices(rows, [(name, "ascending") for name in PLACE])).combine_chunks()  # a stable sort
+    ids, offsets = tokenizer.encode_many(rows["text"].combine_chunks())
+    lengths = np.diff(offsets) + 1
+    tokens = np.full(lengths.sum(), tokenizer.end_of_text, dtype=token_dtype(tokenizer.vocabulary_size))
+    is_text = np.ones(len(tokens), dtype=bool)
+    is_text[np.cumsum(lengths) - 1] = False
+    tokens[is_text] = ids
+    sizes = pc.binary_length(rows["text"]).to_numpy().astype(np.int64)
+    places = list(zip(*(rows[name].to_pylist() for name in PLACE), strict=True))
+    bounds = [0, *(at for at in range(1, len(places)) if places[at] != places[at - 1]), len(places)]
+    counts = [(b - a, lengths[a:b].sum(), sizes[a:b].sum()) for a, b in pairwise(bounds)] if places else []
+    try:
+        tokens.tofile(task.tokens)
+        aside = task.out.with_name(f".{task.out.name}.npz")
+        np.savez(
+            aside,
+            places=np.array([places[at] for at in bounds[:-1]] if places else [], dtype=str).reshape(-1, len(PLACE)),
+            counts=np.array(counts, dtype=np.int64).reshape(-1, 3),
+            ids=np.array(rows["id"].to_pylist(), dtype=ID),
+            lengths=lengths,
+        )
+        aside.rename(task.index)
+    except OSError as error:
+        raise disk_error(error, task.out) from error
+
+
+def _join(tasks: list[Task], tokenizer: Tokenizer, out: Path) -> list[Count]:
+    """Put the pieces together, split by split and source by source."""
+    dtype = token_dtype(tokenizer.vocabulary_size)
+    tables = [_table(task) for task in tasks]
+    total: dict[tuple[str, str, str], NDArray[np.int64]] = {}
+    for table in tables:
+        for place, counts in table:
+            total[place] = total.get(place, 0) + counts
+    for split in SPLITS:
+        with TokenWriter(out, split, tokenizer) as writer:
+            for source in sorted({place[1] for place in total if place[0] == split}):
+                writer.begin(source)
+                for task, table in zip(tasks, tables, strict=True):
+                    _copy(task, table, split, source, writer, dtype)
+    return [Count(*place, *map(int, counts)) for place, counts in sorted(total.items())]
+
+
+Table = list[tuple[tuple[str, str, str], NDArray[np.int64]]]
+
+
+def _table(task: Task) -> Table:
+    with np.load(task.index) as index:
+        places, counts = index["places"].tolist(), index["counts"]
+    return [((split, source, language), row) for (split, source, language), row in zip(places, counts, strict=True)]
+
+
+def _copy(task: Task, table: Table, split: str, source: str, writer: TokenWriter, dtype: np.dtype) -> None:
+    """Append a piece's documents of one source and split: its languages stand behind one another."""
+    before, here = np.zeros(3, dtype=np.int64), np.zeros(3, dtype=np.int64)
+    for place, counts in table:
+        if place[:2] < (split, source):
+            before += counts
+        elif place[:2] == (split, source):
+            here += counts
+    if not here[0]:
+        return
+    with np.load(task.index) as index:
+        chosen = slice(int(before[0]), int(before[0] + here[0]))
+        ids, lengths = index["ids"][chosen], index["lengths"][chosen]
+    tokens = np.fromfile(task.tokens, dtype=dtype, count=int(here[1]), offset=int(before[1]) * dtype.itemsize)
+    writer.append_many(ids, lengths, tokens, int(here[2]))
+
+
+@contextmanager
+def _parquet(path: Path) -> Iterator[Any]:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        with pq.ParquetFile(path) as file:
+            yield file
+    except (OSError, pa.ArrowInvalid) as error:
+        raise GroundupError(f"can't be read ({error})", where=str(path), do="run the curate stage again") from error
