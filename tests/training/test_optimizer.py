@@ -95,3 +95,18 @@ def test_adafactor_keeps_a_row_and_a_column() -> None:
     for parameter in made.parameters():
         kept = sum(value.numel() for value in optimizer.state[parameter].values())
         assert kept <= sum(parameter.shape) + 1
+
+
+def test_mup_slows_the_matrices_inside_the_layers_alone() -> None:
+    """At four times the base width Adam's rate is a quarter there (arXiv 2203.03466, table 8)."""
+    made = tiny.model(mup_base_width=8)
+    before = {name: parameter.detach().clone() for name, parameter in made.named_parameters()}
+    engine = tiny.engine(made, weight_decay=0.0)
+    for parameter in made.parameters():
+        parameter.grad = torch.ones_like(parameter)
+    for group in engine.optimizer.param_groups:
+        group["lr"] = 0.01 * group["scale"]
+    engine.optimizer.step()
+    for name, parameter in made.named_parameters():
+        expected = 0.0025 if "layers" in name and parameter.dim() == 2 else 0.01  # Adam's first step is the rate itself
+        assert torch.allclose(before[name] - parameter, torch.full_like(parameter, expected), atol=1e-5), name

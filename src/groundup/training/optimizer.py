@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from groundup.model.decoder import CustomLanguageModel
 from groundup.parallel.device import cpu_multiplies_bf16
 from groundup.training.configuration import OptimizerConfig
 from groundup.training.muon import Muon
@@ -24,12 +25,8 @@ def make_optimizer(config: OptimizerConfig) -> MakeOptimizer:
 
 def _adamw(config: OptimizerConfig) -> MakeOptimizer:
     def make(model: nn.Module) -> torch.optim.Optimizer:
-        trained = _trained(model)
-        groups = [
-            _group((p for p in trained if p.dim() >= 2), config.weight_decay),
-            _group((p for p in trained if p.dim() < 2), 0.0),
-        ]
-        return torch.optim.AdamW(groups, lr=0.0, betas=config.betas, eps=config.eps, fused=_fused(trained))
+        groups = _by_shape(model, config)
+        return torch.optim.AdamW(groups, lr=0.0, betas=config.betas, eps=config.eps, fused=_fused(_trained(model)))
 
     return make
 
@@ -66,14 +63,21 @@ def _adafactor(config: OptimizerConfig) -> MakeOptimizer:
     """PyTorch's Adafactor (arXiv 1804.04235): a matrix's second moment is kept as one row and one column."""
 
     def make(model: nn.Module) -> torch.optim.Optimizer:
-        trained = _trained(model)
-        groups = [
-            _group((p for p in trained if p.dim() >= 2), config.weight_decay),
-            _group((p for p in trained if p.dim() < 2), 0.0),
-        ]
-        return torch.optim.Adafactor(groups, lr=0.0)
+        return torch.optim.Adafactor(_by_shape(model, config), lr=0.0)
 
     return make
+
+
+def _by_shape(model: nn.Module, config: OptimizerConfig) -> list[dict[str, Any]]:
+    """Matrices, which decay, and vectors, which do not; apart where muP gives them other learning rates."""
+    scales = model.learning_rate_multipliers() if isinstance(model, CustomLanguageModel) else {}
+    members: dict[tuple[float, float], list[Tensor]] = {}
+    for matrices in (True, False):
+        for name, parameter in model.named_parameters():
+            if parameter.requires_grad and (parameter.dim() >= 2) == matrices:
+                key = (config.weight_decay if matrices else 0.0, scales.get(name, 1.0))
+                members.setdefault(key, []).append(parameter)
+    return [_group(parameters, decay, scale) for (decay, scale), parameters in members.items()]
 
 
 def _trained(model: nn.Module) -> list[nn.Parameter]:
