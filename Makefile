@@ -42,11 +42,13 @@ $(INSTALLED): pyproject.toml constraints.txt
 		--editable '.[serve,dev]'
 	@touch $@
 
-$(PEERS)/.installed: pyproject.toml constraints.txt benchmarks/peers.txt
+$(PEERS)/.installed: pyproject.toml constraints.txt benchmarks/peers.txt benchmarks/peers-alone.txt
 	@echo "Setting up $(PEERS) (once, about two minutes) ..."
 	@test -x $(PEERS)/bin/python || $(PYTHON) -m venv $(PEERS)
 	@PIP_CONSTRAINT=constraints.txt $(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check \
 		--requirement benchmarks/peers.txt --editable '.[serve,dev]'
+	@$(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps \
+		--requirement benchmarks/peers-alone.txt
 	@touch $@
 
 wheel: setup

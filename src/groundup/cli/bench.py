@@ -11,6 +11,7 @@ BENCHMARKS = {
     "corpus": "MinHash, statistics and whole curation",
     "tokenizer": "training and encoding of byte-level BPE",
     "loader": "serving batches of tokens",
+    "train": "steps of the training engine",
 }
 
 

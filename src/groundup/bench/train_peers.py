@@ -1,0 +1,221 @@
+"""The peers of `bench train`, each a function that a fresh process calls: seconds of each optimizer step."""
+
+import math
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+LEARNING_RATE, CLIP, BETAS, DECAY = 1e-3, 1.0, (0.9, 0.95), 0.1
+WARM_UP = 3
+
+
+@dataclass(frozen=True)
+class Job:
+    """What every side does."""
+
+    family: str  # llama | gpt2
+    precision: str  # fp32 | bf16: products under autocast, weights float32
+    layers: int
+    width: int
+    heads: int
+    vocabulary: int
+    context: int
+    rows: int
+    steps: int
+
+    @property
+    def feed_forward(self) -> int:
+        """4 times the width; in Llama 8/3 of it, in multiples of 64."""
+        return 4 * self.width if self.family == "gpt2" else -(-8 * self.width // (3 * 64)) * 64
+
+
+def batch_of(job: Job, step: int) -> tuple[Tensor, Tensor]:
+    """(inputs, targets) of a step, int64 [rows, context]; the same on every side."""
+    generator = torch.Generator().manual_seed(step)
+    tokens = torch.randint(job.vocabulary, (job.rows, job.context + 1), generator=generator)
+    return tokens[:, :-1].contiguous(), tokens[:, 1:].contiguous()
+
+
+def transformers_step(values: dict[str, Any]) -> list[float]:
+    """Transformers' Trainer on its own model, as its examples call it."""
+    import tempfile
+
+    from transformers import (
+        GPT2Config,
+        GPT2LMHeadModel,
+        LlamaConfig,
+        LlamaForCausalLM,
+        Trainer,
+        TrainerCallback,
+        TrainingArguments,
+    )
+
+    job = Job(**values)
+    torch.manual_seed(0)
+    if job.family == "gpt2":
+        config: Any = GPT2Config(
+            vocab_size=job.vocabulary,
+            n_positions=job.context,
+            n_embd=job.width,
+            n_layer=job.layers,
+            n_head=job.heads,
+            resid_pdrop=0.0,
+            embd_pdrop=0.0,
+            attn_pdrop=0.0,
+            use_cache=False,
+        )
+        model: Any = GPT2LMHeadModel(config)
+    else:
+        config = LlamaConfig(
+            vocab_size=job.vocabulary,
+            hidden_size=job.width,
+            intermediate_size=job.feed_forward,
+            num_hidden_layers=job.layers,
+            num_attention_heads=job.heads,
+            max_position_embeddings=job.context,
+            tie_word_embeddings=True,
+            use_cache=False,
+        )
+        model = LlamaForCausalLM(config)
+    seconds: list[float] = []
+
+    class Clock(TrainerCallback):
+        def on_step_begin(self, *_given: Any, **_named: Any) -> None:
+            self.started = time.perf_counter()
+
+        def on_step_end(self, *_given: Any, **_named: Any) -> None:
+            seconds.append(time.perf_counter() - self.started)
+
+    rows = [row for number in range(WARM_UP + job.steps) for row in batch_of(job, number)[0]]
+    with tempfile.TemporaryDirectory() as folder:
+        arguments = TrainingArguments(
+            folder,
+            per_device_train_batch_size=job.rows,
+            max_steps=WARM_UP + job.steps,
+            learning_rate=LEARNING_RATE,
+            weight_decay=DECAY,
+            adam_beta1=BETAS[0],
+            adam_beta2=BETAS[1],
+            max_grad_norm=CLIP,
+            bf16=job.precision == "bf16",
+            use_cpu=True,
+            report_to=[],
+            save_strategy="no",
+            logging_strategy="no",
+            disable_tqdm=True,
+            dataloader_pin_memory=False,
+        )
+        dataset = [{"input_ids": row, "labels": row} for row in rows]
+        Trainer(model=model, args=arguments, train_dataset=dataset, callbacks=[Clock()]).train()
+    return seconds
+
+
+def litgpt_step(values: dict[str, Any]) -> list[float]:
+    """Litgpt's model and chunked loss, in the loop of its `pretrain.fit`."""
+    from litgpt.config import Config
+    from litgpt.model import GPT
+    from litgpt.utils import chunked_cross_entropy
+
+    job = Job(**values)
+    torch.manual_seed(0)
+    config = Config(
+        block_size=job.context,
+        n_layer=job.layers,
+        n_embd=job.width,
+        n_head=job.heads,
+        vocab_size=job.vocabulary,
+        padded_vocab_size=job.vocabulary,
+        norm_class_name="RMSNorm",
+        mlp_class_name="LLaMAMLP",
+        intermediate_size=job.feed_forward,
+        bias=False,
+        parallel_residual=False,
+        rotary_percentage=1.0,
+    )
+    model = GPT(config)
+    model.lm_head.weight = model.transformer.wte.weight  # as the other sides
+    model.max_seq_length = job.context
+    return _plain_loop(model, job, lambda inputs, targets: chunked_cross_entropy(model(inputs), targets, chunk_size=0))
+
+
+def nanogpt_step(values: dict[str, Any]) -> list[float]:
+    """The step of nanoGPT's `train.py`, on the model of its `model.py` written again from its description."""
+    job = Job(**values)
+    torch.manual_seed(0)
+    model = _NanoGPT(job)
+
+    def loss(inputs: Tensor, targets: Tensor) -> Tensor:
+        logits = model(inputs)
+        return F.cross_entropy(logits.view(-1, logits.size(-1)), targets.view(-1))
+
+    return _plain_loop(model, job, loss)
+
+
+def _plain_loop(model: nn.Module, job: Job, loss: Any) -> list[float]:
+    decayed = [p for p in model.parameters() if p.dim() >= 2]
+    others = [p for p in model.parameters() if p.dim() < 2]
+    groups = [{"params": decayed, "weight_decay": DECAY}, {"params": others, "weight_decay": 0.0}]
+    optimizer = torch.optim.AdamW(groups, lr=LEARNING_RATE, betas=BETAS, fused=True)
+    seconds = []
+    for number in range(WARM_UP + job.steps):
+        inputs, targets = batch_of(job, number)
+        started = time.perf_counter()
+        with torch.autocast("cpu", torch.bfloat16, enabled=job.precision == "bf16"):
+            value = loss(inputs, targets)
+        value.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), CLIP)
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+        value.item()
+        seconds.append(time.perf_counter() - started)
+    return seconds
+
+
+class _NanoGPT(nn.Module):
+    """GPT-2 with a fused projection of queries, keys and values and PyTorch's flash attention."""
+
+    def __init__(self, job: Job) -> None:
+        super().__init__()
+        self.tokens = nn.Embedding(job.vocabulary, job.width)
+        self.positions = nn.Embedding(job.context, job.width)
+        self.blocks = nn.ModuleList(_NanoBlock(job) for _ in range(job.layers))
+        self.norm = nn.LayerNorm(job.width)
+        self.head = nn.Linear(job.width, job.vocabulary, bias=False)
+        self.head.weight = self.tokens.weight
+        for name, parameter in self.named_parameters():
+            if parameter.dim() > 1:
+                deep = name.endswith("out.weight")
+                nn.init.normal_(parameter, std=0.02 / math.sqrt(2 * job.layers) if deep else 0.02)
+
+    def forward(self, inputs_BT: Tensor) -> Tensor:
+        x_BTD = self.tokens(inputs_BT) + self.positions(torch.arange(inputs_BT.shape[1]))
+        for block in self.blocks:
+            x_BTD = block(x_BTD)
+        logits: Tensor = self.head(self.norm(x_BTD))
+        return logits
+
+
+class _NanoBlock(nn.Module):
+    def __init__(self, job: Job) -> None:
+        super().__init__()
+        self.heads = job.heads
+        self.norm_1, self.norm_2 = nn.LayerNorm(job.width), nn.LayerNorm(job.width)
+        self.attention_in = nn.Linear(job.width, 3 * job.width)
+        self.attention_out = nn.Linear(job.width, job.width)
+        self.mlp_in = nn.Linear(job.width, job.feed_forward)
+        self.mlp_out = nn.Linear(job.feed_forward, job.width)
+
+    def forward(self, x_BTD: Tensor) -> Tensor:
+        B, T, D = x_BTD.shape
+        q, k, v = (
+            part.view(B, T, self.heads, -1).transpose(1, 2)
+            for part in self.attention_in(self.norm_1(x_BTD)).split(D, dim=2)
+        )
+        y = F.scaled_dot_product_attention(q, k, v, is_causal=True)
+        x_BTD = x_BTD + self.attention_out(y.transpose(1, 2).reshape(B, T, D))
+        out: Tensor = x_BTD + self.mlp_out(F.gelu(self.mlp_in(self.norm_2(x_BTD))))
+        return out
