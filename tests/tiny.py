@@ -40,8 +40,8 @@ def model(seed: int = 0, spread: float = 0.2, **changes: Any) -> CustomLanguageM
     made = CustomLanguageModel(shape(**changes), seed=None)
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
-        for parameter in made.parameters():
-            mean = 1.0 if parameter.dim() == 1 else 0.0
+        for name, parameter in made.named_parameters():
+            mean = 1.0 if "norm.weight" in name else 0.0
             parameter.copy_(mean + spread * torch.randn(parameter.shape, generator=generator))
     return made
 

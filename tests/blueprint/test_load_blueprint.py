@@ -121,17 +121,18 @@ def test_an_error_names_its_place_and_what_was_meant(write, text, expected):
         ("curate: {sources: []}\n", "1:19: curate.sources: expected a list of at least 1, got an empty list"),
         (
             "curate: {sources: [{path: a}]}\n",
-            "1:20: curate.sources.0.kind: is missing: expected one of files, python-docs",
+            "1:20: curate.sources.0.kind: is missing: expected one of files, python-docs, remote",
         ),
         (
             "curate: {sources: [{kind: file}]}\n",
-            "1:27: curate.sources.0.kind: expected one of files, python-docs, got 'file'; did you mean files?",
+            "1:27: curate.sources.0.kind: expected one of files, python-docs, remote, got 'file'; did you mean files?",
         ),
         ("curate: {sources: [{kind: files, pth: a}]}\n", "1:34: curate.sources.0.pth: unknown key; did you mean path?"),
         ("curate: {sources: [{kind: files}]}\n", "1:20: curate.sources.0.path: is missing: expected a path"),
         (
             "curate: {sources: [{kind: python-docs, path: a}]}\n",
-            "1:40: curate.sources.0.path: unknown key; did you mean curate.sources.path (kind: files)?",
+            "1:40: curate.sources.0.path: unknown key; did you mean curate.sources.path (kind: files) or "
+            "curate.contamination.sets.path?",
         ),
         (
             "curate: {sources: [3]}\n",
@@ -194,6 +195,16 @@ def test_every_unknown_key_is_found_but_only_some_are_shown(write):
             "pretrain: {model: {heads: 4, kv_heads: 3}}",
             "pretrain.model.kv_heads",
             "4 query heads can't share 3 key-value heads evenly; choose a divisor of 4",
+        ),
+        (
+            "pretrain: {model: {architecture: gpt2, heads: 4, kv_heads: 2}}",
+            "pretrain.model.kv_heads",
+            "gpt2 has as many key-value heads as heads, 4; leave kv_heads out, or choose another architecture",
+        ),
+        (
+            "pretrain: {model: {window: 64}}",
+            "pretrain.model.window",
+            "llama has no window; leave it out, or choose the architecture mistral",
         ),
         (
             "pretrain: {sequence: 512}",

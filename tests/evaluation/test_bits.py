@@ -5,7 +5,6 @@ import math
 from collections import defaultdict
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -29,9 +28,7 @@ documents_ = st.lists(st.lists(st.integers(0, 59), max_size=45), min_size=1, max
 
 
 def shard(documents: list[list[int]]) -> TokenShard:
-    tokens = [token for document in documents for token in [*document, END]]
-    starts = np.cumsum([0, *(len(document) + 1 for document in documents)])
-    return TokenShard(np.array(tokens, dtype=np.uint16), starts, [str(place) for place in range(len(documents))])
+    return TokenShard.of([[*document, END] for document in documents])
 
 
 def placed(model: CustomLanguageModel) -> Placed:
@@ -77,13 +74,13 @@ def test_a_whole_document_in_one_window_is_its_log_probability() -> None:
 
 
 def test_from_files(tmp_path: Path) -> None:
-    with TokenWriter(tmp_path, "heldout", 61, END) as writer:
+    with TokenWriter(tmp_path, "heldout", tiny.tokenizer()) as writer:
         for name in ("a", "b", "c"):
             writer.append(name, [] if name == "b" else tiny.ids(1, 30)[0].numpy())
     made = CustomLanguageModel(tiny.shape(), seed=None)
     with torch.no_grad():
         made.lm_head.weight.zero_()
-    opened = TokenShard.open(tmp_path, "heldout", 61)
+    opened = TokenShard.open(tmp_path, "heldout", tiny.tokenizer())
     assert model_nats(placed(made), opened, 16, END, Silent()) == pytest.approx(60 * math.log(61), rel=1e-5)
 
 

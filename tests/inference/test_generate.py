@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 import tiny
 from groundup.inference.generate import Continuation, Sampling, choose, generate, stream
+from groundup.model.configuration import FAMILIES, Family
 from groundup.model.decoder import CustomLanguageModel
 
 STOP = 60
@@ -44,6 +45,17 @@ def test_greedy_answers_are_those_of_full_passes(prompts: list[list[int]], max_t
     assert found == [by_full_passes(made, prompt, max_tokens) for prompt in prompts]
     for prompt, one in zip(prompts, found, strict=True):
         assert list(stream(made, prompt, stop=STOP, max_tokens=max_tokens)) == one.tokens
+
+
+@pytest.mark.parametrize("family", ["gpt2", "mistral", "qwen3", "mixtral"])
+def test_so_are_those_of_other_families(family: Family) -> None:
+    """Rows of unequal lengths, past the window, up to the end of the context."""
+    fields = FAMILIES[family] | {"max_position_embeddings": 20, "tie_word_embeddings": False}
+    made = tiny.model(seed=5, **fields | ({"sliding_window": 4} if family == "mistral" else {}))
+    prompts = [[1, 2, 3, 4, 5, 6, 7], [8], [9, 10, 11]]
+    found = generate(made, prompts, stop=STOP, max_tokens=30)
+    assert found == [by_full_passes(made, prompt, 30) for prompt in prompts]
+    assert len({token for one in found for token in one.tokens}) > 5
 
 
 def test_rows_do_end_at_unequal_times() -> None:

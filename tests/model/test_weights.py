@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import families
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
@@ -25,6 +26,16 @@ def test_round_trip_is_bit_exact(tied: bool, tmp_path: Path) -> None:
     again = tmp_path / "again"
     save_model(again, back)
     assert all((again / name).read_bytes() == (tmp_path / name).read_bytes() for name in (CONFIG, WEIGHTS))
+
+
+@pytest.mark.parametrize("shape", families.SHAPES)
+def test_every_shape_comes_back(shape: str, tmp_path: Path) -> None:
+    """Also what transformers has no name for."""
+    made = families.make(shape, final_logit_softcapping=9.0, mup_base_width=16)
+    save_model(tmp_path, made)
+    back = load_model(tmp_path)
+    assert back.config == made.config
+    assert all(torch.equal(tensor, named_weights(back)[name]) for name, tensor in named_weights(made).items())
 
 
 def no_file(folder: Path) -> None:

@@ -11,7 +11,7 @@ from groundup.blueprint import gallery
 from groundup.blueprint.load import load
 from groundup.planning.advice import advice, compare, duration, headline, short, size, table
 from groundup.planning.corpus import bytes_per_token, text_bytes
-from groundup.planning.estimate import Plan, activation_bytes, cache_bytes, parts, plan
+from groundup.planning.estimate import Plan, activation_bytes, cache_bytes, plan
 from groundup.planning.machine import Machine
 from groundup.planning.size import shape_for
 
@@ -49,7 +49,7 @@ def test_parameters_by_part_add_up(tmp_path):
 @given(st.integers(50_000, 10**9), st.sampled_from([300, 32_000]))
 def test_parameters_by_part_add_up_for_any_size(target, vocabulary):
     model = shape_for(target, vocabulary)
-    assert sum(parts(model).values()) == model.num_parameters
+    assert sum(model.parts.values()) == model.num_parameters
 
 
 def test_pretraining_counts_by_hand(tmp_path):
@@ -119,8 +119,8 @@ def test_the_users_files_are_looked_at(tmp_path):
     folder.mkdir(parents=True)
     (folder / "a.txt").write_bytes(b"x" * 1000)
     (folder / "b.jsonl.gz").write_bytes(b"x" * 100)
-    assert text_bytes(tmp_path / "documents") == 1400
-    assert text_bytes(folder / "a.txt") == 1000 and text_bytes(tmp_path / "none") is None
+    assert text_bytes(tmp_path / "documents") == (1400, 0)
+    assert text_bytes(folder / "a.txt") == (1000, 0) and text_bytes(tmp_path / "none") is None
     assert planned(tmp_path, name="files", base=tmp_path).corpus.raw_bytes == 1400
     assumed = planned(tmp_path, name="files").assumed
     assert "10 MB of text in documents" in assumed

@@ -68,6 +68,30 @@ def test_the_rules_give_published_widths():
     assert heads_for(2048) == 32 and heads_for(576) == 9
 
 
+@pytest.mark.parametrize("architecture", ["llama", "mistral", "qwen3", "gpt2", "mixtral"])
+@pytest.mark.parametrize("size", ["1M", "4M", "30M"])
+def test_every_architecture_comes_near_its_size(architecture, size):
+    """The nearest depth is within a quarter; eight experts are heavy, so a small mixture can miss more."""
+    plan = blueprint(size, model={"architecture": architecture})
+    model = llm_config(plan, 4096)
+    off = abs(model.num_parameters / parameters_of(size) - 1)
+    assert off < (0.5 if architecture == "mixtral" else 0.27)
+    found = values(plan)
+    assert found["pretrain.model.kv_heads"] == model.num_key_value_heads
+    assert found["pretrain.model.feed_forward"] == model.intermediate_size
+    assert model.num_experts == (8 if architecture == "mixtral" else 0)
+    assert model.sliding_window == (128 if architecture == "mistral" else None)
+    if architecture == "gpt2":
+        assert model.num_key_value_heads == model.num_attention_heads
+        assert model.intermediate_size == 4 * model.hidden_size
+
+
+def test_gpt2_small_follows_from_its_depth():
+    """Width 64 per layer, heads of 64, 4 times the width: the published 124M."""
+    plan = blueprint("124M", 50_257, model={"architecture": "gpt2", "layers": 12, "context": 1024})
+    assert llm_config(plan, 50_257).num_parameters == 124_439_808
+
+
 def test_4m_with_4096_words_is_4_layers_of_256():
     found = values(blueprint())
     shape = [found[f"pretrain.model.{name}"] for name in ("layers", "width", "heads", "kv_heads", "feed_forward")]

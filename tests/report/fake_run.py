@@ -13,8 +13,10 @@ from groundup.alignment.questions import Item, write_items
 from groundup.artifacts import Artifact, Manifest, Measured, MetricsLog, StageKey
 from groundup.blueprint import gallery
 from groundup.blueprint.load import load
+from groundup.corpus.configuration import CurateConfig
 from groundup.corpus.curation import curate
-from groundup.corpus.documents import Document, Dropped, Fact, document_id, write_documents, write_dropped
+from groundup.corpus.documents import Document, Dropped, Fact, document_id, read_documents
+from groundup.corpus.partitions import Given
 from groundup.evaluation.checker import exact, token_f1
 from groundup.pipeline.folder import Remembered, RunFolder
 
@@ -143,14 +145,14 @@ class FakeRun:
         broken = Dropped(
             "", "tkinter", "python-docs", "tkinter", "not-importable", excerpt="No module named '_tkinter'"
         )
-        self.curated = curate([*seen.values(), *short, *more, broken], heldout=heldout)
-        at = self._at("curate")
-        write_documents(at / "documents", self.curated.documents)
-        write_dropped(at / "dropped.parquet", self.curated.dropped)
-        self._publish("curate", self.curated.figures, 27.4, 334)
+        config = CurateConfig(sources=[{"kind": "python-docs"}], heldout=heldout)
+        at, found = self._at("curate"), Given((*seen.values(), *short, *more, broken), "python-docs")
+        self.curated = curate([found], config, at, self.base / "kept-aside", self.base)
+        self.kept = list(read_documents(at / "documents"))
+        self._publish("curate", self.curated, 27.4, 334)
 
     def _tokenizer(self) -> None:
-        train = [one for one in self.curated.documents if one.split == "train"]
+        train = [one for one in self.kept if one.split == "train"]
         sample = train[0].text
         cut = [sample[at : at + 4] for at in range(0, min(200, len(sample)), 4)]
         figures = {
@@ -159,8 +161,17 @@ class FakeRun:
             "merges": 3834,
             "pattern": "qwen2",
             "distinct_words": 40035,
-            "bytes_per_token": {"train": 3.39, "heldout": 3.31 if self.curated.figures["heldout_documents"] else None},
+            "bytes_per_token": {"train": 3.39, "heldout": 3.31 if self.curated["heldout_documents"] else None},
             "never_used": 0.0213,
+            "rare": 0.0871,
+            "uses": {"0": 87, "1 to 9": 270, "10 to 99": 1650, "100 to 999": 1800, "1,000 to 9,999": 283},
+            "least_used": [[" NotImplementedErro", 0], ["\u30c6", 1]],
+            "compared": {
+                "name": "gpt2",
+                "vocabulary": 50256,
+                "sources": {"python-docs": {"bytes": 1_048_576, "ours": 309_000, "theirs": 299_000}},
+                "languages": {"en": {"bytes": 1_048_576, "ours": 309_000, "theirs": 299_000}},
+            },
             "longest_tokens": [
                 " NotImplementedError",
                 "+---------------+",
@@ -174,8 +185,12 @@ class FakeRun:
         self._publish("tokenizer", figures, 6.6, 249, ("curate",))
         self._at("tokens")
         split = {"documents": len(train), "tokens": 1478992, "bytes": 5017114}
+        tongues = {
+            "en": {**split, "tokens": 1178992, "bytes": 4617114},
+            "de": {**split, "tokens": 300000, "bytes": 400000},
+        }
         figures = {
-            "train": split,
+            "train": {**split, "sources": {"python-docs": split}, "languages": tongues},
             "heldout": {"documents": 8, "tokens": 23186, "bytes": 71000},
             "epoch_tokens": 1478992,
         }
@@ -201,7 +216,7 @@ class FakeRun:
         return rows
 
     def _pretrain(self) -> None:
-        held = self.curated.figures["heldout_documents"]
+        held = self.curated["heldout_documents"]
         self._rows("pretrain", self._loop(782, 8.3, 3.9, 4.2 if held else 0))
         shape = {
             "hidden_size": 256,
@@ -217,7 +232,7 @@ class FakeRun:
         self._publish("pretrain", figures, 196.5, 812, ("tokens", "tokenizer"))
 
     def _sft(self) -> None:
-        facts = [(fact, one.id) for one in self.curated.documents if one.split == "train" for fact in one.facts]
+        facts = [(fact, one.id) for one in self.kept if one.split == "train" for fact in one.facts]
         items = [Item(*place) for place in sorted((fact.subject, fact.aspect, fact.answer, id_) for fact, id_ in facts)]
         self.items = [] if self.own_data else items[:300]
         write_items(self._at("sft") / "items.jsonl", self.items)
@@ -230,6 +245,7 @@ class FakeRun:
             "made_from_documents": not self.own_data,
             "steps": 900,
             "precision": "bf16",
+            "padding": {"padded": 0.213, "packed": 0.041},
         }
         self._publish("sft", figures, 241.0, 903, ("curate", "tokenizer", "pretrain"))
 
@@ -289,8 +305,8 @@ class FakeRun:
         self._publish(self.align, figures, 74.0, 1012, ("tokenizer", "sft", "reward"))
 
     def _evaluate(self) -> None:
-        held = self.curated.figures["heldout_documents"]
-        bits: dict[str, Any] = {"documents": held, "bytes": self.curated.figures["heldout_bytes"]}
+        held = self.curated["heldout_documents"]
+        bits: dict[str, Any] = {"documents": held, "bytes": self.curated["heldout_bytes"]}
         values = (2.037, 3.104, 2.41, 2.355) if held else (None,) * 4
         bits |= dict(zip(("model", "xz", "xz_primed", "ngram"), values, strict=True))
         figures: dict[str, Any] = {"method": self.align, "bits_per_byte": bits}

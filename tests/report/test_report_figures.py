@@ -48,7 +48,7 @@ def test_promised_figures(full, tmp_path):
 def test_taught_subjects_by_origin(full, tmp_path):
     """Subjects and exact answers per source and licence, counted again by hand from the answers."""
     run = read_run(full.folder, full.artifacts, full.base)
-    licences = {document.id: document.licence for document in full.curated.documents}
+    licences = {document.id: document.licence for document in full.kept}
     right = {row["question"]: row["exact"] for row in run.answers if row["model"] == "sft" and row["set"] == "taught"}
     subjects = Counter(licences[item.document] for item in full.items)
     exact = Counter(licences[item.document] for item in full.items if right[item.questions("sft")[0]])

@@ -15,8 +15,8 @@ from groundup.shards.encode import encode_documents
 from groundup.shards.stage import stage
 from groundup.shards.token_file import TokenShard
 from groundup.tokenizer.bpe import train_merges
-from groundup.tokenizer.pretokenizer import count_words
 from groundup.tokenizer.tokenizer import Tokenizer
+from groundup.tokenizer.word_counts import count_words
 
 TEXTS = {"train": ["one tea, two teas", "<|endoftext|> is plain text", "Größe 🙂"], "heldout": ["held out tea"]}
 

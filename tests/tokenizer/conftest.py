@@ -5,8 +5,9 @@ import pydoc_data.topics
 import pytest
 
 from groundup.tokenizer.bpe import train_merges
-from groundup.tokenizer.pretokenizer import PATTERNS, count_words
+from groundup.tokenizer.pretokenizer import PATTERNS
 from groundup.tokenizer.tokenizer import Tokenizer
+from groundup.tokenizer.word_counts import count_words
 
 
 @pytest.fixture(scope="session")

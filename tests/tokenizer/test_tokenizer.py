@@ -1,23 +1,25 @@
 """The tokenizer: round trips, special tokens, and the same ids and texts as the `tokenizers` library."""
 
-import json
 import random
 import subprocess
 import sys
 import unicodedata
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 import tokenizers
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from groundup.errors import GroundupError
-from groundup.tokenizer import tokenizer as tokenizer_module
+from groundup.tokenizer import batches
 from groundup.tokenizer.pretokenizer import PATTERNS
 from groundup.tokenizer.streaming import StreamDecoder
 from groundup.tokenizer.tokenizer import SPECIAL_TOKENS, Tokenizer
+from groundup.tokenizer.vocabulary import trained
 
 LANGUAGES = Path(__file__).parents[2].parent / "shared" / "data" / "langid" / "udhr"
 
@@ -91,23 +93,27 @@ def test_round_trip_of_any_text(tokenizer: Tokenizer, text: str) -> None:
 
 def test_encode_many_equals_encode(tokenizer: Tokenizer, text: str) -> None:
     texts = ["", text[:1000], "ü" * 500, text[500:2000], "x\ud800"]
-    many = tokenizer.encode_many(texts)
-    assert [ids.tolist() for ids in many] == [tokenizer.encode(one) for one in texts]
-    assert all(ids.dtype == np.int32 for ids in many)
+    ids, offsets = tokenizer.encode_many(texts)
+    assert [ids[start:end].tolist() for start, end in pairwise(offsets)] == [tokenizer.encode(one) for one in texts]
+    assert ids.dtype == np.int32
 
 
-def test_the_cache_is_bounded_and_changes_nothing(tokenizers_of, text: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    fresh = Tokenizer(tokenizers_of["llama3"].merges, "llama3")
-    monkeypatch.setattr(tokenizer_module, "CACHED_WORDS", 50)
-    assert fresh.encode_many([text[:500], text[:20_000], text[:500]])[1].tolist() == tokenizers_of["llama3"].encode(
-        text[:20_000]
-    )
-    for start in range(0, 20_000, 500):
-        fresh.encode(text[start : start + 100])
-        assert len(fresh._cache) <= 50
-    fresh._cache.clear()
-    fresh.encode("x" * 5000)
-    assert not fresh._cache
+def test_threads_and_batches_change_nothing(tokenizer: Tokenizer, text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    texts = [text[at : at + 700] for at in range(0, 200_000, 700)]
+    ids, offsets = tokenizer.encode_many(texts)
+    monkeypatch.setattr(batches, "BATCH_BYTES", 9000)
+    for threads in (1, 3):
+        again, bounds = tokenizer.encode_many(pa.array(texts), threads)
+        assert np.array_equal(again, ids)
+        assert np.array_equal(bounds, offsets)
+    assert len(list(tokenizer.encode_batches(texts, threads=2))) > 20
+
+
+@settings(max_examples=200, deadline=None)
+@given(text=st.binary() | st.text().map(lambda text: text.encode("utf-8", "surrogatepass")))
+def test_round_trip_of_any_bytes(tokenizer: Tokenizer, text: bytes) -> None:
+    assert tokenizer.decode_bytes(tokenizer.encode(text)) == text
+    assert tokenizer.decode_bytes(tokenizer.encode(text, special=True)) == text
 
 
 def test_special_tokens_are_plain_text_unless_allowed(tokenizer: Tokenizer) -> None:
@@ -141,61 +147,6 @@ def test_stream_decoder_holds_back_half_a_character(tokenizer: Tokenizer) -> Non
     assert stream.feed(tokenizer.encode("on")) == "on"
 
 
-def test_save_and_load(tokenizers_of, tmp_path: Path) -> None:
-    for name, tokenizer in tokenizers_of.items():
-        tokenizer.save(tmp_path / "a.json")
-        loaded = Tokenizer.load(tmp_path / "a.json")
-        assert loaded.pattern == name
-        assert np.array_equal(loaded.merges, tokenizer.merges)
-        loaded.save(tmp_path / "b.json")
-        assert (tmp_path / "a.json").read_bytes() == (tmp_path / "b.json").read_bytes()
-        tokenizers.Tokenizer.from_file(str(tmp_path / "a.json")).save(str(tmp_path / "theirs.json"))
-        assert np.array_equal(Tokenizer.load(tmp_path / "theirs.json").merges, tokenizer.merges)
-
-
-def _with(change):
-    def changed(content: dict) -> str:
-        change(content)
-        return json.dumps(content)
-
-    return changed
-
-
-@pytest.mark.parametrize(
-    ("change", "says"),
-    [
-        (lambda content: json.dumps(content)[:5000], "can't be read"),
-        (lambda content: "[]", "holds no JSON object"),
-        (_with(lambda c: c["model"].pop("merges")), "model.merges is missing"),
-        (_with(lambda c: c.pop("added_tokens")), "added_tokens is missing"),
-        (_with(lambda c: c["added_tokens"].pop()), "the special token <|end|> is missing"),
-        (_with(lambda c: c["added_tokens"][0].update(id=3)), "added tokens are not the special tokens"),
-        (_with(lambda c: c["model"].update(merges=c["model"]["merges"][1:])), "corrupt"),
-        (_with(lambda c: c["model"]["merges"].append(["zzz", "a"])), "its merges do not fit its vocabulary"),
-        (_with(lambda c: c["model"]["vocab"].update(a=5)), "corrupt"),
-        (_with(lambda c: c["model"]["vocab"].update(a="x")), "corrupt"),
-        (_with(lambda c: c["model"].update(type="WordPiece")), "its model is WordPiece"),
-        (_with(lambda c: c["model"].update(dropout=0.1)), "sets dropout"),
-        (_with(lambda c: c.update(normalizer={"type": "NFC"})), "its normalizer differs"),
-        (_with(lambda c: c.update(decoder=None)), "its decoder differs"),
-        (_with(lambda c: c.update(pre_tokenizer=None)), "pattern is none of gpt2, llama3, qwen2"),
-    ],
-)
-def test_corrupt_and_foreign_files_are_refused_by_name(tokenizer: Tokenizer, tmp_path: Path, change, says: str) -> None:
-    path = tmp_path / "tokenizer.json"
-    tokenizer.save(path)
-    path.write_text(change(json.loads(path.read_text())))
-    with pytest.raises(GroundupError, match=r"tokenizer\.json: ") as raised:
-        Tokenizer.load(path)
-    assert says in str(raised.value)
-    assert "\n" not in str(raised.value)
-
-
-def test_a_missing_file_is_named(tmp_path: Path) -> None:
-    with pytest.raises(GroundupError, match=r"nowhere\.json"):
-        Tokenizer.load(tmp_path / "nowhere.json")
-
-
 def test_merges_out_of_order_are_refused() -> None:
     with pytest.raises(ValueError, match="do not exist yet"):
         Tokenizer([(97, 257)])
@@ -206,3 +157,10 @@ def test_merges_out_of_order_are_refused() -> None:
 def test_torch_is_not_imported() -> None:
     code = "import sys, groundup.tokenizer.stage, groundup.shards.stage; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_a_missing_special_token_is_named() -> None:
+    bare = Tokenizer(trained([], "gpt2", special=["<|endoftext|>"]))
+    assert bare.end_of_text == 256
+    with pytest.raises(GroundupError, match=r"no special token <\|pad\|>"):
+        _ = bare.pad

@@ -5,13 +5,17 @@ import json
 from pathlib import Path
 
 import pytest
+import tokenizers
 
 from groundup.artifacts import Artifact, Manifest, Measured, StageKey, Work
 from groundup.corpus.documents import Document, document_id, write_documents
 from groundup.errors import GroundupError
-from groundup.tokenizer.configuration import TokenizerConfig
-from groundup.tokenizer.stage import cut, stage
+from groundup.tokenizer import batches
+from groundup.tokenizer.configuration import BYTES_ONLY, TokenizerConfig
+from groundup.tokenizer.figures import cut
+from groundup.tokenizer.stage import stage
 from groundup.tokenizer.tokenizer import Tokenizer
+from groundup.tokenizer.vocabulary import BYTES, SPECIAL_TOKENS
 
 
 def curated(folder: Path, train: list[str], heldout: list[str]) -> Artifact:
@@ -85,3 +89,47 @@ def test_cut_never_splits_a_character(tokenizer: Tokenizer) -> None:
     assert "".join(pieces) == text
     assert len(pieces) > 5
     assert not any("\ufffd" in piece for piece in pieces)
+
+
+@pytest.mark.parametrize("kind", ["character", "byte"])
+def test_tokenizers_for_study(tmp_path: Path, kind: str) -> None:
+    texts = ["tee käse 漢字 tee käse"] * 3
+    figures = run(tmp_path / "a", TokenizerConfig(kind=kind), curated(tmp_path / "curate", texts, []))
+    tokenizer = Tokenizer.load(tmp_path / "a" / "out" / "tokenizer.json")
+    tokens = [tokenizer.token_bytes(token) for token in tokenizer.encode("käse 漢字 é")]
+    if kind == "byte":
+        assert figures["vocabulary"] == 256 + 6
+        assert tokens == [bytes([byte]) for byte in "käse 漢字 é".encode()]
+    else:
+        assert b"".join(tokens) == "käse 漢字 é".encode()
+        assert tokens == [*(character.encode() for character in "käse 漢字 "), b"\xc3", b"\xa9"]
+    theirs = tokenizers.Tokenizer.from_file(str(tmp_path / "a" / "out" / "tokenizer.json"))
+    assert theirs.encode("käse 漢字 é").ids == tokenizer.encode("käse 漢字 é")
+
+
+def test_rare_words_can_be_left_out(tmp_path: Path) -> None:
+    texts = ["x often often often rarest rarest"]
+    config = TokenizerConfig(min_frequency=1, min_word_count=3)
+    run(tmp_path / "a", config, curated(tmp_path / "curate", texts, []))
+    tokenizer = Tokenizer.load(tmp_path / "a" / "out" / "tokenizer.json")
+    assert len(tokenizer.encode(" often")) == 1
+    assert len(tokenizer.encode(" rarest")) == 7
+
+
+def test_the_number_of_threads_changes_nothing(tmp_path: Path, text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    curate = curated(tmp_path / "curate", [text[at : at + 4000] for at in range(0, 300_000, 4000)], [])
+    monkeypatch.setattr(batches, "BATCH_BYTES", 10_000)
+    written = []
+    for threads in ("1", "3"):
+        monkeypatch.setenv("GROUNDUP_THREADS", threads)
+        run(tmp_path / threads, TokenizerConfig(vocabulary=600), curate)
+        written.append((tmp_path / threads / "out" / "tokenizer.json").read_bytes())
+    assert written[0] == written[1]
+
+
+def test_what_does_not_fit_the_kind_is_refused() -> None:
+    assert TokenizerConfig(kind="byte").vocabulary == BYTES_ONLY == BYTES + len(SPECIAL_TOKENS)
+    with pytest.raises(ValueError, match="of kind byte has a vocabulary of 262: leave it out"):
+        TokenizerConfig(kind="byte", vocabulary=4096)
+    with pytest.raises(ValueError, match="of kind character cuts no words: leave the pattern out"):
+        TokenizerConfig(kind="character", pattern="gpt2")

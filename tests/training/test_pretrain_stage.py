@@ -3,17 +3,20 @@
 import json
 import math
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pytest
+import torch
 
 import tiny
 from groundup.artifacts import Artifact, Work, read_metrics
 from groundup.errors import GroundupError
+from groundup.model.huggingface import save_huggingface
 from groundup.model.weights import load_model
 from groundup.shards.token_file import TokenWriter
 from groundup.training.configuration import ModelShape, PretrainConfig
+from groundup.training.pretraining import Pretraining, TokenBatch
 from groundup.training.stage import decoder_config, stage
 
 SHAPE = ModelShape(layers=2, width=32, heads=4, kv_heads=2, feed_forward=48, context=16)
@@ -50,6 +53,36 @@ def test_steps_and_shape(inputs: dict[str, Artifact], tmp_path: Path) -> None:
     rows = read_metrics(made.path / "records" / "metrics.jsonl")
     assert [row["step"] for row in rows] == list(range(1, 9))
     assert rows[-1]["heldout_loss"] == figures["heldout_loss"]
+
+
+@pytest.mark.parametrize("architecture", get_args(ModelShape.model_fields["architecture"].annotation))
+def test_every_architecture_trains_and_is_exported(
+    inputs: dict[str, Artifact], tmp_path: Path, architecture: str
+) -> None:
+    """The loss falls on a text that repeats itself, and transformers gives the trained model's logits."""
+    from transformers import AutoModelForCausalLM
+
+    kv_heads = 4 if architecture == "gpt2" else 2
+    shape = SHAPE.model_copy(update={"architecture": architecture, "kv_heads": kv_heads})
+    made, figures = run(inputs, tmp_path, model=shape, tokens=6000, learning_rate=1e-2)
+    rows = read_metrics(made.path / "records" / "metrics.jsonl")
+    assert rows[-1]["loss"] < rows[0]["loss"] - 0.5
+    model = load_model(made.path / "model").eval()
+    assert model.config.num_parameters == figures["parameters"]
+    save_huggingface(tmp_path / "exported", model, "float32", end_of_text=0, end=1, pad=2)
+    with torch.no_grad():
+        theirs = AutoModelForCausalLM.from_pretrained(tmp_path / "exported")(tiny.ids(2, 16)).logits
+        assert torch.allclose(model(tiny.ids(2, 16))[0], theirs, rtol=0, atol=1e-4)
+
+
+def test_the_balance_of_experts_is_part_of_what_is_trained_and_not_of_what_is_held_out() -> None:
+    model = tiny.model(num_experts=4, router_aux_loss_coef=10.0)
+    batch = TokenBatch(tiny.ids(2, 16), tiny.ids(2, 16, seed=1))
+    objective = Pretraining.__new__(Pretraining)  # its loss looks at the batch alone
+    trained = objective.loss(model, batch)[0]
+    with torch.no_grad():
+        held_out = objective.loss(model, batch)[0]
+    assert trained.item() > held_out.item() + 10 * 32
 
 
 def test_the_same_inputs_give_the_same_files(inputs: dict[str, Artifact], tmp_path: Path) -> None:

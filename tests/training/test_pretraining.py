@@ -21,7 +21,6 @@ from groundup.training.loop import Plan, train
 from groundup.training.pretraining import HELDOUT_SAMPLES, Pretraining
 from resuming import PLAN, Cut, Every, KilledError, assert_resumes, run
 
-
 LENGTH = 8
 
 

@@ -35,6 +35,7 @@ class AnswerBatch:
     ids_BT: Tensor  # int64
     answer_BT: Tensor  # bool: this token is part of the answer
     mask_BR: Tensor  # bool: row b's answer has an r-th token
+    documents_BT: Tensor | None = None  # int64: which example a token is of, where rows hold several (see `packing`)
 
     def __len__(self) -> int:
         return len(self.ids_BT)
@@ -46,7 +47,8 @@ class AnswerBatch:
 
     def to(self, device: torch.device) -> "AnswerBatch":
         """The same on a device."""
-        return AnswerBatch(self.ids_BT.to(device), self.answer_BT.to(device), self.mask_BR.to(device))
+        documents_BT = None if self.documents_BT is None else self.documents_BT.to(device)
+        return AnswerBatch(self.ids_BT.to(device), self.answer_BT.to(device), self.mask_BR.to(device), documents_BT)
 
     def rows(self, x_N: Tensor) -> Tensor:
         """Values of all answer tokens laid out by row, [B, R], 0 behind each answer's end."""
@@ -60,10 +62,7 @@ def collate(answers: Sequence[Answer], pad: int, device: torch.device | str = "c
     Raises:
         GroundupError: an answer without a token (nothing could be learnt from it), or a row without a prompt.
     """
-    for row, answer in enumerate(answers):
-        if not answer.answer or not answer.prompt:
-            part = "answer" if answer.prompt else "prompt"
-            raise GroundupError(f"the {part} has no token", where=f"example {row}", do="remove it from the data")
+    checked(answers)
     width, longest = max(map(len, answers)), max(len(answer.answer) for answer in answers)
     width += -width % SAME_WIDTH
     ids_BT = torch.full((len(answers), width), pad, dtype=torch.long)
@@ -73,6 +72,14 @@ def collate(answers: Sequence[Answer], pad: int, device: torch.device | str = "c
         answer_BT[row, len(answer.prompt) : len(answer)] = True
     mask_BR = torch.arange(longest) < torch.tensor([len(answer.answer) for answer in answers])[:, None]
     return AnswerBatch(ids_BT, answer_BT, mask_BR).to(torch.device(device))
+
+
+def checked(answers: Sequence[Answer]) -> None:
+    """Raises GroundupError naming the first example that has no prompt, or no answer to learn from."""
+    for row, answer in enumerate(answers):
+        if not answer.answer or not answer.prompt:
+            part = "answer" if answer.prompt else "prompt"
+            raise GroundupError(f"the {part} has no token", where=f"example {row}", do="remove it from the data")
 
 
 def before_answers(batch: AnswerBatch, x_BTD: Tensor) -> Tensor:
@@ -96,7 +103,8 @@ def log_probabilities(model: nn.Module, batch: AnswerBatch, temperature: float =
     `model` is a `CustomLanguageModel`, as engines and objectives hold it.
     """
     assert isinstance(model, CustomLanguageModel)
-    x_BTD = model.features(batch.ids_BT[:, :-1])
+    documents_BT = None if batch.documents_BT is None else batch.documents_BT[:, :-1]
+    x_BTD = model.features(batch.ids_BT[:, :-1], documents_BT=documents_BT)
     logits_NV = head_rows(model, before_answers(batch, x_BTD)) / temperature
     all_NV = torch.log_softmax(logits_NV, -1)
     chosen_N = all_NV.gather(1, batch.ids_BT[batch.answer_BT][:, None])[:, 0]

@@ -27,6 +27,8 @@ class SftConfig(LoopConfig):
     epochs: float = Field(default=25.0, gt=0)
     """How often each question is asked, in all its phrasings together."""
     batch_examples: int = Field(default=32, ge=1)
+    pack: bool = False
+    """Put several examples into a row, each to itself, in place of padding: worth it where lengths differ much."""
 
 
 class RewardConfig(LoopConfig):

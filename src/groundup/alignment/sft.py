@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from groundup.alignment.answers import Answer, AnswerBatch, collate, log_probabilities
+from groundup.alignment.packing import pack
 from groundup.parallel.engine import SingleDevice, Statistics
 from groundup.shards.order import Permutation, sample_at
 
@@ -22,17 +23,27 @@ class Lesson:
 class SftObjective:
     """Draws lessons in a fresh order per epoch, and of each the next phrasing.
 
-    Draw k is lesson `sample_at(k)`; batches of `SORTED_STEPS` steps are filled together by length.
-    So a step's batch is a function of the step, and the loop's place is one integer.
+    Draw k is lesson `sample_at(k)`; batches of `SORTED_STEPS` steps are filled together by length, packed ones in the
+    order of draws. So a step's batch is a function of the step, and the loop's place is one integer.
     """
 
     unit = "tokens"
 
     def __init__(
-        self, lessons: Sequence[Lesson], heldout: Sequence[Answer], *, batch: int, accumulate: int, pad: int, seed: int
+        self,
+        lessons: Sequence[Lesson],
+        heldout: Sequence[Answer],
+        *,
+        batch: int,
+        accumulate: int,
+        pad: int,
+        seed: int,
+        context: int | None = None,
     ) -> None:
+        """`context`: pack examples into rows of so many tokens; None: a row each, padded to the longest."""
         self.lessons, self.heldout = list(lessons), list(heldout)
         self.batch, self.accumulate, self.pad, self.seed = batch, accumulate, pad, seed
+        self.context = context
         self._group = -1
         self._batches: list[list[Answer]] = []
 
@@ -43,6 +54,10 @@ class SftObjective:
         return variants[(epoch + index) % len(variants)]
 
     def batches(self, step: int) -> list[AnswerBatch]:
+        parts = min(self.accumulate, self.batch)
+        if self.context is not None:
+            chosen = [self.example(step * self.batch + offset) for offset in range(self.batch)]
+            return [pack(chosen[i :: self.accumulate], self.context, self.pad) for i in range(parts)]
         group, place = divmod(step, SORTED_STEPS)
         if group != self._group:
             first = group * SORTED_STEPS * self.batch
@@ -52,7 +67,13 @@ class SftObjective:
             pieces = [drawn[i * self.batch : (i + 1) * self.batch] for i in range(SORTED_STEPS)]
             self._batches, self._group = [pieces[int(order(i))] for i in range(SORTED_STEPS)], group
         chosen = self._batches[place]
-        return [collate(chosen[i :: self.accumulate], self.pad) for i in range(min(self.accumulate, self.batch))]
+        return [collate(chosen[i :: self.accumulate], self.pad) for i in range(parts)]
+
+    def sizes(self, steps: int) -> tuple[int, int]:
+        """(tokens of the examples, tokens of the batches that hold them) of the first `steps` steps."""
+        batches = [batch for step in range(steps) for batch in self.batches(step)]
+        examples = sum(len(self.example(draw)) for draw in range(steps * self.batch))
+        return examples, sum(batch.ids_BT.numel() for batch in batches)
 
     def weight(self, batch: AnswerBatch) -> float:
         return batch.tokens

@@ -25,7 +25,7 @@ from groundup.alignment.reward import (
     save_reward_model,
     score_pairs,
 )
-from groundup.alignment.sft import Lesson, SftObjective
+from groundup.alignment.sft import SORTED_STEPS, Lesson, SftObjective
 from groundup.artifacts import Artifact, Figures, Work
 from groundup.corpus.documents import read_documents
 from groundup.errors import GroundupError
@@ -70,14 +70,19 @@ def sft(config: SftConfig, inputs: Mapping[str, Artifact], work: Work) -> Figure
             do="raise pretrain.model.context",
         )
     write_items(work.out / ITEMS, items)
-    objective = SftObjective(
-        lessons,
-        unseen,
-        batch=config.batch_examples,
-        accumulate=config.accumulate,
-        pad=tokenizer.pad,
-        seed=work.seed,
+    padded, packed = (
+        SftObjective(
+            lessons,
+            unseen,
+            batch=config.batch_examples,
+            accumulate=config.accumulate,
+            pad=tokenizer.pad,
+            seed=work.seed,
+            context=length,
+        )
+        for length in (None, context)
     )
+    objective = packed if config.pack else padded
     steps = math.ceil(config.epochs * len(lessons) / config.batch_examples)
     figures = _train(engine, objective, config, steps, work, "sft")
     save_model(work.out / "model", engine.model)
@@ -92,8 +97,15 @@ def sft(config: SftConfig, inputs: Mapping[str, Artifact], work: Work) -> Figure
         "made_from_documents": config.data is None,
         "steps": steps,
         "precision": engine.precision,
+        "padding": padding({"padded": padded, "packed": packed}, min(steps, SORTED_STEPS)),
         **figures,
     }
+
+
+def padding(objectives: Mapping[str, SftObjective], steps: int) -> dict[str, float]:
+    """The share of padding in the first `steps` steps' batches, for each way to make them."""
+    sizes = {name: objective.sizes(steps) for name, objective in objectives.items()}
+    return {name: round(1 - examples / tokens, 4) for name, (examples, tokens) in sizes.items()}
 
 
 def fits(item: Item, tokenizer: Tokenizer, context: int) -> bool:

@@ -9,6 +9,7 @@ order of its own.
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
+from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -97,39 +98,38 @@ def litdata(folder: str, rows: int, context: int) -> float:
     """Litdata's `StreamingDataset` over a `TokensLoader`, in its own data loader without workers."""
     import numpy as np
     import torch
-    from litdata import StreamingDataLoader, StreamingDataset, TokensLoader, optimize
 
+    peer: Any = import_module("litdata")
     place = Path(folder, f"litdata-{context}")
     if not place.exists():
         ids = np.memmap(Path(folder, "train.bin"), dtype=np.uint16, mode="r")
         pieces = [torch.from_numpy(ids[at : at + DOCUMENT].astype(np.int32)) for at in range(0, 20_000_000, DOCUMENT)]
-        optimize(
+        peer.optimize(
             fn=_itself,
             inputs=pieces,
             output_dir=str(place),
             chunk_size=(context + 1) * 4096,
-            item_loader=TokensLoader(),
+            item_loader=peer.TokensLoader(),
             num_workers=1,
         )
-    samples = StreamingDataset(
-        str(place), item_loader=TokensLoader(block_size=context + 1), shuffle=True, drop_last=True
-    )
-    return _over(StreamingDataLoader(samples, batch_size=rows), rows, context)
+    blocks = peer.TokensLoader(block_size=context + 1)
+    samples = peer.StreamingDataset(str(place), item_loader=blocks, shuffle=True, drop_last=True)
+    return _over(peer.StreamingDataLoader(samples, batch_size=rows), rows, context)
 
 
 def streaming(folder: str, rows: int, context: int) -> float:
-    """mosaicml-streaming's `StreamingDataset`, a sample a record, in a plain `DataLoader` without workers."""
+    """The `StreamingDataset` of mosaicml-streaming, a sample a record, in a plain `DataLoader` without workers."""
     import numpy as np
-    from streaming import MDSWriter, StreamingDataset
     from torch.utils.data import DataLoader
 
+    peer: Any = import_module("streaming")
     place = Path(folder, f"streaming-{context}")
     if not place.exists():
         ids = np.memmap(Path(folder, "train.bin"), dtype=np.uint16, mode="r")
-        with MDSWriter(out=str(place), columns={"tokens": "ndarray:uint16"}) as writer:
+        with peer.MDSWriter(out=str(place), columns={"tokens": "ndarray:uint16"}) as writer:
             for at in range(0, 20_000_000 - context, context):
                 writer.write({"tokens": np.array(ids[at : at + context + 1])})
-    samples = StreamingDataset(local=str(place), shuffle=True, batch_size=rows)
+    samples = peer.StreamingDataset(local=str(place), shuffle=True, batch_size=rows)
     widened = DataLoader(samples, batch_size=rows, collate_fn=_widened)
     return _over(widened, rows, context)
 

@@ -1,5 +1,6 @@
 """What no single section can see: values of a blueprint that are each right and don't fit together."""
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -7,8 +8,11 @@ from groundup.blueprint.configuration import Blueprint
 from groundup.blueprint.problems import Problem
 from groundup.blueprint.tree import Node
 from groundup.blueprint.validate import where_of
+from groundup.corpus.sources import source_names
 from groundup.planning.size import MOST_LAYERS, parameters_of, shape_for
 from groundup.section import Section
+
+_PATTERN = re.compile(r"[*?[]")
 
 
 def together(blueprint: Blueprint, root: Node) -> list[Problem]:
@@ -40,13 +44,33 @@ def missing_files(blueprint: Blueprint, root: Node, base: Path) -> list[Problem]
     for dotted, path in _paths(blueprint, ""):
         full = base / path.expanduser()
         try:
-            there = full.exists()
+            there = full.exists() or bool(_PATTERN.search(str(path)))  # curate says what a pattern does not find
         except OSError as error:  # a name too long, a loop of links, a folder that may not be entered
             problems.append(Problem(where_of(root, dotted), dotted, f"{full} can't be read ({error.strerror})"))
             continue
         if not there:
             problems.append(Problem(where_of(root, dotted), dotted, f"there is no file or folder {full}"))
     return problems
+
+
+def unknown_sources(blueprint: Blueprint, root: Node, base: Path) -> list[Problem]:
+    """A problem for every source that pretraining is to mix in and that `curate` does not read.
+
+    Args:
+        base: the folder at which relative paths start; a source without a name is called after its path.
+    """
+    names, pretrain = source_names(blueprint.curate.sources, base), blueprint.pretrain
+    epochs = pretrain.epochs if isinstance(pretrain.epochs, dict) else {}
+    return [
+        Problem(
+            where_of(root, f"pretrain.{key}.{name}", f"pretrain.{key}"),
+            f"pretrain.{key}.{name}",
+            f"there is no such source; curate.sources are {', '.join(names)}",
+        )
+        for key, given in (("mixture", pretrain.mixture or {}), ("epochs", epochs))
+        for name in given
+        if name not in names
+    ]
 
 
 def _misfits(blueprint: Blueprint) -> Iterator[tuple[tuple[str, ...], str]]:
@@ -56,7 +80,7 @@ def _misfits(blueprint: Blueprint) -> Iterator[tuple[tuple[str, ...], str]]:
     width_keys = ("pretrain.model.heads", "pretrain.model.width")
     if width % heads:
         yield width_keys, f"a width of {width} can't be split into {heads} heads; choose a divisor of {width}"
-    elif width // heads % 2:
+    elif width // heads % 2 and model.architecture != "gpt2":
         yield (
             width_keys,
             f"a width of {width} over {heads} makes heads of {width // heads}; RoPE needs an even size",
@@ -64,6 +88,12 @@ def _misfits(blueprint: Blueprint) -> Iterator[tuple[tuple[str, ...], str]]:
     if heads % kv_heads:
         what = f"{heads} query heads can't share {kv_heads} key-value heads evenly; choose a divisor of {heads}"
         yield ("pretrain.model.kv_heads", "pretrain.model.heads"), what
+    if model.architecture == "gpt2" and heads != kv_heads:
+        what = f"gpt2 has as many key-value heads as heads, {heads}; leave kv_heads out, or choose another architecture"
+        yield ("pretrain.model.kv_heads", "pretrain.model.architecture"), what
+    if model.window is not None and model.architecture != "mistral":
+        what = f"{model.architecture} has no window; leave it out, or choose the architecture mistral"
+        yield ("pretrain.model.window", "pretrain.model.architecture"), what
     for dotted, path in _paths(blueprint, ""):
         try:
             path.expanduser()
@@ -95,7 +125,7 @@ def _misfits(blueprint: Blueprint) -> Iterator[tuple[tuple[str, ...], str]]:
             rules.max_mean_word_length,
         ),
     ):
-        if low > high:
+        if low is not None and high is not None and low > high:
             yield (f"curate.rules.{least}", f"curate.rules.{most}"), f"{least} {low:g} is above {most} {high:g}"
 
 

@@ -72,8 +72,9 @@ class LoadedBlueprint:
         return dump(self, at)
 
     def check_files(self) -> None:
-        """Raises BlueprintError naming every file or folder in the blueprint that is not there."""
+        """Raises BlueprintError naming every file, folder or source in the blueprint that is not there."""
         problems = checks.missing_files(self.blueprint, self.tree, self.base)
+        problems += checks.unknown_sources(self.blueprint, self.tree, self.base)
         if problems:
             raise BlueprintError(problems)
 

@@ -25,7 +25,11 @@ def bench(
     ] = None,
     json: Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Write the rows there too.")] = None,
 ) -> None:
-    """Measure against the peers that are installed, as ratios in one run; above 1 is better for us."""
+    """Measure against installed peers.
+
+    Each row is a ratio measured in this run; above 1 is better for us. A peer that is not installed is an error:
+    `make bench NAME=...` sets up an environment that has them all.
+    """
     from importlib import import_module
 
     from rich.console import Console

@@ -53,7 +53,9 @@ def lineage(
     run: Annotated[Path, typer.Argument(help="A run folder, or a blueprint file.")],
     artifact: Annotated[str, typer.Argument(help="A stage (ppo) or an artifact (ppo-1f2e3d4c5b6a).")],
     documents: Annotated[bool, typer.Option("--documents", help="List every source document.")] = False,
-    document: Annotated[str | None, typer.Option(metavar="ID", help="Where this document came from.")] = None,
+    document: Annotated[
+        str | None, typer.Option(metavar="ID", help="Where a document came from and what became of it (or its origin).")
+    ] = None,
 ) -> None:
     """List what an artifact was made from, up to the documents."""
     from collections import Counter
@@ -65,11 +67,11 @@ def lineage(
     chain = folder.store.lineage(ancestry.find(folder, artifact))
     read = [one for one in chain if one.stage == "curate"]
     if document is not None:
-        found = [entry for one in read for entry in ancestry.documents(one, document)]
+        found = [entry for one in read for entry in ancestry.found(one, document)]
         if not found:
-            raise GroundupError(f"no document that {artifact} was made from has the id {document}")
-        for entry in found:
-            print(f"{entry.id}  {entry.split}  {entry.source}  {entry.origin}  {entry.licence or '-'}  {entry.title}")
+            raise GroundupError(f"{artifact} was made from no document with the id or origin {document}")
+        for told in found:
+            print("\n".join(ancestry.account(told)))
         return
     for one in chain:
         inputs = ", ".join(one.manifest.key.inputs) or "sources"

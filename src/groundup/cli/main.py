@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from groundup.cli import bench, blueprint, building, doctor, looking, talking
+from groundup.cli import bench, blueprint, building, corpus, doctor, looking, talking, tokens
 from groundup.errors import GroundupError
 
 app = typer.Typer(
@@ -19,6 +19,8 @@ app = typer.Typer(
 for verbs in (building.verbs, talking.verbs, looking.verbs, doctor.verbs, bench.verbs):
     app.add_typer(verbs)
 app.add_typer(blueprint.verbs, name="blueprint")
+app.add_typer(corpus.verbs, name="corpus")
+app.add_typer(tokens.verbs, name="tokens")
 
 
 @app.callback(invoke_without_command=True)

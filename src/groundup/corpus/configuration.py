@@ -1,79 +1,57 @@
-"""The `curate:` section: where documents come from and what must hold for one to be kept."""
+"""The `curate:` section: where documents come from, what must hold for one to be kept, and where the work is done."""
 
-from pathlib import Path
-from typing import Annotated, ClassVar, Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field
 
+from groundup.corpus.contamination.configuration import Contamination
+from groundup.corpus.duplicates.configuration import NearDuplicates, RepeatedUnits
+from groundup.corpus.filters.configuration import LanguageConfig, LinesConfig, RulesConfig, UrlsConfig
+from groundup.corpus.quality.configuration import Quality
+from groundup.corpus.redaction.configuration import Redaction
+from groundup.corpus.sources.configuration import Files, PythonDocs, Remote, Source
 from groundup.section import Section
 
-
-class PythonDocs(Section):
-    """The Python documentation that every machine has: docstrings, help topics, packages' descriptions."""
-
-    kind: Literal["python-docs"]
-    packages: tuple[str, ...] = ("numpy", "pyarrow", "pydantic", "typer", "rich", "safetensors", "matplotlib")
-    """Installed packages whose docstrings and long descriptions are read beside the standard library's."""
+__all__ = ["CurateConfig", "EngineConfig", "Files", "NearDuplicates", "PythonDocs", "Remote", "RulesConfig", "Source"]
 
 
-class Files(Section):
-    """A file or a folder, walked recursively: txt, md, html, jsonl, parquet; plain, .gz or .zst."""
+class EngineConfig(Section):
+    """Where curation works. The result is the same bytes, whatever stands here."""
 
-    incidental: ClassVar[frozenset[str]] = frozenset({"path"})
-
-    kind: Literal["files"]
-    path: Path
-    """A file or folder; a relative path starts at the blueprint's folder."""
-    text: str = "text"
-    """The column that holds the text in jsonl and parquet."""
-    title: str = "title"
-    """The column that holds the title in jsonl and parquet, where there is one."""
-    licence: str = ""
-    """The licence of these documents, recorded with each."""
-
-
-Source = Annotated[PythonDocs | Files, Field(discriminator="kind")]
-
-
-class RulesConfig(Section):
-    """Thresholds over each document's statistics. A document is dropped by the first rule it breaks."""
-
-    language: str | None = "en"
-    """Keep only this language (ISO 639-1); null keeps all."""
-    language_confidence: float = Field(default=0.5, ge=0, le=1)
-    """How sure language identification must be before it drops a document for being in another language."""
-    min_words: int = Field(default=5, ge=0)
-    max_words: int = Field(default=100_000, ge=1)
-    min_mean_word_length: float = Field(default=2.0, ge=0)
-    max_mean_word_length: float = Field(default=20.0, ge=0)
-    """Gopher: 10 for web pages. In documentation `collections.abc.Mapping.get(key, default=None)` is two words."""
-    min_alphabetic_words: float = Field(default=0.6, ge=0, le=1)
-    """Least share of words that hold a letter (Gopher, arXiv 2112.11446, uses .8 for web pages)."""
-    max_symbols_per_word: float = Field(default=0.3, ge=0)
-    """Most `#` and ellipses per word (Gopher: .1)."""
-    max_duplicate_lines: float = Field(default=0.3, ge=0, le=1)
-    """Most share of lines that stand further up in the same document too (Gopher: .3)."""
-    max_top_trigram: float = Field(default=0.3, ge=0, le=1)
-    """Most share of characters in the most frequent word 3-gram (Gopher: .18), in documents of 50 words or more."""
-
-
-class NearDuplicates(Section):
-    """MinHash-LSH with an exact check of every candidate pair."""
-
-    threshold: float = Field(default=0.7, gt=0, le=1)
-    """Least Jaccard similarity of two documents' shingles for one of them to be dropped."""
-    shingle_words: int = Field(default=5, ge=1)
-    bands: int = Field(default=22, ge=1)
-    rows: int = Field(default=5, ge=1)
+    kind: Literal["local", "ray"] = "local"
+    """`local`: processes of this machine. `ray`: a Ray cluster, whose machines all see the run's folder and the
+    sources under the same paths (needs the extra `groundup[cluster]`)."""
+    workers: int | None = Field(default=None, ge=1)
+    """Partitions worked on at a time; left out, one for each processor, as far as memory allows."""
+    address: str | None = None
+    """Of the Ray cluster (`auto`, `ray://head:10001`); left out, one is started on this machine."""
 
 
 class CurateConfig(Section):
     """From sources to documents worth training on."""
 
+    incidental: ClassVar[frozenset[str]] = frozenset({"engine"})
+
     sources: tuple[Source, ...] = Field(min_length=1)
+    urls: UrlsConfig = UrlsConfig()
+    lines: LinesConfig = LinesConfig()
+    language: LanguageConfig = LanguageConfig()
     rules: RulesConfig = RulesConfig()
+    redaction: Redaction | None = None
+    """What belongs to persons and what opens doors: addresses, numbers, keys. Left out, nothing is looked for."""
+    contamination: Contamination | None = None
+    """Evaluation sets that must not be trained on. Left out, nothing is looked for."""
+    quality: Quality | None = None
+    """A classifier by which documents are chosen. Left out, none is asked."""
     near_duplicates: NearDuplicates = NearDuplicates()
+    repeated_lines: RepeatedUnits | None = None
+    """Lines that stand in many documents. Left out, they stay."""
+    repeated_paragraphs: RepeatedUnits | None = None
+    """The same of paragraphs."""
     heldout: float = Field(default=0.02, ge=0, lt=1)
     """Share of the kept documents that no stage trains on, chosen by the hash of their text."""
     max_document_mb: float = Field(default=8.0, gt=0)
     """Files and lines above this size are left out, and listed as such."""
+    partition_mb: float = Field(default=32.0, gt=0)
+    """About how much of the input is one partition: what one worker reads at a time, and one part of the result."""
+    engine: EngineConfig = EngineConfig()

@@ -1,165 +1,222 @@
-"""From documents as they come to documents worth training on, and the account of every one that was dropped.
+"""From documents as they come to documents worth training on, and the account of every one that was not kept.
 
-    read -> rules -> exact duplicates -> near-duplicates -> split
+    partitions -> candidates (each partition on its own) -> decisions (all candidates at once) -> documents and ledger
 
-The texts are held in memory from the rules on; statistics and languages are worked out as they come.
+A partition is a piece of the input that one worker reads. What passes the rules, alone, is a candidate; duplicates and
+the split are decided among all candidates, on fingerprints; then each partition's documents are written. Every finished
+partition is recorded in `keep`: a run that was killed goes on with the others. Which engine did the work, with how many
+workers, and how often it was killed, shows in no byte of the result.
 """
 
-from collections import Counter
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+import shutil
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
 
-from groundup.corpus.configuration import NearDuplicates, RulesConfig
-from groundup.corpus.documents import Document, Dropped, Fact, drop
-from groundup.corpus.language import identify
-from groundup.corpus.near_duplicates import Duplicate, exact_duplicates, near_duplicates
-from groundup.corpus.rules import first_broken
-from groundup.corpus.split import heldout_ids
-from groundup.corpus.statistics import measure
+from groundup.corpus.candidates import LEDGER_PART, Reading, read_partition
+from groundup.corpus.configuration import CurateConfig
+from groundup.corpus.counts import Counts, Figures, by_count, total
+from groundup.corpus.decisions import decide
+from groundup.corpus.documents import DOCUMENTS, part_path
+from groundup.corpus.engine import Engine
+from groundup.corpus.finished import place, sweep
+from groundup.corpus.keeping import DOCUMENTS_PART, Keeping, keep_partition
+from groundup.corpus.ledger import LEDGER
+from groundup.corpus.partitions import Partition
 from groundup.errors import GroundupError
 from groundup.progress import Progress, Silent
 
-EXACT_DUPLICATE, NEAR_DUPLICATE = "exact-duplicate", "near-duplicate"
-
-
-@dataclass(frozen=True)
-class Curated:
-    """What was kept and what was not, both sorted by source and origin."""
-
-    documents: list[Document]
-    dropped: list[Dropped]
-    figures: dict[str, Any]  # funnel, dropped, documents, bytes, heldout_documents, heldout_bytes, sources, languages
+Task = TypeVar("Task")
 
 
 def curate(
-    found: Iterable[Document | Dropped],
-    rules: RulesConfig | None = None,
-    near: NearDuplicates | None = None,
-    heldout: float = 0.02,
+    partitions: Sequence[Partition],
+    config: CurateConfig,
+    out: Path,
+    keep: Path,
+    base: Path,
+    engine: Engine | None = None,
     progress: Progress | None = None,
-) -> Curated:
-    """Keep what passes the rules and says something new, and split it.
+) -> Figures:
+    """Write the documents that pass the rules and say something new, and the ledger of everything that was found.
 
     Args:
-        found: documents, and what the sources had to leave out; a stream.
-        rules: thresholds over each document's statistics.
-        near: how near-duplicates are found.
-        heldout: share of the documents kept that goes to the split `heldout`.
+        partitions: the input, in its order.
+        config: the `curate:` section; its sources are in `partitions` already.
+        out: gets the folders `documents` and `ledger`, with a part for each partition.
+        keep: where finished partitions are recorded; an interrupted curation of the same input goes on from there.
+        base: relative paths of the configuration start here.
+        engine: where the work is done; this process if None.
         progress: where to show the work.
 
+    Returns:
+        JSON-ready figures: funnel, dropped, documents, bytes, heldout_documents, heldout_bytes, sources, languages.
+
     Raises:
-        GroundupError: nothing is left.
+        GroundupError: a source has no document that can be read, or nothing is left.
     """
-    rules, near, progress = rules or RulesConfig(), near or NearDuplicates(), progress or Silent()
-    dropped: list[Dropped] = []
-    languages: Counter[str] = Counter()
-    passed: list[Document] = []
-    read, read_bytes, unread = 0, 0, 0
-    for item in found:
-        if isinstance(item, Dropped):
-            unread += 1
-            dropped.append(item)
-            continue
-        read, read_bytes = read + 1, read_bytes + item.size
-        language = identify(item.text)
-        languages[language.code] += 1
-        broken = first_broken(measure(item.text), language, rules)
-        if broken is None:
-            passed.append(item)
-        else:
-            dropped.append(drop(item, broken.rule, broken.value, broken.threshold))
-    funnel = [{"step": "found", "documents": read + unread, "bytes": read_bytes}, _step("read", read, read_bytes)]
-    funnel.append(_step_of("rules", passed))
-    passed.sort(key=_place)
-    same = exact_duplicates([one.text for one in passed], [one.id for one in passed])
-    passed = _without(passed, same, EXACT_DUPLICATE, None, dropped)
-    funnel.append(_step_of("exact duplicates", passed))
-    similar = near_duplicates([one.text for one in passed], [one.id for one in passed], near, progress)
-    passed = _without(passed, similar, NEAR_DUPLICATE, near.threshold, dropped)
-    funnel.append(_step_of("near-duplicates", passed))
-    if not passed:
-        raise _nothing_left(read, dropped)
-    aside = heldout_ids((one.id for one in passed), heldout)
-    kept = [replace(one, split="heldout" if one.id in aside else "train") for one in passed]
-    dropped.sort(key=lambda one: (one.source, one.origin, one.rule, one.id))
-    return Curated(kept, dropped, _figures(kept, dropped, funnel, languages))
+    engine, progress = engine or Engine(), progress or Silent()
+    read, decided, kept = keep / "read", keep / "decided", keep / "kept"
+    phases = _Phases(partitions, engine, keep, progress)
+    numbers = range(len(partitions))
+    counts = total(phases.run("reading", read, read_partition, [
+        Reading(number, part, config, base, read) for number, part in enumerate(partitions)
+    ]))  # fmt: skip
+    _check_sources(partitions, counts)
+    candidates = [place(read, number) for number in numbers]
+    scores, training = _scores(config, base, candidates, keep, out, phases)
+    earlier = _earlier(config, base, keep, phases)
+    figures = decide(candidates, decided, config, counts, progress, scores, earlier)
+    counts.add_all(phases.run("writing", kept, keep_partition, [
+        Keeping(number, config, read, decided, kept) for number in numbers
+    ]))  # fmt: skip
+    if not counts.kept:
+        raise _nothing_left(counts)
+    for number in numbers:
+        for name, folder in ((DOCUMENTS_PART, DOCUMENTS), (LEDGER_PART, LEDGER)):
+            target = part_path(out / folder, number)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            (place(kept, number) / name).rename(target)
+    if config.contamination is not None:
+        figures["contamination"] = _contamination(config, base, candidates, out)
+    return _figures(counts, figures, training)
 
 
-def _place(document: Document) -> tuple[str, str, str]:
-    return document.source, document.origin, document.id
+def _contamination(config: CurateConfig, base: Path, candidates: Sequence[Path], out: Path) -> list[Figures]:
+    """Publish the account of what was found of evaluation sets; returns its sums, a row for each set."""
+    from groundup.corpus.candidates import ACCOUNT
+    from groundup.corpus.contamination.items import Items
+    from groundup.corpus.contamination.removal import summary
+    from groundup.corpus.documents import read_batches
+
+    assert config.contamination is not None
+    folder = out / "contamination"
+    folder.mkdir()
+    for number, part in enumerate(candidates):
+        shutil.copyfile(part / ACCOUNT, part_path(folder, number))
+    items = Items.load(config.contamination, base)
+    return summary(items, (batch for part in candidates for batch in read_batches(part / ACCOUNT)))
 
 
-def _without(
-    documents: list[Document],
-    duplicates: Sequence[Duplicate],
-    rule: str,
-    threshold: float | None,
-    dropped: list[Dropped],
-) -> list[Document]:
-    """`documents` without the duplicates, which are added to `dropped`.
+def _scores(
+    config: CurateConfig, base: Path, candidates: Sequence[Path], keep: Path, out: Path, phases: "_Phases"
+) -> tuple[list[Path], Figures]:
+    """`(the file of each partition's scores, what is known of the classifier)`; nothing where none is asked for."""
+    if config.quality is None:
+        return [], {}
+    from groundup.corpus.scoring import SCORES, Scoring, classifier, score_partition
 
-    What a duplicate says of subjects of its own goes to the document that is kept for it: `json.dumps` is described
-    by the words of `json.dump`, and can still be asked about.
-    """
-    facts: dict[int, dict[tuple[str, str], Fact]] = {}
-    for one in duplicates:
-        gone, kept = documents[one.index], documents[one.kept]
-        dropped.append(drop(gone, rule, one.similarity, threshold, kept.id))
-        known = facts.setdefault(one.kept, {(fact.subject, fact.aspect): fact for fact in kept.facts})
-        for fact in gone.facts:
-            known.setdefault((fact.subject, fact.aspect), fact)
-    indices = {one.index for one in duplicates}
-    return [
-        replace(document, facts=tuple(facts[index].values())) if index in facts else document
-        for index, document in enumerate(documents)
-        if index not in indices
+    model, training = classifier(config.quality, base, candidates, keep / "classifier", phases.progress)
+    if config.quality.train is not None:
+        shutil.copytree(model, out / "quality", ignore=shutil.ignore_patterns("finished.json"))
+    scored = keep / "scored"
+    tasks = [
+        Scoring(number, model, config.quality.good_label, keep / "read", scored) for number in range(len(candidates))
     ]
+    phases.run("scoring", scored, score_partition, tasks)
+    return [place(scored, number) / SCORES for number in range(len(candidates))], training
 
 
-def _step(name: str, documents: int, size: int) -> dict[str, Any]:
-    return {"step": name, "documents": documents, "bytes": size}
+def _earlier(config: CurateConfig, base: Path, keep: Path, phases: "_Phases") -> list[Path]:
+    """The folders of the fingerprints of earlier corpora's parts."""
+    from groundup.corpus.earlier import Earlier, earlier_parts, read_earlier
+
+    folder, near = keep / "earlier", config.near_duplicates
+    parts = earlier_parts(near, base)
+    tasks = [Earlier(number, part, near, folder) for number, part in enumerate(parts)]
+    labels, sizes = [str(part) for part in parts], [part.stat().st_size / 1e6 for part in parts]
+    phases.run("reading earlier corpora", folder, read_earlier, tasks, labels, sizes)
+    return [place(folder, number) for number in range(len(parts))]
 
 
-def _step_of(name: str, documents: Sequence[Document]) -> dict[str, Any]:
-    return _step(name, len(documents), _bytes(documents))
+class _Phases:
+    """Runs a function over all partitions, showing how much of them is done."""
+
+    def __init__(self, partitions: Sequence[Partition], engine: Engine, keep: Path, progress: Progress) -> None:
+        self.labels = [part.label for part in partitions]
+        self.megabytes = [part.bytes / 1e6 for part in partitions]
+        self.engine, self.keep, self.progress = engine, keep, progress
+
+    def run(
+        self,
+        title: str,
+        folder: Path,
+        function: Callable[[Task], Figures],
+        tasks: Sequence[Task],
+        labels: Sequence[str] | None = None,
+        megabytes: Sequence[float] | None = None,
+    ) -> list[Figures]:
+        """What `function` returns for each task, in the order of the tasks, of which there is one for each partition.
+
+        Args:
+            title: what the progress calls it.
+            folder: where its finished partitions are recorded.
+            function: what is run.
+            tasks: what it is run on.
+            labels: what tasks are called that are not partitions.
+            megabytes: how much these read.
+        """
+        folder.mkdir(parents=True, exist_ok=True)
+        sweep(folder)
+        found: list[Figures] = [{} for _ in tasks]
+        sizes = self.megabytes if megabytes is None else megabytes
+        with self.progress.task(title, sum(sizes), "MB") as task:
+            for index, figures in self.engine.map(function, tasks, labels or self.labels, self.keep / "marks"):
+                found[index] = figures
+                task.advance(sizes[index])
+        return found
 
 
-def _bytes(documents: Iterable[Document]) -> int:
-    return sum(document.size for document in documents)
+def _check_sources(partitions: Sequence[Partition], counts: Counts) -> None:
+    """Every source must hold something."""
+    for name in dict.fromkeys(part.source for part in partitions):
+        if name not in counts.sources:
+            dropped = by_count(counts.dropped.get(name, {}))
+            reasons = ", ".join(f"{rule} ({count})" for rule, count in dropped.items())
+            raise GroundupError(
+                f"not one document can be read: {reasons or 'there is none'}",
+                where=name,
+                do="put readable documents there (UTF-8 text) or take the source out of curate.sources",
+            )
 
 
-def _figures(
-    kept: list[Document], dropped: list[Dropped], funnel: list[dict[str, Any]], languages: Counter[str]
-) -> dict[str, Any]:
-    sources: dict[str, dict[str, int]] = {}
-    for document in kept:
-        counts = sources.setdefault(document.source, {"documents": 0, "bytes": 0})
-        counts["documents"] += 1
-        counts["bytes"] += document.size
-    heldout = [document for document in kept if document.split == "heldout"]
+def _figures(counts: Counts, decided: Figures, training: Figures) -> Figures:
+    sources: dict[str, dict[str, Any]] = {}
+    sums = [0, 0, 0, 0]
+    for source, licences in sorted(counts.kept.items()):
+        held = [sum(column) for column in zip(*licences.values(), strict=True)]
+        sums = [before + now for before, now in zip(sums, held, strict=True)]
+        by_licence = {licence: numbers[0] for licence, numbers in sorted(licences.items())}
+        read = counts.sources.get(source, [0, 0])
+        sources[source] = {
+            "documents": held[0],
+            "bytes": held[1],
+            "read_documents": read[0],
+            "read_bytes": read[1],
+            "licences": by_licence,
+        }
     return {
-        "funnel": funnel,
-        "dropped": _by_count(Counter(one.rule for one in dropped)),
-        "documents": len(kept),
-        "bytes": _bytes(kept),
-        "heldout_documents": len(heldout),
-        "heldout_bytes": _bytes(heldout),
+        "funnel": [
+            {"step": name, "documents": documents, "bytes": size} for name, (documents, size) in counts.steps.items()
+        ],
+        "dropped": counts.rules(),
+        "documents": sums[0],
+        "bytes": sums[1],
+        "heldout_documents": sums[2],
+        "heldout_bytes": sums[3],
         "sources": sources,
-        "languages": _by_count(languages),
+        **{name: by_count(tally) for name, tally in sorted(counts.tallies.items()) if name != "repeated"},
+        **decided,
+        **({"quality": decided["quality"] | {"training": training}} if "quality" in decided else {}),
+        **({"repeated": decided["repeated"] | counts.tallies.get("repeated", {})} if "repeated" in decided else {}),
     }
 
 
-def _by_count(counts: Counter[str]) -> dict[str, int]:
-    """The most frequent first, then by name."""
-    return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
-
-
-def _nothing_left(read: int, dropped: Sequence[Dropped]) -> GroundupError:
-    reasons = _by_count(Counter(one.rule for one in dropped))
-    shown = ", ".join(f"{rule} ({count})" for rule, count in list(reasons.items())[:5])
+def _nothing_left(counts: Counts) -> GroundupError:
+    reasons = ", ".join(f"{rule} ({count})" for rule, count in list(counts.rules().items())[:5])
+    read = sum(documents for documents, _ in counts.sources.values())
     return GroundupError(
-        f"no document is left of {read} that were read; they were dropped by: {shown or 'nothing, there were none'}",
+        f"no document is left of {read} that were read; they were dropped by: {reasons or 'nothing, there were none'}",
         where="curate",
         do="loosen those rules in curate.rules, or add sources",
     )

@@ -1,16 +1,15 @@
-"""Documents, and the Parquet files that the curate stage leaves: what was kept and what was dropped.
+"""Documents, and the folder of Parquet files in which the curate stage leaves those that it kept.
 
 The folder `documents` holds part files with a row per kept document; read one after the other they are the corpus.
-`dropped.parquet` has a row per document (or file) that was left out, with the rule that it broke. All are written with
-fixed settings, so that equal rows give equal bytes.
+What was left out, and why, stands in the folder `ledger` (see `ledger.py`). All are written with fixed settings, so
+that equal rows give equal bytes.
 """
 
 import hashlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
-from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from groundup.errors import GroundupError
 
@@ -18,11 +17,14 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 DOCUMENTS = "documents"
-DROPPED = "dropped.parquet"
 EXCERPT_CHARACTERS = 300
 _ROWS_PER_GROUP = 4096
+_BYTES_PER_GROUP = 16_000_000  # in memory; a group of about this size is read and written at a time
+_ROWS_PER_BATCH = 1024
+_BYTES_PER_BATCH = 4_000_000
 
 Split = Literal["train", "heldout"]
+Item = TypeVar("Item")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +48,10 @@ class Document:
     licence: str = ""
     split: str = ""  # train | heldout, set when all else is done
     facts: tuple[Fact, ...] = ()
+    url: str = ""
+    offset: int = -1  # of the record within the unpacked file: a byte (lines, WARC) or a row from 0 (parquet); -1: none
+    language: str = ""  # ISO 639-1; `und` where the text is too short to tell
+    quality: float | None = None  # 0 to 1, by the quality classifier, if there is one
 
     @property
     def size(self) -> int:
@@ -55,7 +61,7 @@ class Document:
 
 @dataclass(frozen=True, slots=True)
 class Dropped:
-    """A document, or a file that held none, that was left out, and why."""
+    """A document, or a file that held none, that a source had to leave out, and why."""
 
     id: str
     title: str
@@ -64,8 +70,11 @@ class Dropped:
     rule: str
     value: float | None = None  # what the rule measured
     threshold: float | None = None  # what it allows
-    duplicate_of: str = ""  # the id of the document that was kept in its place
+    duplicate_of: str = ""
     excerpt: str = ""
+    offset: int = -1
+    url: str = ""
+    licence: str = ""
 
 
 def document_id(text: str) -> str:
@@ -73,35 +82,19 @@ def document_id(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
-def drop(
-    document: Document, rule: str, value: float | None = None, threshold: float | None = None, duplicate_of: str = ""
-) -> Dropped:
-    """The row of `dropped.parquet` for a document that was read and then broke `rule`."""
-    excerpt = document.text[:EXCERPT_CHARACTERS]
-    return Dropped(
-        document.id, document.title, document.source, document.origin, rule, value, threshold, duplicate_of, excerpt
-    )
-
-
 def documents_schema() -> "pa.Schema":
     """The columns of the parts of `documents`."""
     import pyarrow as pa
 
     fact = pa.struct([("subject", pa.string()), ("aspect", pa.string()), ("answer", pa.string())])
-    names = ("id", "text", "title", "source", "origin", "licence", "split")
-    return pa.schema([*((name, pa.string()) for name in names), ("facts", pa.list_(fact))])
-
-
-def dropped_schema() -> "pa.Schema":
-    """The columns of `dropped.parquet`."""
-    import pyarrow as pa
-
     return pa.schema(
         [
-            *((name, pa.string()) for name in ("id", "title", "source", "origin", "rule")),
-            ("value", pa.float64()),
-            ("threshold", pa.float64()),
-            *((name, pa.string()) for name in ("duplicate_of", "excerpt")),
+            *((name, pa.string()) for name in ("id", "text", "title", "source", "origin", "licence", "split")),
+            ("facts", pa.list_(fact)),
+            ("url", pa.string()),
+            ("offset", pa.int64()),
+            ("language", pa.string()),
+            ("quality", pa.float32()),
         ]
     )
 
@@ -125,19 +118,19 @@ def part_paths(folder: Path) -> list[Path]:
 
 def write_documents(folder: Path, documents: Iterable[Document], part: int = 0) -> None:
     """Write `documents` as a part of `folder`, in the order given."""
+    import pyarrow as pa
+
     folder.mkdir(parents=True, exist_ok=True)
-    _write(part_path(folder, part), documents_schema(), documents)
-
-
-def write_dropped(path: Path, dropped: Iterable[Dropped]) -> None:
-    """Write `dropped` in the order given."""
-    _write(path, dropped_schema(), dropped)
+    schema = documents_schema()
+    with PartWriter(part_path(folder, part), schema) as writer:
+        for group in grouped(documents, lambda document: len(document.text)):
+            writer.write(pa.RecordBatch.from_pylist([asdict(row) for row in group], schema=schema))
 
 
 def read_documents(
     folder: Path, split: Split | None = None, columns: Sequence[str] | None = None
 ) -> Iterator[Document]:
-    """The documents of all parts in their order, a few thousand in memory at a time.
+    """The documents of all parts in their order, a row group in memory at a time.
 
     Args:
         folder: the artifact's folder `documents`.
@@ -149,34 +142,95 @@ def read_documents(
     """
     wanted = None if columns is None else list(dict.fromkeys([*columns, *(["split"] if split else [])]))
     for path in part_paths(folder):
-        for row in _read(path, wanted):
-            if split is None or row["split"] == split:
-                facts = tuple(Fact(**fact) for fact in row.pop("facts", ()))
-                yield Document(**row, facts=facts)
+        for batch in read_batches(path, wanted):
+            for row in batch.to_pylist():
+                if split is None or row["split"] == split:
+                    facts = tuple(Fact(**fact) for fact in row.pop("facts", ()))
+                    yield Document(**row, facts=facts)
 
 
-def read_dropped(path: Path) -> Iterator[Dropped]:
-    """The rows of `dropped.parquet` in their order."""
-    return (Dropped(**row) for row in _read(path, None))
+def grouped(items: Iterable[Item], size: Callable[[Item], int]) -> Iterator[list[Item]]:
+    """Items in groups that fit into memory, whatever their sizes: a group ends where it reaches a number or a size.
+
+    Args:
+        items: the items.
+        size: about how many bytes an item takes.
+    """
+    group: list[Item] = []
+    held = 0
+    for item in items:
+        group.append(item)
+        held += size(item)
+        if held >= _BYTES_PER_BATCH or len(group) >= _ROWS_PER_BATCH:
+            yield group
+            group, held = [], 0
+    if group:
+        yield group
 
 
-def _write(path: Path, schema: "pa.Schema", rows: Iterable[Document | Dropped]) -> None:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
+class PartWriter:
+    """Writes one Parquet part with fixed settings, in row groups bounded by rows and bytes.
 
-    rest = iter(rows)
-    with pq.ParquetWriter(path, schema, compression="zstd", compression_level=3, version="2.6") as writer:
-        while group := [asdict(row) for row in islice(rest, _ROWS_PER_GROUP)]:
-            writer.write_table(pa.Table.from_pylist(group, schema=schema), row_group_size=_ROWS_PER_GROUP)
+    A part appears under its name when it is whole: until then it has a name of its own beside it.
+    """
+
+    def __init__(self, path: Path, schema: "pa.Schema", is_result: bool = True) -> None:
+        """`is_result`: it is kept, and therefore made small; what is read once and removed is made quickly."""
+        import pyarrow.parquet as pq
+
+        self._path, self._aside = path, path.with_name(f".{path.name}")
+        packed: dict[str, Any] = (
+            {"compression": "zstd", "compression_level": 3} if is_result else {"compression": "lz4"}
+        )
+        self._writer = pq.ParquetWriter(self._aside, schema, version="2.6", store_schema=False, **packed)
+        self._held: list[pa.RecordBatch] = []
+        self._rows = self._bytes = 0
+
+    def write(self, batch: "pa.RecordBatch") -> None:
+        """Add rows of the writer's schema, in order; no more at a time than `grouped` gives."""
+        if self._held and self._rows + batch.num_rows > _ROWS_PER_GROUP:
+            self._flush()
+        self._held.append(batch)
+        self._rows += batch.num_rows
+        self._bytes += batch.nbytes
+        if self._bytes >= _BYTES_PER_GROUP:
+            self._flush()
+
+    def _flush(self) -> None:
+        import pyarrow as pa
+
+        if self._held:
+            self._writer.write_table(pa.Table.from_batches(self._held), row_group_size=_ROWS_PER_GROUP)
+            self._held.clear()
+            self._rows = self._bytes = 0
+
+    def __enter__(self) -> "PartWriter":
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        try:
+            if kind is None:
+                self._flush()
+        finally:
+            self._writer.close()
+        if kind is None:
+            self._aside.rename(self._path)
+        else:
+            self._aside.unlink(missing_ok=True)
 
 
-def _read(path: Path, columns: list[str] | None) -> Iterator[dict[str, Any]]:
+def read_batches(path: Path, columns: Sequence[str] | None = None) -> "Iterator[pa.RecordBatch]":
+    """The rows of one part, at most a row group in memory at a time.
+
+    Raises:
+        GroundupError: it can't be read.
+    """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     try:
         with pq.ParquetFile(path) as file:
-            for batch in file.iter_batches(batch_size=_ROWS_PER_GROUP, columns=columns):
-                yield from batch.to_pylist()
+            wanted = None if columns is None else list(columns)
+            yield from file.iter_batches(batch_size=_ROWS_PER_GROUP, columns=wanted)
     except (OSError, pa.ArrowInvalid) as error:
         raise GroundupError(f"can't be read ({error})", where=str(path), do="run the curate stage again") from error

@@ -1,4 +1,4 @@
-"""The stage `curate`: sources in, `documents.parquet` and `dropped.parquet` out."""
+"""The stage `curate`: sources in, the folders `documents` and `ledger` out."""
 
 from collections.abc import Mapping
 
@@ -6,18 +6,16 @@ from groundup.artifacts.manifest import Artifact
 from groundup.artifacts.work import Figures, Work
 from groundup.corpus.configuration import CurateConfig
 from groundup.corpus.curation import curate
-from groundup.corpus.documents import DOCUMENTS, DROPPED, write_documents, write_dropped
-from groundup.corpus.sources import read_sources
-
-VERSION = 1
+from groundup.corpus.engine import engine_of
+from groundup.corpus.partitions import partitions
 
 
 def stage(config: CurateConfig, inputs: Mapping[str, Artifact], work: Work) -> Figures:
     """Read every source, keep what is worth training on, and write down the rest with its reasons."""
-    found = read_sources(config.sources, work.base, config.max_document_mb, work.progress)
-    curated = curate(found, config.rules, config.near_duplicates, config.heldout, work.progress)
-    write_documents(work.out / DOCUMENTS, curated.documents)
-    write_dropped(work.out / DROPPED, curated.dropped)
-    kept, left_out = curated.figures["documents"], sum(curated.figures["dropped"].values())
-    summary = f"{kept:,} documents kept ({curated.figures['bytes'] / 1e6:,.1f} MB), {left_out:,} left out"
-    return {**curated.figures, "summary": summary}
+    engine = engine_of(config.engine)
+    engine.start()
+    parts = partitions(config, work.base)
+    figures = curate(parts, config, work.out, work.keep, work.base, engine, work.progress)
+    kept, left_out = figures["documents"], sum(figures["dropped"].values())
+    summary = f"{kept:,} documents kept ({figures['bytes'] / 1e6:,.1f} MB), {left_out:,} left out"
+    return {**figures, "summary": summary}

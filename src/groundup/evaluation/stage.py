@@ -96,7 +96,7 @@ def _bits(
     if size == 0:
         return {"documents": 0, "bytes": 0, "model": None, "xz": None, "xz_primed": None, "ngram": None}
     placed = _placed(inputs, "pretrain")
-    shard = TokenShard.open(inputs["tokens"].path, "heldout", tokenizer.vocabulary_size)
+    shard = TokenShard.open(inputs["tokens"].path, "heldout", tokenizer)
     context = inputs["pretrain"].manifest.key.configuration["sequence"]
     nats = model_nats(placed, shard, context, tokenizer.end_of_text, work.progress)
     with work.progress.task("baselines: xz, n-grams", 3, "baselines") as task:

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from groundup.model.decoder import CustomLanguageModel, KeyValueCache
+from groundup.model.attention import KeyValueCache
+from groundup.model.decoder import CustomLanguageModel
 
 # Rows that have finished are carried along until no more than this share goes on: dropping each at once would give
 # every step a shape of its own, and on a CPU a new shape costs more than the rows.

@@ -1,120 +1,67 @@
 """The decoder, top to bottom in the order in which data flows.
 
-    token ids -> embedding -> L x [norm, attention, +, norm, SwiGLU, +] -> norm -> logits over the vocabulary
+    token ids -> embedding -> L x [norm, attention, +, norm, feed-forward, +] -> norm -> logits over the vocabulary
 
-- RMSNorm before each sub-layer, no biases anywhere (Llama, arXiv 2302.13971)
-- rotary positions in Hugging Face's half-split layout (arXiv 2104.09864)
-- grouped-query attention through PyTorch's fused kernels (arXiv 2305.13245)
-- parameters carry Hugging Face's names, so that an exported model is these tensors as they are
+By the configuration alone this is Llama, Mistral, Qwen2, Qwen3, GPT-2, Mixtral, Qwen3-MoE, or something of your own:
 
-Suffixes name shapes: B batch, T tokens, D width, H query heads, G key-value heads, K head size, V vocabulary.
+- positions: rotary in Hugging Face's half-split layout (arXiv 2104.09864), or learned and added (GPT-2)
+- RMSNorm or LayerNorm before each sub-layer
+- grouped-query attention (arXiv 2305.13245) with or without biases, a norm of queries and keys, a sliding window
+- a feed-forward part with or without a gate, or a mixture of experts
+- several documents in a row that do not see each other
+- one set of parameter names whatever the family, Llama's; `huggingface.py` translates those of the others
+
+Kernels, masks and the key-value cache are in `attention.py`, positions in `rotary.py`, experts in `experts.py`.
+Suffixes name shapes: B batch, T tokens, D width, H query heads, G key-value heads, K head size, V vocabulary, N tokens
+in any order.
 """
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from groundup.errors import GroundupError
+from groundup.model.attention import KeyValueCache, Mask, attend, flex_fits, mask_of, runs_of
 from groundup.model.configuration import LLMConfig
+from groundup.model.cross_entropy import IGNORED, linear_cross_entropy
+from groundup.model.experts import SparseMLP, load_balancing_loss
+from groundup.model.rotary import PADDING, Rotary, rotate
 
-PADDING = 8  # positions behind the context at which a batch may hold padding, which nothing attends
-SHORT = 256  # tokens up to which a CPU attends without the flash kernel
-
-
-class KeyValueCache:
-    """Keys and values of the tokens that each row has seen, in room set aside once.
-
-    Rows may have different lengths: row b holds `lengths_B[b]` tokens, and what lies behind them is never attended.
-    """
-
-    def __init__(self, config: LLMConfig, batch: int, room: int, dtype: torch.dtype, device: torch.device) -> None:
-        """`room`: most tokens per row, prompt and answer together."""
-        shape = (config.num_hidden_layers, batch, config.num_key_value_heads, room, config.head_dim)
-        self.keys = torch.zeros(shape, dtype=dtype, device=device)
-        self.values = torch.zeros(shape, dtype=dtype, device=device)
-        self.lengths_B = torch.zeros(batch, dtype=torch.long, device=device)
-        self.longest = 0
-
-    @property
-    def empty(self) -> bool:
-        return self.longest == 0
-
-    def move(self, lengths_B: Tensor) -> None:
-        """Say how many tokens each row holds now."""
-        self.lengths_B, self.longest = lengths_B, int(lengths_B.max())
-
-    def fill(self, layer: int, k_BGTK: Tensor, v_BGTK: Tensor) -> None:
-        """Put in the keys and values of whole prompts, position 0 first."""
-        T = k_BGTK.shape[2]
-        self.keys[layer, :, :, :T], self.values[layer, :, :, :T] = k_BGTK, v_BGTK
-
-    def add(self, layer: int, k_BG1K: Tensor, v_BG1K: Tensor) -> None:
-        """Put each row's new key and value behind those that it has."""
-        rows = torch.arange(len(self.lengths_B), device=self.lengths_B.device)
-        self.keys[layer][rows, :, self.lengths_B] = k_BG1K[:, :, 0].to(self.keys.dtype)
-        self.values[layer][rows, :, self.lengths_B] = v_BG1K[:, :, 0].to(self.values.dtype)
-
-    def keep(self, rows: Tensor) -> None:
-        """Keep only these rows (indices), in this order."""
-        self.keys, self.values = self.keys[:, rows], self.values[:, rows]
-        self.move(self.lengths_B[rows])
+INTO_STREAM = ("o_proj.weight", "mlp.down_proj.weight", "experts.down_proj")  # what writes into the residual stream
 
 
-class Rotary(nn.Module):
-    """Cosines and sines of every position's angles, float32, made once."""
+class SquaredReLU(nn.Module):
+    """max(x, 0) squared (Primer, arXiv 2109.08668)."""
 
-    cos_TK: Tensor
-    sin_TK: Tensor
-
-    def __init__(self, config: LLMConfig) -> None:
-        super().__init__()
-        exponents = torch.arange(0, config.head_dim, 2, dtype=torch.float64) / config.head_dim
-        angles = torch.outer(torch.arange(config.max_position_embeddings + PADDING), config.rope_theta**-exponents)
-        angles = torch.cat((angles, angles), dim=-1)  # the half-split layout: dimension i turns with i + K/2
-        self.register_buffer("cos_TK", angles.cos().float(), persistent=False)
-        self.register_buffer("sin_TK", angles.sin().float(), persistent=False)
-
-    def forward(self, positions_BT: Tensor) -> tuple[Tensor, Tensor]:
-        """(cos, sin), each [B, 1, T, K]."""
-        return self.cos_TK[positions_BT][:, None], self.sin_TK[positions_BT][:, None]
+    def forward(self, x: Tensor) -> Tensor:
+        return F.relu(x).square()
 
 
-def rotate(x_BHTK: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    """Turn each pair (i, i + K/2) of a head by its position's angle, in float32; the result has `x`'s dtype."""
-    x = x_BHTK.float()
-    first, second = x.chunk(2, dim=-1)
-    return (x * cos + torch.cat((-second, first), dim=-1) * sin).to(x_BHTK.dtype)
+def activation(name: str) -> nn.Module:
+    """An activation by Hugging Face's name; both of `gelu_new` and `gelu_pytorch_tanh` are the tanh formula."""
+    match name:
+        case "silu":
+            return nn.SiLU()
+        case "gelu":
+            return nn.GELU()
+        case "gelu_new" | "gelu_pytorch_tanh":
+            return nn.GELU(approximate="tanh")
+        case "relu":
+            return nn.ReLU()
+        case _:
+            return SquaredReLU()
 
 
-def attend(q_BHTK: Tensor, k_BGTK: Tensor, v_BGTK: Tensor) -> Tensor:
-    """Causal attention over whole sequences, [B, H, T, K].
-
-    PyTorch's flash kernels, but for short sequences on a CPU: there its backward costs more than the scores' memory
-    is worth (1.1x to 1.5x a whole training step at 128 tokens; docs/experiments.md).
-    """
-    T = q_BHTK.shape[2]
-    if q_BHTK.device.type == "cpu" and T <= SHORT:
-        return attend_short(q_BHTK, k_BGTK, v_BGTK)
-    return F.scaled_dot_product_attention(q_BHTK, k_BGTK, v_BGTK, is_causal=True, enable_gqa=True)
+def make_norm(config: LLMConfig) -> nn.Module:
+    """A norm over the width."""
+    if config.norm == "layer_norm":
+        return nn.LayerNorm(config.hidden_size, config.layer_norm_epsilon, bias=config.norm_bias)
+    return nn.RMSNorm(config.hidden_size, config.rms_norm_eps)
 
 
-def attend_short(q_BHTK: Tensor, k_BGTK: Tensor, v_BGTK: Tensor) -> Tensor:
-    """The same with all scores held at once. Query heads of one group are stacked, so no key or value is copied."""
-    B, H, T, K = q_BHTK.shape
-    G = k_BGTK.shape[1]
-    scores = q_BHTK.reshape(B, G, H // G * T, K) @ k_BGTK.transpose(-1, -2)
-    scores_BHTT = scores.view(B, H, T, T).float() * K**-0.5
-    future_TT = torch.ones(T, T, dtype=torch.bool, device=scores.device).triu(1)
-    weights = scores_BHTT.masked_fill(future_TT, float("-inf")).softmax(-1).to(v_BGTK.dtype)
-    return (weights.view(B, G, H // G * T, T) @ v_BGTK).view(B, H, T, K)
-
-
-def attend_one(q_BH1K: Tensor, k_BGSK: Tensor, v_BGSK: Tensor, visible_BS: Tensor) -> Tensor:
-    """Attention of one new token per row over its row's cached keys, [B, H, 1, K]."""
-    B, H, _, K = q_BH1K.shape
-    G = k_BGSK.shape[1]
-    scores_BGHS = (q_BH1K.reshape(B, G, H // G, K) @ k_BGSK.transpose(-1, -2)).float() * K**-0.5
-    weights = scores_BGHS.masked_fill(~visible_BS[:, None, None], float("-inf")).softmax(-1)
-    return (weights.to(v_BGSK.dtype) @ v_BGSK).view(B, H, 1, K)
+def make_dropout(share: float) -> nn.Module:
+    """Nothing at all where nothing is dropped."""
+    return nn.Dropout(share) if share else nn.Identity()
 
 
 class Attention(nn.Module):
@@ -122,59 +69,97 @@ class Attention(nn.Module):
 
     def __init__(self, config: LLMConfig, layer: int) -> None:
         super().__init__()
-        self.layer, self.head_dim = layer, config.head_dim
-        d, kv = config.hidden_size, config.num_key_value_heads * config.head_dim
-        self.q_proj = nn.Linear(d, d, bias=False)
-        self.k_proj = nn.Linear(d, kv, bias=False)
-        self.v_proj = nn.Linear(d, kv, bias=False)
-        self.o_proj = nn.Linear(d, d, bias=False)
+        self.layer, self.head_dim, self.window = layer, config.head_dim, config.window(layer)
+        self.rope, self.dropout = config.position_embedding == "rope", config.attention_dropout
+        d, queries = config.hidden_size, config.num_attention_heads * config.head_dim
+        kv, bias = config.num_key_value_heads * config.head_dim, config.attention_bias
+        self.q_proj = nn.Linear(d, queries, bias=bias or config.qkv_bias)
+        self.k_proj = nn.Linear(d, kv, bias=bias or config.qkv_bias)
+        self.v_proj = nn.Linear(d, kv, bias=bias or config.qkv_bias)
+        self.o_proj = nn.Linear(queries, d, bias=bias)
+        self.q_norm = nn.RMSNorm(config.head_dim, config.rms_norm_eps) if config.qk_norm else None
+        self.k_norm = nn.RMSNorm(config.head_dim, config.rms_norm_eps) if config.qk_norm else None
 
-    def forward(self, x_BTD: Tensor, rotary: tuple[Tensor, Tensor], cache: KeyValueCache | None) -> Tensor:
-        B, T, D = x_BTD.shape
-        q_BHTK = self.q_proj(x_BTD).view(B, T, -1, self.head_dim).transpose(1, 2)
-        k_BGTK = self.k_proj(x_BTD).view(B, T, -1, self.head_dim).transpose(1, 2)
+    def forward(
+        self, x_BTD: Tensor, rotary: tuple[Tensor, Tensor] | None, mask: Mask, cache: KeyValueCache | None
+    ) -> Tensor:
+        B, T, _ = x_BTD.shape
+        q_BTHK = self.q_proj(x_BTD).view(B, T, -1, self.head_dim)
+        k_BTGK = self.k_proj(x_BTD).view(B, T, -1, self.head_dim)
         v_BGTK = self.v_proj(x_BTD).view(B, T, -1, self.head_dim).transpose(1, 2)
-        q_BHTK, k_BGTK = rotate(q_BHTK, *rotary), rotate(k_BGTK, *rotary)
+        if self.q_norm is not None and self.k_norm is not None:
+            q_BTHK, k_BTGK = self.q_norm(q_BTHK), self.k_norm(k_BTGK)
+        q_BHTK, k_BGTK = q_BTHK.transpose(1, 2), k_BTGK.transpose(1, 2)
+        if rotary is not None:
+            q_BHTK, k_BGTK = rotate(q_BHTK, *rotary), rotate(k_BGTK, *rotary)
         if cache is None or cache.empty:
-            y_BHTK = attend(q_BHTK, k_BGTK, v_BGTK)
+            y_BHTK = attend(q_BHTK, k_BGTK, v_BGTK, mask, self.dropout if self.training else 0.0)
             if cache is not None:
                 cache.fill(self.layer, k_BGTK, v_BGTK)
         else:
             cache.add(self.layer, k_BGTK, v_BGTK)
-            seen = cache.longest + 1
-            visible_BS = torch.arange(seen, device=x_BTD.device) <= cache.lengths_B[:, None]
-            keys, values = cache.keys[self.layer, :, :, :seen], cache.values[self.layer, :, :, :seen]
-            y_BHTK = attend_one(q_BHTK, keys.to(q_BHTK.dtype), values.to(q_BHTK.dtype), visible_BS)
-        out: Tensor = self.o_proj(y_BHTK.transpose(1, 2).reshape(B, T, D))
+            y_BHTK = cache.attend(self.layer, q_BHTK, self.window)
+        out: Tensor = self.o_proj(y_BHTK.transpose(1, 2).reshape(B, T, -1))
         return out
 
 
-class SwiGLU(nn.Module):
-    """down(silu(gate(x)) * up(x)) (arXiv 2002.05202)."""
+class GatedMLP(nn.Module):
+    """down(act(gate(x)) * up(x)); SwiGLU where the activation is SiLU (arXiv 2002.05202)."""
 
     def __init__(self, config: LLMConfig) -> None:
         super().__init__()
-        self.gate_proj = nn.Linear(config.hidden_size, config.intermediate_size, bias=False)
-        self.up_proj = nn.Linear(config.hidden_size, config.intermediate_size, bias=False)
-        self.down_proj = nn.Linear(config.intermediate_size, config.hidden_size, bias=False)
+        self.gate_proj = nn.Linear(config.hidden_size, config.intermediate_size, bias=config.mlp_bias)
+        self.up_proj = nn.Linear(config.hidden_size, config.intermediate_size, bias=config.mlp_bias)
+        self.down_proj = nn.Linear(config.intermediate_size, config.hidden_size, bias=config.mlp_bias)
+        self.act = activation(config.hidden_act)
 
     def forward(self, x_BTD: Tensor) -> Tensor:
-        out: Tensor = self.down_proj(F.silu(self.gate_proj(x_BTD)) * self.up_proj(x_BTD))
+        out: Tensor = self.down_proj(self.act(self.gate_proj(x_BTD)) * self.up_proj(x_BTD))
+        return out
+
+
+class MLP(nn.Module):
+    """down(act(up(x)))."""
+
+    def __init__(self, config: LLMConfig) -> None:
+        super().__init__()
+        self.up_proj = nn.Linear(config.hidden_size, config.intermediate_size, bias=config.mlp_bias)
+        self.down_proj = nn.Linear(config.intermediate_size, config.hidden_size, bias=config.mlp_bias)
+        self.act = activation(config.hidden_act)
+
+    def forward(self, x_BTD: Tensor) -> Tensor:
+        out: Tensor = self.down_proj(self.act(self.up_proj(x_BTD)))
         return out
 
 
 class Block(nn.Module):
+    """One layer: attention, then the feed-forward part, each behind a norm and added to the stream."""
+
     def __init__(self, config: LLMConfig, layer: int) -> None:
         super().__init__()
-        self.input_layernorm = nn.RMSNorm(config.hidden_size, config.rms_norm_eps)
+        self.input_layernorm = make_norm(config)
         self.self_attn = Attention(config, layer)
-        self.post_attention_layernorm = nn.RMSNorm(config.hidden_size, config.rms_norm_eps)
-        self.mlp = SwiGLU(config)
+        self.post_attention_layernorm = make_norm(config)
+        self.mlp: nn.Module
+        if config.sparse(layer):
+            self.mlp = SparseMLP(config, activation(config.hidden_act))
+        else:
+            self.mlp = GatedMLP(config) if config.gated_mlp else MLP(config)
+        self.dropout = make_dropout(config.resid_pdrop)
 
-    def forward(self, x_BTD: Tensor, rotary: tuple[Tensor, Tensor], cache: KeyValueCache | None) -> Tensor:
-        x_BTD = x_BTD + self.self_attn(self.input_layernorm(x_BTD), rotary, cache)
-        out: Tensor = x_BTD + self.mlp(self.post_attention_layernorm(x_BTD))
-        return out
+    def forward(
+        self,
+        x_BTD: Tensor,
+        rotary: tuple[Tensor, Tensor] | None,
+        mask: Mask = None,
+        cache: KeyValueCache | None = None,
+    ) -> tuple[Tensor, Tensor | None]:
+        """(stream [B, T, D], the router's logits [N, E] where the layer has experts)."""
+        x_BTD = x_BTD + self.dropout(self.self_attn(self.input_layernorm(x_BTD), rotary, mask, cache))
+        y_BTD, routing_NE = self.mlp(self.post_attention_layernorm(x_BTD)), None
+        if isinstance(self.mlp, SparseMLP):
+            y_BTD, routing_NE = y_BTD
+        return x_BTD + self.dropout(y_BTD), routing_NE
 
 
 class Decoder(nn.Module):
@@ -182,20 +167,56 @@ class Decoder(nn.Module):
 
     def __init__(self, config: LLMConfig) -> None:
         super().__init__()
+        self.config = config
         self.embed_tokens = nn.Embedding(config.vocab_size, config.hidden_size)
+        learned = config.position_embedding == "learned"
+        self.embed_positions = nn.Embedding(config.max_position_embeddings, config.hidden_size) if learned else None
+        self.dropout = make_dropout(config.embd_pdrop)
         self.layers = nn.ModuleList(Block(config, layer) for layer in range(config.num_hidden_layers))
-        self.norm = nn.RMSNorm(config.hidden_size, config.rms_norm_eps)
-        self.rotary = Rotary(config)
+        self.norm = make_norm(config)
+        self.rotary = None if learned else Rotary(config)
+        self.windows = [config.window(layer) for layer in range(config.num_hidden_layers)]
 
-    def forward(self, idx_BT: Tensor, cache: KeyValueCache | None = None) -> Tensor:
-        B, T = idx_BT.shape
-        positions_BT = torch.arange(T, device=idx_BT.device).expand(B, T)
+    def forward(
+        self,
+        idx_BT: Tensor,
+        cache: KeyValueCache | None = None,
+        documents_BT: Tensor | None = None,
+        routing: list[Tensor] | None = None,
+    ) -> Tensor:
+        """Features [B, T, D] after the last norm.
+
+        Args:
+            cache: with an empty one `idx` holds the rows' prompts, padded on the right; with one that is in use, one
+                new token for each row. The caller then calls `cache.move`.
+            documents_BT: int64, which document a token is of. Runs of equal ids neither see each other nor count each
+                other's positions; padding on either side is a document of its own.
+            routing: takes up each layer's router logits, for the load-balancing loss.
+
+        Raises:
+            GroundupError: the rows are longer than the context.
+        """
+        T, context = idx_BT.shape[1], self.config.max_position_embeddings
+        if context + PADDING < T:
+            raise GroundupError(f"rows of {T} tokens, the model's context has {context}", do="cut them into windows")
+        positions_BT, runs_BT = torch.arange(T, device=idx_BT.device)[None], None
+        if documents_BT is not None:
+            assert cache is None, "a cache has one document per row"
+            runs_BT, positions_BT = runs_of(documents_BT)
         if cache is not None:
             positions_BT = positions_BT + cache.lengths_B[:, None]
-        rotary = self.rotary(positions_BT)
         x_BTD = self.embed_tokens(idx_BT)
-        for block in self.layers:
-            x_BTD = block(x_BTD, rotary, cache)
+        if self.embed_positions is not None:
+            # padding may reach behind the context (see PADDING), where there is nothing to look up
+            x_BTD = x_BTD + self.embed_positions(positions_BT.clamp(max=context - 1) if context < T else positions_BT)
+        x_BTD = self.dropout(x_BTD)
+        rotary = None if self.rotary is None else self.rotary(positions_BT)
+        flex = flex_fits(x_BTD.device, self.config.head_dim, self.config.attention_dropout if self.training else 0.0)
+        masks = {window: mask_of(T, window, runs_BT, x_BTD.device, flex) for window in set(self.windows)}
+        for block, window in zip(self.layers, self.windows, strict=True):
+            x_BTD, routing_NE = block(x_BTD, rotary, masks[window], cache)
+            if routing is not None and routing_NE is not None:
+                routing.append(routing_NE)
         out: Tensor = self.norm(x_BTD)
         return out
 
@@ -218,31 +239,96 @@ class CustomLanguageModel(nn.Module):
             self._initialise(torch.Generator().manual_seed(seed))
 
     def _initialise(self, generator: torch.Generator) -> None:
-        """N(0, .02), and what writes into the residual stream by sqrt(2 L) less (GPT-2)."""
-        residual = 0.02 / (2 * self.config.num_hidden_layers) ** 0.5
-        for name, parameter in self.named_parameters():
-            if parameter.dim() < 2:
-                nn.init.ones_(parameter)
-            else:
-                into_stream = name.endswith(("o_proj.weight", "down_proj.weight"))
-                nn.init.normal_(parameter, std=residual if into_stream else 0.02, generator=generator)
+        """Matrices N(0, .02), those that write into the residual stream by sqrt(2 L) less (GPT-2); gains 1, biases 0.
 
-    def features(self, idx_BT: Tensor, cache: KeyValueCache | None = None) -> Tensor:
-        """[B, T, D] after the last norm.
-
-        With an empty cache `idx` holds the rows' prompts, padded on the right; with one that is in use, one new token
-        for each row. The caller then calls `cache.move`.
+        Under muP those inside the layers are narrower by the root of the width multiplier.
         """
-        out: Tensor = self.model(idx_BT, cache)
+        config = self.config
+        residual = (2 * config.num_hidden_layers) ** 0.5
+        for name, parameter in self.named_parameters():
+            if name.endswith("bias"):
+                nn.init.zeros_(parameter)
+            elif parameter.dim() < 2:
+                nn.init.ones_(parameter)
+            elif config.zero_init_outputs and name.endswith((*INTO_STREAM, "lm_head.weight")):
+                nn.init.zeros_(parameter)
+            else:
+                std = config.initializer_range / (residual if name.endswith(INTO_STREAM) else 1)
+                if self._hidden(name):
+                    std /= config.width_multiplier**0.5
+                nn.init.normal_(parameter, std=std, generator=generator)
+
+    def learning_rate_multipliers(self) -> dict[str, float]:
+        """What each parameter's learning rate is multiplied by under Adam: 1 but for matrices inside the layers.
+
+        Table 8 of arXiv 2203.03466: with initialisation and logits scaled as here, the best rate of a narrow model is
+        that of a wide one. Heads keep their size with the width here, so attention's own scale stays 1 / sqrt(K).
+        """
+        one = 1 / self.config.width_multiplier
+        return {name: one if p.dim() > 1 and self._hidden(name) else 1.0 for name, p in self.named_parameters()}
+
+    @staticmethod
+    def _hidden(name: str) -> bool:
+        return name.startswith("model.layers.")
+
+    def features(
+        self,
+        idx_BT: Tensor,
+        cache: KeyValueCache | None = None,
+        documents_BT: Tensor | None = None,
+        routing: list[Tensor] | None = None,
+    ) -> Tensor:
+        """[B, T, D] after the last norm. Arguments as those of `Decoder.forward`."""
+        out: Tensor = self.model(idx_BT, cache, documents_BT, routing)
         return out
 
     def head(self, x_ND: Tensor) -> Tensor:
         """Float32 logits [..., V] of features [..., D]."""
         logits: Tensor = self.lm_head(x_ND).float()
+        if self.config.mup_base_width:
+            logits = logits / self.config.width_multiplier
+        if (cap := self.config.final_logit_softcapping) is not None:
+            logits = cap * torch.tanh(logits / cap)
         return logits
 
-    def forward(self, idx_BT: Tensor, targets_BT: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
-        logits_BTV = self.head(self.features(idx_BT))
+    def loss_sum(
+        self, idx_BT: Tensor, targets_BT: Tensor, documents_BT: Tensor | None = None, auxiliary: bool = True
+    ) -> Tensor:
+        """What training minimises, summed over the targets that count, without ever holding all logits.
+
+        Args:
+            auxiliary: whether the z-loss and the load-balancing loss are part of it; without them it is nats.
+        """
+        config, routing = self.config, list[Tensor]()
+        x_ND = self.features(idx_BT, None, documents_BT, routing).flatten(0, 1)
+        if config.mup_base_width:
+            x_ND = x_ND / config.width_multiplier
+        targets_N = targets_BT.flatten()
+        loss = linear_cross_entropy(
+            x_ND,
+            self.lm_head.weight,
+            targets_N,
+            softcap=config.final_logit_softcapping,
+            z_loss=config.z_loss_coef if auxiliary else 0.0,
+        )
+        if auxiliary and routing:
+            loss = loss + self._balance(routing) * (targets_N != IGNORED).sum()
+        return loss
+
+    def _balance(self, routing: list[Tensor]) -> Tensor:
+        return self.config.router_aux_loss_coef * load_balancing_loss(routing, self.config.num_experts_per_tok)
+
+    def forward(
+        self, idx_BT: Tensor, targets_BT: Tensor | None = None, documents_BT: Tensor | None = None
+    ) -> tuple[Tensor, Tensor | None]:
+        """(logits, the mean over targets of what `loss_sum` sums)."""
+        routing: list[Tensor] = []
+        logits_BTV = self.head(self.features(idx_BT, None, documents_BT, routing))
         if targets_BT is None:
             return logits_BTV, None
-        return logits_BTV, F.cross_entropy(logits_BTV.flatten(0, 1), targets_BT.flatten())
+        logits_NV, targets_N = logits_BTV.flatten(0, 1), targets_BT.flatten()
+        loss = F.cross_entropy(logits_NV, targets_N)
+        if self.config.z_loss_coef:
+            squares_N = logits_NV.logsumexp(-1).square()
+            loss = loss + self.config.z_loss_coef * squares_N[targets_N != IGNORED].mean()
+        return logits_BTV, loss + self._balance(routing) if routing else loss

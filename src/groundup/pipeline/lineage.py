@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from groundup.artifacts import Artifact
 from groundup.corpus.documents import DOCUMENTS, Document, read_documents
+from groundup.corpus.ledger import LEDGER, Entry, entries
 from groundup.errors import GroundupError
 from groundup.pipeline.folder import RunFolder
 
@@ -28,8 +29,46 @@ def find(folder: RunFolder, name: str) -> Artifact:
     )
 
 
-def documents(artifact: Artifact, id: str | None = None) -> Iterator[Document]:
-    """The documents of a `curate` artifact, in its order; with `id` only those whose id begins so."""
-    for one in read_documents(artifact.folder(DOCUMENTS), columns=COLUMNS):
-        if id is None or one.id.startswith(id):
-            yield one
+def documents(artifact: Artifact) -> Iterator[Document]:
+    """The documents of a `curate` artifact, in its order, without their texts."""
+    return read_documents(artifact.folder(DOCUMENTS), columns=COLUMNS)
+
+
+def found(artifact: Artifact, name: str) -> Iterator[Entry]:
+    """What a `curate` artifact tells of a document, kept or not.
+
+    Args:
+        artifact: the artifact.
+        name: what the document's id begins with, or its origin (`guide.md`, `rows.jsonl:12`).
+    """
+    return entries(artifact.folder(LEDGER), name)
+
+
+def account(entry: Entry) -> Iterator[str]:
+    """What is known of a document, in lines: where it lies, what became of it and why, and what was measured."""
+    yield f"{entry.id or '(not read)'}  {entry.title}"
+    place = f"{entry.source}: {entry.origin}"
+    if entry.offset >= 0:
+        place += f", at {entry.offset:,}"
+    yield f"  from       {place}"
+    if entry.url:
+        yield f"  address    {entry.url}"
+    yield f"  licence    {entry.licence or 'not stated'}"
+    if not entry.rule:
+        yield "  kept"
+    else:
+        measured = f" (measured {entry.value:g})" if entry.value is not None else ""
+        if entry.value is not None and entry.threshold is not None:
+            measured = f" (measured {entry.value:g}, threshold {entry.threshold:g})"
+        yield f"  dropped    by {entry.rule}{measured}"
+        if entry.duplicate_of:
+            yield f"  instead    {entry.duplicate_of}"
+    if entry.language:
+        yield f"  language   {entry.language} ({entry.language_confidence or 0:.2f})"
+    if entry.quality is not None:
+        yield f"  quality    {entry.quality:.3f}"
+    known = {name: value for name, value in entry.measured.items() if value is not None}
+    if known:
+        yield f"  text       {entry.bytes:,} bytes"
+    for name, value in known.items():
+        yield f"    {name:<32} {value:g}"

@@ -143,12 +143,14 @@ def _time(plan: Plan) -> Iterable[str]:
 
 def _data(plan: Plan) -> Iterable[str]:
     pretrain = plan.stage("pretrain")
-    epochs = pretrain.tokens / plan.corpus.tokens
-    if epochs > MOST_EPOCHS:
-        yield (
-            f"pretrain reads the corpus ({short(plan.corpus.tokens)} tokens) {epochs:.0f} times; beyond {MOST_EPOCHS} "
-            "times it teaches less and less (arXiv 2305.16264): lower pretrain.tokens, or add documents"
-        )
+    for name, epochs in plan.reading.epochs.items():
+        if epochs > MOST_EPOCHS:
+            tokens = plan.corpus.sources[name] if name else plan.corpus.tokens
+            what = f"the source {name}" if name else "the corpus"
+            yield (
+                f"pretrain reads {what} ({short(tokens)} tokens) {epochs:.0f} times; beyond {MOST_EPOCHS} times it "
+                f"teaches less and less (arXiv 2305.16264): lower {plan.reading.lever}, or add documents"
+            )
     if pretrain.steps < FEWEST_STEPS:
         batch = max(1, pretrain.tokens // FEWEST_STEPS)
         yield (

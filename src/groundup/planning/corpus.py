@@ -1,31 +1,52 @@
 """How much text there will be: from the stages that have run, else from the files, else from an assumption."""
 
-import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from groundup.corpus.configuration import CurateConfig, Files, PythonDocs
+from groundup.corpus.configuration import CurateConfig, Files, PythonDocs, Remote
 
 PYTHON_DOCS_BYTES = 4_000_000  # the standard library's docstrings and help topics
 PACKAGE_BYTES = 1_000_000  # a package's docstrings and long description
 KEPT = 0.7  # of the text, after rules and near-duplicates
-COMPRESSED = {".gz": 4.0, ".zst": 4.0, ".parquet": 3.0}  # text bytes per file byte
+COMPRESSED = {".gz": 4.0, ".zst": 4.0, ".bz2": 4.0, ".xz": 4.0, ".zip": 3.0, ".parquet": 3.0}  # bytes per file byte
+PAGES = frozenset({"html", "xml", "warc"})  # formats that text must be extracted from
+PAGE_TEXT = 0.15  # of their bytes are text
 BYTES_PER_TOKEN = {1_000: 2.6, 4_096: 3.3, 16_384: 4.0, 32_768: 4.3, 131_072: 4.6}  # English, by vocabulary
 MOST_FILES = 20_000
+
+
+@dataclass(frozen=True)
+class Raw:
+    """What curation has to read, in bytes."""
+
+    docs: int
+    """Of this machine's Python documentation."""
+    text: int
+    pages: int
+    """HTML and XML."""
+
+    @property
+    def text_bytes(self) -> int:
+        """Of text that is in it."""
+        return round(self.docs + self.text + PAGE_TEXT * self.pages)
 
 
 @dataclass(frozen=True)
 class Corpus:
     """Sizes before and after curation."""
 
+    raw: Raw
     raw_bytes: int
+    """Of text, before any rule."""
     kept_bytes: int
     tokens: int
     """Train split, once through."""
     assumed: tuple[str, ...] = ()
     """What is not known but assumed, as sentences."""
+    sources: Mapping[str, int] = field(default_factory=dict)
+    """Tokens of each source in the train split, once they have been counted."""
 
 
 def corpus_of(
@@ -39,11 +60,12 @@ def corpus_of(
     """
     per_token = bytes_per_token(vocabulary)
     raw, assumed = _raw_bytes(config, base)
-    kept, tokens = round(raw * KEPT), None
+    raw_bytes = raw.text_bytes
+    kept, tokens = round(raw_bytes * KEPT), None
     if "bytes" in figures.get("curate", {}):
         kept, assumed = int(figures["curate"]["bytes"]), []
         funnel = figures["curate"].get("funnel") or [{"bytes": kept}]
-        raw = max(kept, int(funnel[0]["bytes"]))
+        raw_bytes = max(kept, int(funnel[0]["bytes"]))
     else:
         assumed.append(f"{KEPT:.0%} of the text is kept")
     train = figures.get("tokens", {}).get("train", {})
@@ -51,7 +73,9 @@ def corpus_of(
         tokens = int(train["tokens"])
     else:
         assumed.append(f"{per_token:.1f} bytes a token with a vocabulary of {vocabulary:,}")
-    return Corpus(raw, kept, tokens or max(1, round(kept * (1 - config.heldout) / per_token)), tuple(assumed))
+    sources = {name: int(one["tokens"]) for name, one in (train.get("sources") or {}).items()}
+    tokens = tokens or max(1, round(kept * (1 - config.heldout) / per_token))
+    return Corpus(raw, raw_bytes, kept, tokens, tuple(assumed), sources)
 
 
 def bytes_per_token(vocabulary: int) -> float:
@@ -60,34 +84,44 @@ def bytes_per_token(vocabulary: int) -> float:
     return BYTES_PER_TOKEN[max(below, default=min(BYTES_PER_TOKEN))]
 
 
-def _raw_bytes(config: CurateConfig, base: Path | None) -> tuple[int, list[str]]:
-    total, assumed = 0, []
+def _raw_bytes(config: CurateConfig, base: Path | None) -> tuple[Raw, list[str]]:
+    docs = text = pages = 0
+    assumed = []
     for source in config.sources:
         if isinstance(source, PythonDocs):
-            total += PYTHON_DOCS_BYTES + PACKAGE_BYTES * len(source.packages)
+            docs += PYTHON_DOCS_BYTES + PACKAGE_BYTES * len(source.packages)
             assumed.append(f"{PYTHON_DOCS_BYTES / 1e6:.0f} MB of Python documentation, 1 MB more for each package")
-        elif isinstance(source, Files):
-            size = None if base is None else text_bytes(base / source.path.expanduser())
-            if size is None:
-                assumed.append(f"10 MB of text in {source.path}")
-            total += 10_000_000 if size is None else size
-    return total, list(dict.fromkeys(assumed))
+            continue
+        size, where = None, source.address if isinstance(source, Remote) else source.path
+        if base is not None and isinstance(source, Files):
+            size = text_bytes(base / source.path.expanduser())
+        if size is None:
+            assumed.append(f"10 MB of text in {where}")
+            size = 10_000_000, 0
+        text, pages = text + size[0], pages + size[1]
+    return Raw(docs, text, pages), list(dict.fromkeys(assumed))
 
 
-def text_bytes(path: Path) -> int | None:
-    """About how much text is in a file or folder, by the sizes of its files; None where it is not there, or where it
-    holds more files than are worth looking at."""
-    if path.is_file():
-        return round(path.stat().st_size * COMPRESSED.get(path.suffix, 1.0))
-    if not path.is_dir():
-        return None
-    total, files = 0.0, 0
-    for folder, _, names in os.walk(path):
-        for name in names:
-            file = Path(folder, name)
-            files += 1
-            if files > MOST_FILES:
-                return None
-            if file.is_file():
-                total += file.stat().st_size * COMPRESSED.get(file.suffix, 1.0)
-    return round(total)
+def text_bytes(path: Path) -> tuple[int, int] | None:
+    """About how much there is to read in a file, a folder or what a pattern names, by the sizes of the files.
+
+    Returns:
+        `(bytes of text, bytes of pages that text must be extracted from)`; None where nothing is there, or more files
+        than are worth looking at.
+    """
+    from groundup.corpus.sources.walk import walk
+
+    text, pages, files, there = 0.0, 0.0, 0, False
+    for file in walk(path):
+        files += 1
+        if files > MOST_FILES:
+            return None
+        if not file.path.is_file():
+            continue
+        there = True
+        size = file.path.stat().st_size * COMPRESSED.get(file.path.suffix, 1.0)
+        if file.format in PAGES:
+            pages += size
+        elif file.format:
+            text += size
+    return (round(text), round(pages)) if there else None

@@ -31,7 +31,9 @@ from groundup.export.configuration import ExportConfig
 from groundup.model.configuration import LLMConfig
 from groundup.planning import machine as speeds
 from groundup.planning.corpus import Corpus, corpus_of
+from groundup.planning.curation import curation
 from groundup.planning.machine import Machine, measure
+from groundup.planning.reading import Reading, reading
 from groundup.planning.size import Sections, llm_config
 
 # Assumed where nothing has run yet. Edit here.
@@ -39,7 +41,7 @@ QUESTION_TOKENS, ANSWER_TOKENS = 14, 20  # of questions made from documents, wit
 QUESTIONS_PER_SUBJECT = 2  # other than the main one: parameters, which function does this
 PHRASINGS = 5
 PADDING = 1.3  # rows are as long as their batch's longest
-WRITTEN_OVER_TEXT = 0.6  # documents.parquet beside the text: compressed, with what was dropped
+WRITTEN_OVER_TEXT = 0.6  # documents and ledger beside the text, compressed
 
 
 class PlannedSections(Sections, Protocol):
@@ -89,6 +91,7 @@ class Plan:
     precision: str
     assumed: tuple[str, ...]
     """What the plan takes for granted, as sentences."""
+    reading: Reading
 
     @property
     def seconds(self) -> dict[str, float]:
@@ -142,23 +145,11 @@ def plan(
         estimate.export(),
         StagePlan("report", speeds.DATA_START_SECONDS, memory={"program": speeds.DATA_PROGRAM_BYTES}),
     )
-    assumed = [*corpus.assumed, *estimate.assumed]
+    assumed = [*corpus.assumed, *estimate.assumed, *estimate.reading.assumed]
     if machine.accelerator:
         assumed.append(f"times are the processor's; with {machine.accelerator} in use it goes faster")
     precision = machine.precision(blueprint.pretrain.precision)
-    return Plan(model, parts(model), stages, machine, corpus, precision, tuple(assumed))
-
-
-def parts(model: LLMConfig) -> dict[str, int]:
-    """Parameters by part: embedding (and head, where it is not tied), attention, feed-forward, norms."""
-    d, kv = model.hidden_size, model.num_key_value_heads * model.head_dim
-    table = model.vocab_size * d
-    found = {"embedding": table} if model.tie_word_embeddings else {"embedding": table, "head": table}
-    return found | {
-        "attention": model.num_hidden_layers * (2 * d * d + 2 * d * kv),
-        "feed-forward": model.num_hidden_layers * 3 * d * model.intermediate_size,
-        "norms": (2 * model.num_hidden_layers + 1) * d,
-    }
+    return Plan(model, model.parts, stages, machine, corpus, precision, tuple(assumed), estimate.reading)
 
 
 def activation_bytes(model: LLMConfig, tokens: int, head_tokens: int, precision: str) -> int:
@@ -166,11 +157,12 @@ def activation_bytes(model: LLMConfig, tokens: int, head_tokens: int, precision:
 
     A layer keeps, per token, about 8 vectors of the width in attention (norm, q, k, v, the attended values and the
     residuals; flash attention keeps no T x T matrix), and 4 of the feed-forward width (gate, up, their product and
-    SiLU), as counted in arXiv 2205.05198; the head keeps logits and their softmax in float32, with a third copy
-    while their gradient is made.
+    SiLU; 2 without a gate; those of the experts that a token uses), as counted in arXiv 2205.05198; the head keeps
+    logits and their softmax in float32, with a third copy while their gradient is made.
     """
     width = 2 if precision == "bf16" else 4
-    layer = 8 * model.hidden_size * 4 + 4 * model.intermediate_size * width
+    inner = model.num_experts_per_tok * model.moe_intermediate_size if model.num_experts else model.intermediate_size
+    layer = 8 * model.hidden_size * 4 + (4 if model.gated_mlp else 2) * inner * width
     return tokens * model.num_hidden_layers * layer + head_tokens * model.vocab_size * 12
 
 
@@ -193,6 +185,7 @@ class _Estimate:
     ) -> None:
         self.blueprint, self.model, self.machine, self.corpus, self.figures = blueprint, model, machine, corpus, figures
         self.n = model.num_parameters
+        self.reading = reading(blueprint.pretrain, corpus.tokens, corpus.sources)
         self.precision = machine.precision(blueprint.pretrain.precision)
         self.assumed: list[str] = []
         self.row = QUESTION_TOKENS + ANSWER_TOKENS
@@ -203,18 +196,13 @@ class _Estimate:
             self.assumed.append("your own examples are as many and as long as those made from documents")
 
     def data(self) -> tuple[StagePlan, StagePlan, StagePlan]:
-        raw, kept, cores = self.corpus.raw_bytes, self.corpus.kept_bytes, self.machine.cores
+        kept, cores = self.corpus.kept_bytes, self.machine.cores
         width = 2 if self.model.vocab_size <= 65536 else 4
         program = {"program": speeds.DATA_PROGRAM_BYTES}
         start = speeds.DATA_START_SECONDS
-        documents = {"documents": round(kept * WRITTEN_OVER_TEXT)}
+        curate = curation(self.blueprint.curate, self.corpus, cores, WRITTEN_OVER_TEXT)
         return (
-            StagePlan(
-                "curate",
-                start + raw / speeds.CURATE_BYTES / cores,
-                memory={**program, "documents": 4 * raw},
-                disk=documents,
-            ),
+            StagePlan("curate", curate.seconds, memory=curate.memory, disk=curate.disk),
             StagePlan(
                 "tokenizer",
                 start + kept / speeds.TOKENIZER_BYTES / cores,
@@ -231,14 +219,14 @@ class _Estimate:
         )
 
     def pretrain(self) -> StagePlan:
-        config = self.blueprint.pretrain
-        assert config.tokens and config.batch_tokens
+        config, tokens = self.blueprint.pretrain, self.reading.tokens
+        assert config.batch_tokens
         sequence = min(config.sequence, config.model.context)
-        steps = math.ceil(config.tokens / config.batch_tokens)
+        steps = math.ceil(tokens / config.batch_tokens)
         micro = math.ceil(config.batch_tokens / config.accumulate)
-        flops = float(config.tokens * self.model.flops_per_token(sequence))
+        flops = float(tokens * self.model.flops_per_token(sequence))
         memory = {**self._trained(), "activations": activation_bytes(self.model, micro, micro, self.precision)}
-        return self._stage("pretrain", config.tokens, steps, {"train": flops}, memory)
+        return self._stage("pretrain", tokens, steps, {"train": flops}, memory)
 
     def sft(self) -> StagePlan:
         config = self.blueprint.sft

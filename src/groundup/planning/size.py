@@ -91,10 +91,10 @@ def kv_heads_for(heads: int) -> int:
     return heads // 2 if heads >= 4 and heads % 2 == 0 else heads
 
 
-def feed_forward_for(width: int) -> int:
+def feed_forward_for(width: int, gated: bool = True) -> int:
     """8/3 of the width rounded up to a multiple of 64: SwiGLU's three matrices cost what a plain MLP's two do at 4
-    times the width (Llama, arXiv 2302.13971)."""
-    return -(-8 * width // (3 * 64)) * 64
+    times the width (Llama, arXiv 2302.13971; GPT-2)."""
+    return -(-8 * width // (3 * 64)) * 64 if gated else 4 * width
 
 
 def width_for(layers: int, multiple: int = 1) -> int:
@@ -124,16 +124,15 @@ def _shape(layers: int, vocabulary: int, given: ModelShape) -> LLMConfig:
     multiple = 2 * (given.heads or given.kv_heads or 1)
     width = given.width or width_for(layers, multiple)
     heads = given.heads or heads_for(width, given.kv_heads)
+    plain = given.architecture == "gpt2"
     return LLMConfig.model_construct(  # unvalidated: what a person set may not fit, and is blamed with its line later
         vocab_size=vocabulary,
         hidden_size=width,
-        intermediate_size=given.feed_forward or feed_forward_for(width),
+        intermediate_size=given.feed_forward or feed_forward_for(width, gated=not plain),
         num_hidden_layers=layers,
         num_attention_heads=heads,
-        num_key_value_heads=given.kv_heads or kv_heads_for(heads),
-        max_position_embeddings=given.context,
-        rope_theta=given.rope_theta,
-        tie_word_embeddings=given.tied,
+        num_key_value_heads=given.kv_heads or (heads if plain else kv_heads_for(heads)),
+        **given.decoder_fields,
     )
 
 
@@ -166,7 +165,7 @@ def derive(blueprint: Sections) -> dict[str, Derived]:
     }
     tokens = pretrain.tokens or tokens_for(shape.num_parameters)
     flops = 6.0 * shape.num_parameters * tokens
-    if pretrain.tokens is None:
+    if pretrain.tokens is None and pretrain.epochs is None:
         rule = f"{TOKENS_PER_PARAMETER} tokens for each of {shape.num_parameters:,} parameters"
         found["pretrain.tokens"] = Derived(tokens, rule, "Chinchilla, arXiv 2203.15556")
     deepseek = "DeepSeek LLM, arXiv 2401.02954"
@@ -196,7 +195,7 @@ def llm_config(blueprint: Sections, vocabulary_size: int) -> LLMConfig:
     """
     given = blueprint.pretrain.model
     shape = shape_for(parameters_of(blueprint.size), blueprint.tokenizer.vocabulary, given)
-    return LLMConfig.model_validate({**shape.model_dump(), "vocab_size": vocabulary_size})
+    return LLMConfig.model_validate({**shape.model_dump(exclude_unset=True), "vocab_size": vocabulary_size})
 
 
 def _shape_rules(shape: LLMConfig, given: ModelShape) -> dict[str, Derived]:
@@ -204,14 +203,19 @@ def _shape_rules(shape: LLMConfig, given: ModelShape) -> dict[str, Derived]:
     head = f"heads of {shape.head_dim}: an even size near {HEAD_SIZE}, {SMALL_HEAD_SIZE} below width {SMALL_WIDTH}"
     grouped = "half of the heads where there are 4 or more, an even number" if shape.num_attention_heads > 3 else "all"
     rounded = ", a multiple of what the heads need" if given.heads or given.kv_heads else ""
+    feed_forward = Derived(
+        shape.intermediate_size, "8/3 of the width, rounded up to a multiple of 64", "Llama, arXiv 2302.13971"
+    )
+    kv_heads = Derived(shape.num_key_value_heads, grouped, "grouped-query attention, arXiv 2305.13245")
+    if given.architecture == "gpt2":
+        feed_forward = Derived(shape.intermediate_size, "4 times the width", "GPT-2")
+        kv_heads = Derived(shape.num_key_value_heads, "all", "GPT-2")
     return {
         "layers": Derived(shape.num_hidden_layers, depth, "nanochat's depth dial"),
         "width": Derived(shape.hidden_size, f"{ASPECT} x layers{rounded}", "nanochat's aspect ratio"),
         "heads": Derived(shape.num_attention_heads, head, "Llama 3.2 1B and SmolLM, arXiv 2407.21783"),
-        "kv_heads": Derived(shape.num_key_value_heads, grouped, "grouped-query attention, arXiv 2305.13245"),
-        "feed_forward": Derived(
-            shape.intermediate_size, "8/3 of the width, rounded up to a multiple of 64", "Llama, arXiv 2302.13971"
-        ),
+        "kv_heads": kv_heads,
+        "feed_forward": feed_forward,
     }
 
 

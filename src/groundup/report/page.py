@@ -15,6 +15,7 @@ from groundup.report.sections.blueprint import blueprint
 from groundup.report.sections.cost import cost
 from groundup.report.sections.documents import documents
 from groundup.report.sections.pretraining import pretraining
+from groundup.report.sections.quality import quality
 from groundup.report.sections.scores import scores
 from groundup.report.sections.tokenizer import tokenizer
 
@@ -22,6 +23,7 @@ STYLE = Path(__file__).with_name("style.css")
 SECTIONS: tuple[tuple[str, str, Callable[[Run, ReportConfig], Html | None]], ...] = (
     ("blueprint", "Blueprint", blueprint),
     ("documents", "Documents", documents),
+    ("quality", "Quality", quality),
     ("tokenizer", "Tokenizer", tokenizer),
     ("pretraining", "Pretraining", pretraining),
     ("alignment", "Alignment", alignment),

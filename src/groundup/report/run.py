@@ -13,7 +13,8 @@ from typing import Any
 from groundup.alignment.questions import MAIN_ASPECTS, Item, read_items
 from groundup.artifacts import Artifact, Figures, read_metrics
 from groundup.blueprint.load import LoadedBlueprint, load
-from groundup.corpus.documents import Document, Dropped, read_documents, read_dropped
+from groundup.corpus.documents import Document, read_documents
+from groundup.corpus.ledger import LEDGER, Entry, dropped_entries
 from groundup.pipeline.folder import RunFolder
 
 METHODS = ("ppo", "dpo")
@@ -102,14 +103,14 @@ class Run:
         return [json.loads(line) for line in path.open(encoding="utf-8")] if path else []
 
     @cached_property
-    def dropped(self) -> dict[str, list[Dropped]]:
+    def dropped(self) -> dict[str, list[Entry]]:
         """A few of the documents that each rule dropped, evenly drawn; the rule that dropped most is first."""
         counts: Mapping[str, int] = self.figures("curate").get("dropped", {})
         chosen = {rule: spread(count, self.samples) for rule, count in counts.items()}
-        found: dict[str, list[Dropped]] = {rule: [] for rule in counts}
+        found: dict[str, list[Entry]] = {rule: [] for rule in counts}
         seen: Counter[str] = Counter()
-        path = self.file("curate", "dropped.parquet")
-        for one in read_dropped(path) if path else ():
+        path = self.folder("curate", LEDGER)
+        for one in dropped_entries(path) if path else ():
             if seen[one.rule] in chosen[one.rule]:
                 found[one.rule].append(one)
             seen[one.rule] += 1

@@ -13,4 +13,4 @@ class TokensConfig(Section):
     incidental: ClassVar[frozenset[str]] = frozenset({"workers"})
 
     workers: int | None = Field(default=None, ge=1)
-    """Processes that encode; null: one for each core, and fewer for little text. The result is the same."""
+    """Processes that encode; null: one for each core, for little text the threads of one. The result is the same."""

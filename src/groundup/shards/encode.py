@@ -11,7 +11,7 @@ split the documents of a source stand together, sources by name and documents as
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import pairwise
 from pathlib import Path
@@ -30,7 +30,7 @@ from groundup.tokenizer.tokenizer import Tokenizer
 
 SPLITS: tuple[Split, ...] = ("train", "heldout")
 PLACE = ("split", "source", "language")  # what documents are sorted by
-BYTES_PER_WORKER = 32 << 20  # of text: with less than this, starting another process takes longer than it saves
+BYTES_PER_WORKER = 256 << 20  # of text: for less, threads of one process do better than starting another
 
 
 @dataclass(frozen=True)
@@ -44,6 +44,7 @@ class Task:
     tokenizer: Path
     digest: str  # of the tokenizer's file
     out: Path
+    threads: int
 
     @property
     def label(self) -> str:
@@ -84,7 +85,7 @@ def encode_documents(
         documents: holds `part-*.parquet`.
         tokenizer: its `tokenizer.json`.
         keep: a folder for the pieces; those that are there already, of the same documents and tokenizer, are used.
-        workers: processes; None: one for each core, and fewer for little text.
+        workers: processes; None: one for each core, and for little text the threads of one.
 
     Raises:
         GroundupError: there is no document, or a file can't be read or written.
@@ -94,6 +95,8 @@ def encode_documents(
     missing = [task for task in tasks if not task.index.is_file()]
     rows, left = (sum(task.rows for task in some) for some in (tasks, missing))
     engine = Engine(workers=workers or _workers(missing))
+    if engine.workers == 1:
+        missing = [replace(task, threads=_cores()) for task in missing]
     with progress.task("encode documents", rows, "documents", done=rows - left) as bar:
         for at, _ in engine.map(_encode, missing, [task.label for task in missing], keep / "marks"):
             bar.advance(missing[at].rows)
@@ -110,14 +113,18 @@ def _tasks(documents: Path, tokenizer: Path, keep: Path) -> list[Task]:
             groups = [file.metadata.row_group(group) for group in range(file.num_row_groups)]
         for place, group in enumerate(groups):
             out = keep / f"piece-{number:05}-{place:05}"
-            tasks.append(Task(path, place, group.num_rows, group.total_byte_size, tokenizer, digest, out))
+            tasks.append(Task(path, place, group.num_rows, group.total_byte_size, tokenizer, digest, out, threads=1))
     return tasks
 
 
 def _workers(tasks: list[Task]) -> int:
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    wanted = int(os.environ.get("GROUNDUP_THREADS", 0)) or cores
-    return min(wanted, 1 + sum(task.bytes for task in tasks) // BYTES_PER_WORKER)
+    return min(_cores(), 1 + sum(task.bytes for task in tasks) // BYTES_PER_WORKER)
+
+
+def _cores() -> int:
+    """Cores that this process may use, or as many as it is told to."""
+    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return int(os.environ.get("GROUNDUP_THREADS", 0)) or usable
 
 
 @lru_cache(maxsize=1)
@@ -134,7 +141,7 @@ def _encode(task: Task) -> None:
     with _parquet(task.documents) as file:
         rows = file.read_row_group(task.group, columns=["id", "text", *PLACE])
     rows = rows.take(pc.sort_indices(rows, [(name, "ascending") for name in PLACE])).combine_chunks()  # a stable sort
-    ids, offsets = tokenizer.encode_many(rows["text"].combine_chunks())
+    ids, offsets = tokenizer.encode_many(rows["text"].combine_chunks(), task.threads)
     lengths = np.diff(offsets) + 1
     tokens = np.full(lengths.sum(), tokenizer.end_of_text, dtype=token_dtype(tokenizer.vocabulary_size))
     is_text = np.ones(len(tokens), dtype=bool)

@@ -3,12 +3,14 @@
 Tokens 0 to 255 are the bytes. Every step takes the pair of neighbouring tokens that occurs most often in the words,
 each word counted as often as the text has it, and makes it a token: merge i becomes token 256 + i. Of pairs that occur
 equally often the one with the smaller ids, the left one first, is taken, so the merges depend on nothing but the
-counts: neither on the order of the words nor on the machine.
+counts: neither on the order of the words nor on the machine. (rustbpe breaks ties in the same way. So does the
+`tokenizers` library, but it numbers the bytes in the order of the characters that spell them.)
 
-How it is fast: all words lie in one array of symbols, chained by `following` and `previous`. A table knows of every
-pair its count and the chain of positions at which it came up. A heap orders the pairs by count; counts of pairs
-already in the heap only ever fall, so an entry that shows an outdated count is put back with the true one when it
-comes to the top. A merge then touches only the positions of its pair, and costs as much as the text changes by it.
+How it is fast: all words lie in one array of tokens, each with where the next one and the one before it begin. Two
+tokens become neighbours only in the step that makes the younger of them, so all places of a pair are known when that
+step ends: they are written down one after the other, for pairs that are frequent enough to be merged at all. A heap
+orders the pairs by count; counts of pairs already in the heap only ever fall, so an entry that shows an outdated count
+is put back with the true one when it comes to the top. A merge then touches only the places of its pair.
 """
 
 from collections.abc import Mapping
@@ -20,15 +22,22 @@ from numpy.typing import NDArray
 
 from groundup.errors import GroundupError
 from groundup.progress import Progress, Silent
-from groundup.tokenizer.kernel import Integer, kernel
+from groundup.tokenizer.bits import prefetch
+from groundup.tokenizer.kernel import Integer, helper, lean_kernel
+from groundup.tokenizer.vocabulary import BYTES
+from groundup.tokenizer.word_counts import WordCounts, Words
 
-BYTES = 256  # tokens 0 to 255
 MERGES_PER_CALL = 256  # between two advances of the progress bar
-FIRST_CAPACITY = 1 << 17  # pairs that the tables have room for at first: all pairs of bytes, and as many again
-MOST_BYTES = (2**31 - 1) // 3  # of distinct words: positions and chains are 32-bit
+AHEAD = 12  # places that are on their way from memory
+FIRST_CAPACITY = 1 << 16  # pairs that the tables have room for at first,
+PER_PAIR = 8  # or one for so many bytes of the words: mostly enough (memory not written to costs nothing)
+MOST_BYTES = 2**31 - 1  # of distinct words: places are 32-bit
 
-PAIRS, HEAP, OCCURRENCES = 0, 1, 2  # what `_State.size` counts
-FIRST, LAST, LENGTH = 0, 1, 2  # what `_State.chains` tells of a pair's occurrences
+TOKEN, NEXT, BEFORE, WORD = range(4)  # of a place
+KEY, COUNT, FIRST, LENGTH = range(4)  # of a pair
+ENTRY_COUNT, ENTRY_PAIR = range(2)  # of an entry of the heap
+PAIRS, HEAP, PLACES = range(3)  # what `_State.size` counts
+OTHER, WEIGHT, NUMBER, FREE = range(4)  # of a pair that the present step makes
 
 
 @dataclass(frozen=True)
@@ -40,23 +49,22 @@ class Merges:
 
 
 def train_merges(
-    words: Mapping[str, int] | Mapping[bytes, int],
+    words: WordCounts | Words | Mapping[str, int] | Mapping[bytes, int],
     merges: int,
     min_frequency: int = 2,
     progress: Progress | None = None,
 ) -> Merges:
-    """Learn up to `merges` merges from a table of words and their counts.
+    """Learn up to `merges` merges from words and their counts.
 
-    Fewer come back where no pair is left that occurs `min_frequency` times. Memory is about 45 bytes per byte of the
+    Fewer come back where no pair is left that occurs `min_frequency` times. Memory is about 30 bytes per byte of the
     distinct words.
 
     Raises:
-        GroundupError: the distinct words are 700 MB or more together.
+        GroundupError: the distinct words are 2 GiB or more together.
     """
-    spelled = [word.encode() if isinstance(word, str) else word for word in words]
-    state = _state_of(spelled, np.fromiter(words.values(), dtype=np.int64, count=len(spelled)))
     least = max(1, min_frequency)
-    _count_pairs(state, least)
+    state = _first_state(Words.of(words), merges, least)
+    del words  # nobody may need the table any more
     pairs, counts = np.empty((merges, 2), dtype=np.int32), np.empty(merges, dtype=np.int64)
     done = 0
     with (progress or Silent()).task("learn merges", merges, "merges") as task:
@@ -70,219 +78,262 @@ def train_merges(
 
 
 class _State(NamedTuple):
-    """The arrays that the kernels work on, all but those of pairs of fixed size."""
+    """The arrays that the kernels work on."""
 
-    # one entry per byte of the words
-    symbols: NDArray[np.int32]  # the token that begins here; -1 within a token
-    following: NDArray[np.int32]  # where the next token of the word begins; -1 at its end
-    previous: NDArray[np.int32]
-    word: NDArray[np.int32]  # the number of the word
-    # one entry per word
-    weights: NDArray[np.int64]  # its count
-    # one entry per occurrence of a pair, also of those that are gone
-    occurrences: NDArray[np.int32]  # (3 x bytes, 2): its position; the next occurrence of the pair, -1 for none
-    # one entry per pair
-    keys: NDArray[np.int64]  # left token x 2**32 + right token
-    counts: NDArray[np.int64]
-    chains: NDArray[np.int32]  # (pairs, 3): its first and its last occurrence, and how many there are
-    # a hash table with open addressing, twice as large as the table of pairs
-    slots: NDArray[np.int32]  # the number of the pair; -1 for none
-    # a binary heap
-    heap: NDArray[np.int32]  # the number of the pair
-    heap_counts: NDArray[np.int64]  # its count when it was put there
-
-    size: NDArray[np.int64]  # how many pairs, heap entries and occurrences there are
+    places: NDArray[np.int32]  # (bytes of the words, 4): token (-1 within one), next, before (-1 for none), word
+    weights: NDArray[np.int64]  # (words,): the count of each
+    pairs: NDArray[np.int64]  # (capacity, 4): left << 32 | right, count, the first of its places in `found`, how many
+    found: NDArray[np.int32]  # places of pairs, those of a pair one after the other and rising
+    slots: NDArray[np.int32]  # (2 x capacity,): the number of a pair, -1 for none; open addressing
+    heap: NDArray[np.int64]  # (capacity, 2): a pair's count when it was put there, and its number
+    size: NDArray[np.int64]  # how many pairs, entries of the heap and entries of `found` there are
+    # of one step
+    made: NDArray[
+        np.int64
+    ]  # (pairs, 4): the other token (as it is, or -1 - it on the right), weight, number, next place
+    made_with: NDArray[np.int32]  # (tokens, 2): the number of the pair with this token to the left, to the right
+    made_at: NDArray[np.int32]  # (places, 2): the number of the pair and the place
 
 
-def _state_of(words: list[bytes], weights: NDArray[np.int64]) -> _State:
-    lengths = np.fromiter(map(len, words), dtype=np.int64, count=len(words))
-    total = int(lengths.sum())
+def _first_state(words: Words, merges: int, least: int) -> _State:
+    """The words as bytes, and their pairs."""
+    total = len(words.text)
     if total > MOST_BYTES:
         raise GroundupError(
             f"the distinct words of the text are {total:,} bytes together, too many for the tokenizer's training",
-            do="train it on a part of the corpus",
+            do="leave out the rarest words, or train it on a part of the corpus",
         )
-    following, previous = np.arange(1, total + 1, dtype=np.int32), np.arange(-1, total - 1, dtype=np.int32)
-    ends = np.cumsum(lengths)[lengths > 0]
-    following[ends - 1] = -1
-    previous[ends - lengths[lengths > 0]] = -1
-    return _State(
-        symbols=np.frombuffer(b"".join(words), dtype=np.uint8).astype(np.int32),
-        following=following,
-        previous=previous,
-        word=np.repeat(np.arange(len(words), dtype=np.int32), lengths),
-        weights=weights,
-        # A merge at a position brings two new pairs at most and takes one symbol away for good.
-        occurrences=np.empty((3 * total, 2), dtype=np.int32),
-        keys=np.empty(FIRST_CAPACITY, dtype=np.int64),
-        counts=np.empty(FIRST_CAPACITY, dtype=np.int64),
-        chains=np.empty((FIRST_CAPACITY, 3), dtype=np.int32),
-        slots=np.full(2 * FIRST_CAPACITY, -1, dtype=np.int32),
-        heap=np.empty(FIRST_CAPACITY, dtype=np.int32),
-        heap_counts=np.empty(FIRST_CAPACITY, dtype=np.int64),
+    places = np.empty((total, 4), dtype=np.int32)
+    of_bytes = np.zeros((BYTES * BYTES, 2), dtype=np.int64)
+    _place(words.text, words.offsets, words.counts, places, of_bytes)
+    frequent = np.flatnonzero(of_bytes[:, 0] >= least)
+    longest = int(of_bytes[frequent, 1].max(initial=0))
+    capacity = max(FIRST_CAPACITY, 1 << (max(len(frequent), total // PER_PAIR)).bit_length())
+    state = _State(
+        places=places,
+        weights=words.counts,
+        pairs=np.empty((capacity, 4), dtype=np.int64),
+        # A merge at a place brings two new pairs at most and takes a token away for good.
+        found=np.empty(3 * total, dtype=np.int32),
+        slots=np.full(2 * capacity, -1, dtype=np.int32),
+        heap=np.empty((capacity, 2), dtype=np.int64),
         size=np.zeros(3, dtype=np.int64),
+        made=np.empty((2 * min(longest, BYTES + merges) + 2, 4), dtype=np.int64),
+        made_with=np.full((BYTES + merges, 2), -1, dtype=np.int32),
+        made_at=np.empty((2 * longest, 2), dtype=np.int32),
     )
+    _find(state, of_bytes, frequent, np.full(BYTES * BYTES, -1))
+    return state
 
 
 def _with_room(state: _State, pairs: int) -> _State:
     """The same state with tables for at least `pairs` pairs, and for twice as many as before."""
-    capacity = 1 << max((pairs - 1).bit_length(), len(state.keys).bit_length())
-    more = capacity - len(state.keys)
+    capacity = 1 << max((pairs - 1).bit_length(), len(state.pairs).bit_length())
+    more = ((0, capacity - len(state.pairs)), (0, 0))
     grown = state._replace(
-        keys=np.pad(state.keys, (0, more)),
-        counts=np.pad(state.counts, (0, more)),
-        chains=np.pad(state.chains, ((0, more), (0, 0))),
-        slots=np.full(2 * capacity, -1, dtype=np.int32),
-        heap=np.pad(state.heap, (0, more)),
-        heap_counts=np.pad(state.heap_counts, (0, more)),
+        pairs=np.pad(state.pairs, more), heap=np.pad(state.heap, more), slots=np.full(2 * capacity, -1, dtype=np.int32)
     )
     _fill_slots(grown)
     return grown
 
 
-@kernel
+@lean_kernel
+def _place(text: NDArray, offsets: NDArray, counts: NDArray, places: NDArray, of_bytes: NDArray) -> None:
+    """Put the bytes of the words in their places; count the pairs of bytes, and their places."""
+    for word in range(offsets.size - 1):
+        start, end = offsets[word], offsets[word + 1]
+        for at in range(start, end):
+            places[at, TOKEN], places[at, WORD] = text[at], word
+            places[at, NEXT], places[at, BEFORE] = at + 1, at - 1
+            if at > start:
+                pair = (np.int64(text[at - 1]) << 8) | np.int64(text[at])
+                of_bytes[pair, 0] += counts[word]
+                of_bytes[pair, 1] += 1
+        if end > start:
+            places[end - 1, NEXT], places[start, BEFORE] = -1, -1
+
+
+@lean_kernel
+def _find(state: _State, of_bytes: NDArray, frequent: NDArray, free: NDArray) -> None:
+    """Put the frequent pairs of bytes in the tables, and write down their places; `free` is -1 for each pair."""
+    for pair in frequent:
+        key, length = ((pair >> 8) << 32) | (pair & 0xFF), of_bytes[pair, 1]
+        free[pair] = state.size[PLACES]
+        _add_pair(state, key, of_bytes[pair, 0], state.size[PLACES], length)
+        state.size[PLACES] += length
+    for at in range(state.places.shape[0]):
+        after = np.int64(state.places[at, NEXT])
+        if after >= 0:
+            pair = (np.int64(state.places[at, TOKEN]) << 8) | np.int64(state.places[after, TOKEN])
+            if free[pair] >= 0:
+                state.found[free[pair]] = at
+                free[pair] += 1
+
+
+@lean_kernel
+def _fill_slots(state: _State) -> None:
+    for pair in range(state.size[PAIRS]):
+        state.slots[_slot_of(state, state.pairs[pair, KEY])] = pair
+
+
+@helper
 def _slot_of(state: _State, key: Integer) -> Integer:
     """The slot that holds the pair `key`, or the empty one where it belongs."""
     mask = state.slots.size - 1
     mixed = key * -7046029254386353131  # 2**64 / golden ratio, as a signed number
     slot = (mixed ^ (mixed >> 32)) & mask
-    while state.slots[slot] >= 0 and state.keys[state.slots[slot]] != key:
+    while state.slots[slot] >= 0 and state.pairs[state.slots[slot], KEY] != key:
         slot = (slot + 1) & mask
     return slot
 
 
-@kernel
-def _fill_slots(state: _State) -> None:
-    for pair in range(state.size[PAIRS]):
-        state.slots[_slot_of(state, state.keys[pair])] = pair
-
-
-@kernel
-def _add(state: _State, left: Integer, right: Integer, position: Integer, weight: Integer) -> None:
-    """Note that a pair stands at `position`. The positions of a pair come in rising order."""
-    key = (left << 32) | right
-    slot = _slot_of(state, key)
-    pair, occurrence = state.slots[slot], state.size[OCCURRENCES]
-    state.size[OCCURRENCES] += 1
-    state.occurrences[occurrence, 0], state.occurrences[occurrence, 1] = position, -1
-    if pair < 0:
-        pair = state.size[PAIRS]
-        state.size[PAIRS] += 1
-        state.slots[slot], state.keys[pair], state.counts[pair] = pair, key, weight
-        state.chains[pair, FIRST], state.chains[pair, LENGTH] = occurrence, 1
-    else:
-        state.counts[pair] += weight
-        state.occurrences[state.chains[pair, LAST], 1] = occurrence
-        state.chains[pair, LENGTH] += 1
-    state.chains[pair, LAST] = occurrence
-
-
-@kernel
-def _remove(state: _State, left: Integer, right: Integer, weight: Integer) -> None:
-    """Count one occurrence of a pair less; it stays in the chain and is passed over there."""
-    state.counts[state.slots[_slot_of(state, (left << 32) | right)]] -= weight
-
-
-@kernel
-def _precedes(state: _State, count: Integer, pair: Integer, entry: Integer) -> bool:
-    """Whether a pair with this count is merged before an entry of the heap: higher count, then smaller ids."""
-    other = state.heap_counts[entry]
-    return count > other or (count == other and state.keys[pair] < state.keys[state.heap[entry]])
-
-
-@kernel
-def _push(state: _State, pair: int) -> None:
-    count, at = state.counts[pair], state.size[HEAP]
+@helper
+def _add_pair(state: _State, key: Integer, count: Integer, first: Integer, length: Integer) -> Integer:
+    """Put a new pair in the table and in the heap."""
+    pair = state.size[PAIRS]
+    state.size[PAIRS] += 1
+    state.slots[_slot_of(state, key)] = pair
+    state.pairs[pair, KEY], state.pairs[pair, COUNT] = key, count
+    state.pairs[pair, FIRST], state.pairs[pair, LENGTH] = first, length
+    at = state.size[HEAP]
     state.size[HEAP] += 1
     while at > 0 and _precedes(state, count, pair, (at - 1) // 2):
         parent = (at - 1) // 2
-        state.heap[at], state.heap_counts[at] = state.heap[parent], state.heap_counts[parent]
+        state.heap[at, ENTRY_COUNT], state.heap[at, ENTRY_PAIR] = (
+            state.heap[parent, ENTRY_COUNT],
+            state.heap[parent, ENTRY_PAIR],
+        )
         at = parent
-    state.heap[at], state.heap_counts[at] = pair, count
+    state.heap[at, ENTRY_COUNT], state.heap[at, ENTRY_PAIR] = count, pair
+    return pair
 
 
-@kernel
-def _sink(state: _State, pair: Integer, count: Integer) -> None:
+@helper
+def _lower(state: _State, left: Integer, right: Integer, weight: Integer) -> None:
+    """Count a pair `weight` times less. One that is not in the table is too rare to matter."""
+    pair = state.slots[_slot_of(state, (left << 32) | right)]
+    if pair >= 0:
+        state.pairs[pair, COUNT] -= weight
+
+
+@helper
+def _precedes(state: _State, count: Integer, pair: Integer, entry: Integer) -> bool:
+    """Whether a pair with this count is merged before an entry of the heap: higher count, then smaller ids."""
+    other = state.heap[entry, ENTRY_COUNT]
+    return count > other or (
+        count == other and state.pairs[pair, KEY] < state.pairs[state.heap[entry, ENTRY_PAIR], KEY]
+    )
+
+
+@helper
+def _sink(state: _State, count: Integer, pair: Integer) -> None:
     """Put a pair in the place of the heap's top and let it sink to where it belongs."""
-    at = 0
-    while 2 * at + 1 < state.size[HEAP]:
+    at, size = 0, state.size[HEAP]
+    while 2 * at + 1 < size:
         child = 2 * at + 1
-        if child + 1 < state.size[HEAP] and _precedes(
-            state, state.heap_counts[child + 1], np.int64(state.heap[child + 1]), child
+        if child + 1 < size and _precedes(
+            state, state.heap[child + 1, ENTRY_COUNT], state.heap[child + 1, ENTRY_PAIR], child
         ):
             child += 1
         if _precedes(state, count, pair, child):
             break
-        state.heap[at], state.heap_counts[at] = state.heap[child], state.heap_counts[child]
+        state.heap[at, ENTRY_COUNT], state.heap[at, ENTRY_PAIR] = (
+            state.heap[child, ENTRY_COUNT],
+            state.heap[child, ENTRY_PAIR],
+        )
         at = child
-    state.heap[at], state.heap_counts[at] = pair, count
+    state.heap[at, ENTRY_COUNT], state.heap[at, ENTRY_PAIR] = count, pair
 
 
-@kernel
-def _drop_top(state: _State) -> None:
-    state.size[HEAP] -= 1
-    last = state.size[HEAP]
-    if last > 0:
-        _sink(state, np.int64(state.heap[last]), state.heap_counts[last])
-
-
-@kernel
-def _count_pairs(state: _State, min_frequency: int) -> None:
-    """Fill the tables from words that are not merged yet."""
-    for at in range(state.symbols.size):
-        after = np.int64(state.following[at])
-        if after >= 0:
-            weight = state.weights[state.word[at]]
-            _add(state, np.int64(state.symbols[at]), np.int64(state.symbols[after]), at, weight)
-    for pair in range(state.size[PAIRS]):
-        if state.counts[pair] >= min_frequency:
-            _push(state, pair)
-
-
-@kernel
+@lean_kernel
 def _merge(
-    state: _State, merged: NDArray, merged_counts: NDArray, done: int, until: int, min_frequency: int
-) -> tuple[int, int]:
+    state: _State, merged: NDArray, merged_counts: NDArray, done: Integer, until: Integer, min_frequency: Integer
+) -> tuple[Integer, Integer]:
     """Merge the best pair, from merge number `done` up to `until`.
 
     Returns how many merges are done, and, where the tables may be too small for the next, the room that it needs.
     """
     while done < until and state.size[HEAP] > 0:
-        best, count = np.int64(state.heap[0]), state.counts[state.heap[0]]
+        best = state.heap[0, ENTRY_PAIR]
+        count = state.pairs[best, COUNT]
+        if count >= min_frequency and count != state.heap[0, ENTRY_COUNT]:  # it fell since it was put there
+            _sink(state, count, best)
+            continue
+        if count >= min_frequency:
+            room = state.size[PAIRS] + min(2 * state.pairs[best, LENGTH], state.made.shape[0])
+            if room > state.pairs.shape[0]:
+                return done, room
+        state.size[HEAP] -= 1
+        last = state.size[HEAP]
+        if last > 0:
+            _sink(state, state.heap[last, ENTRY_COUNT], state.heap[last, ENTRY_PAIR])
         if count < min_frequency:
-            _drop_top(state)
             continue
-        if count != state.heap_counts[0]:  # it fell since it was put there
-            _sink(state, best, count)
-            continue
-        room = state.size[PAIRS] + 2 * state.chains[best, LENGTH]
-        if room > state.keys.size:
-            return done, room
-        _drop_top(state)
-        left, right, new = state.keys[best] >> 32, state.keys[best] & 0xFFFFFFFF, BYTES + done
-        known = state.size[PAIRS]
-        occurrence = state.chains[best, FIRST]
-        while occurrence >= 0:
-            at, occurrence = np.int64(state.occurrences[occurrence, 0]), state.occurrences[occurrence, 1]
-            after = state.following[at]
-            if state.symbols[at] != left or after < 0 or state.symbols[after] != right:
-                continue  # an earlier merge took one of the two
-            weight = state.weights[state.word[at]]
-            before, beyond = np.int64(state.previous[at]), state.following[after]
-            if before >= 0:
-                outer = np.int64(state.symbols[before])
-                _remove(state, outer, left, weight)
-                _add(state, outer, new, before, weight)
-            if beyond >= 0:
-                outer = np.int64(state.symbols[beyond])
-                _remove(state, right, outer, weight)
-                _add(state, new, outer, at, weight)
-                state.previous[beyond] = at
-            state.symbols[at], state.symbols[after], state.following[at] = new, -1, beyond
-        merged[done, 0], merged[done, 1], merged_counts[done] = left, right, count
-        state.counts[best] = 0  # a run such as `aaa` counts overlapping pairs, which can't all be merged
-        for pair in range(known, state.size[PAIRS]):
-            if state.counts[pair] >= min_frequency:
-                _push(state, pair)
+        key = state.pairs[best, KEY]
+        merged[done, 0], merged[done, 1], merged_counts[done] = key >> 32, key & 0xFFFFFFFF, count
+        _merge_pair(state, best, BYTES + done, min_frequency)
         done += 1
     return done, 0
+
+
+@helper
+def _merge_pair(state: _State, best: Integer, new: Integer, min_frequency: Integer) -> None:
+    """Make a pair the token `new` wherever it stands, and put the pairs that this brings in the tables."""
+    places, made = state.places, state.made
+    left, right = state.pairs[best, KEY] >> 32, state.pairs[best, KEY] & 0xFFFFFFFF
+    first, length = state.pairs[best, FIRST], state.pairs[best, LENGTH]
+    pairs, found = 0, 0
+    places_at = np.int64(places.ctypes.data)
+    for index in range(first, first + length):
+        if index + AHEAD < first + length:  # a place is rarely near the one before
+            prefetch(places_at + 16 * np.int64(state.found[index + AHEAD]))
+        at = np.int64(state.found[index])
+        after = np.int64(places[at, NEXT])
+        if places[at, TOKEN] != left or after < 0 or places[after, TOKEN] != right:
+            continue  # an earlier merge took one of the two
+        weight = state.weights[places[at, WORD]]
+        before, beyond = np.int64(places[at, BEFORE]), np.int64(places[after, NEXT])
+        places[at, TOKEN], places[at, NEXT], places[after, TOKEN] = new, beyond, -1
+        pair: Integer
+        for side in range(2):  # the pair with the token to the left, the pair with the token to the right
+            neighbour = beyond if side else before
+            if neighbour < 0:
+                continue
+            token = np.int64(places[neighbour, TOKEN])
+            pair = np.int64(state.made_with[token, side])
+            if pair < 0:
+                pair = pairs
+                pairs += 1
+                state.made_with[token, side] = pair
+                made[pair, OTHER], made[pair, WEIGHT], made[pair, NUMBER] = -1 - token if side else token, 0, 0
+            made[pair, WEIGHT] += weight
+            made[pair, NUMBER] += 1
+            state.made_at[found, 0], state.made_at[found, 1] = pair, at if side else neighbour
+            found += 1
+        if beyond >= 0:
+            places[beyond, BEFORE] = at
+    state.pairs[best, COUNT] = 0  # a run such as `aaa` counts overlapping pairs, which can't all be merged
+
+    for pair in range(pairs):
+        other, weight, number = made[pair, OTHER], made[pair, WEIGHT], made[pair, NUMBER]
+        made[pair, FREE] = -1
+        if weight >= min_frequency:
+            made[pair, FREE] = state.size[PLACES]
+            key = (new << 32) | (-1 - other) if other < 0 else (other << 32) | new
+            _add_pair(state, key, weight, state.size[PLACES], number)
+            state.size[PLACES] += number
+    for index in range(found):
+        free = made[state.made_at[index, 0], FREE]
+        if free >= 0:
+            state.found[free] = state.made_at[index, 1]
+            made[state.made_at[index, 0], FREE] += 1
+    # As often as a new pair came up, the one went that had stood there. (In a run of the pair, that is a pair with
+    # `new`, so this comes after all new pairs are in the table.)
+    for pair in range(pairs):
+        other, weight = made[pair, OTHER], made[pair, WEIGHT]
+        if other < 0:
+            state.made_with[-1 - other, 1] = -1
+            _lower(state, right, -1 - other, weight)
+        else:
+            state.made_with[other, 0] = -1
+            _lower(state, other, left, weight)

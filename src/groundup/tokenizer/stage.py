@@ -1,25 +1,28 @@
 """The stage `tokenizer`: from kept documents to `tokenizer.json` and what to know of it."""
 
 import json
+import os
 import time
-from collections import Counter
-from collections.abc import Iterable, Mapping
-from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from groundup.artifacts import Artifact, Figures, Work
 from groundup.artifacts.durable import write_text
-from groundup.corpus.documents import Document, read_documents
+from groundup.corpus.documents import Document, part_paths, read_batches, read_documents
 from groundup.errors import GroundupError
 from groundup.progress import Progress
-from groundup.tokenizer.bpe import BYTES, train_merges
+from groundup.tokenizer.bpe import train_merges
 from groundup.tokenizer.configuration import TokenizerConfig
-from groundup.tokenizer.pretokenizer import count_words
+from groundup.tokenizer.figures import compared, cut, longest_tokens, token_uses, uses_figures
+from groundup.tokenizer.pretokenizer import PatternName
 from groundup.tokenizer.tokenizer import SPECIAL_TOKENS, Tokenizer
+from groundup.tokenizer.vocabulary import BYTES
+from groundup.tokenizer.word_files import count_corpus
 
-LONGEST_TOKENS = 20
+if TYPE_CHECKING:
+    import pyarrow as pa
+
 SAMPLE_CHARACTERS = 400  # of a document, shown cut into tokens
 HELDOUT_BYTES = 4 << 20  # most text that the held-out figures are measured on
 
@@ -34,17 +37,17 @@ def stage(config: TokenizerConfig, inputs: Mapping[str, Artifact], work: Work) -
     """
     documents = inputs["curate"].folder("documents")
     started = time.monotonic()
-    total = sum(1 for _ in read_documents(documents, "train", columns=["split"]))
+    total = sum(batch.num_rows for path in part_paths(documents) for batch in _train(path, ["split"]))
     if not total:
         raise GroundupError("no document is left to train on", where=str(documents), do="give `curate` more documents")
-    words = count_words(
-        _texts(read_documents(documents, "train", columns=["text"]), total, work.progress), config.pattern
-    )
+    pattern: PatternName = config.pattern if config.kind == "bpe" else "character"
+    texts = _texts(documents, total, work.progress)
+    words = count_corpus(texts, pattern, work.keep, _cores(), config.min_word_count)
     counted = time.monotonic()
-    wanted = config.vocabulary - BYTES - len(SPECIAL_TOKENS)
+    wanted = 0 if config.kind == "byte" else config.vocabulary - BYTES - len(SPECIAL_TOKENS)
     merges = train_merges(words, wanted, config.min_frequency, work.progress)
     learnt = time.monotonic()
-    tokenizer = Tokenizer(merges.pairs, config.pattern)
+    tokenizer = Tokenizer(merges.pairs, pattern)
     tokenizer.save(work.out / "tokenizer.json")
     seconds = {"count_words": counted - started, "learn_merges": learnt - counted}
     write_text(work.records / "times.json", json.dumps({"seconds": seconds}, indent=1) + "\n")
@@ -53,30 +56,47 @@ def stage(config: TokenizerConfig, inputs: Mapping[str, Artifact], work: Work) -
     candidates = heldout or [next(read_documents(documents, "train", columns=["title", "text"]))]
     shown = next((one for one in candidates if len(one.text) >= SAMPLE_CHARACTERS), candidates[0])
     heldout_bytes = sum(document.size for document in heldout)
-    heldout_tokens = sum(map(len, tokenizer.encode_many(document.text for document in heldout)))
+    heldout_tokens = len(tokenizer.encode_many(document.text for document in heldout)[0])
     bytes_per_token = train_bytes / max(1, int(uses.sum()))
     return {
         "summary": f"{tokenizer.vocabulary_size:,} words, {bytes_per_token:.2f} bytes per token",
         "vocabulary": tokenizer.vocabulary_size,
         "vocabulary_asked": config.vocabulary,
         "merges": len(merges.pairs),
-        "pattern": config.pattern,
+        "kind": config.kind,
+        "pattern": pattern,
         "distinct_words": len(words),
         "bytes_per_token": {
             "train": round(bytes_per_token, 4),
             "heldout": round(heldout_bytes / heldout_tokens, 4) if heldout_tokens else None,
         },
-        "never_used": round(float((uses == 0).mean()), 6),
-        "longest_tokens": longest_tokens(tokenizer, LONGEST_TOKENS),
+        **uses_figures(tokenizer, uses),
+        "longest_tokens": longest_tokens(tokenizer),
+        "compared": compared(documents, tokenizer, work.base / config.compare.expanduser()) if config.compare else None,
         "sample": {"title": shown.title, "tokens": cut(tokenizer, shown.text[:SAMPLE_CHARACTERS])},
     }
 
 
-def _texts(documents: Iterable[Document], total: int, progress: Progress) -> Iterable[str]:
+def _texts(documents: Path, total: int, progress: Progress) -> "Iterator[pa.Array]":
     with progress.task("count words", total, "documents") as task:
-        for document in documents:
-            yield document.text
-            task.advance()
+        for path in part_paths(documents):
+            for batch in _train(path, ["split", "text"]):
+                yield batch["text"]
+                task.advance(batch.num_rows)
+
+
+def _train(path: Path, columns: list[str]) -> "Iterator[pa.RecordBatch]":
+    """The rows of a part that are trained on."""
+    import pyarrow.compute as pc
+
+    for batch in read_batches(path, columns):
+        yield batch.filter(pc.equal(batch["split"], "train"))
+
+
+def _cores() -> int:
+    """Cores that this process may use, or as many as it is told to."""
+    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return int(os.environ.get("GROUNDUP_THREADS", 0)) or usable
 
 
 def _heldout(documents: Iterable[Document]) -> Iterable[Document]:
@@ -86,34 +106,3 @@ def _heldout(documents: Iterable[Document]) -> Iterable[Document]:
         size += document.size
         if size >= HELDOUT_BYTES:
             return
-
-
-def token_uses(tokenizer: Tokenizer, words: Counter[str]) -> tuple[NDArray[np.int64], int]:
-    """How often each token that is not special occurs in a text of these words, and the text's bytes."""
-    ids, offsets = tokenizer.encode_words(words)
-    counts = np.fromiter(words.values(), dtype=np.int64, count=len(words))
-    uses = np.zeros(tokenizer.vocabulary_size - len(SPECIAL_TOKENS), dtype=np.int64)
-    np.add.at(uses, ids, np.repeat(counts, np.diff(offsets)))
-    return uses, int((uses * tokenizer.byte_lengths[: len(uses)]).sum())
-
-
-def longest_tokens(tokenizer: Tokenizer, count: int) -> list[str]:
-    """The tokens of most bytes, as text; of equal ones the earlier learnt."""
-    learnt = range(BYTES, tokenizer.vocabulary_size - len(SPECIAL_TOKENS))
-    longest = sorted(learnt, key=lambda token: (-len(tokenizer.token_bytes(token)), token))[:count]
-    return [tokenizer.decode([token]) for token in longest]
-
-
-def cut(tokenizer: Tokenizer, text: str) -> list[str]:
-    """The tokens of `text` as texts that join to it; one that ends within a character comes with what completes it."""
-    pieces: list[str] = []
-    pending: list[int] = []
-    for token in tokenizer.encode(text):
-        pending.append(token)
-        spelled: Any = tokenizer.decode_bytes(pending)
-        try:
-            pieces.append(spelled.decode("utf-8"))
-        except UnicodeDecodeError:
-            continue
-        pending.clear()
-    return pieces

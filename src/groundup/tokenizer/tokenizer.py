@@ -4,68 +4,85 @@
     ids = tokenizer.encode("What does os.path.join do?")
     assert tokenizer.decode(ids) == "What does os.path.join do?"
 
-A text is cut into words by the pre-tokenizer's pattern, each word's UTF-8 bytes are merged, and the ids are joined.
-Words come again and again, so the ids of those seen are kept. Special tokens have the last ids of the vocabulary; in
-`encode` their text is plain text unless `special=True`, so that nobody can forge the end of a turn by writing it.
+A text is cut into words by the pre-tokenizer's pattern, each word's UTF-8 bytes are merged, and the ids are joined. In
+`encode` the text of a special token is plain text unless `special=True`, so that nobody can forge the end of a turn by
+writing it.
 """
 
-from collections.abc import Iterable, Sequence
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from functools import cached_property
-from itertools import chain
 from pathlib import Path
 
 import numpy as np
-import regex
 from numpy.typing import NDArray
 
-from groundup.tokenizer.bpe import BYTES
-from groundup.tokenizer.encoding import LONG_WORD, Encoder
-from groundup.tokenizer.pretokenizer import PatternName, compile_pattern, well_formed
+from groundup.errors import GroundupError
+from groundup.tokenizer.batches import Texts, batch_of, batches, padded, well_formed
+from groundup.tokenizer.encoding import Encoder
+from groundup.tokenizer.pretokenizer import PatternName
+from groundup.tokenizer.vocabulary import SPECIAL_TOKENS, Vocabulary, trained
+from groundup.tokenizer.word_counts import Words
 
-SPECIAL_TOKENS = ("<|endoftext|>", "<|pad|>", "<|system|>", "<|user|>", "<|assistant|>", "<|end|>")
-CACHED_WORDS = 1 << 18  # at about 200 bytes each
+__all__ = ["SPECIAL_TOKENS", "Tokenizer"]
 
 
 class Tokenizer:
-    """A byte-level BPE with groundup's special tokens.
+    """A byte-level BPE, groundup's own or one that was read from another project's files.
 
     Args:
-        merges: (merges, 2), the left and the right token of each merge; merge i makes token 256 + i.
-        pattern: the pre-tokenizer's pattern by name.
+        merges: (merges, 2), the left and the right token of each merge; merge i makes token 256 + i. The special
+            tokens have the last ids. Or any vocabulary.
+        pattern: the pre-tokenizer's pattern by name, for merges.
 
     Raises:
         ValueError: a merge of tokens that do not exist yet, or one that makes a token that exists.
     """
 
-    def __init__(self, merges: NDArray[np.integer] | Sequence[tuple[int, int]], pattern: PatternName = "qwen2") -> None:
-        self.merges = np.asarray(merges, dtype=np.int32).reshape(-1, 2)
-        self.pattern: PatternName = pattern
-        self._bytes = [bytes([byte]) for byte in range(BYTES)]
-        for left, right in self.merges.tolist():
-            if not (0 <= left < len(self._bytes) and 0 <= right < len(self._bytes)):
-                raise ValueError(f"merge {len(self._bytes) - BYTES} takes tokens that do not exist yet")
-            self._bytes.append(self._bytes[left] + self._bytes[right])
-        if len(set(self._bytes)) < len(self._bytes):
-            raise ValueError("two merges make the same token")
-        self._first_special = len(self._bytes)
-        self._bytes += [token.encode() for token in SPECIAL_TOKENS]
-        self.special_ids = {token: self._first_special + at for at, token in enumerate(SPECIAL_TOKENS)}
-        self._cut = compile_pattern(pattern).findall
-        self._cut_special = regex.compile("(" + "|".join(map(regex.escape, SPECIAL_TOKENS)) + ")").split
-        self._cache: dict[str, list[int]] = {}
+    def __init__(
+        self,
+        merges: NDArray[np.integer] | Sequence[tuple[int, int]] | Vocabulary,
+        pattern: PatternName = "qwen2",
+    ) -> None:
+        self.vocabulary = merges if isinstance(merges, Vocabulary) else trained(merges, pattern)
+        self.special_ids = dict(self.vocabulary.special)
+        self._special = frozenset(self.special_ids.values())
+        self._bytes = [b""] * self.vocabulary.size
+        for token, spelled in self.vocabulary.tokens.items():
+            self._bytes[token] = spelled
+        for text, token in self.special_ids.items():
+            self._bytes[token] = text.encode()
+        longest_first = sorted(self.special_ids, key=len, reverse=True)
+        one_of = b"|".join(re.escape(text.encode()) for text in longest_first)
+        self._cut_special = re.compile(b"(" + one_of + b")") if one_of else None
 
     @classmethod
     def load(cls, path: str | Path) -> "Tokenizer":
-        """Read a `tokenizer.json` that `save` wrote; raises GroundupError for a corrupt one or somebody else's."""
-        from groundup.tokenizer.interchange import read
+        """Read a `tokenizer.json`, groundup's own or another byte-level BPE's; `interchange` reads other formats.
+
+        Raises:
+            GroundupError: the file is corrupt, or holds what would give other ids here than there; the message says
+                what.
+        """
+        from groundup.tokenizer.interchange.tokenizer_json import read
 
         return read(Path(path))
 
     def save(self, path: str | Path) -> None:
         """Write a `tokenizer.json` that the `tokenizers` library loads, with the same ids and the same decoding."""
-        from groundup.tokenizer.interchange import write
+        from groundup.tokenizer.interchange.tokenizer_json import write
 
         write(self, Path(path))
+
+    @property
+    def merges(self) -> NDArray[np.int32]:
+        """(merges, 2), the left and the right token of each merge."""
+        return self.vocabulary.merges
+
+    @property
+    def pattern(self) -> PatternName:
+        return self.vocabulary.pattern
 
     @property
     def vocabulary_size(self) -> int:
@@ -73,79 +90,109 @@ class Tokenizer:
 
     @property
     def end_of_text(self) -> int:
-        return self.special_ids["<|endoftext|>"]
+        return self._special_id("<|endoftext|>")
 
     @property
     def pad(self) -> int:
-        return self.special_ids["<|pad|>"]
+        return self._special_id("<|pad|>")
 
     @property
     def system(self) -> int:
-        return self.special_ids["<|system|>"]
+        return self._special_id("<|system|>")
 
     @property
     def user(self) -> int:
-        return self.special_ids["<|user|>"]
+        return self._special_id("<|user|>")
 
     @property
     def assistant(self) -> int:
-        return self.special_ids["<|assistant|>"]
+        return self._special_id("<|assistant|>")
 
     @property
     def end(self) -> int:
-        return self.special_ids["<|end|>"]
+        return self._special_id("<|end|>")
+
+    def _special_id(self, text: str) -> int:
+        try:
+            return self.special_ids[text]
+        except KeyError:
+            raise GroundupError(
+                f"the tokenizer has no special token {text}", do="use one that groundup trained, or add it to this one"
+            ) from None
 
     @cached_property
     def byte_lengths(self) -> NDArray[np.int64]:
         """(vocabulary,) bytes of text that each token stands for; special tokens stand for none."""
         lengths = np.fromiter(map(len, self._bytes), dtype=np.int64, count=len(self._bytes))
-        lengths[self._first_special :] = 0
+        lengths[list(self._special)] = 0
         return lengths
 
-    def encode(self, text: str, special: bool = False) -> list[int]:
-        """The ids of `text`. With `special`, the text of a special token becomes that token."""
-        text = well_formed(text)
-        if not special:
-            return list(chain.from_iterable(self._words(self._cut(text))))
-        ids: list[int] = []
-        for part in self._cut_special(text):
-            if part in self.special_ids:
-                ids.append(self.special_ids[part])
-            else:
-                ids += chain.from_iterable(self._words(self._cut(part)))
-        return ids
+    def encode(self, text: str | bytes, special: bool = False) -> list[int]:
+        """The ids of `text`. With `special`, the text of a special token becomes that token.
 
-    def encode_many(self, texts: Iterable[str]) -> list[NDArray[np.int32]]:
-        """The ids of each text, special tokens' text taken as plain text."""
-        return [
-            np.fromiter(chain.from_iterable(self._words(self._cut(well_formed(text)))), dtype=np.int32)
-            for text in texts
-        ]
+        Bytes may be any, and lone surrogates in a string become U+FFFD: `decode_bytes` gives back what went in.
+        """
+        if special and self._cut_special is not None:
+            return self._encode_special(self._cut_special.split(_bytes_of(text)))
+        ids, _ = self._encoder.encode(batch_of([_bytes_of(text)]))
+        return ids.tolist()
 
-    def encode_words(self, words: Iterable[str]) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
-        """The ids of words as the pattern cuts them, all in a row, and (words + 1,) offsets. No cache is used."""
-        return self._encoder.encode_words([word.encode() for word in words])
+    def encode_many(self, texts: Texts, threads: int = 1) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
+        """The ids of all texts in a row, and (texts + 1,) offsets of where each text's begin.
+
+        Special tokens' text is taken as plain text.
+
+        Args:
+            texts: strings, bytes, or an Arrow array of either, which is read in place.
+            threads: how many threads encode; the outcome is the same.
+        """
+        ids, offsets, count = [np.empty(0, dtype=np.int32)], [np.zeros(1, dtype=np.int64)], 0
+        for some, bounds in self.encode_batches(texts, threads):
+            ids.append(some)
+            offsets.append(bounds[1:] + count)
+            count += len(some)
+        return np.concatenate(ids), np.concatenate(offsets)
+
+    def encode_batches(self, texts: Texts, threads: int = 1) -> Iterator[tuple[NDArray[np.int32], NDArray[np.int64]]]:
+        """`encode_many` a few MB of text at a time, for more text than memory holds."""
+        if threads == 1:
+            yield from map(self._encoder.encode, batches(texts))
+            return
+        running: list[Future[tuple[NDArray[np.int32], NDArray[np.int64]]]] = []
+        with ThreadPoolExecutor(threads) as pool:
+            for batch in batches(texts):
+                running.append(pool.submit(self._encoder.encode, batch))
+                if len(running) > 2 * threads:
+                    yield running.pop(0).result()
+            for one in running:
+                yield one.result()
+
+    def encode_words(self, words: Iterable[str | bytes] | Words) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
+        """As `encode_many`, for words: none is cut by the pattern."""
+        if isinstance(words, Words):
+            batch = padded(words.text, words.offsets)
+        else:
+            batch = batch_of(list(map(_bytes_of, words)))
+        return self._encoder.encode(batch, whole=True)
 
     @cached_property
     def _encoder(self) -> Encoder:
-        return Encoder(self.merges)
+        return Encoder(self.vocabulary)
 
-    def _words(self, words: list[str]) -> Sequence[list[int]]:
-        """The ids of each word. Safe to call from several threads: a word not found in the cache is encoded anew."""
-        known = list(map(self._cache.get, words))
-        if None not in known:
-            return known  # type: ignore[return-value]  # mypy does not see that None is not among them
-        missing = list(dict.fromkeys(word for word, ids in zip(words, known, strict=True) if ids is None))
-        encoded, offsets = self.encode_words(missing)
-        all_ids, bounds = encoded.tolist(), offsets.tolist()
-        fresh = {word: all_ids[bounds[at] : bounds[at + 1]] for at, word in enumerate(missing)}
-        if len(self._cache) + len(fresh) > CACHED_WORDS:
-            self._cache.clear()
-        self._cache.update((word, ids) for word, ids in fresh.items() if len(word) <= LONG_WORD)
-        return [fresh[word] if ids is None else ids for word, ids in zip(words, known, strict=True)]
+    def _encode_special(self, parts: list[bytes]) -> list[int]:
+        """The ids of texts and, between any two of them, a special token."""
+        ids, offsets = self._encoder.encode(batch_of(parts[::2]))
+        joined = ids[: offsets[1]].tolist()
+        for at, part in enumerate(parts[1::2], 1):
+            joined.append(self.special_ids[part.decode()])
+            joined += ids[offsets[at] : offsets[at + 1]].tolist()
+        return joined
 
     def token_bytes(self, token: int) -> bytes:
-        """The bytes of one token, a special token's text in UTF-8; raises ValueError for an id out of range."""
+        """The bytes of one token, a special token's text in UTF-8; raises ValueError for an id out of range.
+
+        Ids that the vocabulary leaves unused have none.
+        """
         if not 0 <= token < len(self._bytes):
             raise ValueError(f"token {token} is not in the vocabulary of {len(self._bytes)}")
         return self._bytes[token]
@@ -156,8 +203,12 @@ class Tokenizer:
 
     def decode(self, ids: Iterable[int], skip_special: bool = False) -> str:
         """The text of the tokens; bytes that are no UTF-8 become U+FFFD. `skip_special` leaves special tokens out."""
-        kept = (token for token in ids if token < self._first_special or not skip_special)
+        kept = (token for token in ids if not (skip_special and token in self._special))
         return self.decode_bytes(kept).decode("utf-8", "replace")
 
     def is_special(self, token: int) -> bool:
-        return token >= self._first_special
+        return token in self._special
+
+
+def _bytes_of(text: str | bytes) -> bytes:
+    return well_formed(text) if isinstance(text, str) else text

@@ -1,9 +1,10 @@
 """The `pretrain:` section, and what every training stage shares."""
 
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
+from groundup.model.configuration import FAMILIES
 from groundup.section import Section
 
 
@@ -72,6 +73,9 @@ class LoopConfig(Section):
 class ModelShape(Section):
     """The decoder's shape. `None` means: derived from `size`."""
 
+    architecture: Literal["llama", "mistral", "qwen3", "gpt2", "mixtral"] = "llama"
+    """`mistral` sees a sliding window, `qwen3` normalises queries and keys, `gpt2` has learned positions, LayerNorm,
+    GELU and biases, `mixtral` has 8 experts in each layer of which a token uses 2."""
     layers: int | None = Field(default=None, ge=1)
     width: int | None = Field(default=None, ge=2)
     heads: int | None = Field(default=None, ge=1)
@@ -79,9 +83,22 @@ class ModelShape(Section):
     feed_forward: int | None = Field(default=None, ge=1)
     context: int = Field(default=256, ge=8)
     """Most tokens that the model can see at once."""
+    window: int | None = Field(default=None, ge=1)
+    """Most tokens that one layer of `mistral` sees back; null: half the context, as published."""
     rope_theta: float = Field(default=10_000.0, gt=0)
     tied: bool = True
     """Whether the output head shares the embedding's matrix."""
+
+    @property
+    def decoder_fields(self) -> dict[str, Any]:
+        """The decoder's fields that do not follow from `size`."""
+        fields = dict(FAMILIES[self.architecture])
+        fields |= {"max_position_embeddings": self.context, "tie_word_embeddings": self.tied}
+        if self.architecture == "mistral":
+            fields["sliding_window"] = self.window or max(1, self.context // 2)
+        if self.architecture != "gpt2":
+            fields["rope_theta"] = self.rope_theta
+        return fields
 
 
 class PretrainConfig(LoopConfig):
@@ -102,8 +119,8 @@ class PretrainConfig(LoopConfig):
     """The share of the tokens that each source gets, by its name: `{handbook: .7, wiki: .3}`. Only proportions matter,
     and a source that is not named is left out. null: every document is read equally often."""
     epochs: Annotated[float, Field(gt=0)] | dict[str, Annotated[float, Field(ge=0)]] | None = None
-    """In place of `tokens`: how often the documents are read, all of them (`2.5`) or by source (`{handbook: 3, faq: 0}`,
-    and the sources that are not named once)."""
+    """In place of `tokens`: how often the documents are read, all (`2.5`) or by source (`{handbook: 3, faq: 0}`, those
+    that are not named once)."""
     inside_documents: bool = False
     """Whether attention is kept inside documents; else a token sees what stands before it in its sequence, also of
     other documents."""

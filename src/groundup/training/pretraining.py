@@ -70,6 +70,8 @@ class Pretraining:
         assert isinstance(model, CustomLanguageModel)
         device = model.lm_head.weight.device
         documents_BT = None if batch.documents_BT is None else batch.documents_BT.to(device)
+        if model.config.num_experts and torch.is_grad_enabled():  # their balance is part of what is minimised
+            return model.loss_sum(batch.inputs_BT.to(device), batch.targets_BT.to(device), documents_BT), {}
         logits_BTV, _ = model(batch.inputs_BT.to(device), None, documents_BT)
         targets = batch.targets_BT.to(device).flatten()
         return F.cross_entropy(logits_BTV.flatten(0, 1), targets, reduction="sum"), {}

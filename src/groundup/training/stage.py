@@ -77,9 +77,7 @@ def decoder_config(shape: ModelShape, vocabulary_size: int) -> LLMConfig:
             num_hidden_layers=layers,
             num_attention_heads=heads,
             num_key_value_heads=kv_heads,
-            max_position_embeddings=shape.context,
-            rope_theta=shape.rope_theta,
-            tie_word_embeddings=shape.tied,
+            **shape.decoder_fields,
         )
     except ValidationError as error:
         what = error.errors()[0]["msg"].removeprefix("Value error, ")

@@ -12,12 +12,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import zstandard
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from groundup.corpus.documents import Document, Dropped, Fact, document_id
-from groundup.corpus.sources.files import Columns, locate, read_files, walk
-from groundup.corpus.sources.streams import ByteStream, UnreadableError, bounded_lines
+from groundup.corpus.sources import pieces, read_piece, source_names
+from groundup.corpus.sources.configuration import Files
+from groundup.corpus.sources.walk import locate, walk
 from groundup.errors import GroundupError
 
 PAGE = """<html><head><title>My page</title></head><body><nav><a href="x">Home</a></nav><article><h1>Cats</h1>
@@ -26,8 +25,9 @@ PAGE = """<html><head><title>My page</title></head><body><nav><a href="x">Home</
 </article></body></html>"""
 
 
-def read(root: Path, **options: object) -> tuple[dict[str, Document], dict[str, Dropped]]:
-    found = list(read_files(root, "src", **options))  # type: ignore[arg-type]
+def read(root: Path, max_bytes: int = 8_000_000, **options: object) -> tuple[dict[str, Document], dict[str, Dropped]]:
+    source = Files.model_validate({"kind": "files", "path": root, **options})
+    found = [one for piece in pieces(source, "src", root) for one in read_piece(piece, source, max_bytes / 1e6)]
     documents = {one.origin: one for one in found if isinstance(one, Document)}
     dropped = {one.origin: one for one in found if isinstance(one, Dropped)}
     assert len(documents) + len(dropped) == len(found)
@@ -73,7 +73,6 @@ def test_every_kind_plain_and_compressed(tmp_path: Path) -> None:
     ("name", "data", "rule"),
     [
         ("x.txt", b"a\0b", "binary"),
-        ("x.txt", b"caf\xe9 au lait", "invalid-utf-8"),
         ("x.txt", b"", "no-text"),
         ("x.txt", b" \n\t ", "no-text"),
         ("x.txt", b"a" * 2000, "too-large"),
@@ -159,20 +158,6 @@ def test_a_line_of_a_hundred_megabytes_is_never_held(tmp_path: Path) -> None:
     assert peak < 8_000_000
 
 
-@settings(max_examples=200)
-@given(st.lists(st.binary(max_size=12).map(lambda line: line.replace(b"\n", b"")), max_size=8), st.integers(1, 7))
-def test_lines_are_those_that_splitting_gives(lines: list[bytes], step: int) -> None:
-    data = io.BytesIO(b"\n".join(lines))
-    found = dict(bounded_lines(ByteStream(lambda size: data.read(step)), limit=8))
-    for number, line in enumerate(lines, 1):
-        if len(line) > 8:
-            assert isinstance(found[number], UnreadableError)
-        elif line.strip():
-            assert found[number] == line
-        else:
-            assert number not in found
-
-
 def test_the_walk_is_sorted_and_passes_over_what_is_hidden(tmp_path: Path) -> None:
     for name in ("b/two.txt", "b/.hidden.txt", "a.txt", ".git/x.txt", "b/one.txt", "c.pdf"):
         path = tmp_path / name
@@ -197,7 +182,7 @@ def test_the_walk_is_sorted_and_passes_over_what_is_hidden(tmp_path: Path) -> No
 
 def test_other_columns(tmp_path: Path) -> None:
     (tmp_path / "rows.jsonl").write_text('{"body": "Said here.", "head": "H"}\n')
-    documents, _ = read(tmp_path, columns=Columns("body", "head"))
+    documents, _ = read(tmp_path, text="body", title="head")
     assert [(one.text, one.title) for one in documents.values()] == [("Said here.", "H")]
 
 
@@ -211,7 +196,7 @@ def test_front_matter_gives_the_title(tmp_path: Path) -> None:
 def test_mistakes_about_the_whole_source_are_errors(tmp_path: Path) -> None:
     with pytest.raises(GroundupError, match=r"missing: no such file or folder; correct the path"):
         locate(Path("missing"), tmp_path)
-    with pytest.raises(GroundupError, match=r"nothing to read here: no file; give a folder"):
+    with pytest.raises(GroundupError, match=r"nothing to read here: no file; give files of"):
         read(tmp_path)
     (tmp_path / "a.png").write_bytes(b"")
     with pytest.raises(GroundupError, match=r"1 files, of the types \.png \(1\)"):
@@ -225,3 +210,41 @@ def test_mistakes_about_the_whole_source_are_errors(tmp_path: Path) -> None:
     pq.write_table(pa.table({"body": ["y"]}), tmp_path / "t.parquet")
     with pytest.raises(GroundupError, match=r"t\.parquet: there is no column 'text'; the columns are body"):
         read(tmp_path)
+
+
+def test_a_table_of_one_huge_word_is_read_a_few_rows_at_a_time(tmp_path: Path) -> None:
+    """Two gigabytes in a file of a few hundred bytes: a dictionary of one entry, 200 times."""
+    words = pa.DictionaryArray.from_arrays(pa.array([0] * 200, pa.int32()), pa.array(["x" * 10_000_000]))
+    pq.write_table(pa.table({"text": words}), tmp_path / "t.parquet", compression="zstd")
+    before = pa.total_allocated_bytes()
+    peak = 0
+    source = Files(kind="files", path=tmp_path)
+    rules = []
+    for piece in pieces(source, "src", tmp_path):
+        for one in read_piece(piece, source, 8.0):
+            peak = max(peak, pa.total_allocated_bytes() - before)
+            rules.append(one.rule if isinstance(one, Dropped) else "kept")
+    assert rules == ["too-large"] * 200
+    assert peak < 600_000_000
+
+
+def test_columns_of_a_row(tmp_path: Path) -> None:
+    row = {"text": "Said.", "url": "https://x.org", "license": "MIT", "key": 7}
+    (tmp_path / "rows.jsonl").write_text(json.dumps(row) + "\n" + json.dumps({"text": "Said too.", "url": 5}) + "\n")
+    first, second = read(tmp_path, id="key", licence="CC0-1.0")[0].values()
+    assert (first.origin, first.offset, first.url, first.licence) == ("rows.jsonl:1#7", 0, "https://x.org", "MIT")
+    assert (second.origin, second.url, second.licence) == ("rows.jsonl:2", "", "CC0-1.0")
+
+
+def test_patterns_and_names(tmp_path: Path) -> None:
+    for name in ("a/x.txt", "a/y.md", "b/z.txt", ".h/x.txt", "b/page"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(
+            "<html><body><p>Text of a page.</p></body></html>" if name == "b/page" else "Text."
+        )
+    assert list(read(tmp_path / "**" / "*.txt")[0]) == ["a/x.txt", "b/z.txt"]
+    assert list(read(tmp_path / "b" / "p*", extraction={"method": "resiliparse"})[0]) == ["page"]  # by how it begins
+    with pytest.raises(GroundupError, match=r"nothing to read here: no file"):
+        read(tmp_path / "*.nothing")
+    source = Files(kind="files", path=tmp_path, name="mine")
+    assert source_names([source, source, Files(kind="files", path=tmp_path / "a")], tmp_path) == ["mine", "mine-2", "a"]

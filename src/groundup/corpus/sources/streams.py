@@ -1,54 +1,74 @@
-"""Reading bytes of unknown goodness: plain, gzip or zstandard, never more in memory than the limit.
+"""Reading bytes of unknown goodness: plain or compressed, never more in memory than the limit.
 
 open_stream(path)  ->  whole(stream, limit)            a file that is one document
                    ->  bounded_lines(stream, limit)    a file of one document per line
 """
 
+import bz2
 import gzip
+import lzma
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
+from groundup.corpus.sources.unreadable import UnreadableError
+
+COMPRESSED = (".gz", ".zst", ".bz2", ".xz")
+UNPACKED_TIMES = (
+    200  # what grows by more when it is unpacked was made to fill memory and disks; text grows 2 to 10 times
+)
+UNPACKED_FREELY = 64 << 20  # bytes that anything may grow to: a small file of one repeated word is no attack
 _CHUNK = 1 << 16
-
-
-class UnreadableError(Exception):
-    """A document that can't be read; `rule` says why, in a word that the report counts by."""
-
-    def __init__(self, rule: str, detail: str = "", value: float | None = None, threshold: float | None = None) -> None:
-        super().__init__(detail or rule)
-        self.rule, self.detail, self.value, self.threshold = rule, detail, value, threshold
+_XZ_MEMORY = 256 << 20  # a file can ask for 4 GB; `xz -9` asks for 65 MB
 
 
 class ByteStream:
     """The uncompressed bytes of one file, with every way of going wrong told as UnreadableError."""
 
-    def __init__(self, read: Callable[[int], bytes]) -> None:
-        self._read = read
+    def __init__(self, read: Callable[[int], bytes], taken_in: Callable[[], int] | None = None) -> None:
+        """`taken_in` says how many packed bytes have been read so far, where the bytes are packed."""
+        self._read, self._taken_in = read, taken_in
+        self.given = 0
 
-    def read(self, size: int) -> bytes:
+    def read(self, size: int = _CHUNK) -> bytes:
         """Up to `size` bytes; none at the end.
 
         Raises:
-            UnreadableError: `truncated`, `corrupt` or `unreadable`.
+            UnreadableError: `truncated`, `corrupt`, `unreadable`, or `unpacks-too-large`.
         """
         import zstandard
 
         try:
-            return self._read(size)
+            found = self._read(size)
         except EOFError as error:
             raise UnreadableError("truncated", str(error)) from error
-        except (gzip.BadGzipFile, zlib.error, zstandard.ZstdError) as error:
+        except (gzip.BadGzipFile, zlib.error, lzma.LZMAError, zstandard.ZstdError) as error:
             raise UnreadableError("corrupt", str(error)) from error
         except OSError as error:
-            raise UnreadableError("unreadable", error.strerror or str(error)) from error
+            # Those of the system have a number; bz2's has none.
+            raise UnreadableError("unreadable" if error.errno else "corrupt", error.strerror or str(error)) from error
+        self.given += len(found)
+        if self._taken_in is not None:
+            check_growth(self.given, self._taken_in())
+        return found
+
+
+def check_growth(unpacked: int, packed: int) -> None:
+    """Refuse what was made to fill memory.
+
+    Raises:
+        UnreadableError: `unpacks-too-large`.
+    """
+    if unpacked > max(UNPACKED_FREELY, UNPACKED_TIMES * packed):
+        detail = f"{packed:,} bytes unpack to over {unpacked:,}"
+        raise UnreadableError("unpacks-too-large", detail, unpacked / max(1, packed), float(UNPACKED_TIMES))
 
 
 @contextmanager
-def open_stream(path: Path) -> Iterator[ByteStream]:
-    """The uncompressed bytes of `path`, by its last suffix.
+def open_stream(path: Path, start: int = 0, end: int = -1) -> Iterator[ByteStream]:
+    """The uncompressed bytes of `path`, by its last suffix; of a plain file those from `start` to `end`.
 
     Raises:
         UnreadableError: `unreadable`, where the file can't be opened.
@@ -58,13 +78,23 @@ def open_stream(path: Path) -> Iterator[ByteStream]:
     except OSError as error:
         raise UnreadableError("unreadable", error.strerror or str(error)) from error
     with file:
-        if path.suffix.lower() == ".gz":
-            with gzip.GzipFile(fileobj=file) as unzipped:
-                yield ByteStream(unzipped.read)
-        elif path.suffix.lower() == ".zst":
-            yield ByteStream(_Zstandard(file).read)
+        if start or end >= 0:
+            file.seek(start)
+            yield ByteStream(file.read if end < 0 else _until(file, end - start))
         else:
-            yield ByteStream(file.read)
+            yield unpacked(file, path.suffix.lower())
+
+
+def unpacked(file: IO[bytes], suffix: str) -> ByteStream:
+    """The uncompressed bytes of an open file, by the suffix of its name."""
+    if suffix not in COMPRESSED:
+        return ByteStream(file.read)
+    counted = _Counted(file)
+    if suffix == ".gz":
+        return ByteStream(gzip.GzipFile(fileobj=counted).read, counted.taken)  # type: ignore[call-overload]
+    if suffix == ".bz2":
+        return ByteStream(bz2.BZ2File(counted).read, counted.taken)  # type: ignore[call-overload]
+    return ByteStream(_Frames(counted, _xz_frame if suffix == ".xz" else _zstandard_frame).read, counted.taken)
 
 
 def whole(stream: ByteStream, limit: int) -> bytes:
@@ -82,19 +112,32 @@ def whole(stream: ByteStream, limit: int) -> bytes:
     raise UnreadableError("too-large", value=float(len(found)), threshold=float(limit))
 
 
-def bounded_lines(stream: ByteStream, limit: int) -> Iterator[tuple[int, bytes | UnreadableError]]:
-    """`(number, line)` of every line that is not blank, numbered from 1, without its newline.
+def bounded_lines(
+    stream: ByteStream, limit: int, number: int = 1, offset: int = 0
+) -> Iterator[tuple[int, int, bytes | UnreadableError]]:
+    """`(number, offset, line)` of every line that is not blank, without its newline.
 
     A line over `limit` bytes is read past, never into memory, and given as UnreadableError with its size. Where the
     stream breaks off, that is given in place of the line that was being read, and the reading ends.
+
+    Args:
+        stream: what to read.
+        limit: most bytes of a line.
+        number: that of the first line.
+        offset: where in the file the first line begins.
     """
-    number, held, size = 1, bytearray(), 0
+    held, size = bytearray(), 0
     while True:
         try:
             chunk = stream.read(_CHUNK)
         except UnreadableError as error:
-            yield number, error
+            yield number, offset, error
             return
+        if (
+            not size and chunk.endswith(b"\n") and chunk.isspace()
+        ):  # nothing but blank lines, of which there can be many
+            number, offset = number + chunk.count(b"\n"), offset + len(chunk)
+            continue
         pieces = chunk.split(b"\n")
         for at, piece in enumerate(pieces):
             size += len(piece)
@@ -104,45 +147,62 @@ def bounded_lines(stream: ByteStream, limit: int) -> Iterator[tuple[int, bytes |
                 held.clear()
             if at < len(pieces) - 1 or (not chunk and size):
                 if size > limit:
-                    yield number, UnreadableError("too-large", value=float(size), threshold=float(limit))
+                    yield number, offset, UnreadableError("too-large", value=float(size), threshold=float(limit))
                 elif held.strip():
-                    yield number, bytes(held)
-                number, size = number + 1, 0
+                    yield number, offset, bytes(held)
+                number, offset, size = number + 1, offset + size + 1, 0
                 held.clear()
         if not chunk:
             return
 
 
-def decode(data: bytes) -> str:
-    """UTF-8, with or without a byte-order mark.
+def _until(file: IO[bytes], left: int) -> Callable[[int], bytes]:
+    """Reads of `file` that end after `left` bytes."""
 
-    Raises:
-        UnreadableError: `binary` (it holds NUL bytes) or `invalid-utf-8`.
-    """
-    if b"\0" in data:
-        raise UnreadableError("binary", value=float(data.index(b"\0")))
-    try:
-        return data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise UnreadableError("invalid-utf-8", value=float(error.start)) from error
+    def read(size: int) -> bytes:
+        nonlocal left
+        found = file.read(min(size, left))
+        left -= len(found)
+        return found
+
+    return read
 
 
-class _Zstandard:
-    """Zstandard frames, one after another. The library's own reader takes a file cut within a frame for a whole one."""
+class _Counted:
+    """A file that knows how much of it was read."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file, self._taken = file, 0
+
+    def taken(self) -> int:
+        return self._taken
+
+    def read(self, size: int = -1) -> bytes:
+        found = self._file.read(size)
+        self._taken += len(found)
+        return found
+
+    def seekable(self) -> bool:
+        return False
+
+
+class _Frames:
+    """Zstandard or xz frames, one after another. Zstandard's own reader takes a file cut within one for a whole one."""
 
     _PIECE = 1 << 10  # bytes taken in at a time: they can hold 32,000 times as many
 
-    def __init__(self, file: IO[bytes]) -> None:
+    def __init__(self, file: Any, new_frame: Callable[[], Any]) -> None:
         self._file, self._pending, self._left = file, b"", memoryview(b"")
         self._begun = False
-        self._frame = self._new_frame()
+        self._new_frame = new_frame
+        self._frame = new_frame()
 
     def read(self, size: int) -> bytes:
         while not self._left:
             piece = self._pending or self._file.read(self._PIECE)
             if not piece:
                 if self._begun:
-                    raise EOFError("the file ends within a zstandard frame")
+                    raise EOFError("the file ends within a frame")
                 return b""
             self._begun = True
             self._left = memoryview(self._frame.decompress(piece))
@@ -154,7 +214,12 @@ class _Zstandard:
         found, self._left = bytes(self._left[:size]), self._left[size:]
         return found
 
-    def _new_frame(self) -> Any:
-        import zstandard
 
-        return zstandard.ZstdDecompressor().decompressobj()
+def _zstandard_frame() -> Any:
+    import zstandard
+
+    return zstandard.ZstdDecompressor().decompressobj()
+
+
+def _xz_frame() -> Any:
+    return lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=_XZ_MEMORY)

@@ -94,6 +94,7 @@ def _sft(run: Run) -> Html | None:
                         ("questions", count(figures["questions"])),
                         ("phrasings of them", count(figures["examples"]) if made else None),
                         ("steps", count(figures["steps"])),
+                        ("padding", _padding(run)),
                         ("held-out loss", decimal(figures["heldout_loss"], 3) if "heldout_loss" in figures else None),
                     ]
                 ),
@@ -101,6 +102,15 @@ def _sft(run: Run) -> Html | None:
             _taught(run),
         ]
     )
+
+
+def _padding(run: Run) -> str | None:
+    """The share of padding in batches as they were made, and as the other way would have made them."""
+    shares = run.figure("sft", "padding")
+    if not shares:
+        return None
+    made, other = ("packed", "padded") if run.loaded.blueprint.sft.pack else ("padded", "packed")
+    return f"{percent(shares[made])} ({percent(shares[other])} if examples were {other})"
 
 
 def _taught(run: Run) -> Html | None:

@@ -6,42 +6,26 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
-from groundup.corpus.documents import Dropped
+from groundup.corpus.ledger import Entry
 from groundup.report.configuration import ReportConfig
 from groundup.report.markup import BAR, Html, bar, code, details, excerpt, h3, join, listed, number, p, table, tag
 from groundup.report.run import Run
+from groundup.report.sections.curation import details_of
+from groundup.report.sections.rules import meaning
 from groundup.report.wording import count, counted, decimal, percent, shortened, size
 
-# rule -> what is wrong with a document that breaks it; {limit} is the threshold.
-RULES = {
-    "language": "in another language than {language}, told with a confidence of {limit} or more",
-    "min_words": "fewer than {limit} words",
-    "max_words": "more than {limit} words",
-    "min_mean_word_length": "words shorter than {limit} characters on average",
-    "max_mean_word_length": "words longer than {limit} characters on average",
-    "min_alphabetic_words": "less than {limit} of its words hold a letter",
-    "max_symbols_per_word": "more than {limit} hashes and ellipses per word",
-    "max_duplicate_lines": "more than {limit} of its lines stand in it twice",
-    "max_top_trigram": "more than {limit} of its characters are one phrase of three words",
-    "exact-duplicate": "the same text as another document",
-    "near-duplicate": "{limit} alike or more to a document that is kept (Jaccard)",
-    "too-large": "larger than {limit} MB",
-    "not-importable": "its module can't be imported on this machine",
-    "bad-python": "its source is no valid Python",
-    "bad-json": "a row that is no JSON object",
-    "no-text": "a page without text of its own",
-    "binary": "not a text file",
-    "invalid-utf-8": "text that is not UTF-8",
-    "truncated": "a compressed file that ends too early",
-    "corrupt": "a damaged file",
-    "unreadable": "a file that can't be read",
-}
 STEPS = {
     "found": "found in the sources",
     "read": "that could be read",
+    "redaction": "without what no document may hold",
+    "urls": "from addresses that are allowed",
+    "lines": "with some lines taken out",
     "rules": "that pass every rule",
+    "contamination": "without items of evaluation sets",
+    "quality": "of sufficient quality",
     "exact duplicates": "without exact duplicates",
-    "near-duplicates": "without near-duplicates: kept",
+    "near-duplicates": "without near-duplicates",
+    "repeated": "without what many documents repeat",
 }
 MOST_ORIGINS = 15  # sources and licences named, the rest is summed up
 
@@ -58,6 +42,7 @@ def documents(run: Run, config: ReportConfig) -> Html | None:
             _sources(run),
             _languages(figures),
             *_dropped(run),
+            *details_of(figures),
             *_heldout(run),
         ]
     )
@@ -66,15 +51,17 @@ def documents(run: Run, config: ReportConfig) -> Html | None:
 def _funnel(funnel: Sequence[Mapping[str, Any]]) -> Html:
     first = max(1, funnel[0]["documents"])
     lost = [None, *(before["documents"] - after["documents"] for before, after in pairwise(funnel))]
+    names = [STEPS.get(step["step"], step["step"]) for step in funnel]
+    names[-1] += ": kept"
     rows = [
         (
-            STEPS.get(step["step"], step["step"]),
+            name,
             bar(step["documents"] / first),
             count(step["documents"]),
             count(gone) if gone else None,
             size(step["bytes"]),
         )
-        for step, gone in zip(funnel, lost, strict=True)
+        for name, step, gone in zip(names, funnel, lost, strict=True)
     ]
     kept = funnel[-1]["documents"]
     return join(
@@ -86,17 +73,18 @@ def _funnel(funnel: Sequence[Mapping[str, Any]]) -> Html:
 
 
 def _sources(run: Run) -> Html:
-    """Per source and licence: documents and their share."""
+    """Per source and licence: documents and their share; per source what was read of it."""
     total = max(1, run.kept.by_origin.total())
+    read = run.figures("curate")["sources"]
     ordered = sorted(run.kept.by_origin.items(), key=lambda one: (-one[1], one[0]))
     rows = [
-        (source, licence or "not stated", bar(kept / total), count(kept))
+        (source, licence or "not stated", count(read[source]["read_documents"]), bar(kept / total), count(kept))
         for (source, licence), kept in ordered[:MOST_ORIGINS]
     ]
     if rest := ordered[MOST_ORIGINS:]:
         kept = sum(number for _, number in rest)
-        rows.append((f"{len(rest)} more", "", bar(kept / total), count(kept)))
-    return table(["source", "licence", BAR, number("documents")], rows)
+        rows.append((f"{len(rest)} more", "", "", bar(kept / total), count(kept)))
+    return table(["source", "licence", number("read of the source"), BAR, number("kept")], rows)
 
 
 def _languages(figures: Mapping[str, Any]) -> Html | None:
@@ -124,20 +112,7 @@ def _dropped(run: Run) -> Iterable[Html]:
         yield details(title, *(_sample(one, run) for one in chosen))
 
 
-def meaning(rule: str, run: Run) -> str:
-    """The rule in words, with its threshold."""
-    config = run.loaded.blueprint.curate
-    limits = config.rules.model_dump() | {
-        "language": config.rules.language_confidence,
-        "near-duplicate": config.near_duplicates.threshold,
-        "too-large": config.max_document_mb,
-    }
-    limit = limits.get(rule)
-    told = "" if limit is None else count(limit) if limit == int(limit) else f"{limit:g}"
-    return RULES.get(rule, "").format(limit=told, language=config.rules.language)
-
-
-def _sample(one: Dropped, run: Run) -> Html:
+def _sample(one: Entry, run: Run) -> Html:
     told = [tag("strong", shortened(one.title or one.origin))]
     if one.title and one.origin and one.origin != one.title:
         told.append(tag("span", one.origin))

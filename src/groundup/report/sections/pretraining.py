@@ -7,7 +7,7 @@ from groundup.report.markup import BAR, Html, bar, facts, figure, h3, join, numb
 from groundup.report.plots import curve_of, curves
 from groundup.report.run import Run
 from groundup.report.sections.head import XZ
-from groundup.report.wording import count, counted, decimal, millions, relative, size
+from groundup.report.wording import count, counted, decimal, millions, percent, relative, size
 
 MODELS = {
     "model": ("the pretrained model", "it has read the training documents"),
@@ -32,6 +32,7 @@ def pretraining(run: Run, config: ReportConfig) -> Html | None:
                 "average, lower is better."
             ),
             _shape(run),
+            _read(run),
             _curves(run),
             *_bits(run),
         ]
@@ -55,6 +56,20 @@ def _shape(run: Run) -> Html:
             ("precision", figures["precision"]),
         ]
     )
+
+
+def _read(run: Run) -> Html | None:
+    """How often the documents of each source were read, where there are several."""
+    epochs, sources = run.figure("pretrain", "source_epochs") or {}, run.figure("tokens", "train", "sources") or {}
+    if len(epochs) < 2:
+        return None
+    read = {name: often * sources[name]["tokens"] for name, often in epochs.items() if name in sources}
+    total = max(1.0, sum(read.values()))
+    rows = [
+        (name, count(sources[name]["tokens"]), bar(tokens / total), percent(tokens / total), decimal(epochs[name], 2))
+        for name, tokens in sorted(read.items(), key=lambda item: -item[1])
+    ]
+    return table(["source", number("tokens"), BAR, number("share of what is read"), number("times read")], rows)
 
 
 def _curves(run: Run) -> Html | None:

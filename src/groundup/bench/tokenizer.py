@@ -1,0 +1,169 @@
+"""`groundup bench tokenizer`: training and encoding of byte-level BPE against the peers, with equal merges and ids.
+
+Peers that are not installed are left out. All cut words by GPT-2's pattern, each in the way that is fastest for it
+(`tokenizers` has a pre-tokenizer of its own for this pattern). Our tokenizer starts each repeat without kept words, and
+all sides get the same list of strings. A peer whose merges or ids differ is an error, and no row. Memory is that of a
+process that does the work once.
+"""
+
+import os
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from groundup.bench import tokenizer_peers as peers
+from groundup.bench.measure import Measured, in_process
+from groundup.bench.rows import Row, compare
+from groundup.errors import GroundupError
+
+VOCABULARIES = (8192, 32768)
+MOST_BYTES = 40_000_000  # sentencepiece and tokenizers need most of a minute for more
+REPEATS = 3
+
+
+def run(data: Path | None) -> Iterator[Row]:
+    """Rows for `data`, a file or folder of text; without it, for the Python documentation of this machine."""
+    with tempfile.TemporaryDirectory() as folder:
+        texts = str(Path(folder, "texts.json"))
+        size: int = in_process(prepare, str(data.resolve()) if data else "", texts).value
+        for function in (train, encode):  # compiles the kernels, which is not measured
+            in_process(function, texts, folder, 300, 1, 1)
+        for vocabulary in VOCABULARIES:
+            yield from _training(texts, folder, vocabulary, f"{size / 1e6:.0f} MB")
+        yield from _encoding(texts, folder, VOCABULARIES[-1], size)
+        yield from _two_cores(texts, folder, VOCABULARIES[-1], size)
+
+
+def _training(texts: str, folder: str, vocabulary: int, size: str) -> Iterator[Row]:
+    case = f"train {vocabulary:,} tokens, {size}"
+    ours = _timed(train, texts, folder, vocabulary)
+    for name, peer in peers.TRAINERS.items():
+        if not peers.installed(name):
+            continue
+        theirs = _timed(peer, texts, folder, vocabulary)
+        if theirs["result"] is not None:
+            expected = ours["spelled"] if name == "tokenizers" else ours["result"]
+            _same(theirs["result"], expected, f"the merges of {name} and ours", case)
+        yield compare(case, "time", ours["seconds"], theirs["seconds"], name, "s", "lower")
+    if vocabulary == VOCABULARIES[-1]:
+        held = _memory(train, texts, folder, vocabulary)
+        for name in filter(peers.installed, ("tokenizers", "rustbpe")):
+            theirs_held = _memory(peers.TRAINERS[name], texts, folder, vocabulary)
+            yield compare(case, "peak memory", held, theirs_held, name, "MB", "lower")
+
+
+def _encoding(texts: str, folder: str, vocabulary: int, size: int) -> Iterator[Row]:
+    case = f"encode with {vocabulary:,} tokens, {size / 1e6:.0f} MB"
+    ours = _timed(encode, texts, folder, vocabulary)
+    for name, peer in peers.ENCODERS.items():
+        if not peers.installed(name):
+            continue
+        theirs = _timed(peer, texts, folder, vocabulary)
+        _same(theirs["result"], ours["result"], f"the ids of {name} and ours", case)
+        yield compare(
+            case, "speed", size / 1e6 / ours["seconds"], size / 1e6 / theirs["seconds"], name, "MB/s", "higher"
+        )
+    held = _memory(encode, texts, folder, vocabulary)
+    for name in filter(peers.installed, ("tokenizers", "tiktoken")):
+        theirs_held = _memory(peers.ENCODERS[name], texts, folder, vocabulary)
+        yield compare(case, "peak memory", held, theirs_held, name, "MB", "lower")
+
+
+def _two_cores(texts: str, folder: str, vocabulary: int, size: int) -> Iterator[Row]:
+    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    if usable < 2:
+        return
+    for what, function in (("count words", count), ("encode", encode)):
+        one, two = (
+            in_process(function, texts, folder, vocabulary, REPEATS, cores, cores=cores).value for cores in (1, 2)
+        )
+        _same(two["result"], one["result"], "the outcomes on one core and on two", what)
+        case, slow, fast = f"{what}, two cores, {size / 1e6:.0f} MB", one["seconds"], two["seconds"]
+        yield compare(case, "speed", size / 1e6 / fast, size / 1e6 / slow, "groundup on one core", "MB/s", "higher")
+
+
+def _timed(function: Callable[..., Any], texts: str, folder: str, vocabulary: int) -> dict[str, Any]:
+    found: dict[str, Any] = in_process(function, texts, folder, vocabulary, REPEATS, 1).value
+    return found
+
+
+def _memory(function: Callable[..., Any], texts: str, folder: str, vocabulary: int) -> float:
+    measured: Measured = in_process(function, texts, folder, vocabulary, 0, 1)
+    return measured.peak_rss_bytes / 1e6
+
+
+def _same(found: Any, expected: Any, what: str, case: str) -> None:
+    if found != expected:
+        raise GroundupError(f"{what} differ", where=case, do="tell the authors: a comparison is of equal results only")
+
+
+def prepare(data: str, out: str) -> int:
+    """Write the texts, at most about MOST_BYTES, as a JSON list; returns their bytes in UTF-8."""
+    import json
+
+    from groundup.corpus.configuration import Files, PythonDocs, Source
+    from groundup.corpus.documents import Document
+    from groundup.corpus.sources import read_sources
+
+    source: Source = Files(kind="files", path=Path(data)) if data else PythonDocs(kind="python-docs")
+    texts: list[str] = []
+    size = 0
+    for item in read_sources([source], Path()):
+        if isinstance(item, Document) and size < MOST_BYTES:
+            texts.append(item.text)
+            size += item.size
+    if not texts:
+        raise GroundupError("there is no text to measure with", where=data)
+    Path(out).write_text(json.dumps(texts), encoding="utf-8")
+    return size
+
+
+def train(texts: str, folder: str, vocabulary: int, repeats: int, threads: int) -> dict[str, Any]:
+    """Our training; leaves the tokenizer in `folder` for the encoders."""
+    import numpy as np
+
+    from groundup.tokenizer.bpe import train_merges
+    from groundup.tokenizer.interchange import CHARACTERS
+    from groundup.tokenizer.tokenizer import Tokenizer
+    from groundup.tokenizer.vocabulary import trained
+    from groundup.tokenizer.word_counts import Words, count_words
+
+    given = peers.read(texts)
+    seconds, merges = peers.timed(
+        lambda: train_merges(count_words(given, "gpt2", threads), vocabulary - 256).pairs, repeats
+    )
+    tokenizer = Tokenizer(trained(merges, "gpt2", special=()))
+    tokenizer.save(Path(folder, f"{vocabulary}.json"))
+    found = {"seconds": seconds, "result": peers.digest(map(tokenizer.token_bytes, range(256 + len(merges))))}
+    if repeats:
+        # `tokenizers` breaks ties by ids as we do, but numbers the bytes in the order of the characters that spell
+        # them. With bytes renamed to that order, the merges must be the same to the last one.
+        order = sorted(range(256), key=CHARACTERS.__getitem__)
+        rows = count_words(given, "gpt2").rows()
+        renamed = Words(np.argsort(order).astype(np.uint8)[rows.text], rows.offsets, rows.counts)
+        spelled = [CHARACTERS[byte] for byte in order]
+        for left, right in train_merges(renamed, vocabulary - 256).pairs.tolist():
+            spelled.append(spelled[left] + spelled[right])
+        found["spelled"] = peers.digest(token.encode() for token in spelled)
+    return found
+
+
+def count(texts: str, folder: str, vocabulary: int, repeats: int, threads: int) -> dict[str, Any]:
+    """Our word counts."""
+    from groundup.tokenizer.word_counts import count_words
+
+    given = peers.read(texts)
+    seconds, counts = peers.timed(lambda: count_words(given, "gpt2", threads), repeats)
+    rows = counts.rows()
+    return {"seconds": seconds, "result": peers.digest([rows.text.tobytes(), rows.counts.tobytes()])}
+
+
+def encode(texts: str, folder: str, vocabulary: int, repeats: int, threads: int) -> dict[str, Any]:
+    """Our encoding, with a tokenizer that has kept no words."""
+    from groundup.tokenizer.tokenizer import Tokenizer
+
+    given, path = peers.read(texts), Path(folder, f"{vocabulary}.json")
+    fresh = [Tokenizer.load(path) for _ in range(1 + repeats)]
+    seconds, (ids, _) = peers.timed(lambda: fresh.pop().encode_many(given, threads), repeats)
+    return {"seconds": seconds, "result": peers.digest([ids.astype("<u4").tobytes()])}

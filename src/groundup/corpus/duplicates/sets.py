@@ -1,0 +1,210 @@
+"""Sets of shingles: read from the files a block at a time, sorted, and compared."""
+
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import IO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from groundup.corpus.duplicates.fingerprints import FingerprintFile
+from groundup.corpus.duplicates.minhash import Hashes
+from groundup.corpus.kernel import Number, Offsets, helper, kernel
+
+Numbers = NDArray[np.int32]
+
+_GAP = 2048  # shingles between two documents that are sooner read over than skipped
+_RUN = 1 << 20  # shingles that are read at once, at most, but for longer documents
+
+
+class ShingleSets:
+    """The sets of some documents at a time, in one array that is as large at the end as at the beginning.
+
+    Documents are numbered in the caller's way. The array has two regions: a block of documents is loaded into the
+    first, and visitors that these are to be compared with into the second.
+
+    Args:
+        files: the part files.
+        offsets: of each file (see FingerprintFile.offsets).
+        among: [documents] the row of each document, counted over all files.
+        room: shingles that are held at a time; more only if a document is longer than a quarter of it.
+    """
+
+    def __init__(
+        self, files: Sequence[FingerprintFile], offsets: Sequence[Offsets], among: NDArray[np.int64], room: int
+    ) -> None:
+        self._files, self._among = files, among
+        ends = np.cumsum([file.documents for file in files])
+        self._file_of = np.searchsorted(ends, among, side="right").astype(np.int32)
+        self._begin = np.empty(len(among), dtype=np.int64)  # in the document's file
+        self.counts = np.empty(len(among), dtype=np.int64)  # shingles with repetitions
+        for number, own in enumerate(offsets):
+            mine = np.flatnonzero(self._file_of == number)
+            rows = among[mine] - (ends[number] - files[number].documents)
+            self._begin[mine] = own[rows]
+            self.counts[mine] = own[rows + 1] - own[rows]
+        longest = int(self.counts.max(initial=0))
+        self.block_room = max(room - room // 4, longest)
+        self._visitor_room = max(room // 4, longest)
+        self.shingles = np.empty(self.block_room + self._visitor_room, dtype=np.uint32)
+        self.starts = np.full(len(among), -1, dtype=np.int64)  # in `shingles`; -1: not there
+        self.lengths = np.zeros(len(among), dtype=np.int64)
+        self._block = np.zeros(0, dtype=np.int64)
+        self._visitors: list[NDArray[np.int64]] = []
+        self._visitors_end = self.block_room
+
+    def load(self, documents: NDArray[np.int64]) -> None:
+        """Forget all, and hold these: their `counts` must not exceed `block_room`."""
+        self.starts[self._block] = -1
+        self._forget_visitors()
+        self._block = documents
+        self._read(documents, 0)
+
+    def visit(self, documents: NDArray[np.int64]) -> None:
+        """Hold as many of these too as there is room for, but at least the first; other visitors may be forgotten."""
+        counts = np.cumsum(self.counts[documents])
+        if self._visitors_end + counts[0] > len(self.shingles):
+            self._forget_visitors()
+        fitting = int(np.searchsorted(counts, len(self.shingles) - self._visitors_end, side="right"))
+        self._visitors.append(documents[:fitting])
+        self._visitors_end = self._read(documents[:fitting], self._visitors_end)
+
+    def _forget_visitors(self) -> None:
+        for documents in self._visitors:
+            self.starts[documents] = -1
+        self._visitors.clear()
+        self._visitors_end = self.block_room
+
+    def _read(self, documents: NDArray[np.int64], at: int) -> int:
+        """Read documents in the order of the files into `shingles` from `at` on; returns where they end."""
+        documents = documents[np.argsort(self._among[documents])]
+        file_of = self._file_of[documents]
+        cuts = [0, *(np.flatnonzero(np.diff(file_of)) + 1).tolist(), len(documents)]
+        for first, last in pairwise(cuts):
+            file = self._files[file_of[first]]
+            with file.opened() as opened:
+                at = self._read_file(file, opened, documents[first:last], at)
+        return at
+
+    def _read_file(self, file: FingerprintFile, opened: IO[bytes], documents: NDArray[np.int64], at: int) -> int:
+        """Read documents of one file; those that lie close together at once."""
+        begin = self._begin[documents]
+        end = begin + self.counts[documents]
+        first = 0
+        while first < len(documents):
+            last = first + 1
+            while last < len(documents) and begin[last] - end[last - 1] <= _GAP and end[last] - begin[first] <= _RUN:
+                last += 1
+            raw = file.read_shingles(opened, int(begin[first]), int(end[last - 1]))
+            places = begin[first:last] - begin[first], end[first:last] - begin[first]
+            at = make_sets(raw, *places, self.shingles, at, documents[first:last], self.starts, self.lengths)
+            first = last
+        return at
+
+
+# ---- compiled ----
+
+_STEPS = 16  # of a comparison, between two looks whether it can still succeed
+_FEW = 48  # below it insertion sort is quicker than radix sort
+
+
+@kernel
+def make_sets(
+    raw: Hashes,
+    begins: Offsets,
+    ends: Offsets,
+    out: Hashes,
+    at: int,
+    documents: Offsets,
+    starts: Offsets,
+    lengths: Offsets,
+) -> int:
+    """Write `raw[begins[i]:ends[i]]`, sorted and each once, to `out` from `at` on, for each of `documents`.
+
+    Where each starts and how long it is goes to `starts` and `lengths`, which are indexed by document.
+
+    Returns:
+        Where the last one ends.
+    """
+    longest = 0
+    for one in range(documents.size):
+        longest = max(longest, ends[one] - begins[one])
+    first, other = np.empty(longest, dtype=np.uint32), np.empty(longest, dtype=np.uint32)
+    counts = np.empty((4, 256), dtype=np.int64)
+    for one in range(documents.size):
+        size = ends[one] - begins[one]
+        for place in range(size):
+            first[place] = raw[begins[one] + place]
+        if size < _FEW:
+            _insertion_sort(first, size)
+        else:
+            _radix_sort(first, other, size, counts)
+        start = at
+        for place in range(size):
+            if place == 0 or first[place] != first[place - 1]:
+                out[at] = first[place]
+                at += 1
+        starts[documents[one]], lengths[documents[one]] = start, at - start
+    return at
+
+
+@helper
+def _insertion_sort(values: Hashes, size: int) -> None:
+    for end in range(1, size):
+        value, place = values[end], end
+        while place > 0 and values[place - 1] > value:
+            values[place] = values[place - 1]
+            place -= 1
+        values[place] = value
+
+
+@helper
+def _radix_sort(values: Hashes, other: Hashes, size: int, counts: Offsets) -> None:
+    """Sort `values[:size]` by its four bytes, the lowest first; `other` has room for as many."""
+    counts[:] = 0
+    for place in range(size):
+        value = np.int64(values[place])
+        counts[0, value & 255] += 1
+        counts[1, value >> 8 & 255] += 1
+        counts[2, value >> 16 & 255] += 1
+        counts[3, value >> 24] += 1
+    source, target = values, other
+    for byte in range(4):
+        total: Number = 0
+        for digit in range(256):
+            total, counts[byte, digit] = total + counts[byte, digit], total
+        shift = 8 * byte
+        for place in range(size):
+            value = source[place]
+            bucket = np.int64(value) >> shift & 255
+            target[counts[byte, bucket]] = value
+            counts[byte, bucket] += 1
+        source, target = target, source
+
+
+@helper
+def least_common(together: int, threshold: float) -> Number:
+    """How many elements two sets must share, of `together` in both counted apart, for their similarity to reach it."""
+    common: Number = np.int64(threshold * together / (1.0 + threshold))
+    while common > 0 and (common - 1) / (together - common + 1) >= threshold:
+        common -= 1
+    while common <= together - common and common / (together - common) < threshold:
+        common += 1
+    return common
+
+
+@helper
+def similarity(sets: Hashes, start: int, length: int, other_start: int, other_length: int, threshold: float) -> float:
+    """The Jaccard similarity of two sorted sets, or -1 as soon as it is clear that it is below the threshold."""
+    needed = least_common(length + other_length, threshold)
+    common = i = j = 0
+    while i < length and j < other_length:
+        if common + min(length - i, other_length - j) < needed:
+            return -1.0
+        steps = min(_STEPS, min(length - i, other_length - j))
+        for _ in range(steps):
+            one, other = sets[start + i], sets[other_start + j]
+            common += one == other
+            i += one <= other
+            j += other <= one
+    return common / (length + other_length - common) if common >= needed else -1.0

@@ -1,0 +1,55 @@
+"""Documents of earlier runs, as far as duplicates of them are to be found: their fingerprints and ids."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from groundup.corpus.candidates import FINGERPRINTS, ROWS
+from groundup.corpus.counts import Figures
+from groundup.corpus.documents import DOCUMENTS, part_paths, read_batches
+from groundup.corpus.duplicates.configuration import NearDuplicates
+from groundup.corpus.finished import once
+from groundup.corpus.rows import Rows, as_numbers, byte_lengths
+
+
+@dataclass(frozen=True)
+class Earlier:
+    """The fingerprints of one part of an earlier corpus, as a task."""
+
+    number: int
+    part: Path
+    config: NearDuplicates
+    folder: Path
+
+
+def earlier_parts(config: NearDuplicates, base: Path) -> list[Path]:
+    """The part files of all earlier corpora.
+
+    A corpus is a folder of documents, or the artifact of a `curate` stage that holds it.
+
+    Raises:
+        GroundupError: a folder holds no documents.
+    """
+    found: list[Path] = []
+    for folder in config.earlier:
+        full = base / folder.expanduser()
+        found += part_paths(full / DOCUMENTS if (full / DOCUMENTS).is_dir() else full)
+    return found
+
+
+def read_earlier(task: Earlier) -> Figures:
+    """Make the fingerprints, or find that an earlier try did."""
+    return once(task.folder, task.number, lambda folder: _read(task, folder))
+
+
+def _read(task: Earlier, folder: Path) -> Figures:
+    from groundup.corpus.duplicates.fingerprints import FingerprintWriter
+
+    rows = [Rows.joined(())]
+    with FingerprintWriter(folder / FINGERPRINTS, task.config) as fingerprints:
+        for batch in read_batches(task.part, ["id", "text"]):
+            texts = batch.column("text")
+            fingerprints.write(texts)
+            ids = as_numbers([bytes.fromhex(id) for id in batch.column("id").to_pylist()])
+            rows.append(Rows(ids, byte_lengths(texts)))
+    Rows.joined(rows).save(folder / ROWS)
+    return {"documents": sum(map(len, rows))}

@@ -1,0 +1,39 @@
+"""The `extraction:` section of a source: how pages become text, and what one page may cost."""
+
+import codecs
+from typing import Literal
+
+from pydantic import Field, field_validator
+
+from groundup.section import Section
+
+Method = Literal["trafilatura", "resiliparse"]
+
+
+class Extraction(Section):
+    """How HTML and XML become text, and what one page may cost."""
+
+    method: Method = "trafilatura"
+    """For HTML. trafilatura: main text with the fewest menus and other clutter; resiliparse: ten times as fast, with
+    more clutter."""
+    seconds: float = Field(default=10.0, gt=0)
+    """Most processor time for one page; a page that needs more is dropped as `extraction-timeout`."""
+    memory_mb: int = Field(default=1024, ge=256)
+    """Most memory for one page; a page that needs more is dropped as `extraction-memory`."""
+    page_mb: float = Field(default=4.0, gt=0)
+    """Larger pages are dropped as `page-too-large`, before anything looks into them."""
+    encoding: str = "auto"
+    """The character set of text files and pages: `auto` goes by byte-order mark, UTF-8, what the page declares, and
+    the frequencies of its bytes; a name (`utf-8`, `windows-1252`, `shift_jis`) is taken for every file."""
+    repair: bool = True
+    """Mend text that was decoded with a wrong character set before it came here (`schÃ¶n`, `donâ€™t`)."""
+
+    @field_validator("encoding")
+    @classmethod
+    def _is_known(cls, encoding: str) -> str:
+        if encoding != "auto":
+            try:
+                codecs.lookup(encoding)
+            except LookupError:
+                raise ValueError(f"no character set is called {encoding!r}; try `auto`") from None
+        return encoding

@@ -1,0 +1,197 @@
+"""Markdown and reStructuredText kept as they are but for what is there for programs: front matter, comments, roles.
+
+.. note::                        Note: Read :ref:`this <label>` first.   ->   Note: Read this first.
+"""
+
+import re
+
+_FRONT_MATTER = re.compile(r"\A---[ \t]*\n(?P<fields>.*?)\n(?:---|\.\.\.)[ \t]*(?:\n|\Z)", re.DOTALL)
+_FRONT_TITLE = re.compile(r"^title:[ \t]*(?P<title>.+)$", re.MULTILINE)
+_FENCE = re.compile(r"^[ ]{0,3}(```+|~~~+)")
+
+_ADORNMENT = re.compile(r"([!-/:-@\[-`{-~])\1{2,}\s*")
+_DIRECTIVE = re.compile(r"\.\.\s+(?:\|[^|]+\|\s+)?(?P<name>[\w:+.-]+?)::(?:\s+(?P<argument>.*))?")
+_EXPLICIT = re.compile(r"\.\.(?:\s|$)")
+_FIELD = re.compile(r":[\w -]+:(?:\s|$)")
+_ROLE = re.compile(r":(?:[\w.+-]+:)*[\w.+-]+:`(?P<said>[^`]+)`")
+_TITLED = re.compile(r"!?~?(?P<text>.+?)\s*<[^<>]*>", re.DOTALL)
+_LINKED = re.compile(r"(?<!`)`(?P<text>[^`<>]+?)(?:\s*<[^`<>]*>)?`__?")
+_SUBSTITUTION = re.compile(r"\|(?P<name>[^|\s](?:[^|\n]*[^|\s])?)\|_{0,2}")
+_FENCED = re.compile(r"(^[ ]*```.*?^[ ]*```$)", re.DOTALL | re.MULTILINE)
+_ADMONITIONS = {"attention", "caution", "danger", "error", "hint", "important", "note", "tip", "warning", "seealso"}
+_CODE = {"code", "code-block", "sourcecode", "highlight", "ipython", "prompt", "parsed-literal", "doctest", "testcode"}
+_VERSIONS = {"versionadded": "Added in", "versionchanged": "Changed in", "deprecated": "Deprecated since"}
+# Directives whose content is written for people; the content of any other (`toctree`, `image`, `raw`) is left out.
+_KEPT = {"topic", "sidebar", "rubric", "admonition", "epigraph", "compound", "container", "only", "figure", "table"}
+
+
+def split_front_matter(text: str) -> tuple[str, str]:
+    """`(title, rest)` of a text that may begin with YAML front matter between `---` lines."""
+    match = _FRONT_MATTER.match(text)
+    if match is None:
+        return "", text
+    title = _FRONT_TITLE.search(match["fields"])
+    return (title["title"].strip().strip("\"'") if title else ""), text[match.end() :]
+
+
+def read_markdown(text: str) -> tuple[str, str]:
+    """`(title of the front matter, text)` without front matter and HTML comments; those in fenced code stay.
+
+    Args:
+        text: with `\\n` at the ends of lines.
+    """
+    title, rest = split_front_matter(text)
+    if "<!--" not in rest:
+        return title, rest
+    kept: list[str] = []
+    plain: list[str] = []
+    fence = ""
+    for line in rest.split("\n"):
+        mark = _FENCE.match(line)
+        if not fence and mark:
+            kept.append(_without_comments("\n".join([*plain, ""])) + line)
+            plain, fence = [], mark[1]
+        elif fence:
+            kept.append(line)
+            if mark and mark[1].startswith(fence):
+                fence = ""
+        else:
+            plain.append(line)
+    if plain:
+        kept.append(_without_comments("\n".join(plain)))
+    return title, "\n".join(kept)
+
+
+def _without_comments(text: str) -> str:
+    """A pattern such as `<!--.*?-->` takes quadratic time where comments are begun and not ended."""
+    kept: list[str] = []
+    at = 0
+    while (start := text.find("<!--", at)) >= 0 and (end := text.find("-->", start + 4)) >= 0:
+        kept.append(text[at:start])
+        at = end + 3
+    return "".join([*kept, text[at:]])
+
+
+def read_rst(text: str) -> tuple[str, str]:
+    """`(title, text)`: headings as `#`, in the order in which their adornments come; roles, labels and options gone.
+
+    Args:
+        text: with `\\n` at the ends of lines, and no tabs that matter.
+    """
+    title, lines = _rst_headings(text.expandtabs(8).split("\n"))
+    parts = _FENCED.split("\n".join(_rst_blocks(lines)))
+    return title, "".join(part if at % 2 else _inline(part) for at, part in enumerate(parts))
+
+
+def _rst_headings(lines: list[str]) -> tuple[str, list[str]]:
+    """The first heading, and the lines with `# ...` for headings that are over- or underlined."""
+    levels: list[str] = []
+    title = ""
+    kept: list[str] = []
+    at = 0
+    while at < len(lines):
+        over = at + 2 < len(lines) and _adorns(lines[at], lines[at + 1]) and _same(lines[at], lines[at + 2])
+        under = at + 1 < len(lines) and not over and _adorns(lines[at + 1], lines[at]) and not lines[at][:1].isspace()
+        before = not kept or not kept[-1].strip() or kept[-1].startswith("#")
+        if (over or under) and before:
+            heading = lines[at + 1 if over else at].strip()
+            style = ("over" if over else "") + lines[at if over else at + 1][0]
+            if style not in levels:
+                levels.append(style)
+            heading = _inline(heading)
+            title = title or heading
+            kept += [f"{'#' * min(6, levels.index(style) + 1)} {heading}", ""]
+            at += 3 if over else 2
+        else:
+            kept.append(lines[at])
+            at += 1
+    return title, kept
+
+
+def _same(line: str, other: str) -> bool:
+    return line.rstrip() == other.rstrip()
+
+
+def _adorns(line: str, heading: str) -> bool:
+    return bool(
+        heading.strip()
+        and _ADORNMENT.fullmatch(line)
+        and not _ADORNMENT.fullmatch(heading)
+        and len(line.rstrip()) >= len(heading.strip())
+    )
+
+
+def _rst_blocks(lines: list[str]) -> list[str]:
+    """Lines without explicit markup; what stands in a directive for people to read stays, and code is fenced."""
+    kept: list[str] = []
+    at = 0
+    while at < len(lines):
+        line = lines[at]
+        stripped = line.lstrip()
+        if not _EXPLICIT.match(stripped):
+            kept.append(line)
+            at += 1
+            continue
+        indent = len(line) - len(stripped)
+        end = at + 1
+        while end < len(lines) and (not lines[end].strip() or _indent(lines[end]) > indent):
+            end += 1
+        content = lines[at + 1 : end]
+        directive = _DIRECTIVE.match(stripped)
+        if directive is not None:
+            kept += _directive(directive["name"].rsplit(":", 1)[-1], directive["argument"] or "", content, indent)
+        kept.append("")
+        at = end
+    return kept
+
+
+def _directive(name: str, argument: str, content: list[str], indent: int) -> list[str]:
+    """What of a directive is for people, at the indent of the directive itself."""
+    body = _dedented(content, indent)
+    while body and _FIELD.match(body[0].strip()):
+        body = body[1:]
+    space = " " * indent
+    if name in _CODE:
+        return ["", f"{space}```{argument.split(' ')[0]}", *_trimmed(body), f"{space}```"]
+    if name in _ADMONITIONS:
+        label = "See also" if name == "seealso" else name.capitalize()
+        return ["", f"{space}{label}: {argument}".rstrip(), *_rst_blocks(body)]
+    if name in _VERSIONS:
+        version, _, said = argument.partition(" ")
+        return ["", f"{space}{_VERSIONS[name]} {version}{': ' + said if said else ''}", *_rst_blocks(body)]
+    if name in _KEPT:
+        said = argument if name in ("topic", "sidebar", "rubric", "admonition", "table") else ""
+        return ["", space + said, *_rst_blocks(body)]
+    if name in ("math", "productionlist"):
+        return ["", space + argument, *body]
+    # A description of something in code: `.. function:: open(file)`, with its text.
+    if argument and body and any(line.strip() for line in body) and name not in ("toctree", "image", "raw", "include"):
+        return ["", space + argument, *_rst_blocks(body)]
+    return []
+
+
+def _indent(line: str) -> int:
+    return len(line) - len(line.lstrip())
+
+
+def _dedented(lines: list[str], indent: int) -> list[str]:
+    least = min((_indent(line) for line in lines if line.strip()), default=indent)
+    return [" " * indent + line[least:] if line.strip() else "" for line in lines]
+
+
+def _trimmed(lines: list[str]) -> list[str]:
+    while lines and not lines[0].strip():
+        lines = lines[1:]
+    while lines and not lines[-1].strip():
+        lines = lines[:-1]
+    return lines
+
+
+def _inline(text: str) -> str:
+    def said(match: re.Match[str]) -> str:
+        titled = _TITLED.fullmatch(match["said"])
+        return titled["text"] if titled else match["said"].lstrip("!~")
+
+    text = _ROLE.sub(said, text)
+    text = _LINKED.sub(lambda match: match["text"], text)
+    return _SUBSTITUTION.sub(lambda match: match["name"], text).replace("::\n", ":\n")

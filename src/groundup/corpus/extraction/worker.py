@@ -1,0 +1,117 @@
+"""The process that looks into pages, so that a page which never ends, or takes all memory, ends only this.
+
+    parent --> method, page; method, page; ...   a batch, as a whole
+           <-- status, title, text               one answer for each page, as soon as it is there
+
+It says `READY`, and then takes pages on its standard input until that closes. A page that needs too much processor
+time ends the process with SIGPROF, one that needs too much memory with `OUT_OF_MEMORY`; the parent starts another.
+Only numbers and text go over the pipe: nothing else that a page made this process do can reach the parent.
+"""
+
+import os
+import struct
+import sys
+from collections.abc import Callable
+from enum import IntEnum
+from typing import IO
+
+REQUEST = struct.Struct("!BI")  # method, bytes of the page
+ANSWER = struct.Struct("!BII")  # status, bytes of the title, bytes of the text
+BATCH = struct.Struct("!I")  # pages
+READY = b"+"
+OUT_OF_MEMORY = 77  # exit status
+
+
+class Method(IntEnum):
+    """How a page becomes text."""
+
+    TRAFILATURA = 0
+    RESILIPARSE = 1
+    XML = 2
+
+
+class Status(IntEnum):
+    """How it went."""
+
+    DONE = 0
+    FAILED = 1  # the text is what the library said
+
+
+def _extractor(method: Method) -> Callable[[str], tuple[str, str]]:
+    if method is Method.XML:
+        from groundup.corpus.extraction.xml import read_xml
+
+        return read_xml
+    from groundup.corpus.extraction.html import by_resiliparse, by_trafilatura
+
+    return by_trafilatura if method is Method.TRAFILATURA else by_resiliparse
+
+
+def answer(method: Method, page: str) -> tuple[Status, str, str]:
+    """`(status, title, text)` of one page.
+
+    Raises:
+        MemoryError: it needs more than there is.
+    """
+    try:
+        return Status.DONE, *_extractor(method)(page)
+    except MemoryError:
+        raise
+    except RecursionError:
+        return Status.FAILED, "", "elements are nested too deeply"
+    except Exception as error:  # the libraries raise what they like; the page is dropped, with these words
+        return Status.FAILED, "", f"{type(error).__name__}: {error}"
+
+
+def serve(source: IO[bytes], sink: IO[bytes], seconds: float) -> None:
+    """Answer batches until there are no more."""
+    from signal import ITIMER_PROF, setitimer
+
+    while header := source.read(BATCH.size):
+        pages: list[tuple[Method, str]] = []
+        for _ in range(BATCH.unpack(header)[0]):
+            method, size = REQUEST.unpack(source.read(REQUEST.size))
+            pages.append((Method(method), source.read(size).decode()))
+        for method, page in pages:
+            setitimer(ITIMER_PROF, seconds)
+            status, title, text = answer(method, page)
+            setitimer(ITIMER_PROF, 0)
+            heads, body = title.encode("utf-8", "replace"), text.encode("utf-8", "replace")
+            sink.write(ANSWER.pack(status, len(heads), len(body)) + heads + body)
+            sink.flush()
+
+
+def _limit_memory(megabytes: int) -> None:
+    """From here on, this process may take so much more address space and no more; where the system can say so."""
+    import resource
+
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    try:
+        with open("/proc/self/statm") as file:  # noqa: PTH123
+            now = int(file.read().split()[0]) * os.sysconf("SC_PAGE_SIZE")
+    except OSError:
+        return  # not Linux: address space says little of memory there, and the parent's limits on size must do
+    limit = now + (megabytes << 20)
+    resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+
+
+def main() -> None:
+    """`python -m groundup.corpus.extraction.worker SECONDS MEGABYTES METHOD`; METHOD is made ready at once."""
+    import logging
+
+    seconds, megabytes, first = float(sys.argv[1]), int(sys.argv[2]), Method(int(sys.argv[3]))
+    logging.disable()
+    sink = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)  # what a library prints must not come between the answers
+    answer(first, "<html><body><p>.</p></body></html>")
+    _limit_memory(megabytes)
+    sink.write(READY)
+    sink.flush()
+    try:
+        serve(sys.stdin.buffer, sink, seconds)
+    except MemoryError:
+        os._exit(OUT_OF_MEMORY)
+
+
+if __name__ == "__main__":
+    main()

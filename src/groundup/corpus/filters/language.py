@@ -1,0 +1,81 @@
+"""Which language a text is in, and when the answer is good enough to act on.
+
+Code, signatures and names look like no language, so only words made of letters are shown to the model (`words.py`).
+Fewer than `MIN_BYTES` bytes of them are too few: of the standard library's docstrings, all English, py3langid takes a
+quarter of those below 25 bytes for another language, 5 % of those below 100, and none of the longer ones. A text with
+too few is called `und`, undetermined, and no language rule may drop it.
+
+Languages are named by their code of two letters (ISO 639-1), or of three where they have none of two.
+"""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from groundup.corpus.filters.configuration import LanguageConfig
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from groundup.corpus.kernel import Bytes, Offsets
+
+MIN_BYTES = 100  # UTF-8 bytes of letters: some 20 English words, or 33 Chinese characters
+UNDETERMINED = "und"
+
+
+class LanguageModel(Protocol):
+    """What tells languages of texts that have words enough."""
+
+    def predict(self, data: "Bytes", offsets: "Offsets") -> tuple[list[str], NDArray[np.float32]]:
+        """The language of each text and the probability of it; text i is `data[offsets[i]:offsets[i + 1]]`."""
+
+
+def load(config: LanguageConfig, base: Path = Path()) -> LanguageModel:
+    """The model that the configuration names.
+
+    Args:
+        config: the section `curate.language`.
+        base: relative paths start here.
+
+    Raises:
+        GroundupError: the model's file is missing or no fastText model, or fastText is not installed.
+    """
+    if config.model is None:
+        from groundup.corpus.filters.naive_bayes import bundled
+
+        return bundled()
+    from groundup.corpus.filters.fasttext_model import FastText
+
+    return FastText(base / config.model.expanduser())
+
+
+def identify_many(texts: "pa.Array", model: LanguageModel | None = None) -> tuple[list[str], NDArray[np.float32]]:
+    """The language of each text, and the model's probability of it; `und` and 0 where there are too few words to tell.
+
+    Args:
+        texts: [rows] strings or large strings, without nulls.
+        model: of `load`; without it, py3langid's.
+    """
+    from groundup.corpus.filters.words import words_of
+    from groundup.corpus.kernel import buffers
+
+    words, offsets, sizes = words_of(*buffers(texts))
+    enough = np.flatnonzero(sizes >= MIN_BYTES)
+    codes, confidences = [UNDETERMINED] * len(sizes), np.zeros(len(sizes), np.float32)
+    if len(enough):
+        if len(enough) < len(sizes):
+            words, offsets = _chosen(words, offsets, enough)
+        found, confidences[enough] = (model or load(LanguageConfig())).predict(words, offsets)
+        for at, code in zip(enough.tolist(), found, strict=True):
+            codes[at] = code
+    return codes, confidences
+
+
+def _chosen(data: "Bytes", offsets: "Offsets", which: NDArray[np.int64]) -> tuple["Bytes", "Offsets"]:
+    """These texts alone."""
+    starts = np.zeros(len(which) + 1, np.int64)
+    np.cumsum(offsets[which + 1] - offsets[which], out=starts[1:])
+    parts = [data[offsets[at] : offsets[at + 1]] for at in which]
+    return np.concatenate(parts), starts

@@ -1,0 +1,81 @@
+"""Rules: thresholds over stored statistics. The first that a document breaks is named, with what was measured.
+
+A rule is a key of `RulesConfig`: `min_words` is the least of the statistic `words` that is kept, `max_words` the most.
+They are applied in the order in which the configuration lists them; the language comes first.
+"""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from groundup.corpus.filters.columns import STATISTICS
+from groundup.corpus.filters.configuration import RulesConfig
+from groundup.corpus.filters.language import UNDETERMINED
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+LANGUAGE, MIN_CONFIDENCE = "language", "min_language_confidence"
+THRESHOLDS = tuple(name for name in RulesConfig.model_fields if name[4:] in STATISTICS)
+RULES = (LANGUAGE, MIN_CONFIDENCE, *THRESHOLDS)
+"""Every rule that a document may be dropped by here, in the order in which they are applied."""
+
+
+@dataclass(frozen=True, slots=True)
+class Verdicts:
+    """What became of each document, in columns of equal length."""
+
+    rule: NDArray[np.object_]  # str: the key in the blueprint of the first rule that was broken; "" where it was kept
+    value: NDArray[np.float64]  # what was measured; NaN where it was kept
+    threshold: NDArray[np.float64]  # what the rule allows; NaN where it was kept
+
+    @property
+    def kept(self) -> NDArray[np.bool_]:
+        """[rows] whether no rule was broken."""
+        return np.asarray(self.rule == "")
+
+
+def judge(statistics: "pa.RecordBatch", rules: RulesConfig) -> Verdicts:
+    """The first rule that each document breaks.
+
+    Args:
+        statistics: rows of `measure`; with `language` and `language_confidence` beside them if `rules` names a
+            language. A statistic that is null breaks no rule.
+        rules: the thresholds.
+
+    Raises:
+        KeyError: a column is missing.
+    """
+    rows = statistics.num_rows
+    verdicts = Verdicts(np.full(rows, "", dtype=object), np.full(rows, np.nan), np.full(rows, np.nan))
+
+    def drop(broken: NDArray[np.bool_], rule: str, value: NDArray[np.float64], threshold: float) -> None:
+        new = broken & verdicts.kept
+        verdicts.rule[new], verdicts.value[new], verdicts.threshold[new] = rule, value[new], threshold
+
+    if rules.language is not None and rows:
+        codes = np.asarray(statistics.column(LANGUAGE).to_pylist(), dtype=object)
+        sure = _numbers(statistics, "language_confidence")
+        told = (codes != UNDETERMINED) & (codes != "") & (codes != None)  # noqa: E711 (element by element)
+        other = told & (codes != rules.language) & (sure >= rules.language_confidence)
+        drop(other, LANGUAGE, sure, rules.language_confidence)
+        if rules.min_language_confidence is not None:
+            unsure = told & ~(sure * (codes == rules.language) >= rules.min_language_confidence)
+            drop(unsure, MIN_CONFIDENCE, sure * (codes == rules.language), rules.min_language_confidence)
+    for rule in THRESHOLDS:
+        threshold = getattr(rules, rule)
+        if threshold is None:
+            continue
+        values = _numbers(statistics, rule[4:])
+        drop(values < threshold if rule.startswith("min_") else values > threshold, rule, values, float(threshold))
+    return verdicts
+
+
+def _numbers(statistics: "pa.RecordBatch", name: str) -> NDArray[np.float64]:
+    """A column as float64, null as NaN, which breaks nothing: every comparison with it is false."""
+    import pyarrow as pa
+
+    column = statistics.column(name)
+    return np.asarray(column.cast(pa.float64()).to_numpy(zero_copy_only=False))

@@ -1,0 +1,217 @@
+"""The last pass over a partition: its candidates and its ledger as the decisions leave them, in the artifact's form.
+
+    candidates.parquet + decisions -> documents.parquet, of those that are kept, with their split
+    ledger.parquet + decisions     -> ledger.parquet, of everything that was found, with its end
+
+Repeated lines and paragraphs are taken out here. A document keeps the id that it had with them.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from groundup.corpus.candidates import CANDIDATES, LEDGER_PART, Unit, repeated_units, units_file
+from groundup.corpus.configuration import CurateConfig
+from groundup.corpus.counts import Counts, Figures
+from groundup.corpus.decisions import KEPT, RULES, Decisions, decisions_path, facts_path
+from groundup.corpus.documents import PartWriter, documents_schema, read_batches
+from groundup.corpus.finished import once, place
+from groundup.corpus.ledger import ENDS
+from groundup.corpus.rows import as_ids, byte_lengths
+from groundup.corpus.steps import excerpts_of, known
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from groundup.corpus.duplicates.repeated import Repeated
+
+DOCUMENTS_PART = "documents.parquet"
+
+
+@dataclass(frozen=True)
+class Keeping:
+    """The last pass over one partition, as a task."""
+
+    number: int
+    config: CurateConfig
+    candidates: Path
+    """The folder of the first pass."""
+    decisions: Path
+    folder: Path
+
+
+@dataclass(frozen=True)
+class _End:
+    """How a candidate ended that is not kept."""
+
+    rule: str
+    value: float | None
+    threshold: float | None
+    instead: str
+    excerpt: str
+
+
+def keep_partition(task: Keeping) -> Figures:
+    """Write the partition's documents and ledger, or find that an earlier run did; returns counts."""
+    return once(task.folder, task.number, lambda folder: _keep(task, folder))
+
+
+def _keep(task: Keeping, folder: Path) -> Figures:
+    counts = Counts()
+    source = place(task.candidates, task.number)
+    decisions = Decisions.load(decisions_path(task.decisions, task.number))
+    inherited = _inherited(facts_path(task.decisions, task.number))
+    repeated = _repeated(task)
+    ends: dict[int, _End] = {}
+    at = 0
+    with PartWriter(folder / DOCUMENTS_PART, documents_schema()) as writer:
+        for batch in read_batches(source / CANDIDATES):
+            numbers = np.arange(at, at + batch.num_rows)
+            at += batch.num_rows
+            batch = _filled(batch, numbers, decisions, inherited)
+            gone = decisions.end[numbers] != KEPT
+            ends |= _ends(batch.filter(_mask(gone)), numbers[gone], decisions)
+            batch, numbers = batch.filter(_mask(~gone)), numbers[~gone]
+            for unit, found in repeated.items():
+                batch, numbers, more = _without_repeated(
+                    batch, numbers, unit, found, task.config, int(decisions.first[0]), counts
+                )
+                ends |= more
+            _count(batch, counts, bool(repeated))
+            writer.write(batch)
+    _keep_ledger(source / LEDGER_PART, folder / LEDGER_PART, decisions, ends, counts)
+    return counts.figures()
+
+
+def _repeated(task: Keeping) -> "dict[Unit, Repeated]":
+    """What is repeated, of the units that are to be taken out."""
+    wanted = repeated_units(task.config)
+    if not wanted:
+        return {}
+    from groundup.corpus.duplicates.repeated import Repeated
+
+    return {unit: Repeated(task.decisions / units_file(unit), unit, one) for unit, one in wanted.items()}
+
+
+def _filled(
+    batch: "pa.RecordBatch",
+    numbers: NDArray[np.int64],
+    decisions: Decisions,
+    inherited: dict[int, list[dict[str, str]]],
+) -> "pa.RecordBatch":
+    """`batch` with what only the decisions tell: split, quality and inherited facts."""
+    split = np.where(decisions.heldout[numbers], "heldout", "train")
+    batch = _replaced(batch, "split", split.tolist())
+    batch = _replaced(batch, "quality", [known(value) for value in decisions.quality[numbers]])
+    heirs = [row for row, number in enumerate(numbers.tolist()) if number in inherited] if inherited else []
+    if not heirs:
+        return batch
+    facts = batch.column("facts").to_pylist()
+    for row in heirs:
+        told = {(fact["subject"], fact["aspect"]): fact for fact in facts[row]}
+        for fact in inherited[int(numbers[row])]:
+            told.setdefault((fact["subject"], fact["aspect"]), fact)
+        facts[row] = list(told.values())
+    return _replaced(batch, "facts", facts)
+
+
+def _ends(batch: "pa.RecordBatch", numbers: NDArray[np.int64], decisions: Decisions) -> dict[int, _End]:
+    """Of candidates that go because of others."""
+    instead = as_ids(decisions.instead[numbers])
+    return {
+        int(number): _End(
+            RULES[int(end)],
+            known(decisions.value[number]),
+            known(decisions.thresholds[end]),
+            other if decisions.instead[number].any() else "",
+            excerpt,
+        )
+        for number, end, other, excerpt in zip(
+            numbers, decisions.end[numbers], instead, excerpts_of(batch.column("text")), strict=True
+        )
+    }
+
+
+def _without_repeated(
+    batch: "pa.RecordBatch",
+    numbers: NDArray[np.int64],
+    unit: Unit,
+    repeated: "Repeated",
+    config: CurateConfig,
+    first: int,
+    counts: Counts,
+) -> "tuple[pa.RecordBatch, NDArray[np.int64], dict[int, _End]]":
+    """`(batch, numbers)` of documents with enough words left, and the ends of the others."""
+    least = repeated_units(config)[unit].least_words_left
+    removed = repeated.remove(batch.column("text"), numbers + first)
+    counts.tally("repeated", f"{unit}s", int(removed.units.sum()))
+    counts.tally("repeated", f"bytes in {unit}s", int(removed.bytes.sum()))
+    gone = (removed.units > 0) & (removed.words_left < least)
+    excerpts = excerpts_of(batch.filter(_mask(gone)).column("text"))
+    ends = {
+        int(number): _End(f"repeated-{unit}s", float(words), float(least), "", excerpt)
+        for number, words, excerpt in zip(numbers[gone], removed.words_left[gone], excerpts, strict=True)
+    }
+    batch = batch.set_column(batch.schema.get_field_index("text"), batch.schema.field("text"), removed.texts)
+    return batch.filter(_mask(~gone)), numbers[~gone], ends
+
+
+def _keep_ledger(source: Path, target: Path, decisions: Decisions, ends: dict[int, _End], counts: Counts) -> None:
+    """Copy a partition's ledger, with the quality of candidates and how those ended that are not kept."""
+    import pyarrow.parquet as pq
+
+    candidate = 0
+    with PartWriter(target, pq.read_schema(source)) as writer:
+        for batch in read_batches(source):
+            columns = {name: batch.column(name).to_pylist() for name in (*ENDS, "quality")}
+            sources = batch.column("source").to_pylist()
+            for row, rule in enumerate(columns["rule"]):
+                if rule:
+                    continue
+                columns["quality"][row] = known(decisions.quality[candidate])
+                if end := ends.get(candidate):
+                    for name, told in zip(ENDS, vars(end).values(), strict=True):
+                        columns[name][row] = told
+                    counts.drop(sources[row], end.rule)
+                candidate += 1
+            for name, values in columns.items():
+                batch = _replaced(batch, name, values)
+            writer.write(batch)
+
+
+def _inherited(path: Path) -> dict[int, list[dict[str, str]]]:
+    """Candidate -> the facts that it inherits, in their order."""
+    found: dict[int, list[dict[str, str]]] = {}
+    if path.exists():
+        for batch in read_batches(path):
+            for row in batch.to_pylist():
+                found.setdefault(row["to"], []).extend(row["facts"])
+    return found
+
+
+def _mask(chosen: NDArray[np.bool_]) -> "pa.BooleanArray":
+    import pyarrow as pa
+
+    return pa.array(chosen)
+
+
+def _replaced(batch: "pa.RecordBatch", name: str, values: Sequence[Any]) -> "pa.RecordBatch":
+    """`batch` with other values in a column."""
+    import pyarrow as pa
+
+    at = batch.schema.get_field_index(name)
+    return batch.set_column(at, batch.schema.field(at), pa.array(values, batch.schema.field(at).type))
+
+
+def _count(batch: "pa.RecordBatch", counts: Counts, is_step: bool) -> None:
+    """Count documents that are kept; `is_step`: some that came here were not."""
+    sizes = byte_lengths(batch.column("text"))
+    if is_step:
+        counts.step("repeated", batch.num_rows, int(sizes.sum()))
+    columns = (batch.column(name).to_pylist() for name in ("source", "licence", "split"))
+    for source, licence, split, size in zip(*columns, sizes.tolist(), strict=True):
+        counts.keep(source, licence, split == "heldout", size)

@@ -1,0 +1,33 @@
+"""The `curate.redaction:` section: what becomes of text that belongs to a person or opens a door."""
+
+from typing import Literal
+
+from groundup.section import Section
+
+Policy = Literal["keep", "mask", "drop"]
+Kind = Literal["key", "email", "iban", "card", "ip", "phone"]
+
+KINDS: tuple[Kind, ...] = ("key", "email", "iban", "card", "ip", "phone")
+"""In the order in which they claim a piece of text that more than one of them could be."""
+
+
+class Redaction(Section):
+    """For each kind: `keep` it, `mask` it (write `<email>` in its place) or `drop` the document. All are counted."""
+
+    email: Policy = "mask"
+    """Addresses, but those of the domains that are set aside for examples (RFC 2606)."""
+    phone: Policy = "mask"
+    """Telephone numbers: international (`+44 20 ...`), North American, and any after a word such as `Tel:`."""
+    ip: Policy = "mask"
+    """Public IPv4 and IPv6 addresses; those of private networks, examples and single machines stay."""
+    card: Policy = "mask"
+    """Payment card numbers: an issuer's prefix and length, and a right check digit (Luhn)."""
+    iban: Policy = "mask"
+    """Bank account numbers: a country's length, and right check digits (ISO 13616)."""
+    key: Policy = "mask"
+    """Passwords of machines: private keys, and the tokens of AWS, GitHub, Slack, Google, OpenAI and others."""
+
+    def policy(self, kind: Kind) -> Policy:
+        """What becomes of text of this kind."""
+        found: Policy = getattr(self, kind)
+        return found

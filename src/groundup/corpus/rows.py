@@ -1,0 +1,72 @@
+"""Columns of a batch of documents, and what the decisions between candidates need of each."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from hashlib import sha256
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+
+@dataclass
+class Rows:
+    """What decides between candidates, in columns of equal length, one row each."""
+
+    ids: NDArray[np.uint64]  # [candidates, 2] the 128 bits of the id, the first 64 first
+    sizes: NDArray[np.int64]  # bytes of the text in UTF-8
+
+    def __len__(self) -> int:
+        return len(self.sizes)
+
+    @staticmethod
+    def joined(parts: Sequence["Rows"]) -> "Rows":
+        """The rows of all parts, one part after the other."""
+        parts = parts or [Rows(np.zeros((0, 2), np.uint64), np.zeros(0, np.int64))]
+        return Rows(*(np.concatenate([getattr(part, one.name) for part in parts]) for one in fields(Rows)))
+
+    def save(self, path: Path) -> None:
+        np.savez(path, **{one.name: getattr(self, one.name) for one in fields(Rows)})
+
+    @staticmethod
+    def load(path: Path) -> "Rows":
+        with np.load(path) as found:
+            return Rows(*(found[one.name] for one in fields(Rows)))
+
+
+def digests(texts: "pa.Array") -> list[bytes]:
+    """The first 16 bytes of each text's SHA-256, of which the id is the hex form."""
+    import pyarrow as pa
+
+    binary = texts.cast(pa.binary() if pa.types.is_string(texts.type) else pa.large_binary())
+    return [sha256(text.as_buffer()).digest()[:16] for text in binary]
+
+
+def as_numbers(keys: Sequence[bytes]) -> NDArray[np.uint64]:
+    """[keys, 2] of keys of 16 bytes, in big-endian order, so that they sort as their hex forms do."""
+    return np.frombuffer(b"".join(keys), dtype=">u8").astype(np.uint64).reshape(-1, 2)
+
+
+def as_ids(numbers: NDArray[np.uint64]) -> list[str]:
+    """The hex forms of [ids, 2]."""
+    return [key.hex() for key in numbers.astype(">u8").view("V16").ravel().tolist()]
+
+
+def byte_lengths(texts: "pa.Array") -> NDArray[np.int64]:
+    """Bytes of each text in UTF-8."""
+    import pyarrow.compute as pc
+
+    return np.asarray(pc.binary_length(texts), dtype=np.int64)
+
+
+def column(values: Any, kind: "pa.DataType") -> "pa.Array":
+    """An Arrow array of this type from a list, a NumPy array (NaN becomes null) or an Arrow array."""
+    import pyarrow as pa
+
+    if isinstance(values, pa.Array):
+        return values.cast(kind)
+    return pa.array(values, kind, from_pandas=isinstance(values, np.ndarray))

@@ -1,0 +1,78 @@
+"""The entries of `curate.sources`: where documents come from."""
+
+from pathlib import Path
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import Field, field_validator
+
+from groundup.corpus.extraction.configuration import Extraction
+from groundup.section import Section
+
+Format = Literal["text", "markdown", "rst", "html", "xml", "wikipedia", "jsonl", "parquet", "warc"]
+
+
+class PythonDocs(Section):
+    """The Python documentation that every machine has: docstrings, help topics, packages' descriptions."""
+
+    kind: Literal["python-docs"]
+    name: str = ""
+    """What the source is called in the report and in every document; left out, `python-docs`."""
+    packages: tuple[str, ...] = ("numpy", "pyarrow", "pydantic", "typer", "rich", "safetensors", "matplotlib")
+    """Installed packages whose docstrings and long descriptions are read beside the standard library's."""
+
+
+class Contents(Section):
+    """How the files of a source are read, wherever they lie."""
+
+    name: str = ""
+    """What the source is called in the report and in every document; left out, the last part of its path."""
+    format: Format | None = None
+    """Read every file as this. Left out: by the file's suffix and, where it has none, by its first bytes."""
+    licence: str = ""
+    """The licence of these documents, recorded with each."""
+    text: str = "text"
+    """The column that holds the text in jsonl and parquet."""
+    title: str = "title"
+    """The column that holds the title in jsonl and parquet, where there is one."""
+    url: str = "url"
+    """The column that holds the address in jsonl and parquet, where there is one."""
+    id: str = ""
+    """A column of jsonl and parquet that names the row; it is added to the document's origin."""
+    licence_column: str = "license"
+    """The column that holds the row's own licence in jsonl and parquet, where there is one."""
+    documents: Literal["file", "line"] = "file"
+    """What is one document in a plain text file: the file, or each of its lines."""
+    extraction: Extraction = Extraction()
+
+
+class Files(Contents):
+    """A file, a folder (walked recursively) or a pattern such as `crawl/**/*.warc.gz` on this machine.
+
+    txt, md, rst, html, xml, jsonl, parquet, warc, wet, arc; plain, in .gz, .bz2, .xz or .zst, or in .zip.
+    """
+
+    incidental: ClassVar[frozenset[str]] = frozenset({"path"})
+
+    kind: Literal["files"]
+    path: Path
+    """A file, a folder or a pattern; a relative path starts at the blueprint's folder."""
+
+
+class Remote(Contents):
+    """Files in an object store, on a web server or in a Hugging Face data set. The network is used for these alone."""
+
+    kind: Literal["remote"]
+    address: str
+    """`s3://bucket/folder/*.jsonl.gz`, `hf://datasets/owner/name/data/*.parquet`, `https://host/file.warc.gz`, ..."""
+
+    @field_validator("address")
+    @classmethod
+    def _has_scheme(cls, address: str) -> str:
+        if "://" not in address or address.split("://")[0] not in SCHEMES:
+            raise ValueError(f"must begin with one of {', '.join(f'{scheme}://' for scheme in SCHEMES)}")
+        return address
+
+
+SCHEMES = ("s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "hf", "https", "http")
+
+Source = Annotated[PythonDocs | Files | Remote, Field(discriminator="kind")]

@@ -1,0 +1,110 @@
+"""Big files in pieces that can be read apart: lines and articles by bytes, parquet by row groups, zip by members.
+
+    rows.jsonl, 200 MB  ->  bytes 0 to 67,108,912 | to 134,217,801 | to the end, each cut just before a line
+
+What is compressed as a whole can only be read from its beginning and is one piece.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from groundup.corpus.sources.configuration import Contents
+from groundup.corpus.sources.piece import Piece
+from groundup.corpus.sources.streams import COMPRESSED
+from groundup.corpus.sources.walk import Found
+
+_CHUNK = 1 << 20
+# What stands at each cut. Articles begin with this; a line of text that does so too would be no article's first.
+ARTICLE = b"<doc id="
+
+
+def pieces_of(file: Found, source: str, contents: Contents, piece_bytes: int) -> list[Piece]:
+    """The pieces of one file, of about `piece_bytes` each.
+
+    Args:
+        file: as the walk found it.
+        source: the source's name.
+        contents: how the source's files are read.
+        piece_bytes: what is larger than this is cut, if it can be.
+    """
+    try:
+        size = file.path.stat().st_size if file.format else 0
+    except OSError:
+        size = 0
+    one = Piece(source, str(file.path), file.relative, file.format, size, left_out=file.left_out)
+    if size <= piece_bytes or file.path.suffix.lower() in COMPRESSED:
+        return [one]
+    if file.format == "jsonl" or (file.format == "text" and contents.documents == "line"):
+        cuts = list(_line_cuts(file.path, piece_bytes, b""))
+    elif file.format == "wikipedia":
+        cuts = list(_line_cuts(file.path, piece_bytes, ARTICLE))
+    elif file.format == "parquet":
+        return _row_groups(one, piece_bytes)
+    elif file.format == "zip":
+        return _members(one, piece_bytes)
+    else:
+        return [one]
+    starts = [(0, 0), *cuts]
+    ends = [start for start, _ in cuts] + [size]
+    return [
+        Piece(source, one.place, one.relative, one.format, end - start, start, end, lines)
+        for (start, lines), end in zip(starts, ends, strict=True)
+    ]
+
+
+def _line_cuts(path: Path, piece_bytes: int, begins: bytes) -> Iterator[tuple[int, int]]:
+    """`(offset, lines before it)` of a line that begins with `begins`, the first after every `piece_bytes` or so."""
+    offset = lines = 0  # of the chunk, and before it
+    wanted, found = piece_bytes, b"\n" + begins
+    rest = b""  # the last bytes of the chunk before, so that no match is missed between two
+    with path.open("rb") as file:
+        while chunk := file.read(_CHUNK):
+            here, seam = rest + chunk, len(rest)
+            base = offset - seam
+            while wanted <= offset + len(chunk):
+                cut = here.find(found, max(0, wanted - 1 - base)) + 1
+                if cut == 0 or cut == len(here):
+                    break  # none, or nothing of the line is there yet
+                before = here.count(b"\n", seam, cut) if cut >= seam else -here.count(b"\n", cut, seam)
+                yield base + cut, lines + before
+                wanted = base + cut + piece_bytes
+            lines += here.count(b"\n", seam)
+            offset += len(chunk)
+            rest = here[-len(found) :]
+
+
+def _row_groups(file: Piece, piece_bytes: int) -> list[Piece]:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        with pq.ParquetFile(file.place) as table:
+            groups = [table.metadata.row_group(at) for at in range(table.metadata.num_row_groups)]
+    except (OSError, pa.ArrowInvalid):
+        return [file]  # reading it tells why
+    sizes = [sum(group.column(at).total_compressed_size for at in range(group.num_columns)) for group in groups]
+    return _by_size(file, sizes, [group.num_rows for group in groups], piece_bytes)
+
+
+def _members(file: Piece, piece_bytes: int) -> list[Piece]:
+    from groundup.corpus.sources.unreadable import UnreadableError
+    from groundup.corpus.sources.zipped import members
+
+    try:
+        sizes = [member.compress_size for member in members(Path(file.place))]
+    except UnreadableError:
+        return [file]  # reading it tells why
+    return _by_size(file, sizes, [0] * len(sizes), piece_bytes)
+
+
+def _by_size(file: Piece, sizes: list[int], rows: list[int], piece_bytes: int) -> list[Piece]:
+    """Runs of parts of the file, each as many as reach `piece_bytes`."""
+    found: list[Piece] = []
+    start = size = first = 0
+    for at, part in enumerate(sizes):
+        size += part
+        if size >= piece_bytes or at == len(sizes) - 1:
+            found.append(Piece(file.source, file.place, file.relative, file.format, size, start, at + 1, first))
+            first += sum(rows[start : at + 1])
+            start, size = at + 1, 0
+    return found or [file]

@@ -1,0 +1,95 @@
+"""What readers of files give: a document that has yet to be finished, or why there is none."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from groundup.corpus.clean import squeeze
+from groundup.corpus.extraction.encoding import decode
+from groundup.corpus.extraction.markup import read_markdown, read_rst, split_front_matter
+from groundup.corpus.extraction.worker import Method
+from groundup.corpus.facts import first_heading
+from groundup.corpus.sources.configuration import Contents
+from groundup.corpus.sources.streams import ByteStream, whole
+from groundup.corpus.sources.unreadable import UnreadableError
+
+METHODS = {"trafilatura": Method.TRAFILATURA, "resiliparse": Method.RESILIPARSE}
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a document stands."""
+
+    origin: str  # `guide.md`, `rows.jsonl:12`, `wiki_00#25`
+    offset: int = -1  # byte in the unpacked file, or row from 0; -1: the file is the document
+    url: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A document as it stands in its file."""
+
+    place: Place
+    text: str
+    title: str = ""
+    licence: str = ""  # its own, where it names one
+    page: Method | None = None  # `text` is a page, out of which text is yet to be had
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """A document, or the rest of a file, that can't be read."""
+
+    place: Place
+    error: UnreadableError
+    start: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """How the files of a source are read."""
+
+    contents: Contents
+    max_bytes: int
+
+
+def read_whole(stream: ByteStream, format: str, relative: str, reading: Reading) -> Iterator[Record | Failed]:
+    """A file that is one document.
+
+    Raises:
+        UnreadableError: it can't be read to its end.
+    """
+    data = whole(stream, reading.max_bytes)
+    yield record_of(data, format, Place(relative), _name(relative), reading)
+
+
+def record_of(
+    data: bytes, format: str, place: Place, name: str, reading: Reading, charset: str | None = None
+) -> Record | Failed:
+    """The document that `data` is, in the format `text`, `markdown`, `rst`, `html` or `xml`.
+
+    Args:
+        name: its title, where it has none of its own.
+        charset: what the web server said of it, if one did.
+    """
+    page = format in ("html", "xml")
+    try:
+        text = decode(data, reading.contents.extraction.encoding, charset, page)
+    except UnreadableError as error:
+        return Failed(place, error, data)
+    if page:
+        title, text = split_front_matter(text)
+        method = Method.XML if format == "xml" else METHODS[reading.contents.extraction.method]
+        return Record(place, text, title or name, page=method)
+    if format in ("markdown", "rst"):
+        text = re.sub("\r\n?", "\n", text)
+        title, text = read_markdown(text) if format == "markdown" else read_rst(text)
+        return Record(place, text, title or first_heading(text) or name)
+    return Record(place, text, name)
+
+
+def _name(relative: str) -> str:
+    """`The guide` for `docs/The_guide.md.gz`."""
+    stem = Path(relative).name.split(".")[0] or relative
+    return squeeze(re.sub(r"[_-]+", " ", stem))

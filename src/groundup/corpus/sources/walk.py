@@ -1,0 +1,149 @@
+"""Which files a path names, in a fixed order, and how each is to be read.
+
+A path is a file, a folder (walked recursively) or a pattern (`crawl/**/*.warc.gz`). Hidden files and folders are
+passed over. What can't be read is found too, with the rule by which it is left out.
+"""
+
+import os
+import re
+import stat
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from groundup.corpus.sources.streams import COMPRESSED, open_stream
+from groundup.corpus.sources.unreadable import UnreadableError
+from groundup.errors import GroundupError
+
+FORMATS = {
+    ".txt": "text",
+    ".text": "text",
+    ".md": "markdown",
+    ".markdown": "markdown",
+    ".rst": "rst",
+    ".html": "html",
+    ".htm": "html",
+    ".xhtml": "html",
+    ".xml": "xml",
+    ".cnxml": "xml",
+    ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
+    ".json": "jsonl",
+    ".parquet": "parquet",
+    ".warc": "warc",
+    ".wet": "warc",
+    ".arc": "warc",
+    ".zip": "zip",
+}
+# How files that have no suffix begin.
+_BEGINNINGS = (
+    (re.compile(rb"<doc id="), "wikipedia"),
+    (re.compile(rb"WARC/\d|filedesc://"), "warc"),
+    (re.compile(rb"PAR1"), "parquet"),
+    (re.compile(rb'\s*\{"'), "jsonl"),
+    (re.compile(rb"(?i)\s*<(!doctype\s+html|html)\b"), "html"),
+    (re.compile(rb"\s*<\?xml\b"), "xml"),
+)
+_LOOKED_AT = 512
+_MAGIC = re.compile(r"[*?[]")
+
+
+@dataclass(frozen=True)
+class Found:
+    """One file of the walk."""
+
+    path: Path
+    relative: str  # to the folder that is walked, with `/`
+    format: str  # of `FORMATS`, or `wikipedia`; empty for one that is left out
+    left_out: str = ""  # the rule by which it is
+
+
+def locate(path: Path, base: Path) -> Path:
+    """`path` from `base`; what it names, or the folder that its pattern is looked for in, must exist.
+
+    Raises:
+        GroundupError: it does not.
+    """
+    full = base / path.expanduser()
+    if not full.exists() and not _split(full)[0].is_dir():
+        raise GroundupError("no such file or folder", where=str(path), do=f"correct the path; it starts at {base}")
+    return full
+
+
+def walk(root: Path, format: str | None = None) -> Iterator[Found]:
+    """Every file that `root` names, sorted by name.
+
+    Args:
+        root: a file, a folder, or a pattern.
+        format: how all files are read, whatever they are called.
+    """
+    if root.is_dir():
+        yield from _folder(root, format)
+    elif root.exists() or not _MAGIC.search(str(root)):
+        yield _found(root, root.name, format)
+    else:
+        folder, pattern = _split(root)
+        matches = sorted(folder.glob(pattern), key=lambda path: path.relative_to(folder).as_posix())
+        for path in matches:
+            hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
+            if not hidden and not path.is_dir():
+                yield _found(path, _printable(path.relative_to(folder)), format)
+
+
+def format_of(name: str) -> tuple[str, str]:
+    """`("jsonl", ".gz")` for `rows.jsonl.gz`; the format is empty where the suffix says none."""
+    path = Path(name.lower())
+    packed = path.suffix if path.suffix in COMPRESSED else ""
+    return FORMATS.get(path.with_suffix("").suffix if packed else path.suffix, ""), packed
+
+
+def sniff(start: bytes) -> str:
+    """The format of a file by how it begins; empty where that says none."""
+    return next((format for pattern, format in _BEGINNINGS if pattern.match(start)), "")
+
+
+def suffix_of(name: str) -> str:
+    """`.jsonl` for `rows.jsonl.gz`; lower case, empty where there is none."""
+    path = Path(name.lower())
+    return path.with_suffix("").suffix if path.suffix in COMPRESSED else path.suffix
+
+
+def _split(path: Path) -> tuple[Path, str]:
+    """The folder above the first part with a wildcard, and the pattern below it."""
+    parts = path.parts
+    at = next((at for at, part in enumerate(parts) if _MAGIC.search(part)), len(parts))
+    return Path(*parts[:at]), "/".join(parts[at:])
+
+
+def _folder(root: Path, format: str | None) -> Iterator[Found]:
+    closed: list[OSError] = []
+    for folder, folders, names in os.walk(root, onerror=closed.append):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        for name in sorted([*names, *folders]):
+            path = Path(folder, name)
+            if name.startswith(".") or (name in folders and not path.is_symlink()):
+                continue
+            relative = _printable(path.relative_to(root))
+            yield Found(path, relative, "", "linked-folder") if name in folders else _found(path, relative, format)
+    for error in closed:
+        path = Path(error.filename)
+        yield Found(path, _printable(path.relative_to(root)), "", "unreadable")
+
+
+def _printable(path: Path) -> str:
+    """A name that is not UTF-8 could not be written down."""
+    return os.fsencode(path.as_posix()).decode("utf-8", "replace")
+
+
+def _found(path: Path, relative: str, format: str | None) -> Found:
+    by_name = format or format_of(path.name)[0]
+    try:
+        if not stat.S_ISREG(path.stat().st_mode):
+            return Found(path, relative, "", "not-a-file")
+        if not by_name and not suffix_of(path.name):
+            with open_stream(path) as stream:
+                by_name = sniff(stream.read(_LOOKED_AT))
+    except (OSError, UnreadableError):
+        # A broken link, a file of someone else's: reading it tells why.
+        return Found(path, relative, by_name or "text")
+    return Found(path, relative, by_name) if by_name else Found(path, relative, "", "unsupported-type")

@@ -1,0 +1,74 @@
+"""Articles as WikiExtractor writes them: `<doc id="12" url="..." title="Anarchism">`, the text, `</doc>`.
+
+The origin of an article is `AA/wiki_00#12`. Its text begins with the title, which becomes a heading.
+"""
+
+import re
+from collections.abc import Iterator
+from html import unescape
+
+from groundup.corpus.extraction.encoding import decode
+from groundup.corpus.sources.record import Failed, Place, Reading, Record
+from groundup.corpus.sources.streams import ByteStream, bounded_lines
+from groundup.corpus.sources.unreadable import UnreadableError
+
+_START = re.compile(rb"<doc\s([^>]*)>")
+_ATTRIBUTE = re.compile(r'(\w+)="([^"]*)"')
+
+
+def read_articles(stream: ByteStream, relative: str, reading: Reading, offset: int = 0) -> Iterator[Record | Failed]:
+    """The articles of a file; what stands between them is `no-article`."""
+    lines: list[bytes] | None = None  # of the article that is open
+    size, start, head = 0, 0, b""
+    for _, at, line in bounded_lines(stream, reading.max_bytes, offset=offset):
+        if isinstance(line, UnreadableError):
+            yield Failed(_place(relative, start, head) if lines is not None else Place(f"{relative}@{at}", at), line)
+            lines = None
+            if line.rule != "too-large":
+                return
+            continue
+        begins = _START.fullmatch(line.strip())
+        if begins:
+            if lines is not None:
+                error = UnreadableError("truncated", "another article begins before </doc>")
+                yield Failed(_place(relative, start, head), error, head)
+            lines, size, start, head = [], 0, at, begins[1]
+        elif lines is None:
+            error = UnreadableError("no-article", "outside of <doc> and </doc>")
+            yield Failed(Place(f"{relative}@{at}", at), error, line)
+        elif line.strip() == b"</doc>":
+            place = _place(relative, start, head)
+            if size > reading.max_bytes:
+                yield Failed(place, UnreadableError("too-large", "", float(size), float(reading.max_bytes)), head)
+            else:
+                yield _article(lines, place, head, reading)
+            lines = None
+        else:
+            size += len(line) + 1
+            # A line that is not blank is a paragraph. Of an article that is too large only the size is wanted.
+            if size <= reading.max_bytes:
+                lines.append(line)
+            else:
+                lines.clear()
+    if lines is not None:
+        yield Failed(_place(relative, start, head), UnreadableError("truncated", "the file ends before </doc>"), head)
+
+
+def _attributes(head: bytes) -> dict[str, str]:
+    return {name: unescape(value) for name, value in _ATTRIBUTE.findall(head.decode("utf-8", "replace"))}
+
+
+def _place(relative: str, start: int, head: bytes) -> Place:
+    known = _attributes(head)
+    return Place(f"{relative}#{known['id']}" if "id" in known else f"{relative}@{start}", start, known.get("url", ""))
+
+
+def _article(lines: list[bytes], place: Place, head: bytes, reading: Reading) -> Record | Failed:
+    try:
+        paragraphs = decode(b"\n".join(lines), reading.contents.extraction.encoding).split("\n")
+    except UnreadableError as error:
+        return Failed(place, error, head)
+    title = _attributes(head).get("title", "")
+    if paragraphs and title and paragraphs[0].strip() == title:
+        paragraphs[0] = f"# {title}"
+    return Record(place, "\n\n".join(paragraphs), title)

@@ -1,0 +1,169 @@
+"""Zip archives, read in place: every member is a file of its own, with the origin `archive.zip/inner/guide.md`.
+
+Nothing is unpacked to disk but a member that is parquet. An archive made to fill memory is stopped: what all members
+together unpack to is bounded as for any packed file, and each member is bounded as a document.
+"""
+
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path, PurePosixPath
+from typing import IO
+
+from groundup.corpus.sources.record import Failed, Place, Record
+from groundup.corpus.sources.streams import ByteStream, check_growth, unpacked
+from groundup.corpus.sources.unreadable import UnreadableError
+from groundup.corpus.sources.walk import format_of, sniff, suffix_of
+
+_ENCRYPTED = 1
+
+ReadMember = Callable[[ByteStream, str, str, int], Iterator[Record | Failed]]
+"""`(stream, format, relative, packed bytes)` of a member to its documents."""
+
+
+def members(path: Path) -> list[zipfile.ZipInfo]:
+    """The files in an archive, sorted by name; hidden ones and folders are passed over.
+
+    Raises:
+        UnreadableError: `corrupt` or `unreadable`.
+    """
+    with closing(_open(path)) as archive:
+        return _sorted(archive)
+
+
+def read_zip(
+    path: Path, relative: str, read: ReadMember, span: tuple[int, int] = (0, -1), format: str | None = None
+) -> Iterator[Record | Failed]:
+    """The documents of an archive's members.
+
+    Args:
+        relative: the archive's name in origins.
+        read: how a member is read.
+        span: the first member and the one after the last, in their sorted order; -1 for all.
+        format: that of all members, whatever they are called.
+
+    Raises:
+        UnreadableError: `corrupt` or `unreadable`.
+    """
+    with closing(_open(path)) as archive:
+        wanted = _sorted(archive)[span[0] : None if span[1] < 0 else span[1]]
+        growth = _Growth(path.stat().st_size)
+        for member in wanted:
+            name = f"{relative}/{member.filename}"
+            growth.begin(member.compress_size)
+            try:
+                with _member(archive, member) as file:
+                    yield from _read_one(_bounded(file, growth), member, name, read, format)
+            except UnreadableError as error:
+                yield Failed(Place(name), error)
+            if growth.stopped:
+                return
+
+
+def _read_one(
+    stream: ByteStream, member: zipfile.ZipInfo, name: str, read: ReadMember, format: str | None
+) -> Iterator[Record | Failed]:
+    found, packing = format_of(member.filename)
+    found = format or found
+    inner = stream
+    if packing:
+        inner = unpacked(_Readable(stream), packing)  # type: ignore[arg-type]
+    if not found and not suffix_of(member.filename):
+        start = inner.read(512)
+        found, inner = sniff(start), _again(start, inner)
+    if not found:
+        raise UnreadableError("unsupported-type")
+    if found == "zip":
+        raise UnreadableError("nested-archive", "an archive within an archive is not opened")
+    yield from read(inner, found, name, member.compress_size)
+
+
+def _open(path: Path) -> zipfile.ZipFile:
+    try:
+        return zipfile.ZipFile(path)
+    except (zipfile.BadZipFile, NotImplementedError, ValueError) as error:
+        raise UnreadableError("corrupt", str(error)) from error
+    except OSError as error:
+        raise UnreadableError("unreadable", error.strerror or str(error)) from error
+
+
+def _sorted(archive: zipfile.ZipFile) -> list[zipfile.ZipInfo]:
+    found = [member for member in archive.infolist() if not member.is_dir() and not _hidden(member.filename)]
+    return sorted(found, key=lambda member: (member.filename, member.header_offset))
+
+
+def _hidden(name: str) -> bool:
+    """`.git/x`, and what the Mac puts beside every file."""
+    return any(part.startswith(".") or part == "__MACOSX" for part in PurePosixPath(name).parts)
+
+
+def _member(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> IO[bytes]:
+    if member.flag_bits & _ENCRYPTED:
+        raise UnreadableError("encrypted")
+    try:
+        return archive.open(member)
+    except (zipfile.BadZipFile, EOFError, OSError, ValueError) as error:
+        raise UnreadableError("corrupt", str(error)) from error
+    except NotImplementedError as error:
+        raise UnreadableError("unsupported-compression", str(error)) from error
+
+
+class _Growth:
+    """How much all members so far were packed into, and have unpacked to."""
+
+    def __init__(self, archive_bytes: int) -> None:
+        self._most, self._packed, self._given = archive_bytes, 0, 0
+        self.stopped = False
+
+    def begin(self, packed: int) -> None:
+        self._packed = min(self._packed + packed, self._most)  # members can be made to lie over each other
+
+    def add(self, given: int) -> None:
+        """Count unpacked bytes.
+
+        Raises:
+            UnreadableError: `unpacks-too-large`.
+        """
+        self._given += given
+        try:
+            check_growth(self._given, self._packed)
+        except UnreadableError:
+            self.stopped = True
+            raise
+
+
+def _bounded(file: IO[bytes], growth: _Growth) -> ByteStream:
+    def read(size: int) -> bytes:
+        try:
+            found = file.read(size)
+        except (zipfile.BadZipFile, zlib.error) as error:
+            raise UnreadableError("corrupt", str(error)) from error
+        growth.add(len(found))
+        return found
+
+    return ByteStream(read)
+
+
+def _again(start: bytes, rest: ByteStream) -> ByteStream:
+    """A stream with what was read of it put back."""
+    pending = start
+
+    def read(size: int) -> bytes:
+        nonlocal pending
+        if not pending:
+            return rest.read(size)
+        found, pending = pending[:size], pending[size:]
+        return found
+
+    return ByteStream(read)
+
+
+class _Readable:
+    """A stream as a file."""
+
+    def __init__(self, stream: ByteStream) -> None:
+        self._stream = stream
+
+    def read(self, size: int = -1) -> bytes:
+        return self._stream.read(size if size >= 0 else 1 << 16)

@@ -1,0 +1,223 @@
+"""Attention: which keys a query sees, the kernels that compute it, and the cache of keys and values.
+
+A query never sees later tokens. Beside that a sliding window leaves out keys that are too far back, and documents that
+share a row (packing) do not see each other; both are one rule, `visible`, from which every kernel's mask is made.
+
+| where | plain causal | with a window or documents |
+|---|---|---|
+| CPU, up to 256 tokens | all scores at once | all scores at once |
+| CPU | PyTorch's flash kernel | PyTorch's SDPA with a mask |
+| CUDA | FlashAttention 3 where installed, else PyTorch's SDPA | flex attention (block-sparse) |
+
+FlashAttention 3 and flex attention on CUDA were not run where this was written; flex attention's rule is tested on a
+CPU against the others. Suffixes name shapes: B batch, T tokens, S cached tokens, H query heads, G key-value heads, K
+head size.
+"""
+
+from collections.abc import Callable
+from functools import cache
+from importlib import import_module
+from importlib.util import find_spec
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.nn.attention.flex_attention import BlockMask, create_block_mask, flex_attention
+
+from groundup.model.configuration import LLMConfig
+
+SHORT = 256  # tokens up to which a CPU attends without the flash kernel
+FLEX_HEADS = (16, 32, 64, 128, 256)  # head sizes that flex attention's kernels take everywhere
+
+Mask = Tensor | BlockMask | None  # bool, true where seen, [B or 1, 1, T, T]; None: plain causal
+
+
+class KeyValueCache:
+    """Keys and values of the tokens that each row has seen, in room set aside once.
+
+    Rows may have different lengths: row b holds `lengths_B[b]` tokens, and what lies behind them is never attended.
+    """
+
+    def __init__(self, config: LLMConfig, batch: int, room: int, dtype: torch.dtype, device: torch.device) -> None:
+        """`room`: most tokens per row, prompt and answer together."""
+        shape = (config.num_hidden_layers, batch, config.num_key_value_heads, room, config.head_dim)
+        self.keys = torch.zeros(shape, dtype=dtype, device=device)
+        self.values = torch.zeros(shape, dtype=dtype, device=device)
+        self.lengths_B = torch.zeros(batch, dtype=torch.long, device=device)
+        self.longest = 0
+
+    @property
+    def empty(self) -> bool:
+        return self.longest == 0
+
+    def move(self, lengths_B: Tensor) -> None:
+        """Say how many tokens each row holds now."""
+        self.lengths_B, self.longest = lengths_B, int(lengths_B.max())
+
+    def fill(self, layer: int, k_BGTK: Tensor, v_BGTK: Tensor) -> None:
+        """Put in the keys and values of whole prompts, position 0 first."""
+        T = k_BGTK.shape[2]
+        self.keys[layer, :, :, :T], self.values[layer, :, :, :T] = k_BGTK, v_BGTK
+
+    def add(self, layer: int, k_BG1K: Tensor, v_BG1K: Tensor) -> None:
+        """Put each row's new key and value behind those that it has."""
+        rows = torch.arange(len(self.lengths_B), device=self.lengths_B.device)
+        self.keys[layer][rows, :, self.lengths_B] = k_BG1K[:, :, 0].to(self.keys.dtype)
+        self.values[layer][rows, :, self.lengths_B] = v_BG1K[:, :, 0].to(self.values.dtype)
+
+    def attend(self, layer: int, q_BH1K: Tensor, window: int | None) -> Tensor:
+        """Attention of each row's new token, whose key has just been added, over the keys that it sees."""
+        seen = self.longest + 1
+        place_S, last_B1 = torch.arange(seen, device=q_BH1K.device), self.lengths_B[:, None]
+        visible_BS = place_S <= last_B1
+        if window is not None and window < seen:
+            visible_BS &= last_B1 - place_S < window
+        keys, values = self.keys[layer, :, :, :seen], self.values[layer, :, :, :seen]
+        return attend_one(q_BH1K, keys.to(q_BH1K.dtype), values.to(q_BH1K.dtype), visible_BS)
+
+    def keep(self, rows: Tensor) -> None:
+        """Keep only these rows (indices), in this order."""
+        self.keys, self.values = self.keys[:, rows], self.values[:, rows]
+        self.move(self.lengths_B[rows])
+
+
+def documents_of(cu_seqlens: Tensor, length: int) -> Tensor:
+    """Document numbers [1, T] of a row from cumulative lengths [0, n1, n1 + n2, ...], as variable-length kernels take.
+
+    Tokens behind the last document are one more.
+    """
+    return torch.bucketize(torch.arange(length, device=cu_seqlens.device), cu_seqlens[1:].contiguous(), right=True)[
+        None
+    ]
+
+
+def runs_of(documents_BT: Tensor) -> tuple[Tensor, Tensor]:
+    """(run_BT, position_BT): runs of equal document ids, numbered along each row, and each token's place in its run.
+
+    An id that comes again after another one is another document.
+    """
+    T = documents_BT.shape[1]
+    starts_BT = torch.ones_like(documents_BT, dtype=torch.bool)
+    starts_BT[:, 1:] = documents_BT[:, 1:] != documents_BT[:, :-1]
+    place_T = torch.arange(T, device=documents_BT.device)
+    first_BT = torch.where(starts_BT, place_T, 0).cummax(1).values
+    return starts_BT.cumsum(1), place_T - first_BT
+
+
+def visible(window: int | None, runs_BT: Tensor | None) -> Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]:
+    """The rule: whether, in a batch's row and head, query q sees key k. Its arguments broadcast."""
+
+    def rule(row: Tensor, head: Tensor, q: Tensor, k: Tensor) -> Tensor:
+        seen = k <= q
+        if window is not None:
+            seen = seen & (q - k < window)
+        if runs_BT is not None:
+            seen = seen & (runs_BT[row, q] == runs_BT[row, k])
+        return seen
+
+    return rule
+
+
+def mask_of(T: int, window: int | None, runs_BT: Tensor | None, device: torch.device, flex: bool) -> Mask:
+    """The mask of one forward pass for all layers with this window; None where causal attention is all.
+
+    Args:
+        flex: make blocks for flex attention, not a tensor.
+    """
+    if window is not None and window >= T:
+        window = None
+    if window is None and runs_BT is None:
+        return None
+    rule = visible(window, runs_BT)
+    rows = None if runs_BT is None else len(runs_BT)
+    if flex:
+        return create_block_mask(rule, B=rows, H=None, Q_LEN=T, KV_LEN=T, device=str(device))
+    row_B = torch.arange(rows or 1, device=device)[:, None, None, None]
+    place_T = torch.arange(T, device=device)
+    return rule(row_B, row_B, place_T[:, None], place_T[None, :]).expand(rows or 1, 1, T, T)
+
+
+def flex_fits(device: torch.device, head_dim: int, dropout: float) -> bool:
+    """Whether flex attention is the kernel for masks: on CUDA, for usual head sizes; it knows no dropout."""
+    return device.type == "cuda" and head_dim in FLEX_HEADS and dropout == 0
+
+
+def attend(q_BHTK: Tensor, k_BGTK: Tensor, v_BGTK: Tensor, mask: Mask = None, dropout: float = 0.0) -> Tensor:
+    """Causal attention over whole sequences, [B, H, T, K], by the fastest kernel for the place.
+
+    PyTorch's flash kernels, but for short sequences on a CPU: there its backward costs more than the scores' memory
+    is worth (1.1x to 1.5x a whole training step at 128 tokens; docs/experiments.md).
+    """
+    if isinstance(mask, BlockMask):
+        return attend_flex(q_BHTK, k_BGTK, v_BGTK, mask)
+    if q_BHTK.device.type == "cpu" and q_BHTK.shape[2] <= SHORT:
+        return attend_short(q_BHTK, k_BGTK, v_BGTK, mask, dropout)
+    if mask is None and dropout == 0 and flash3_takes(q_BHTK):
+        return attend_flash3(q_BHTK, k_BGTK, v_BGTK)
+    causal = mask is None
+    return F.scaled_dot_product_attention(
+        q_BHTK, k_BGTK, v_BGTK, attn_mask=mask, dropout_p=dropout, is_causal=causal, enable_gqa=True
+    )
+
+
+def attend_short(
+    q_BHTK: Tensor, k_BGTK: Tensor, v_BGTK: Tensor, mask: Tensor | None = None, dropout: float = 0.0
+) -> Tensor:
+    """The same with all scores held at once. Query heads of one group are stacked, so no key or value is copied."""
+    B, H, T, K = q_BHTK.shape
+    G = k_BGTK.shape[1]
+    scores = q_BHTK.reshape(B, G, H // G * T, K) @ k_BGTK.transpose(-1, -2)
+    scores_BHTT = scores.view(B, H, T, T).float() * K**-0.5
+    hidden = torch.ones(T, T, dtype=torch.bool, device=scores.device).triu(1) if mask is None else ~mask
+    weights = scores_BHTT.masked_fill(hidden, float("-inf")).softmax(-1).to(v_BGTK.dtype)
+    if dropout:
+        weights = F.dropout(weights, dropout)
+    return (weights.view(B, G, H // G * T, T) @ v_BGTK).view(B, H, T, K)
+
+
+def attend_one(q_BH1K: Tensor, k_BGSK: Tensor, v_BGSK: Tensor, visible_BS: Tensor) -> Tensor:
+    """Attention of one new token per row over its row's cached keys, [B, H, 1, K]."""
+    B, H, _, K = q_BH1K.shape
+    G = k_BGSK.shape[1]
+    scores_BGHS = (q_BH1K.reshape(B, G, H // G, K) @ k_BGSK.transpose(-1, -2)).float() * K**-0.5
+    weights = scores_BGHS.masked_fill(~visible_BS[:, None, None], float("-inf")).softmax(-1)
+    return (weights.to(v_BGSK.dtype) @ v_BGSK).view(B, H, 1, K)
+
+
+def attend_flex(q_BHTK: Tensor, k_BGTK: Tensor, v_BGTK: Tensor, mask: BlockMask) -> Tensor:
+    """Attention that skips blocks of keys which no query of a block sees (arXiv 2412.05496)."""
+    kernel: Callable[..., Any] = flex_attention
+    if q_BHTK.device.type == "cuda":  # it is a kernel only when compiled: eagerly it computes all scores
+        kernel = compiled_flex_attention()
+    attended: Tensor = kernel(q_BHTK, k_BGTK, v_BGTK, block_mask=mask, enable_gqa=True)
+    return attended
+
+
+@cache
+def compiled_flex_attention() -> Callable[..., Any]:
+    """Compiled at its first use."""
+    return torch.compile(flex_attention, dynamic=False)
+
+
+@cache
+def has_flash3() -> bool:
+    """Whether FlashAttention 3 (arXiv 2407.08608) is installed; it is asked for once, and only beside a GPU."""
+    return find_spec("flash_attn_interface") is not None
+
+
+def flash3_takes(q_BHTK: Tensor) -> bool:
+    """FlashAttention 3 is made for Hopper, half precision and heads of at most 256."""
+    if q_BHTK.device.type != "cuda" or q_BHTK.dtype not in (torch.bfloat16, torch.float16) or q_BHTK.shape[-1] > 256:
+        return False
+    return torch.cuda.get_device_capability(q_BHTK.device) == (9, 0) and has_flash3()
+
+
+def attend_flash3(q_BHTK: Tensor, k_BGTK: Tensor, v_BGTK: Tensor) -> Tensor:
+    """Causal attention by FlashAttention 3, which wants [B, T, H, K]."""
+    flash_attn_func = import_module("flash_attn_interface").flash_attn_func
+    q, k, v = (x.transpose(1, 2) for x in (q_BHTK, k_BGTK, v_BGTK))
+    attended = flash_attn_func(q, k, v, causal=True)
+    attended = attended[0] if isinstance(attended, tuple) else attended  # early releases give the normaliser too
+    out: Tensor = attended.transpose(1, 2)
+    return out

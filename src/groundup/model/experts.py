@@ -1,0 +1,96 @@
+"""Mixture of experts: each token goes through the few feed-forward parts that a router picks for it.
+
+    p = softmax(router x);  y = sum over the k largest p_e of w_e expert_e(x),  w = p or p / sum of the k
+
+As Mixtral (arXiv 2401.04088) and Qwen3-MoE compute it. Dropless: tokens are sorted by expert, so an expert takes as
+many as come and none is left out (arXiv 2211.15841). Suffixes: N tokens, E experts, D width, I inner width.
+"""
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from groundup.model.configuration import LLMConfig
+
+
+class Experts(nn.Module):
+    """The experts' matrices, stacked as transformers 5 holds them: gate and up in one, [E, 2 I, D], and [E, D, I]."""
+
+    def __init__(self, config: LLMConfig, act: nn.Module) -> None:
+        super().__init__()
+        E, D, inner = config.num_experts, config.hidden_size, config.moe_intermediate_size
+        self.gate_up_proj = nn.Parameter(torch.empty(E, 2 * inner, D))
+        self.down_proj = nn.Parameter(torch.empty(E, D, inner))
+        self.act = act
+
+    def forward(self, x_ND: Tensor, counts_E: Tensor) -> Tensor:
+        """Rows sorted by expert, `counts_E[e]` for expert e, through their experts."""
+        gate, up = grouped_linear(x_ND, self.gate_up_proj, counts_E).chunk(2, dim=-1)
+        return grouped_linear(self.act(gate) * up, self.down_proj, counts_E)
+
+
+class SparseMLP(nn.Module):
+    """A router and its experts in the place of a dense feed-forward part."""
+
+    def __init__(self, config: LLMConfig, act: nn.Module) -> None:
+        super().__init__()
+        self.per_token, self.normalise = config.num_experts_per_tok, config.norm_topk_prob
+        self.gate = nn.Linear(config.hidden_size, config.num_experts, bias=False)
+        self.experts = Experts(config, act)
+
+    def forward(self, x_BTD: Tensor) -> tuple[Tensor, Tensor]:
+        """(output [B, T, D], the router's logits [N, E] in float32)."""
+        x_ND = x_BTD.flatten(0, 1)
+        with torch.autocast(x_ND.device.type, enabled=False):  # small differences decide which expert it is
+            routing_NE = F.linear(x_ND.float(), self.gate.weight.float())
+        weights_Nk, chosen_Nk = routing_NE.softmax(-1).topk(self.per_token, dim=-1)
+        if self.normalise:
+            weights_Nk = weights_Nk / weights_Nk.sum(-1, keepdim=True)
+        order = chosen_Nk.flatten().argsort(stable=True)  # (token, choice) pairs by expert
+        tokens = order // self.per_token
+        counts_E = torch.zeros(routing_NE.shape[1], dtype=torch.long, device=tokens.device)
+        counts_E.scatter_add_(0, chosen_Nk.flatten(), torch.ones_like(order))  # compiles, where bincount does not
+        y = self.experts(x_ND[tokens], counts_E) * weights_Nk.flatten()[order][:, None]
+        out_ND = torch.zeros(x_ND.shape, dtype=y.dtype, device=y.device).index_add(0, tokens, y)
+        return out_ND.to(x_BTD.dtype).view_as(x_BTD), routing_NE
+
+
+def grouped_linear(x_ND: Tensor, weight_EFD: Tensor, counts_E: Tensor) -> Tensor:
+    """Each group of rows times its expert's matrix, [N, F]; rows are sorted by expert.
+
+    On CUDA in bfloat16 one grouped product; elsewhere one product per expert, in which a CPU loses nothing.
+    """
+    if x_ND.device.type == "cuda":
+        if torch.is_autocast_enabled("cuda"):  # which the grouped product doesn't know
+            x_ND, weight_EFD = x_ND.to(torch.bfloat16), weight_EFD.to(torch.bfloat16)
+        if x_ND.dtype == torch.bfloat16:
+            return grouped_product(x_ND, weight_EFD, counts_E)
+    parts = zip(torch.split(x_ND, counts_E.tolist()), weight_EFD, strict=True)
+    return torch.cat([F.linear(rows, weight_FD) for rows, weight_FD in parts])
+
+
+def grouped_product(x_ND: Tensor, weight_EFD: Tensor, counts_E: Tensor) -> Tensor:
+    """The same by PyTorch's grouped kernel, which asks for no counts on the CPU."""
+    ends_E = counts_E.cumsum(0).to(torch.int32)
+    return F.grouped_mm(x_ND, weight_EFD.transpose(1, 2), offs=ends_E)
+
+
+def load_balancing_loss(routing: Sequence[Tensor], per_token: int, valid_N: Tensor | None = None) -> Tensor:
+    """E x sum over experts of (share of choices) x (mean probability), over all layers' tokens together.
+
+    Equations 4 to 6 of arXiv 2101.03961 as transformers computes them: `per_token` where all experts are used alike.
+
+    Args:
+        routing: each layer's router logits [N, E].
+        valid_N: bool, tokens that count; None: all.
+    """
+    logits_ME = torch.cat(tuple(routing)).float()
+    probabilities_ME = logits_ME.softmax(-1)
+    chosen_Mk = logits_ME.topk(per_token, dim=-1).indices
+    chosen_ME = torch.zeros_like(logits_ME).scatter_(1, chosen_Mk, 1.0)
+    if valid_N is not None:
+        valid_M = valid_N.repeat(len(routing))
+        probabilities_ME, chosen_ME = probabilities_ME[valid_M], chosen_ME[valid_M]
+    return logits_ME.shape[1] * (chosen_ME.mean(0) * probabilities_ME.mean(0)).sum()

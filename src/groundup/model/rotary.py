@@ -1,0 +1,96 @@
+"""Rotary positions (arXiv 2104.09864) in Hugging Face's half-split layout, and the ways to stretch them.
+
+A head's dimensions i and i + K/2 are turned together by the angle position x frequency_i. Frequencies and angles are
+computed in float64: in float32 the angle at position 100,000 is off by up to .004.
+"""
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from groundup.model.configuration import LLMConfig, RopeScaling
+
+PADDING = 8  # positions behind the context at which a batch may hold padding, which nothing attends
+
+
+class Rotary(nn.Module):
+    """Cosines and sines of every position's angles, float32, made once."""
+
+    cos_TK: Tensor
+    sin_TK: Tensor
+
+    def __init__(self, config: LLMConfig) -> None:
+        super().__init__()
+        frequencies, factor = frequencies_of(config)
+        angles = torch.outer(torch.arange(config.max_position_embeddings + PADDING), frequencies)
+        angles = torch.cat((angles, angles), dim=-1)  # the half-split layout: dimension i turns with i + K/2
+        self.register_buffer("cos_TK", (angles.cos() * factor).float(), persistent=False)
+        self.register_buffer("sin_TK", (angles.sin() * factor).float(), persistent=False)
+
+    def forward(self, positions_BT: Tensor) -> tuple[Tensor, Tensor]:
+        """(cos, sin), each [B, 1, T, K]."""
+        return self.cos_TK[positions_BT][:, None], self.sin_TK[positions_BT][:, None]
+
+
+def rotate(x_BHTK: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+    """Turn each pair (i, i + K/2) of a head by its position's angle, in float32; the result has `x`'s dtype."""
+    x = x_BHTK.float()
+    first, second = x.chunk(2, dim=-1)
+    return (x * cos + torch.cat((-second, first), dim=-1) * sin).to(x_BHTK.dtype)
+
+
+def frequencies_of(config: LLMConfig) -> tuple[Tensor, float]:
+    """(angle per position of each pair, float64 [K/2]; what cosines and sines are multiplied by)."""
+    exponents = torch.arange(0, config.head_dim, 2, dtype=torch.float64) / config.head_dim
+    frequencies = config.rope_theta**-exponents
+    scaling = config.rope_scaling
+    if scaling is None:
+        return frequencies, 1.0
+    before = scaling.original_max_position_embeddings or config.max_position_embeddings
+    match scaling.rope_type:
+        case "linear":  # arXiv 2306.15595
+            return frequencies / scaling.factor, 1.0
+        case "llama3":
+            return _llama3(frequencies, scaling, before), 1.0
+        case "yarn":
+            return _yarn(frequencies, scaling, before, config), _yarn_factor(scaling)
+
+
+def _llama3(frequencies: Tensor, scaling: RopeScaling, before: int) -> Tensor:
+    """Fast angles stay, slow ones are divided by the factor, in between one passes into the other (Llama 3.1)."""
+    turns = before * frequencies / (2 * math.pi)  # within the context before
+    low, high = scaling.low_freq_factor, scaling.high_freq_factor
+    kept = ((turns - low) / (high - low)).clamp(0, 1)
+    return frequencies * (kept + (1 - kept) / scaling.factor)
+
+
+def _yarn(frequencies: Tensor, scaling: RopeScaling, before: int, config: LLMConfig) -> Tensor:
+    """Pairs that turn more than `beta_fast` times stay, those below `beta_slow` are divided (arXiv 2309.00071, 3.2)."""
+    size = config.head_dim
+
+    def pair_that_turns(times: float) -> float:
+        return size * math.log(before / (times * 2 * math.pi)) / (2 * math.log(config.rope_theta))
+
+    first, last = pair_that_turns(scaling.beta_fast), pair_that_turns(scaling.beta_slow)
+    if scaling.truncate:
+        first, last = math.floor(first), math.ceil(last)
+    first, last = max(first, 0), min(last, size - 1)
+    if first == last:
+        last += 0.001  # as in the published code: a step instead of a ramp
+    ramp = torch.arange(len(frequencies), dtype=torch.float64, device=frequencies.device)
+    divided = ((ramp - first) / (last - first)).clamp(0, 1)
+    return frequencies * ((1 - divided) + divided / scaling.factor)
+
+
+def _yarn_factor(scaling: RopeScaling) -> float:
+    """What keeps the attention's entropy as it was (arXiv 2309.00071, 3.4)."""
+
+    def magnitude(weight: float) -> float:
+        return 0.1 * weight * math.log(scaling.factor) + 1
+
+    if scaling.attention_factor is not None:
+        return scaling.attention_factor
+    if scaling.mscale and scaling.mscale_all_dim:
+        return magnitude(scaling.mscale) / magnitude(scaling.mscale_all_dim)
+    return magnitude(1)

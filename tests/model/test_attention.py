@@ -1,0 +1,172 @@
+"""Every kernel computes what the plain formula says under every mask, and masks are what brute force says."""
+
+from itertools import pairwise
+
+import families
+import pytest
+import torch
+import torch.nn.functional as F
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+import tiny
+from groundup.errors import GroundupError
+from groundup.model.attention import (
+    SHORT,
+    attend,
+    attend_short,
+    compiled_flex_attention,
+    documents_of,
+    flash3_takes,
+    flex_fits,
+    mask_of,
+    runs_of,
+)
+
+CPU = torch.device("cpu")
+documents_ = st.lists(st.integers(0, 2), min_size=1, max_size=24)
+
+
+def eager(q: Tensor, k: Tensor, v: Tensor, seen: Tensor) -> Tensor:
+    """The formula, one head after the other: softmax(q k^T / sqrt(K)) v over what is seen."""
+    rows = []
+    for row in range(len(q)):
+        heads = []
+        for head in range(q.shape[1]):
+            group = head * k.shape[1] // q.shape[1]
+            scores = q[row, head] @ k[row, group].T / q.shape[-1] ** 0.5
+            scores = torch.where(seen[row % len(seen), 0], scores, torch.tensor(float("-inf")))
+            heads.append(scores.softmax(-1) @ v[row, group])
+        rows.append(torch.stack(heads))
+    return torch.stack(rows)
+
+
+def brute_force(documents: list[int], window: int | None) -> list[list[bool]]:
+    """Which keys each query sees, by walking back from it."""
+    seen = [[False] * len(documents) for _ in documents]
+    for query in range(len(documents)):
+        for back in range(query + 1):
+            key = query - back
+            if documents[key] != documents[query] or back == window:
+                break
+            seen[query][key] = True
+    return seen
+
+
+@given(documents_, st.one_of(st.none(), st.integers(1, 30)))
+def test_masks_are_those_of_brute_force(documents: list[int], window: int | None) -> None:
+    T, runs_BT = len(documents), runs_of(torch.tensor([documents]))[0]
+    mask = mask_of(T, window, runs_BT, CPU, flex=False)
+    assert mask[0, 0].tolist() == brute_force(documents, window)
+    alone = mask_of(T, window, None, CPU, flex=False)
+    expected = brute_force([0] * T, window)
+    assert (torch.ones(T, T).tril().bool() if alone is None else alone[0, 0]).tolist() == expected
+    assert (alone is None) == (window is None or window >= T)
+
+
+@given(st.lists(st.integers(1, 6), min_size=1, max_size=6), st.integers(0, 3))
+def test_documents_from_cumulative_lengths(lengths: list[int], behind: int) -> None:
+    ends = torch.tensor([0, *lengths]).cumsum(0)
+    found = documents_of(ends, int(ends[-1]) + behind)
+    expected = [number for number, length in enumerate([*lengths, behind]) for _ in range(length)]
+    assert found.tolist() == [expected]
+    runs, positions = runs_of(found)
+    assert positions.tolist() == [[place for length in [*lengths, behind] for place in range(length)]]
+    assert runs.diff().sum() == len(lengths) - 1 + (behind > 0)
+
+
+MASKS = {"one token": (1, None, False), "causal": (31, None, False), "window": (31, 5, False)}
+MASKS |= {"documents": (31, None, True), "both": (31, 5, True)}
+
+
+@pytest.mark.parametrize("kernel", ["short", "sdpa", "flex"])
+@pytest.mark.parametrize("kv_heads", [4, 2, 1])
+@pytest.mark.parametrize("case", MASKS)
+def test_kernels_are_the_formula(kernel: str, kv_heads: int, case: str) -> None:
+    """Outputs and gradients; of flex attention the eager form's outputs, as it has no gradients on a CPU."""
+    length, window, packed = MASKS[case]
+    generator = torch.Generator().manual_seed(length)
+    q, k, v, direction = (torch.randn(2, heads, length, 8, generator=generator) for heads in (4, kv_heads, kv_heads, 4))
+    documents = (torch.arange(length) // 9)[None].expand(2, -1) + torch.tensor([[0], [1]])
+    runs_BT = runs_of(documents)[0] if packed else None
+    mask = mask_of(length, window, runs_BT, CPU, flex=False)
+    seen = torch.ones(1, 1, length, length, dtype=torch.bool).tril() if mask is None else mask
+    if kernel == "flex":
+        found = attend(q, k, v, mask_of(length, window, runs_BT, CPU, flex=True))
+        assert torch.allclose(found, eager(q, k, v, seen), atol=1e-6)
+        return
+    for tensor in (q, k, v):
+        tensor.requires_grad_()
+    if kernel == "short":
+        found = attend_short(q, k, v, mask)
+    else:
+        found = F.scaled_dot_product_attention(q, k, v, mask, is_causal=mask is None, enable_gqa=True)
+    expected = eager(q, k, v, seen)
+    assert torch.allclose(found, expected, atol=1e-6)
+    ours = torch.autograd.grad((found * direction).sum(), (q, k, v))
+    theirs = torch.autograd.grad((expected * direction).sum(), (q, k, v))
+    assert tiny.largest_difference(ours, theirs) < 1e-5
+
+
+def test_long_rows_take_another_kernel_and_mean_the_same() -> None:
+    q, k, v = (
+        torch.randn(1, heads, SHORT + 40, 16, generator=torch.Generator().manual_seed(heads)) for heads in (4, 2, 2)
+    )
+    runs_BT = runs_of((torch.arange(SHORT + 40) // 100)[None])[0]
+    for window, runs in ((None, None), (50, None), (None, runs_BT), (50, runs_BT)):
+        mask = mask_of(SHORT + 40, window, runs, CPU, flex=False)
+        assert torch.allclose(attend(q, k, v, mask), attend_short(q, k, v, mask), atol=1e-6)
+
+
+def test_kernels_of_gpus_are_not_for_a_cpu() -> None:
+    assert not flex_fits(CPU, 64, 0.0)
+    assert flex_fits(torch.device("cuda"), 64, 0.0)
+    assert not flex_fits(torch.device("cuda"), 24, 0.0)
+    assert not flex_fits(torch.device("cuda"), 64, 0.1)
+    assert not flash3_takes(torch.zeros(1, 1, 1, 64, dtype=torch.bfloat16))
+
+
+@pytest.mark.slow
+def test_compiled_flex_attention_is_the_formula() -> None:
+    """The kernel that a compiler makes of it for this CPU, forward alone (it has no backward there)."""
+    q, k, v = (torch.randn(1, heads, 256, 16, generator=torch.Generator().manual_seed(heads)) for heads in (4, 2, 2))
+    runs_BT = runs_of((torch.arange(256) // 70)[None])[0]
+    blocks, mask = (mask_of(256, 40, runs_BT, CPU, flex=flex) for flex in (True, False))
+    with torch.no_grad():
+        found = compiled_flex_attention()(q, k, v, block_mask=blocks, enable_gqa=True)
+    assert torch.allclose(found, attend_short(q, k, v, mask), atol=1e-5)
+
+
+@settings(max_examples=15, deadline=None)
+@given(documents_, st.integers(0, 9))
+def test_a_token_depends_on_its_document_and_window_alone(documents: list[int], seed: int) -> None:
+    """Whatever it can't reach is changed, all at once, and its logits stay bit for bit."""
+    ours, T = families.make("mistral", seed=1), len(documents)
+    idx, numbers = tiny.ids(1, T, seed=seed), torch.tensor([documents])
+    layers = ours.config.num_hidden_layers
+    seen = torch.tensor(brute_force(documents, 7)).float()
+    reached = torch.linalg.matrix_power(seen, layers)[-1] > 0  # through the windows of all layers
+    with torch.no_grad():
+        before = ours(idx, documents_BT=numbers)[0][0, -1]
+        other = torch.where(reached, idx, (idx + 1) % 61)
+        assert torch.equal(ours(other, documents_BT=numbers)[0][0, -1], before)
+        assert not torch.equal(ours((idx + 1) % 61, documents_BT=numbers)[0][0, -1], before)
+
+
+def test_rows_beyond_the_context_are_refused() -> None:
+    for shape in ("llama", "gpt2"):
+        ours = families.make(shape, max_position_embeddings=16).eval()
+        padded, _ = ours(tiny.ids(1, 24))  # padding up to a multiple of 8 may reach behind it
+        assert torch.allclose(padded[:, :16], ours(tiny.ids(1, 24)[:, :16])[0], atol=1e-5)
+        with pytest.raises(GroundupError, match="rows of 25 tokens, the model's context has 16"):
+            ours(tiny.ids(1, 25))
+
+
+def test_packed_rows_have_the_positions_of_their_documents() -> None:
+    """Learned positions start again, so a row may hold more documents than fit in a context one after another."""
+    ours = families.make("gpt2", max_position_embeddings=40)
+    idx, ends = tiny.ids(1, 40), torch.tensor([0, 15, 16, 40])
+    found, _ = ours(idx, documents_BT=documents_of(ends, 40))
+    for first, last in pairwise(ends.tolist()):
+        assert torch.allclose(found[:, first:last], ours(idx[:, first:last])[0], atol=1e-4)
