@@ -93,3 +93,18 @@ def test_large_ids_do_not_overflow() -> None:
     assert encode(encoder, words) == rows
     assert encode(encoder, words[:50] * 2) == rows[:50] * 2
     assert encode(encoder, words[-50:] * 2) == rows[-50:] * 2
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("letters", ["a", "abc", "abcdefghijklmnopqrstuvwxyz"])
+def test_time_is_about_linear_in_a_word_of_10_mb(letters: str) -> None:
+    rng = np.random.default_rng(0)
+    encoder = Encoder(trained(MERGES, "gpt2"))
+    word = bytes(rng.choice(list(letters.encode()), 10_000_000).tolist())
+    seconds = []
+    for part in (word[:1000], word[:1_000_000], word):
+        started = time.monotonic()
+        (ids,) = encode(encoder, [part])
+        seconds.append(time.monotonic() - started)
+        assert len(ids) <= len(part)
+    assert seconds[2] < 40 * seconds[1]

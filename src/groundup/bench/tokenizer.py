@@ -74,7 +74,7 @@ def _two_cores(texts: str, folder: str, vocabulary: int, size: int) -> Iterator[
     usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     if usable < 2:
         return
-    for what, function in (("count words", count), ("encode", encode)):
+    for what, function in (("count words", count), ("encode", encode_array)):
         one, two = (
             in_process(function, texts, folder, vocabulary, REPEATS, cores, cores=cores).value for cores in (1, 2)
         )
@@ -134,9 +134,9 @@ def train(texts: str, folder: str, vocabulary: int, repeats: int, threads: int) 
         lambda: train_merges(count_words(given, "gpt2", threads), vocabulary - 256).pairs, repeats
     )
     tokenizer = Tokenizer(trained(merges, "gpt2", special=()))
-    tokenizer.save(Path(folder, f"{vocabulary}.json"))
     found = {"seconds": seconds, "result": peers.digest(map(tokenizer.token_bytes, range(256 + len(merges))))}
     if repeats:
+        tokenizer.save(Path(folder, f"{vocabulary}.json"))
         # `tokenizers` breaks ties by ids as we do, but numbers the bytes in the order of the characters that spell
         # them. With bytes renamed to that order, the merges must be the same to the last one.
         order = sorted(range(256), key=CHARACTERS.__getitem__)
@@ -150,10 +150,12 @@ def train(texts: str, folder: str, vocabulary: int, repeats: int, threads: int) 
 
 
 def count(texts: str, folder: str, vocabulary: int, repeats: int, threads: int) -> dict[str, Any]:
-    """Our word counts."""
+    """Our word counts, of texts in an Arrow array, as stages read them."""
+    import pyarrow as pa
+
     from groundup.tokenizer.word_counts import count_words
 
-    given = peers.read(texts)
+    given = pa.array(peers.read(texts), pa.large_string())
     seconds, counts = peers.timed(lambda: count_words(given, "gpt2", threads), repeats)
     rows = counts.rows()
     return {"seconds": seconds, "result": peers.digest([rows.text.tobytes(), rows.counts.tobytes()])}
@@ -161,9 +163,20 @@ def count(texts: str, folder: str, vocabulary: int, repeats: int, threads: int) 
 
 def encode(texts: str, folder: str, vocabulary: int, repeats: int, threads: int) -> dict[str, Any]:
     """Our encoding, with a tokenizer that has kept no words."""
+    return _encode(peers.read(texts), Path(folder, f"{vocabulary}.json"), repeats, threads)
+
+
+def encode_array(texts: str, folder: str, vocabulary: int, repeats: int, threads: int) -> dict[str, Any]:
+    """Our encoding of texts in an Arrow array, as stages read them."""
+    import pyarrow as pa
+
+    given = pa.array(peers.read(texts), pa.large_string())
+    return _encode(given, Path(folder, f"{vocabulary}.json"), repeats, threads)
+
+
+def _encode(given: Any, path: Path, repeats: int, threads: int) -> dict[str, Any]:
     from groundup.tokenizer.tokenizer import Tokenizer
 
-    given, path = peers.read(texts), Path(folder, f"{vocabulary}.json")
     fresh = [Tokenizer.load(path) for _ in range(1 + repeats)]
     seconds, (ids, _) = peers.timed(lambda: fresh.pop().encode_many(given, threads), repeats)
     return {"seconds": seconds, "result": peers.digest([ids.astype("<u4").tobytes()])}

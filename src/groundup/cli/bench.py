@@ -8,7 +8,8 @@ import typer
 verbs = typer.Typer()
 
 BENCHMARKS = {
-    "corpus": "MinHash, statistics and whole curation",
+    "corpus": "MinHash and filter statistics",
+    "curation": "whole curation: workers, time and memory by size",
     "tokenizer": "training and encoding of byte-level BPE",
     "loader": "serving batches of tokens",
     "train": "steps of the training engine",

@@ -6,7 +6,8 @@ equally often the one with the smaller ids, the left one first, is taken, so the
 counts: neither on the order of the words nor on the machine. (rustbpe breaks ties in the same way. So does the
 `tokenizers` library, but it numbers the bytes in the order of the characters that spell them.)
 
-How it is fast: all words lie in one array of tokens, each with where the next one and the one before it begin. Two
+How it is fast: all words lie in one array with a place for each byte. A token stands where its first byte is; where its
+last byte is stands how long it is, so that the token before the next one is found. Two
 tokens become neighbours only in the step that makes the younger of them, so all places of a pair are known when that
 step ends: they are written down one after the other, for pairs that are frequent enough to be merged at all. A heap
 orders the pairs by count; counts of pairs already in the heap only ever fall, so an entry that shows an outdated count
@@ -33,7 +34,7 @@ FIRST_CAPACITY = 1 << 16  # pairs that the tables have room for at first,
 PER_PAIR = 8  # or one for so many bytes of the words: mostly enough (memory not written to costs nothing)
 MOST_BYTES = 2**31 - 1  # of distinct words: places are 32-bit
 
-TOKEN, NEXT, BEFORE, WORD = range(4)  # of a place
+TOKEN, WORD = range(2)  # of a place
 KEY, COUNT, FIRST, LENGTH = range(4)  # of a pair
 ENTRY_COUNT, ENTRY_PAIR = range(2)  # of an entry of the heap
 PAIRS, HEAP, PLACES = range(3)  # what `_State.size` counts
@@ -56,7 +57,7 @@ def train_merges(
 ) -> Merges:
     """Learn up to `merges` merges from words and their counts.
 
-    Fewer come back where no pair is left that occurs `min_frequency` times. Memory is about 30 bytes per byte of the
+    Fewer come back where no pair is left that occurs `min_frequency` times. Memory is about 25 bytes per byte of the
     distinct words.
 
     Raises:
@@ -80,7 +81,8 @@ def train_merges(
 class _State(NamedTuple):
     """The arrays that the kernels work on."""
 
-    places: NDArray[np.int32]  # (bytes of the words, 4): token (-1 within one), next, before (-1 for none), word
+    places: NDArray[np.int32]  # (bytes of the words, 2): token (within one: less than 0, at its end - its bytes), word
+    lengths: NDArray[np.int32]  # (tokens,): bytes of each
     weights: NDArray[np.int64]  # (words,): the count of each
     pairs: NDArray[np.int64]  # (capacity, 4): left << 32 | right, count, the first of its places in `found`, how many
     found: NDArray[np.int32]  # places of pairs, those of a pair one after the other and rising
@@ -103,7 +105,7 @@ def _first_state(words: Words, merges: int, least: int) -> _State:
             f"the distinct words of the text are {total:,} bytes together, too many for the tokenizer's training",
             do="leave out the rarest words, or train it on a part of the corpus",
         )
-    places = np.empty((total, 4), dtype=np.int32)
+    places = np.empty((total, 2), dtype=np.int32)
     of_bytes = np.zeros((BYTES * BYTES, 2), dtype=np.int64)
     _place(words.text, words.offsets, words.counts, places, of_bytes)
     frequent = np.flatnonzero(of_bytes[:, 0] >= least)
@@ -111,6 +113,7 @@ def _first_state(words: Words, merges: int, least: int) -> _State:
     capacity = max(FIRST_CAPACITY, 1 << (max(len(frequent), total // PER_PAIR)).bit_length())
     state = _State(
         places=places,
+        lengths=np.ones(BYTES + merges, dtype=np.int32),
         weights=words.counts,
         pairs=np.empty((capacity, 4), dtype=np.int64),
         # A merge at a place brings two new pairs at most and takes a token away for good.
@@ -141,16 +144,12 @@ def _with_room(state: _State, pairs: int) -> _State:
 def _place(text: NDArray, offsets: NDArray, counts: NDArray, places: NDArray, of_bytes: NDArray) -> None:
     """Put the bytes of the words in their places; count the pairs of bytes, and their places."""
     for word in range(offsets.size - 1):
-        start, end = offsets[word], offsets[word + 1]
-        for at in range(start, end):
+        for at in range(offsets[word], offsets[word + 1]):
             places[at, TOKEN], places[at, WORD] = text[at], word
-            places[at, NEXT], places[at, BEFORE] = at + 1, at - 1
-            if at > start:
+            if at > offsets[word]:
                 pair = (np.int64(text[at - 1]) << 8) | np.int64(text[at])
                 of_bytes[pair, 0] += counts[word]
                 of_bytes[pair, 1] += 1
-        if end > start:
-            places[end - 1, NEXT], places[start, BEFORE] = -1, -1
 
 
 @lean_kernel
@@ -161,10 +160,10 @@ def _find(state: _State, of_bytes: NDArray, frequent: NDArray, free: NDArray) ->
         free[pair] = state.size[PLACES]
         _add_pair(state, key, of_bytes[pair, 0], state.size[PLACES], length)
         state.size[PLACES] += length
-    for at in range(state.places.shape[0]):
-        after = np.int64(state.places[at, NEXT])
-        if after >= 0:
-            pair = (np.int64(state.places[at, TOKEN]) << 8) | np.int64(state.places[after, TOKEN])
+    places = state.places
+    for at in range(places.shape[0] - 1):
+        if places[at, WORD] == places[at + 1, WORD]:
+            pair = (np.int64(places[at, TOKEN]) << 8) | np.int64(places[at + 1, TOKEN])
             if free[pair] >= 0:
                 state.found[free[pair]] = at
                 free[pair] += 1
@@ -284,16 +283,28 @@ def _merge_pair(state: _State, best: Integer, new: Integer, min_frequency: Integ
     first, length = state.pairs[best, FIRST], state.pairs[best, LENGTH]
     pairs, found = 0, 0
     places_at = np.int64(places.ctypes.data)
+    left_bytes, right_bytes = np.int64(state.lengths[left]), np.int64(state.lengths[right])
+    state.lengths[new] = left_bytes + right_bytes
     for index in range(first, first + length):
         if index + AHEAD < first + length:  # a place is rarely near the one before
-            prefetch(places_at + 16 * np.int64(state.found[index + AHEAD]))
+            prefetch(places_at + 8 * np.int64(state.found[index + AHEAD]))
         at = np.int64(state.found[index])
-        after = np.int64(places[at, NEXT])
-        if places[at, TOKEN] != left or after < 0 or places[after, TOKEN] != right:
-            continue  # an earlier merge took one of the two
-        weight = state.weights[places[at, WORD]]
-        before, beyond = np.int64(places[at, BEFORE]), np.int64(places[after, NEXT])
-        places[at, TOKEN], places[at, NEXT], places[after, TOKEN] = new, beyond, -1
+        after, word = at + left_bytes, places[at, WORD]
+        if places[at, TOKEN] != left or after >= places.shape[0]:
+            continue  # an earlier merge took it
+        if places[after, TOKEN] != right or places[after, WORD] != word:
+            continue  # an earlier merge took its neighbour
+        weight = state.weights[word]
+        beyond: Integer = after + right_bytes
+        if beyond == places.shape[0] or places[beyond, WORD] != word:
+            beyond = -1
+        before: Integer = at - 1
+        if at == 0 or places[before, WORD] != word:
+            before = -1
+        elif places[before, TOKEN] < 0:
+            before = at + np.int64(places[before, TOKEN])
+        places[at, TOKEN], places[after, TOKEN] = new, -1
+        places[after + right_bytes - 1, TOKEN] = -left_bytes - right_bytes
         pair: Integer
         for side in range(2):  # the pair with the token to the left, the pair with the token to the right
             neighbour = beyond if side else before
@@ -310,8 +321,6 @@ def _merge_pair(state: _State, best: Integer, new: Integer, min_frequency: Integ
             made[pair, NUMBER] += 1
             state.made_at[found, 0], state.made_at[found, 1] = pair, at if side else neighbour
             found += 1
-        if beyond >= 0:
-            places[beyond, BEFORE] = at
     state.pairs[best, COUNT] = 0  # a run such as `aaa` counts overlapping pairs, which can't all be merged
 
     for pair in range(pairs):

@@ -34,6 +34,8 @@ class Vocabulary:
         ids = {token: number for number, token in self.tokens.items()}
         if len(ids) < len(self.tokens):
             raise ValueError("two tokens have the same bytes")
+        if b"" in ids:
+            raise ValueError("a token has no bytes")
         taken = [*self.tokens, *self.special.values()]
         if min(taken, default=0) < 0 or len(set(taken)) < len(taken):
             raise ValueError("an id is negative or given twice")

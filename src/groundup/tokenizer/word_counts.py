@@ -12,9 +12,10 @@ Memory depends on the number of distinct words (50 to 100 bytes each), not on th
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import pairwise
+from threading import Lock
 
 import numpy as np
 from numpy.typing import NDArray
@@ -110,21 +111,20 @@ class WordCounts:
 
         Bytes may be any; those that are no UTF-8 count as characters that are neither letter nor number.
         """
-        if threads == 1:
-            for batch in batches(texts):
-                self._count(batch)
-            return
-        free = [self] + [WordCounts(self.pattern) for _ in range(threads - 1)]
-        others, running = free[1:], dict[Future[None], WordCounts]()
+        waiting, lock = batches(texts), Lock()
+
+        def work(table: WordCounts) -> None:
+            while True:
+                with lock:
+                    batch = next(waiting, None)
+                if batch is None:
+                    return
+                table._count(batch)
+
+        others = [WordCounts(self.pattern) for _ in range(threads - 1)]
         with ThreadPoolExecutor(threads) as pool:
-            for batch in batches(texts):
-                if not free:
-                    done, _ = wait(running, return_when=FIRST_COMPLETED)
-                    free += [running.pop(one) for one in done if one.result() is None]
-                table = free.pop()
-                running[pool.submit(table._count, batch)] = table
-            for one in running:
-                one.result()
+            for done in [pool.submit(work, table) for table in (self, *others)]:
+                done.result()
         for other in others:
             self.merge(other)
 

@@ -124,6 +124,9 @@ class PretrainConfig(LoopConfig):
     inside_documents: bool = False
     """Whether attention is kept inside documents; else a token sees what stands before it in its sequence, also of
     other documents."""
+    activation_checkpointing: Literal["none", "full", "selective"] = "none"
+    """Compute activations a second time in the backward pass instead of keeping them: `full` runs each layer again,
+    `selective` keeps products of matrices and attention. Less memory, up to a third more work, the same result."""
     validate_every: int = Field(default=200, ge=1)
     """Steps between looks at the held-out loss."""
 

@@ -12,6 +12,7 @@ from groundup.model.decoder import CustomLanguageModel
 from groundup.model.weights import save_model
 from groundup.parallel.device import best_device, resolve_precision, settle
 from groundup.parallel.engine import SingleDevice
+from groundup.parallel.recompute import checkpoint_blocks
 from groundup.tokenizer.tokenizer import Tokenizer
 from groundup.training.checkpoint import Checkpoints
 from groundup.training.configuration import ModelShape, PretrainConfig
@@ -32,6 +33,7 @@ def stage(config: PretrainConfig, inputs: Mapping[str, Artifact], work: Work) ->
     objective = objective_of(config, inputs["tokens"].path, tokenizer, work.seed)
     plan = Plan(steps_of(config, objective), config.learning_rate, config, config.validate_every)
     model = CustomLanguageModel(llm_config, seed=work.seed)
+    checkpoint_blocks(model.model.layers, config.activation_checkpointing)
     engine = SingleDevice(model, make_optimizer(config.optimizer), device, precision, config.ema)
     checkpoints, metrics = Checkpoints(work.keep, config), work.keep / "metrics.jsonl"
     held_out = train(

@@ -46,6 +46,7 @@ def _with(change):
         (_with(lambda c: c["model"]["vocab"].update(a=5)), "corrupt"),
         (_with(lambda c: c["model"]["vocab"].pop("a")), "corrupt: its merges do not fit its vocabulary"),
         (_with(lambda c: c["model"]["vocab"].update({"日": 99_999})), "is not spelled in bytes"),
+        (_with(lambda c: c["model"]["vocab"].update({"": 99_999})), "a token has no bytes"),
         (_with(lambda c: c["model"]["vocab"].update({"qqqqq": 99_999})), "no merge makes the token b'qqqqq'"),
         (_with(lambda c: c["model"]["vocab"].update(a="x")), "corrupt"),
         (_with(lambda c: c["model"].update(type="WordPiece")), "holds a WordPiece model"),
