@@ -36,13 +36,8 @@ Result = TypeVar("Result")
 _LESS = "give curate.engine fewer workers or close other programs, then run again: it goes on where it was"
 _WORKER_BYTES = 1 << 30  # a worker takes half of it, and a large page of HTML as much again
 _DEATHS = ("UDF process closed the connection", "UDF process has terminated")  # as Daft says that a worker is gone
-# No usage statistics, no bars of their own, and no modules of the current folder in place of installed ones.
-_SURROUNDINGS = {
-    "DO_NOT_TRACK": "1",
-    "RAY_USAGE_STATS_ENABLED": "0",
-    "DAFT_PROGRESS_BAR": "0",
-    "PYTHONSAFEPATH": "1",
-}
+_SURROUNDINGS = {"DO_NOT_TRACK": "1", "RAY_USAGE_STATS_ENABLED": "0", "DAFT_PROGRESS_BAR": "0"}
+_SAFE_PATH = "PYTHONSAFEPATH"  # workers take no modules of the current folder in place of installed ones
 _LIBRARY_THREADS = ("OMP_NUM_THREADS", "NUMBA_NUM_THREADS", "OPENBLAS_NUM_THREADS", "RAYON_NUM_THREADS")
 
 
@@ -107,6 +102,17 @@ class Engine:
 
     def _answers(self, rows: list[bytes], marks: Path) -> Iterator[bytes]:
         """One pickled answer for each row, as they come."""
+        before = os.environ.get(_SAFE_PATH)
+        os.environ[_SAFE_PATH] = "1"
+        try:
+            yield from self._started_answers(rows, marks)
+        finally:  # what else this process starts is none of an engine's business
+            if before is None:
+                del os.environ[_SAFE_PATH]
+            else:
+                os.environ[_SAFE_PATH] = before
+
+    def _started_answers(self, rows: list[bytes], marks: Path) -> Iterator[bytes]:
         self.start()
         import daft
 
