@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from groundup.artifacts import read_metrics
-from groundup.parallel.engine import SingleDevice
+from groundup.parallel.share import WHOLE, Share
+from groundup.parallel.single_device import SingleDevice
 from groundup.progress import Silent
 from groundup.training.checkpoint import Checkpoints
 from groundup.training.configuration import LoopConfig
@@ -63,7 +64,7 @@ class Cut:
     def __getattr__(self, name: str) -> Any:
         return getattr(self.objective, name)
 
-    def batches(self, step: int) -> Any:
+    def batches(self, step: int, share: Share = WHOLE) -> Any:
         if step == self.at:
             raise KilledError
         return self.objective.batches(step)

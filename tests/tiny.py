@@ -10,7 +10,7 @@ import torch
 from groundup.artifacts import Artifact, Manifest, Measured, StageKey
 from groundup.model.configuration import LLMConfig
 from groundup.model.decoder import CustomLanguageModel
-from groundup.parallel.engine import SingleDevice
+from groundup.parallel.single_device import SingleDevice
 from groundup.tokenizer.tokenizer import Tokenizer
 from groundup.training.configuration import OptimizerConfig
 from groundup.training.optimizer import make_optimizer

@@ -16,7 +16,7 @@ from groundup.alignment.ppo import Ppo, Rollout, train_ppo
 from groundup.alignment.reward import RewardModel, ScalarModel, Scale
 from groundup.errors import GroundupError
 from groundup.inference.generate import generate
-from groundup.parallel.engine import SingleDevice
+from groundup.parallel.single_device import SingleDevice
 from groundup.progress import Silent
 from groundup.training.optimizer import make_optimizer
 from resuming import Every, KilledError, Outcome, outcome

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 import tiny
 from groundup.errors import GroundupError
 from groundup.parallel.device import best_device, resolve_precision, usable_cores
-from groundup.parallel.engine import SingleDevice
+from groundup.parallel.single_device import SingleDevice
 from groundup.training.configuration import OptimizerConfig
 from groundup.training.optimizer import make_optimizer
 

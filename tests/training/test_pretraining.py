@@ -10,7 +10,7 @@ import torch.nn.functional as F
 import tiny
 from groundup.artifacts import read_metrics
 from groundup.errors import GroundupError
-from groundup.parallel.engine import SingleDevice
+from groundup.parallel.single_device import SingleDevice
 from groundup.progress import Silent
 from groundup.shards.stream import SampleStream
 from groundup.shards.token_file import TokenShard

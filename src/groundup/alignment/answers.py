@@ -45,6 +45,10 @@ class AnswerBatch:
         """Answer tokens in all."""
         return int(self.mask_BR.sum())
 
+    def decoder_inputs(self) -> tuple[Tensor, Tensor | None]:
+        """(token ids [B, T], documents [B, T]): what the features before each answer token are computed from."""
+        return self.ids_BT[:, :-1], None if self.documents_BT is None else self.documents_BT[:, :-1]
+
     def to(self, device: torch.device) -> "AnswerBatch":
         """The same on a device."""
         documents_BT = None if self.documents_BT is None else self.documents_BT.to(device)
@@ -103,8 +107,8 @@ def log_probabilities(model: nn.Module, batch: AnswerBatch, temperature: float =
     `model` is a `CustomLanguageModel`, as engines and objectives hold it.
     """
     assert isinstance(model, CustomLanguageModel)
-    documents_BT = None if batch.documents_BT is None else batch.documents_BT[:, :-1]
-    x_BTD = model.features(batch.ids_BT[:, :-1], documents_BT=documents_BT)
+    ids_BT, documents_BT = batch.decoder_inputs()
+    x_BTD = model.features(ids_BT, documents_BT=documents_BT)
     logits_NV = head_rows(model, before_answers(batch, x_BTD)) / temperature
     all_NV = torch.log_softmax(logits_NV, -1)
     chosen_N = all_NV.gather(1, batch.ids_BT[batch.answer_BT][:, None])[:, 0]

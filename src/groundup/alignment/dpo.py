@@ -7,8 +7,8 @@ from torch import Tensor, nn
 
 from groundup.alignment.answers import AnswerBatch, summed_log_probabilities
 from groundup.alignment.losses import dpo
-from groundup.alignment.pair_objective import EncodedPair, PairObjective, collate_pairs
-from groundup.parallel.engine import SingleDevice, Statistics
+from groundup.alignment.pair_objective import EncodedPair, PairObjective
+from groundup.parallel.engine import Statistics
 
 
 class DpoObjective(PairObjective):
@@ -43,14 +43,3 @@ class DpoObjective(PairObjective):
             "rejected_gain": (rejected_B - reference_rejected_B).sum().detach(),
         }
         return loss_B.sum(), watch
-
-    @torch.no_grad()
-    def validate(self, engine: SingleDevice) -> dict[str, float]:
-        if not self.heldout:
-            return {}
-        right = 0.0
-        for start in range(0, len(self.heldout), 64):
-            with engine.autocast():
-                batch = collate_pairs(self.heldout[start : start + 64], self.pad)
-                right += float(self.loss(engine.model, batch)[1]["accuracy"])
-        return {"heldout_accuracy": right / len(self.heldout)}

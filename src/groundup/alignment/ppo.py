@@ -36,7 +36,7 @@ from groundup.artifacts import MetricsLog
 from groundup.errors import GroundupError
 from groundup.inference.generate import Sampling, generate
 from groundup.model.decoder import CustomLanguageModel
-from groundup.parallel.engine import SingleDevice, Statistics
+from groundup.parallel.engine import Engine, Statistics
 from groundup.progress import Progress
 from groundup.shards.order import Permutation, samples_at
 from groundup.training.checkpoint import Checkpoints
@@ -73,8 +73,8 @@ class Ppo:
 
     def __init__(
         self,
-        policy: SingleDevice,
-        critic: SingleDevice,
+        policy: Engine,
+        critic: Engine,
         reference: CustomLanguageModel,
         reward: RewardModel,
         scale: Scale,

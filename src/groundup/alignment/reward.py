@@ -17,7 +17,7 @@ from groundup.artifacts.durable import read_json, write_text
 from groundup.model.configuration import LLMConfig
 from groundup.model.decoder import CustomLanguageModel, Decoder
 from groundup.model.weights import CONFIG, WEIGHTS, config_of, load_weights, named_weights, read_tensors
-from groundup.parallel.engine import SingleDevice, Statistics
+from groundup.parallel.engine import Placed, Statistics
 
 SCALE = "scale.json"
 
@@ -119,15 +119,9 @@ class RewardObjective(PairObjective):
         loss = bradley_terry(chosen_B, rejected_B) + self.centering * (chosen_B + rejected_B) ** 2
         return loss.sum(), {"accuracy": (chosen_B > rejected_B).sum()}
 
-    def validate(self, engine: SingleDevice) -> dict[str, float]:
-        if not self.heldout:
-            return {}
-        chosen, rejected = score_pairs(engine, self.heldout, self.pad)
-        return {"heldout_accuracy": float((chosen > rejected).float().mean())}
-
 
 @torch.no_grad()
-def score_pairs(engine: SingleDevice, pairs: Sequence[EncodedPair], pad: int) -> tuple[Tensor, Tensor]:
+def score_pairs(engine: Placed, pairs: Sequence[EncodedPair], pad: int) -> tuple[Tensor, Tensor]:
     """(chosen, rejected) raw scores, each float32 [pairs]."""
     assert isinstance(engine.model, RewardModel)
     chosen, rejected = [], []

@@ -2,14 +2,15 @@
 
 from collections.abc import Sequence
 
-import torch
 from torch import Tensor, nn
 
 from groundup.alignment.answers import Answer, AnswerBatch, collate, log_probabilities
 from groundup.alignment.packing import pack
-from groundup.parallel.engine import SingleDevice, Statistics
+from groundup.parallel.engine import Engine, Statistics
+from groundup.parallel.share import WHOLE, Share
 from groundup.shards.order import Permutation, sample_at
 
+EVALUATED = 64  # rows at a time
 SORTED_STEPS = 8  # batches whose examples are sorted by length together, so that little is padded
 
 
@@ -53,11 +54,12 @@ class SftObjective:
         variants = self.lessons[index].variants
         return variants[(epoch + index) % len(variants)]
 
-    def batches(self, step: int) -> list[AnswerBatch]:
-        parts = min(self.accumulate, self.batch)
+    def batches(self, step: int, share: Share = WHOLE) -> list[AnswerBatch]:
+        every = self.accumulate * share.size
+        parts = range(share.rank, min(every, self.batch), share.size)
         if self.context is not None:
             chosen = [self.example(step * self.batch + offset) for offset in range(self.batch)]
-            return [pack(chosen[i :: self.accumulate], self.context, self.pad) for i in range(parts)]
+            return [pack(chosen[i::every], self.context, self.pad) for i in parts]
         group, place = divmod(step, SORTED_STEPS)
         if group != self._group:
             first = group * SORTED_STEPS * self.batch
@@ -67,7 +69,7 @@ class SftObjective:
             pieces = [drawn[i * self.batch : (i + 1) * self.batch] for i in range(SORTED_STEPS)]
             self._batches, self._group = [pieces[int(order(i))] for i in range(SORTED_STEPS)], group
         chosen = self._batches[place]
-        return [collate(chosen[i :: self.accumulate], self.pad) for i in range(parts)]
+        return [collate(chosen[i::every], self.pad) for i in parts]
 
     def sizes(self, steps: int) -> tuple[int, int]:
         """(tokens of the examples, tokens of the batches that hold them) of the first `steps` steps."""
@@ -83,15 +85,11 @@ class SftObjective:
         logp_N, _ = log_probabilities(model, batch)
         return -logp_N.sum(), {}
 
-    @torch.no_grad()
-    def validate(self, engine: SingleDevice) -> dict[str, float]:
+    def validate(self, engine: Engine) -> dict[str, float]:
         """Mean nats per answer token on questions in phrasings that are not trained."""
         if not self.heldout:
             return {}
-        total, tokens = 0.0, 0
-        for start in range(0, len(self.heldout), 64):
-            batch = collate(self.heldout[start : start + 64], self.pad)
-            with engine.autocast():
-                total += self.loss(engine.model, batch)[0].item()
-            tokens += batch.tokens
-        return {"heldout_loss": total / tokens}
+        starts = range(0, len(self.heldout), EVALUATED)
+        batches = [collate(self.heldout[start : start + EVALUATED], self.pad) for start in starts]
+        total, _ = engine.evaluate(batches, self.loss)
+        return {"heldout_loss": total / sum(map(self.weight, batches))}

@@ -31,13 +31,13 @@ from groundup.corpus.documents import read_documents
 from groundup.errors import GroundupError
 from groundup.model.decoder import CustomLanguageModel
 from groundup.model.weights import load_model, save_model
-from groundup.parallel.device import Precision, best_device, settle
-from groundup.parallel.engine import SingleDevice
+from groundup.parallel.device import Precision, settle
+from groundup.parallel.engine import Engine, Placed
 from groundup.tokenizer.tokenizer import Tokenizer
 from groundup.training.checkpoint import Checkpoints
 from groundup.training.configuration import LoopConfig
+from groundup.training.engines import engine_for
 from groundup.training.loop import Objective, Plan, keep_lasting, train
-from groundup.training.optimizer import make_optimizer
 
 ITEMS, PAIRS = "items.jsonl", "pairs.jsonl"
 HELDOUT_QUESTIONS = 256  # looked at for the curve of the held-out loss
@@ -46,9 +46,9 @@ HELDOUT_QUESTIONS = 256  # looked at for the curve of the held-out loss
 def sft(config: SftConfig, inputs: Mapping[str, Artifact], work: Work) -> Figures:
     """Teach the pretrained model to answer; writes `model/` and `items.jsonl` (what was taught)."""
     tokenizer = Tokenizer.load(inputs["tokenizer"].file("tokenizer.json"))
-    engine = _engine(load_model(inputs["pretrain"].path / "model"), config, inputs["pretrain"])
-    assert isinstance(engine.model, CustomLanguageModel)
-    context = engine.model.config.max_position_embeddings
+    model = load_model(inputs["pretrain"].path / "model")
+    context = model.config.max_position_embeddings
+    engine = _engine(model, config, inputs["pretrain"])
     items: list[Item] = []
     if config.data is not None:
         given = read_instructions(work.base / config.data.expanduser(), tokenizer, context)
@@ -85,7 +85,7 @@ def sft(config: SftConfig, inputs: Mapping[str, Artifact], work: Work) -> Figure
     objective = packed if config.pack else padded
     steps = math.ceil(config.epochs * len(lessons) / config.batch_examples)
     figures = _train(engine, objective, config, steps, work, "sft")
-    save_model(work.out / "model", engine.model)
+    _save(engine, work)
     subjects = len({item.subject for item in items if item.aspect in MAIN_ASPECTS})
     about = f" about {subjects:,} subjects" if subjects else ""
     return {
@@ -159,12 +159,15 @@ def reward(config: RewardConfig, inputs: Mapping[str, Artifact], work: Work) -> 
     )
     steps = math.ceil(config.epochs * len(train_pairs) / config.batch_pairs)
     figures = _train(engine, objective, config, steps, work, "reward")
-    chosen, rejected = score_pairs(engine, train_pairs[:1024], tokenizer.pad)
-    scale = Scale(float(chosen.mean()), max(1e-3, float(torch.cat((chosen, rejected)).std())))
-    save_reward_model(work.out / "model", model, scale)
+    with engine.whole() as whole:
+        assert isinstance(whole, RewardModel)
+        placed = Placed(whole, engine.device, engine.precision)
+        chosen, rejected = score_pairs(placed, train_pairs[:1024], tokenizer.pad)
+        scale = Scale(float(chosen.mean()), max(1e-3, float(torch.cat((chosen, rejected)).std())))
+        save_reward_model(work.out / "model", whole, scale)
+        chosen, rejected = score_pairs(placed, heldout_pairs, tokenizer.pad) if held else (chosen, rejected)
     by_kind = {}
     if held:
-        chosen, rejected = score_pairs(engine, heldout_pairs, tokenizer.pad)
         right = (chosen > rejected).tolist()
         for kind in sorted({pair.kind for pair in held}, key=[*KINDS, "given"].index):
             of_kind = [ok for ok, pair in zip(right, held, strict=True) if pair.kind == kind]
@@ -225,8 +228,7 @@ def ppo(config: PpoConfig, inputs: Mapping[str, Artifact], work: Work) -> Figure
         metrics_path=metrics,
         progress=work.progress,
     )
-    assert isinstance(policy.model, CustomLanguageModel)
-    save_model(work.out / "model", policy.model)
+    _save(policy, work)
     shutil.copy(metrics, work.records / "metrics.jsonl")
     summary = f"{config.iterations * config.rollouts:,} answers sampled, score {figures['score']:+.2f}"
     summary += f" at {figures['kl']:.2f} nats from the SFT model"
@@ -264,21 +266,26 @@ def dpo(config: DpoConfig, inputs: Mapping[str, Artifact], work: Work) -> Figure
     )
     steps = math.ceil(config.epochs * len(pairs["train"]) / config.batch_pairs)
     figures = _train(policy, objective, config, steps, work, "dpo")
-    assert isinstance(policy.model, CustomLanguageModel)
-    save_model(work.out / "model", policy.model)
+    _save(policy, work)
     summary = f"{len(pairs['train']):,} pairs"
     return {"summary": summary, "pairs": len(pairs["train"]), "steps": steps, "precision": policy.precision, **figures}
 
 
-def _engine(model: torch.nn.Module, config: LoopConfig, earlier: Artifact) -> SingleDevice:
-    """An engine on the best device, in the precision that the earlier stage settled on."""
+def _engine(model: torch.nn.Module, config: LoopConfig, earlier: Artifact) -> Engine:
+    """An engine in the precision that the earlier stage settled on."""
     settle()
     precision: Precision = earlier.figures["precision"]
-    return SingleDevice(model, make_optimizer(config.optimizer), best_device(), precision, config.ema)
+    return engine_for(model, config, precision)
+
+
+def _save(engine: Engine, work: Work) -> None:
+    with engine.whole() as whole:
+        assert isinstance(whole, CustomLanguageModel)
+        save_model(work.out / "model", whole)
 
 
 def _train(
-    engine: SingleDevice, objective: Objective, config: LoopConfig, steps: int, work: Work, title: str
+    engine: Engine, objective: Objective, config: LoopConfig, steps: int, work: Work, title: str
 ) -> dict[str, float]:
     """Run the loop and keep its metrics as a record."""
     assert config.learning_rate, "filled in from `size`"

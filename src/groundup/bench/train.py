@@ -76,7 +76,7 @@ def step(job_values: dict[str, Any]) -> list[float]:
     from groundup.model.configuration import LLMConfig
     from groundup.model.decoder import CustomLanguageModel
     from groundup.parallel.device import settle
-    from groundup.parallel.engine import SingleDevice
+    from groundup.parallel.single_device import SingleDevice
     from groundup.training.configuration import OptimizerConfig
     from groundup.training.optimizer import make_optimizer
 

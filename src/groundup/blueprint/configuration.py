@@ -8,6 +8,7 @@ from groundup.alignment.configuration import DpoConfig, PpoConfig, RewardConfig,
 from groundup.corpus.configuration import CurateConfig
 from groundup.evaluation.configuration import EvaluateConfig
 from groundup.export.configuration import ExportConfig
+from groundup.parallel.configuration import ParallelConfig
 from groundup.report.configuration import ReportConfig
 from groundup.section import Section
 from groundup.shards.configuration import TokensConfig
@@ -26,6 +27,8 @@ class Blueprint(Section):
     """About how many parameters (`4M`, `124M`, `1.5B`). Width, depth, batch, learning rate and tokens follow."""
     seed: int = Field(default=1337, ge=0, lt=2**32)
     """Everything drawn at random follows from it: the same seed, the same model."""
+    parallel: ParallelConfig = ParallelConfig()
+    """Over how many processes the training stages are spread; a stage's own `parallel` overrules it."""
     curate: CurateConfig
     tokenizer: TokenizerConfig = TokenizerConfig()
     tokens: TokensConfig = TokensConfig()

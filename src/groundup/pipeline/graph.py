@@ -60,22 +60,22 @@ def stages(align: str) -> tuple[Stage, ...]:
             sources="groundup.tokenizer.compare:sources",
         ),
         Stage("tokens", 2, ("curate", "tokenizer"), "groundup.shards.stage:stage", lambda b: b.tokens),
-        Stage("pretrain", 2, ("tokens", "tokenizer"), "groundup.training.stage:stage", lambda b: b.pretrain),
+        Stage("pretrain", 2, ("tokens", "tokenizer"), "groundup.training.stage:stage", trained("pretrain")),
         Stage(
             "sft",
             1,
             ("curate", "tokenizer", "pretrain"),
             "groundup.alignment.stage:sft",
-            lambda b: b.sft,
+            trained("sft"),
             sources=data,
         ),
-        Stage("reward", 1, ("tokenizer", "sft"), "groundup.alignment.stage:reward", lambda b: b.reward, sources=data),
+        Stage("reward", 1, ("tokenizer", "sft"), "groundup.alignment.stage:reward", trained("reward"), sources=data),
         Stage(
             align,
             1,
             ("tokenizer", "sft", "reward"),
             f"groundup.alignment.stage:{align}",
-            lambda b: getattr(b, align),
+            trained(align),
         ),
         Stage(
             "evaluate",
@@ -94,6 +94,17 @@ def stages(align: str) -> tuple[Stage, ...]:
             delivers="model",
         ),
     )
+
+
+def trained(name: str) -> Callable[[Any], Section]:
+    """Takes a training stage's section out of a blueprint, the blueprint's `parallel` filled in."""
+
+    def section(blueprint: Any) -> Section:
+        own = getattr(blueprint, name)
+        changed: Section = own.model_copy(update={"parallel": own.parallel or blueprint.parallel})
+        return changed
+
+    return section
 
 
 def descendants(name: str, among: Iterable[Stage]) -> frozenset[str]:

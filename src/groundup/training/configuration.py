@@ -5,6 +5,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Field, model_validator
 
 from groundup.model.configuration import FAMILIES
+from groundup.parallel.configuration import ParallelConfig
 from groundup.section import Section
 
 
@@ -42,7 +43,9 @@ class GuardConfig(Section):
 class LoopConfig(Section):
     """What one training loop needs. `None` means: derived from `size`."""
 
-    incidental: ClassVar[frozenset[str]] = frozenset({"checkpoint_seconds", "checkpoint_every", "checkpoint_best"})
+    incidental: ClassVar[frozenset[str]] = frozenset(
+        {"checkpoint_seconds", "checkpoint_every", "checkpoint_best", "parallel"}
+    )
 
     learning_rate: float | None = Field(default=None, gt=0)
     """The peak, reached at the end of the warm-up."""
@@ -68,6 +71,8 @@ class LoopConfig(Section):
     """Steps between checkpoints that are kept for good, in the artifact's `records/checkpoints`."""
     checkpoint_best: bool = False
     """Whether the checkpoint with the lowest held-out loss is kept there too."""
+    parallel: ParallelConfig | None = None
+    """Over how many processes this stage is spread; null: as the blueprint's `parallel` says."""
 
 
 class ModelShape(Section):

@@ -17,7 +17,8 @@ from torch import Tensor, nn
 
 from groundup.artifacts import MetricsLog
 from groundup.errors import GroundupError
-from groundup.parallel.engine import DivergedError, SingleDevice, Statistics
+from groundup.parallel.engine import DivergedError, Engine, Statistics
+from groundup.parallel.share import Share
 from groundup.progress import Progress
 from groundup.training.checkpoint import Checkpoint, Checkpoints
 from groundup.training.configuration import LoopConfig
@@ -33,8 +34,11 @@ class Objective(Protocol):
 
     unit: str  # what `weight` counts: "tokens", "pairs"
 
-    def batches(self, step: int) -> Sequence[Any]:
-        """The micro-batches of a step, a function of `step` alone."""
+    def batches(self, step: int, share: Share) -> Sequence[Any]:
+        """The micro-batches of a step that belong to a share of its batch, a function of the arguments alone.
+
+        Every share has as many micro-batches; all shares together hold the same examples however many they are.
+        """
 
     def weight(self, batch: Any) -> float:
         """How many losses a micro-batch's loss is the sum of."""
@@ -42,7 +46,7 @@ class Objective(Protocol):
     def loss(self, model: nn.Module, batch: Any) -> tuple[Tensor, Statistics]:
         """(sum of losses, sums of what else is worth a curve)."""
 
-    def validate(self, engine: SingleDevice) -> dict[str, float]:
+    def validate(self, engine: Engine) -> dict[str, float]:
         """Held-out figures, names to values."""
 
 
@@ -88,7 +92,7 @@ class _Place:
 
 
 def train(
-    engine: SingleDevice,
+    engine: Engine,
     objective: Objective,
     plan: Plan,
     *,
@@ -138,7 +142,7 @@ def train(
 
 
 def _steps(
-    engine: SingleDevice,
+    engine: Engine,
     objective: Objective,
     plan: Plan,
     place: _Place,
@@ -156,7 +160,7 @@ def _steps(
             rate = learning_rate(step, plan.steps, plan.learning_rate, plan.config)
             row: dict[str, Any] = {"learning_rate": rate}
             if step not in place.passed_over:
-                batches = objective.batches(step)
+                batches = objective.batches(step, engine.share)
                 weights = [objective.weight(batch) for batch in batches]
                 result = engine.train_step(
                     batches,
@@ -168,7 +172,7 @@ def _steps(
                     accept=place.guard.accept,
                 )
                 row |= {"loss": result.loss, **result.statistics, "gradient_norm": result.gradient_norm}
-                row |= {objective.unit: sum(weights)} | ({} if result.taken else {"skipped": 1})
+                row |= {objective.unit: result.weight} | ({} if result.taken else {"skipped": 1})
                 task.advance(1, note=f"loss {result.loss:.3f}")
             else:
                 row["passed_over"] = 1
@@ -179,15 +183,17 @@ def _steps(
                 with engine.averaged():
                     looked_at = place.held_out = objective.validate(engine)
             metrics.write(place.step, **row, **looked_at, seconds=round(place.seconds, 3))
-            if place.step == plan.steps or stop.asked or checkpoints.due(place.step, looked_at):
+            stopping = engine.any(stop.asked)
+            if place.step == plan.steps or stopping or engine.any(checkpoints.due(place.step, looked_at)):
                 checkpoints.save(place.step, engine.state(), place.values(looked_at))
-            if stop.asked:
+            if stopping:
+                stop.asked = True
                 break
     metrics.close()
 
 
 def _return(
-    engine: SingleDevice,
+    engine: Engine,
     plan: Plan,
     place: _Place,
     checkpoints: Checkpoints,

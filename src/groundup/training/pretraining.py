@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from groundup.model.decoder import CustomLanguageModel
-from groundup.parallel.engine import SingleDevice, Statistics
+from groundup.parallel.engine import Engine, Statistics
+from groundup.parallel.share import WHOLE, Share
 from groundup.shards.stream import SampleStream, Span
 from groundup.shards.windows import Windows
 
@@ -21,6 +22,10 @@ class TokenBatch:
     inputs_BT: Tensor
     targets_BT: Tensor
     documents_BT: Tensor | None = None  # which document each input is of, where attention is kept inside documents
+
+    def decoder_inputs(self) -> tuple[Tensor, Tensor | None]:
+        """(token ids [B, T], documents [B, T]): what the decoder's features are computed from."""
+        return self.inputs_BT, self.documents_BT
 
 
 class Pretraining:
@@ -51,13 +56,13 @@ class Pretraining:
         count = self.rows * self.accumulate
         return range(step * count, (step + 1) * count)
 
-    def batches(self, step: int) -> list[TokenBatch]:
-        first = self.draws(step).start
-        return [self._drawn(first + part * self.rows) for part in range(self.accumulate)]
+    def batches(self, step: int, share: Share = WHOLE) -> list[TokenBatch]:
+        first, rows = self.draws(step).start, share.of(self.rows)
+        return [self._drawn(first + part * self.rows + rows.start, len(rows)) for part in range(self.accumulate)]
 
-    def _drawn(self, first: int) -> TokenBatch:
-        documents = self.train.documents(first, self.rows) if self.inside_documents else None
-        return _shifted(self.train.batch(first, self.rows), documents)
+    def _drawn(self, first: int, rows: int) -> TokenBatch:
+        documents = self.train.documents(first, rows) if self.inside_documents else None
+        return _shifted(self.train.batch(first, rows), documents)
 
     def spans(self, step: int) -> list[Span]:
         """The documents that a step, counted from 0, takes its tokens from."""
@@ -76,21 +81,18 @@ class Pretraining:
         targets = batch.targets_BT.to(device).flatten()
         return F.cross_entropy(logits_BTV.flatten(0, 1), targets, reduction="sum"), {}
 
-    @torch.no_grad()
-    def validate(self, engine: SingleDevice) -> dict[str, float]:
+    def validate(self, engine: Engine) -> dict[str, float]:
         """Mean nats per token over the first held-out sequences."""
         if self.heldout is None:
             return {}
         samples = np.arange(min(HELDOUT_SAMPLES, len(self.heldout)))
-        total, tokens = 0.0, 0.0
+        batches = []
         for start in range(0, len(samples), self.rows):
             chosen = samples[start : start + self.rows]
             documents = self.heldout.documents(chosen) if self.inside_documents else None
-            batch = _shifted(self.heldout.rows(chosen), documents)
-            with engine.autocast():
-                total += self.loss(engine.model, batch)[0].item()
-            tokens += self.weight(batch)
-        return {"heldout_loss": total / tokens}
+            batches.append(_shifted(self.heldout.rows(chosen), documents))
+        total, _ = engine.evaluate(batches, self.loss)
+        return {"heldout_loss": total / sum(map(self.weight, batches))}
 
 
 def _shifted(tokens_BT1: NDArray[np.int64], documents_BT: NDArray[np.int64] | None) -> TokenBatch:

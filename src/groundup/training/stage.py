@@ -11,21 +11,19 @@ from groundup.model.configuration import LLMConfig
 from groundup.model.decoder import CustomLanguageModel
 from groundup.model.weights import save_model
 from groundup.parallel.device import best_device, resolve_precision, settle
-from groundup.parallel.engine import SingleDevice
 from groundup.parallel.recompute import checkpoint_blocks
 from groundup.tokenizer.tokenizer import Tokenizer
 from groundup.training.checkpoint import Checkpoints
 from groundup.training.configuration import ModelShape, PretrainConfig
 from groundup.training.data import objective_of, source_epochs, steps_of
+from groundup.training.engines import engine_for
 from groundup.training.loop import Plan, keep_lasting, train
-from groundup.training.optimizer import make_optimizer
 
 
 def stage(config: PretrainConfig, inputs: Mapping[str, Artifact], work: Work) -> Figures:
     """Train a new decoder on the train split; writes `model/` and `records/metrics.jsonl`."""
     settle()
-    device = best_device()
-    precision = resolve_precision(config.precision, device)
+    precision = resolve_precision(config.precision, best_device())
     tokenizer = Tokenizer.load(inputs["tokenizer"].file("tokenizer.json"))
     llm_config = decoder_config(config.model, tokenizer.vocabulary_size)
     assert config.batch_tokens and config.learning_rate, "filled in from `size`"
@@ -34,7 +32,7 @@ def stage(config: PretrainConfig, inputs: Mapping[str, Artifact], work: Work) ->
     plan = Plan(steps_of(config, objective), config.learning_rate, config, config.validate_every)
     model = CustomLanguageModel(llm_config, seed=work.seed)
     checkpoint_blocks(model.model.layers, config.activation_checkpointing)
-    engine = SingleDevice(model, make_optimizer(config.optimizer), device, precision, config.ema)
+    engine = engine_for(model, config, precision)
     checkpoints, metrics = Checkpoints(work.keep, config), work.keep / "metrics.jsonl"
     held_out = train(
         engine,
@@ -46,7 +44,9 @@ def stage(config: PretrainConfig, inputs: Mapping[str, Artifact], work: Work) ->
         progress=work.progress,
         documents=lambda step: list(dict.fromkeys(span.id for span in objective.spans(step))),
     )
-    save_model(work.out / "model", model)
+    with engine.whole() as whole:
+        assert isinstance(whole, CustomLanguageModel)
+        save_model(work.out / "model", whole)
     shutil.copy(metrics, work.records / "metrics.jsonl")
     keep_lasting(checkpoints, work.records)
     tokens = plan.steps * objective.tokens_per_step
