@@ -1,5 +1,5 @@
 # make run    set up .venv from pinned versions, then execute the default blueprint end to end
-# make test   set up .venv, then run the tests (make test-slow: the slow ones)
+# make test   set up .venv, then run the tests (make test-slow: the slow ones; make test-engines: DeepSpeed, Megatron)
 # make lint   ruff and mypy
 # make bench NAME=corpus [DATA=folder] [JSON=file]   set up .venv-bench with the peers, then measure against them
 
@@ -12,7 +12,7 @@ NAME ?= corpus
 DATA ?= $(wildcard ../shared/data/corpus)
 BLUEPRINT ?= src/groundup/blueprint/gallery/python-docs.yaml
 
-.PHONY: run test test-slow lint bench setup wheel constraints clean
+.PHONY: run test test-slow test-engines lint bench setup wheel constraints clean
 
 run: setup
 	@$(VENV)/bin/groundup run $(BLUEPRINT) --run $(RUN) $(ARGS)
@@ -22,6 +22,9 @@ test: setup
 
 test-slow: setup
 	@$(VENV)/bin/python -m pytest -m slow $(ARGS)
+
+test-engines: setup $(VENV)/.engines
+	@$(VENV)/bin/python -m pytest -m engines $(ARGS)
 
 lint: setup
 	@$(VENV)/bin/ruff check .
@@ -42,6 +45,12 @@ $(INSTALLED): pyproject.toml constraints.txt
 		--editable '.[serve,dev]'
 	@touch $@
 
+$(VENV)/.engines: $(INSTALLED)
+	@echo "Installing DeepSpeed and Megatron-core (once) ..."
+	@PIP_CONSTRAINT=constraints.txt $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check \
+		--editable '.[deepspeed,megatron]'
+	@touch $@
+
 $(PEERS)/.installed: pyproject.toml constraints.txt benchmarks/peers.txt benchmarks/peers-alone.txt
 	@echo "Setting up $(PEERS) (once, about two minutes) ..."
 	@test -x $(PEERS)/bin/python || $(PYTHON) -m venv $(PEERS)
@@ -56,7 +65,7 @@ wheel: setup
 
 constraints:
 	@$(PYTHON) -m venv --clear .venv-new
-	@.venv-new/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[serve,dev]'
+	@.venv-new/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[serve,dev,deepspeed,megatron]'
 	@{ head -1 constraints.txt; echo 'editables==0.5'; echo 'hatchling==1.27.0'; \
 		.venv-new/bin/python -m pip freeze --exclude-editable | sed 's/+cpu//'; } > constraints.new
 	@mv constraints.new constraints.txt
