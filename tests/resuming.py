@@ -6,16 +6,29 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from groundup.artifacts import read_metrics
+from groundup.parallel.configuration import ParallelConfig
 from groundup.parallel.share import WHOLE, Share
 from groundup.parallel.single_device import SingleDevice
 from groundup.progress import Silent
+from groundup.shards.stream import SampleStream
+from groundup.shards.token_file import TokenShard
+from groundup.shards.windows import Windows
 from groundup.training.checkpoint import Checkpoints
 from groundup.training.configuration import LoopConfig
 from groundup.training.loop import Objective, Plan, train
+from groundup.training.pretraining import Pretraining
+from groundup.training.telemetry import MEASURED
+
+
+def pretraining() -> Pretraining:
+    """Sequences of 8 tokens, in batches of 8 in 2 micro-batches."""
+    read, held = (TokenShard.of([np.random.default_rng(count).integers(0, 61, count)]) for count in (401, 60))
+    return Pretraining(SampleStream(read, 8, seed=4), Windows(held, 8), batch_tokens=64, accumulate=2)
 
 
 class KilledError(Exception):
@@ -25,8 +38,8 @@ class KilledError(Exception):
 class Every(Checkpoints):
     """A checkpoint after every `period` steps rather than seconds."""
 
-    def __init__(self, folder: Path, period: int) -> None:
-        super().__init__(folder, LoopConfig(checkpoint_seconds=1e9))
+    def __init__(self, folder: Path, period: int, parallel: ParallelConfig | None = None) -> None:
+        super().__init__(folder, LoopConfig(checkpoint_seconds=1e9, parallel=parallel))
         self.period, self.asked = period, 0
 
     def due(self, step: int, held_out: Mapping[str, float] | None = None) -> bool:
@@ -36,7 +49,7 @@ class Every(Checkpoints):
 
 @dataclass(frozen=True)
 class Outcome:
-    """All that a run leaves but for times."""
+    """All that a run leaves but for what is measured."""
 
     tensors: dict[str, Tensor]
     rows: list[dict[str, Any]]
@@ -51,7 +64,7 @@ class Outcome:
 
 
 def outcome(tensors: dict[str, Tensor], metrics: Path, figures: dict[str, float]) -> Outcome:
-    rows = [{name: value for name, value in row.items() if name != "seconds"} for row in read_metrics(metrics)]
+    rows = [{name: value for name, value in row.items() if name not in MEASURED} for row in read_metrics(metrics)]
     return Outcome({name: tensor.clone() for name, tensor in tensors.items()}, rows, figures)
 
 
@@ -67,7 +80,7 @@ class Cut:
     def batches(self, step: int, share: Share = WHOLE) -> Any:
         if step == self.at:
             raise KilledError
-        return self.objective.batches(step)
+        return self.objective.batches(step, share)
 
 
 PLAN = Plan(steps=6, learning_rate=1e-2, config=LoopConfig(warmup=0.3), validate_every=2)
@@ -76,16 +89,18 @@ PLAN = Plan(steps=6, learning_rate=1e-2, config=LoopConfig(warmup=0.3), validate
 Make = Callable[[int], tuple[SingleDevice, Objective]]  # from a seed of the weights alone
 
 
-def run(make: Make, folder: Path, period: int, at: int = -1) -> Outcome:
+def run(make: Make, folder: Path, period: int, at: int = -1, plan: Plan = PLAN) -> Outcome:
     """Train in `folder` to the end, or to the kill before step `at`.
 
-    Where there is a checkpoint the weights begin as others: all that counts must come from it.
+    Where there is a checkpoint the weights, and random numbers, begin as others: all that counts must come from it.
     """
-    engine, objective = make(99 if any(folder.glob("checkpoint-*")) else 0)
+    seed = 99 if any(folder.glob("checkpoint-*")) else 0
+    torch.manual_seed(seed)
+    engine, objective = make(seed)
     figures = train(
         engine,
         Cut(objective, at),
-        PLAN,
+        plan,
         title="test",
         checkpoints=Every(folder, period),
         metrics_path=folder / "metrics.jsonl",
@@ -106,3 +121,13 @@ def assert_resumes(make: Make, folder: Path) -> None:
                     run(make, place, period, stop)
             assert run(make, place, period).equals(expected), (period, at)
             assert run(make, place, period).equals(expected)  # nothing is left to do, and nothing is done
+
+
+def assert_survives_a_kill_after_each_step(make: Make, folder: Path, plan: Plan) -> Outcome:
+    """A run of which each process lives for a single step ends as the uninterrupted one, which is given."""
+    expected = run(make, folder / "whole", 100, plan=plan)
+    for at in range(1, plan.steps):
+        with suppress(KilledError):
+            run(make, folder / "cut", 1, at, plan)
+    assert run(make, folder / "cut", 1, plan=plan).equals(expected)
+    return expected

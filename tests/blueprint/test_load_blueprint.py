@@ -225,7 +225,7 @@ def test_every_unknown_key_is_found_but_only_some_are_shown(write):
         ("ppo: {rollouts: 8}", "ppo.rollouts", "minibatches of 64 are larger than the 8 rollouts"),
         ("sft: {data: ~no-one/x}", "sft.data", "there is no user no-one, whose folder ~no-one would be"),
         ("size: 0M", "size", "expected more than no parameters"),
-        ("size: 999999B", "size", "expected at most 6e+12 parameters, the most that 512 layers can hold"),
+        ("size: 999999B", "size", "expected at most 6.9e+12 parameters, the most that 512 layers can hold"),
     ],
 )  # fmt: skip
 def test_values_that_do_not_fit_together_blame_a_key_that_is_written(write, text, path, expected):

@@ -13,16 +13,17 @@ from torch import Tensor
 import tiny
 from groundup.errors import GroundupError
 from groundup.model.attention import (
-    SHORT,
     attend,
-    attend_short,
+    attend_eager,
     compiled_flex_attention,
     documents_of,
     flash3_takes,
     flex_fits,
     mask_of,
     runs_of,
+    tensor_mask,
 )
+from groundup.model.blockwise import BLOCK, KEPT, attend_blockwise
 
 CPU = torch.device("cpu")
 documents_ = st.lists(st.integers(0, 2), min_size=1, max_size=24)
@@ -57,12 +58,9 @@ def brute_force(documents: list[int], window: int | None) -> list[list[bool]]:
 @given(documents_, st.one_of(st.none(), st.integers(1, 30)))
 def test_masks_are_those_of_brute_force(documents: list[int], window: int | None) -> None:
     T, runs_BT = len(documents), runs_of(torch.tensor([documents]))[0]
-    mask = mask_of(T, window, runs_BT, CPU, flex=False)
-    assert mask[0, 0].tolist() == brute_force(documents, window)
-    alone = mask_of(T, window, None, CPU, flex=False)
-    expected = brute_force([0] * T, window)
-    assert (torch.ones(T, T).tril().bool() if alone is None else alone[0, 0]).tolist() == expected
-    assert (alone is None) == (window is None or window >= T)
+    assert tensor_mask(T, window, runs_BT, CPU)[0, 0].tolist() == brute_force(documents, window)
+    assert tensor_mask(T, window, None, CPU)[0, 0].tolist() == brute_force([0] * T, window)
+    assert (mask_of(T, window, None, CPU, flex=False) is None) == (window is None or window >= T)
 
 
 @given(st.lists(st.integers(1, 6), min_size=1, max_size=6), st.integers(0, 3))
@@ -80,7 +78,7 @@ MASKS = {"one token": (1, None, False), "causal": (31, None, False), "window": (
 MASKS |= {"documents": (31, None, True), "both": (31, 5, True)}
 
 
-@pytest.mark.parametrize("kernel", ["short", "sdpa", "flex"])
+@pytest.mark.parametrize("kernel", ["eager", "sdpa", "flex", "blockwise"])
 @pytest.mark.parametrize("kv_heads", [4, 2, 1])
 @pytest.mark.parametrize("case", MASKS)
 def test_kernels_are_the_formula(kernel: str, kv_heads: int, case: str) -> None:
@@ -90,18 +88,19 @@ def test_kernels_are_the_formula(kernel: str, kv_heads: int, case: str) -> None:
     q, k, v, direction = (torch.randn(2, heads, length, 8, generator=generator) for heads in (4, kv_heads, kv_heads, 4))
     documents = (torch.arange(length) // 9)[None].expand(2, -1) + torch.tensor([[0], [1]])
     runs_BT = runs_of(documents)[0] if packed else None
-    mask = mask_of(length, window, runs_BT, CPU, flex=False)
-    seen = torch.ones(1, 1, length, length, dtype=torch.bool).tril() if mask is None else mask
+    seen = tensor_mask(length, window, runs_BT, CPU)
     if kernel == "flex":
         found = attend(q, k, v, mask_of(length, window, runs_BT, CPU, flex=True))
         assert torch.allclose(found, eager(q, k, v, seen), atol=1e-6)
         return
     for tensor in (q, k, v):
         tensor.requires_grad_()
-    if kernel == "short":
-        found = attend_short(q, k, v, mask)
+    if kernel == "eager":
+        found = attend_eager(q, k, v, seen)
+    elif kernel == "blockwise":
+        found = attend(q, k, v, mask_of(length, window, runs_BT, CPU, flex=False))
     else:
-        found = F.scaled_dot_product_attention(q, k, v, mask, is_causal=mask is None, enable_gqa=True)
+        found = F.scaled_dot_product_attention(q, k, v, seen, enable_gqa=True)
     expected = eager(q, k, v, seen)
     assert torch.allclose(found, expected, atol=1e-6)
     ours = torch.autograd.grad((found * direction).sum(), (q, k, v))
@@ -109,14 +108,52 @@ def test_kernels_are_the_formula(kernel: str, kv_heads: int, case: str) -> None:
     assert tiny.largest_difference(ours, theirs) < 1e-5
 
 
-def test_long_rows_take_another_kernel_and_mean_the_same() -> None:
-    q, k, v = (
-        torch.randn(1, heads, SHORT + 40, 16, generator=torch.Generator().manual_seed(heads)) for heads in (4, 2, 2)
-    )
-    runs_BT = runs_of((torch.arange(SHORT + 40) // 100)[None])[0]
-    for window, runs in ((None, None), (50, None), (None, runs_BT), (50, runs_BT)):
-        mask = mask_of(SHORT + 40, window, runs, CPU, flex=False)
-        assert torch.allclose(attend(q, k, v, mask), attend_short(q, k, v, mask), atol=1e-6)
+@settings(max_examples=40, deadline=None)
+@given(
+    st.integers(1, 2 * BLOCK + 70) | st.just(KEPT + 30),
+    st.sampled_from([(4, 4), (4, 2), (3, 1)]),
+    st.none() | st.integers(1, 300),
+    st.none() | st.integers(1, 200),
+    st.integers(0, 2**31),
+)
+def test_blocks_of_queries_are_the_formula(
+    T: int, heads: tuple[int, int], window: int | None, document: int | None, seed: int
+) -> None:
+    """In float64, whatever the number of blocks, the window and the documents; both outputs and gradients."""
+    generator = torch.Generator().manual_seed(seed)
+    H, G = heads
+    tensors = [torch.randn(2, T, n, 8, generator=generator, dtype=torch.float64) for n in (H, G, G, H)]
+    q, k, v, direction = (x.transpose(1, 2) for x in tensors)
+    runs_BT = None
+    if document is not None:
+        runs_BT = runs_of((torch.arange(T) + torch.tensor([[0], [seed % 50]])) // document)[0]
+    for tensor in (q, k, v):
+        tensor.requires_grad_()
+    expected = F.scaled_dot_product_attention(q, k, v, tensor_mask(T, window, runs_BT, CPU), enable_gqa=True)
+    found = attend_blockwise(q, k, v, window, runs_BT)
+    assert torch.allclose(found, expected, atol=1e-12)
+    theirs = torch.autograd.grad((expected * direction).sum(), (q, k, v))
+    ours = torch.autograd.grad((found * direction).sum(), (q, k, v))
+    assert tiny.largest_difference(ours, theirs) < 1e-11
+
+
+def test_blocks_of_queries_in_bfloat16() -> None:
+    """As near to float32 as the formula in bfloat16 itself."""
+    generator = torch.Generator().manual_seed(3)
+    exact = [torch.randn(2, 300, heads, 64, generator=generator).transpose(1, 2) for heads in (4, 2, 2, 4)]
+    results = {}
+    for name, dtype in (("exact", torch.float32), ("eager", torch.bfloat16), ("blockwise", torch.bfloat16)):
+        q, k, v, direction = (x.to(dtype) for x in exact)
+        for tensor in (q, k, v):
+            tensor.requires_grad_()
+        found = attend_blockwise(q, k, v) if name == "blockwise" else attend_eager(q, k, v)
+        results[name] = (found, *torch.autograd.grad((found * direction).sum(), (q, k, v)))
+
+    def error(name: str) -> float:
+        pairs = zip(results[name], results["exact"], strict=True)
+        return max(float((a.float() - b).norm() / b.norm()) for a, b in pairs)
+
+    assert error("blockwise") < max(1.2 * error("eager"), 0.01)
 
 
 def test_kernels_of_gpus_are_not_for_a_cpu() -> None:
@@ -132,10 +169,10 @@ def test_compiled_flex_attention_is_the_formula() -> None:
     """The kernel that a compiler makes of it for this CPU, forward alone (it has no backward there)."""
     q, k, v = (torch.randn(1, heads, 256, 16, generator=torch.Generator().manual_seed(heads)) for heads in (4, 2, 2))
     runs_BT = runs_of((torch.arange(256) // 70)[None])[0]
-    blocks, mask = (mask_of(256, 40, runs_BT, CPU, flex=flex) for flex in (True, False))
+    blocks, mask = mask_of(256, 40, runs_BT, CPU, flex=True), tensor_mask(256, 40, runs_BT, CPU)
     with torch.no_grad():
         found = compiled_flex_attention()(q, k, v, block_mask=blocks, enable_gqa=True)
-    assert torch.allclose(found, attend_short(q, k, v, mask), atol=1e-5)
+    assert torch.allclose(found, attend_eager(q, k, v, mask), atol=1e-5)
 
 
 @settings(max_examples=15, deadline=None)

@@ -27,9 +27,13 @@ def plain(x: Tensor, weight: Tensor, targets: Tensor, softcap: float | None, z_l
 
 
 @pytest.mark.parametrize(("softcap", "z_loss"), [(None, 0.0), (2.0, 0.0), (None, 0.1), (1.5, 0.01)])
-@pytest.mark.parametrize("chunk", [1, 3, 7, 1000])
-def test_loss_and_gradients(softcap: float | None, z_loss: float, chunk: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cross_entropy, "CHUNK_BYTES", chunk * 4 * 37)
+@pytest.mark.parametrize(("held", "cached"), [(1, 1), (3, 2), (7, 3), (1000, 7), (1000, 1000)])
+def test_loss_and_gradients(
+    softcap: float | None, z_loss: float, held: int, cached: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many rows of logits are held, and however many of them are turned at a time."""
+    monkeypatch.setattr(cross_entropy, "LOGITS_BYTES", held * 8 * 37)
+    monkeypatch.setattr(cross_entropy, "CACHED_BYTES", cached * 4 * 37)
     ours, theirs = drawn(20, 37, torch.float64), drawn(20, 37, torch.float64)
     loss = linear_cross_entropy(*ours, softcap=softcap, z_loss=z_loss)
     expected = plain(*theirs, softcap, z_loss)

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import tiny
-from groundup.model.experts import SparseMLP, grouped_linear, grouped_product, load_balancing_loss
+from groundup.model.experts import SparseMLP, grouped_linear, grouped_product, load_balancing_loss, routing_sums
 
 
 @given(st.lists(st.integers(0, 5), min_size=1, max_size=5), st.integers(0, 9))
@@ -73,10 +73,12 @@ def test_load_balancing_loss_is_that_of_transformers(experts: int, per_token: in
     generator = torch.Generator().manual_seed(experts)
     routing = [torch.randn(30, experts, generator=generator).requires_grad_() for _ in range(3)]
     mask = (torch.arange(10) < torch.tensor([10, 4, 7])[:, None]) if padded else None
-    found = load_balancing_loss(routing, per_token, None if mask is None else mask.flatten())
+    valid_N = None if mask is None else mask.flatten()
+    sums_3E = torch.stack([routing_sums(logits, per_token, valid_N) for logits in routing]).sum(0)
+    found = load_balancing_loss(sums_3E)
     expected = load_balancing_loss_func(tuple(routing), experts, per_token, None if mask is None else mask.long())
     assert torch.allclose(found, expected, atol=1e-6)
     ours, theirs = torch.autograd.grad(found, routing), torch.autograd.grad(expected, routing)
     assert tiny.largest_difference(ours, theirs) < 1e-7
-    even = [torch.zeros(8, 4) + torch.eye(4).repeat(2, 1) * 1e-9]
-    assert load_balancing_loss(even, 1).item() == pytest.approx(1)
+    even = torch.zeros(8, 4) + torch.eye(4).repeat(2, 1) * 1e-9
+    assert load_balancing_loss(routing_sums(even, 1)).item() == pytest.approx(1)

@@ -86,12 +86,12 @@ def test_dropout_drops_in_training_alone(name: str, length: int) -> None:
 
 
 def test_attention_dropout_is_unbiased() -> None:
-    from groundup.model.attention import attend_short
+    from groundup.model.attention import attend_eager
 
     q, k, v = torch.randn(3, 1, 2, 12, 8, generator=torch.Generator().manual_seed(0)).unbind(0)
     torch.manual_seed(0)
-    mean = torch.stack([attend_short(q, k, v, dropout=0.4) for _ in range(4000)]).mean(0)
-    assert torch.allclose(mean, attend_short(q, k, v), atol=0.1)
+    mean = torch.stack([attend_eager(q, k, v, dropout=0.4) for _ in range(4000)]).mean(0)
+    assert torch.allclose(mean, attend_eager(q, k, v), atol=0.1)
 
 
 def test_zero_outputs_start_at_guessing() -> None:

@@ -55,7 +55,9 @@ def test_parameters_by_part_add_up_for_any_size(target, vocabulary):
 def test_pretraining_counts_by_hand(tmp_path):
     found = planned(tmp_path, "pretrain.tokens=1_000_000", "pretrain.batch_tokens=1000", "pretrain.accumulate=2")
     stage, n = found.stage("pretrain"), 4_000_000
-    assert stage.steps == 1000
+    assert stage.steps == 977  # of two micro-batches of 4 sequences of 128
+    grown = planned(tmp_path, "pretrain.tokens=1_000_000", "pretrain.batch_tokens=1024", "pretrain.batch_warmup={}")
+    assert grown.stage("pretrain").steps == 260 + 130 + 65 + 880  # of 1, 2, 4 and 8 sequences
     assert stage.flops == 1_000_000 * (6 * n + 12 * 4 * 256 * 128)
     assert stage.memory["weights"] == stage.memory["gradients"] == 4 * n
     assert stage.memory["AdamW moments"] == 8 * n and stage.memory["bf16 copies"] == 2 * n

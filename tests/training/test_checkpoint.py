@@ -14,8 +14,11 @@ import torch
 
 from groundup.artifacts import durable
 from groundup.errors import GroundupError
+from groundup.parallel.checkpointing import files as files_module
+from groundup.parallel.checkpointing.files import TENSORS
+from groundup.parallel.checkpointing.part import snapshot
 from groundup.training import checkpoint as checkpoint_module
-from groundup.training.checkpoint import STATE, TENSORS, Checkpoints
+from groundup.training.checkpoint import STATE, Checkpoints, Surroundings
 from groundup.training.configuration import LoopConfig
 
 
@@ -26,7 +29,7 @@ def tensors(step: int) -> dict[str, torch.Tensor]:
 def saved(folder: Path, *steps: int) -> Checkpoints:
     made = Checkpoints(folder, LoopConfig(checkpoint_seconds=20.0))
     for step in steps:
-        made.save(step, tensors(step), {"held_out": {"loss": step / 3}, "nested": [None, "ü", 1e-300]})
+        made.save(step, snapshot(tensors(step)), {"held_out": {"loss": step / 3}, "nested": [None, "ü", 1e-300]})
     made.finish()
     return made
 
@@ -40,10 +43,13 @@ def test_round_trip(tmp_path: Path) -> None:
     saved(tmp_path, 3)
     found = Checkpoints(tmp_path, LoopConfig(checkpoint_seconds=20.0)).load()
     assert found is not None
-    assert (found.step, found.threads) == (3, torch.get_num_threads())
+    assert (found.step, found.made_with) == (3, Surroundings(torch.get_num_threads(), 1, {}))
     assert found.values == {"held_out": {"loss": 1.0}, "nested": [None, "ü", 1e-300]}
-    assert found.tensors.keys() == tensors(3).keys()
-    assert all(torch.equal(tensor, found.tensors[name]) for name, tensor in tensors(3).items())
+    assert found.tensors.keys() == {*tensors(3), "random.0.cpu"}
+    read = found.tensors.whole()
+    for name, tensor in tensors(3).items():
+        assert torch.equal(tensor, read[name])
+        assert tensor.dtype == read[name].dtype
 
 
 def test_two_are_kept_and_the_newest_is_used(tmp_path: Path) -> None:
@@ -115,7 +121,7 @@ def test_a_kill_at_any_moment_of_saving_leaves_a_whole_one(tmp_path: Path, monke
                 return call
 
             for module, name in (
-                (checkpoint_module, "save_file"),
+                (files_module, "save_file"),
                 (checkpoint_module, "remove"),
                 (durable, "sync"),
                 (shutil, "rmtree"),
@@ -153,17 +159,17 @@ def small_files(limit: int) -> Iterator[None]:
 def test_a_disk_that_takes_no_more(limit: int, tmp_path: Path) -> None:
     made = saved(tmp_path, 1, 2)
     with small_files(limit), pytest.raises(GroundupError, match=r"can't write .*make room") as error:
-        made.save(3, {"weight": torch.zeros(10_000)}, {})
+        made.save(3, snapshot({"weight": torch.zeros(10_000)}), {})
         made.finish()
     assert str(tmp_path) in str(error.value)
     assert newest(tmp_path) == 2
     assert sorted(path.name for path in tmp_path.iterdir()) == ["checkpoint-000000001", "checkpoint-000000002"]
-    made.save(3, tensors(3), {})
+    made.save(3, snapshot(tensors(3)), {})
     made.finish()
     assert newest(tmp_path) == 3
 
 
-@pytest.mark.parametrize("name", ["save_file", "write_text", "publish"])
+@pytest.mark.parametrize("name", ["write", "write_text", "publish"])
 def test_a_full_disk(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     made = saved(tmp_path, 1, 2)
 
@@ -172,7 +178,7 @@ def test_a_full_disk(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 
     monkeypatch.setattr(checkpoint_module, name, full)
     with pytest.raises(GroundupError, match="No space left on device"):
-        made.save(3, tensors(3), {})
+        made.save(3, snapshot(tensors(3)), {})
         made.finish()
     assert newest(tmp_path) == 2
     assert not (tmp_path / ".checkpoint").exists()
@@ -185,7 +191,7 @@ def test_when_one_is_due(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     assert not made.due(1)
     now[0] = 120.0
     assert made.due(1)
-    made.save(1, tensors(1), {})
+    made.save(1, snapshot(tensors(1)), {})
     made.finish()
     assert not made.due(1)
     assert Checkpoints(tmp_path, LoopConfig(checkpoint_seconds=0)).due(1)
@@ -198,7 +204,7 @@ def test_lasting_ones_stay(tmp_path: Path) -> None:
     """Every third, the best, and the two newest; one that was not looked at is no candidate for the best."""
     made = Checkpoints(tmp_path, LoopConfig(checkpoint_every=3, checkpoint_best=True))
     for step, loss in enumerate([9.0, 4.0, 5.0, None, 6.0, 7.0, 8.0, 8.5], 1):
-        made.save(step, tensors(step), {"looked_at": {} if loss is None else {"heldout_loss": loss}})
+        made.save(step, snapshot(tensors(step)), {"looked_at": {} if loss is None else {"heldout_loss": loss}})
     made.finish()
     there = [int(path.name[-9:]) for path in sorted(tmp_path.iterdir())]
     assert there == [2, 3, 6, 7, 8]
@@ -208,14 +214,14 @@ def test_lasting_ones_stay(tmp_path: Path) -> None:
 def test_writing_goes_on_beside_training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What is saved are the values at the call, whatever happens to the tensors while they are written."""
     gate = threading.Event()
-    write = checkpoint_module.save_file
-    monkeypatch.setattr(checkpoint_module, "save_file", lambda *given: (gate.wait(), write(*given)))
+    write = checkpoint_module.write
+    monkeypatch.setattr(checkpoint_module, "write", lambda *given: (gate.wait(), write(*given)))
     made = Checkpoints(tmp_path, LoopConfig())
     weight = torch.ones(3)
-    made.save(1, {"weight": weight}, {})
+    made.save(1, snapshot({"weight": weight}), {})
     weight.zero_()
     gate.set()
     made.finish()
     found = made.load()
     assert found is not None
-    assert found.tensors["weight"].tolist() == [1, 1, 1]
+    assert found.tensors.tensor("weight").tolist() == [1, 1, 1]

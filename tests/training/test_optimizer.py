@@ -5,6 +5,7 @@ import torch
 from torch import nn
 
 import tiny
+from groundup.training.adafactor import Adafactor
 from groundup.training.configuration import OptimizerConfig
 from groundup.training.muon import Muon, orthogonalise
 from groundup.training.optimizer import make_optimizer
@@ -83,6 +84,29 @@ def test_decay_only_where_it_belongs(name: str) -> None:
             assert torch.allclose(parameter, before[key] * 0.95), key
         elif parameter.dim() < 2:
             assert torch.equal(parameter, before[key]), key
+
+
+def test_adafactor_moves_parameters_as_pytorchs_does() -> None:
+    """Matrices, a stack of matrices, a vector, one that is 0 and one whose gradient is; twenty steps with decay."""
+    generator = torch.Generator().manual_seed(0)
+    ours = [nn.Parameter(torch.randn(shape, generator=generator)) for shape in [(24, 16), (3, 8, 5), (7,), (4, 4)]]
+    with torch.no_grad():
+        ours[-1].zero_()
+    theirs = [nn.Parameter(parameter.detach().clone()) for parameter in ours]
+    mine, peer = Adafactor([{"params": ours, "weight_decay": 0.1}]), torch.optim.Adafactor(theirs, weight_decay=0.1)
+    for step in range(20):
+        gradients(ours, step)
+        gradients(theirs, step)
+        ours[1].grad = theirs[1].grad = torch.zeros_like(ours[1]) if step % 2 else ours[1].grad
+        for group in (*mine.param_groups, *peer.param_groups):
+            group["lr"] = 0.3 / (1 + step)
+        mine.step()
+        peer.step()
+    for a, b in zip(ours, theirs, strict=True):
+        assert torch.allclose(a, b, rtol=1e-5, atol=1e-7)
+    for a, b in zip(ours, theirs, strict=True):
+        assert mine.state[a].keys() == peer.state[b].keys()
+        assert all(torch.allclose(mine.state[a][name], value, rtol=1e-5) for name, value in peer.state[b].items())
 
 
 def test_adafactor_keeps_a_row_and_a_column() -> None:

@@ -65,3 +65,24 @@ def test_it_rises_then_falls(steps: int, warmup: float, final: float, peak: floa
 )
 def test_corners(steps: int, warmup: float, expected: list[float]) -> None:
     assert curve(steps, warmup=warmup, final_learning_rate=0.1) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(
+    ("schedule", "steps", "warmup", "expected"),
+    [
+        ("linear", 1, 0.0, [1.0]),
+        ("linear", 1, 1.0, [1.0]),
+        ("linear", 2, 0.0, [1.0, 0.55]),
+        ("linear", 4, 0.25, [1.0, 1.0, 0.7, 0.4]),
+        ("wsd", 1, 0.5, [1.0]),
+        ("wsd", 4, 0.25, [1.0, 1.0, 1.0, 0.55]),
+        ("wsd", 4, 1.0, [0.25, 0.5, 0.75, 1.0]),  # no step is left to fall in
+        ("wsd", 4, 0.75, [1 / 3, 2 / 3, 1.0, 1.0]),  # one step is, of the two it would take
+        ("constant", 1, 0.0, [1.0]),
+        ("constant", 4, 0.5, [0.5, 1.0, 1.0, 1.0]),
+    ],
+)
+def test_corners_of_the_others(schedule: str, steps: int, warmup: float, expected: list[float]) -> None:
+    """The first step, the last of the rise, the first of the fall, the last; `wsd` falls over the last half."""
+    found = curve(steps, warmup=warmup, schedule=schedule, decay=0.5, final_learning_rate=0.1)
+    assert found == pytest.approx(expected)

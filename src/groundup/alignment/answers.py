@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from groundup.errors import GroundupError
 from groundup.model.decoder import CustomLanguageModel
+from groundup.training.telemetry import run_lengths
 
 # Widths and rows are rounded up to these, so that few shapes occur. On a CPU every new shape of a bf16 product has code
 # made for it that is then kept: time in each step, and gigabytes over a run.
@@ -44,6 +45,14 @@ class AnswerBatch:
     def tokens(self) -> int:
         """Answer tokens in all."""
         return int(self.mask_BR.sum())
+
+    @property
+    def lengths(self) -> list[int]:
+        """Inputs of each example, padding left out: all of its tokens but the last."""
+        if self.documents_BT is not None:
+            return [length - 1 for length in run_lengths(self.documents_BT, padding=-1)]
+        places_T = torch.arange(self.ids_BT.shape[1], device=self.ids_BT.device)
+        return [int(last) for last in (self.answer_BT * places_T).amax(1).tolist()]
 
     def decoder_inputs(self) -> tuple[Tensor, Tensor | None]:
         """(token ids [B, T], documents [B, T]): what the features before each answer token are computed from."""

@@ -8,12 +8,16 @@ What decides whether it is right (references in losses.py): the penalty is k1 in
 come from the same forward pass that trains, so that the ratio is exactly 1 before the first update; the stop token
 is an action and carries the score; temperature divides the logits in sampling and in training alike; sampling is
 from the full distribution; sums are divided by the number of tokens of the whole minibatch.
+
+Several processes share the work: each samples and scores some of the answers with whole models, then all know all of
+them, so that rewards, whitening and figures are those of the whole iteration, and each trains on its engine's share.
 """
 
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -34,13 +38,18 @@ from groundup.alignment.losses import (
 from groundup.alignment.reward import RewardModel, ScalarModel, Scale
 from groundup.artifacts import MetricsLog
 from groundup.errors import GroundupError
-from groundup.inference.generate import Sampling, generate
+from groundup.inference.generate import Crowd, Sampling, generate
 from groundup.model.decoder import CustomLanguageModel
+from groundup.parallel.checkpointing.crew import Crew
+from groundup.parallel.checkpointing.part import below
 from groundup.parallel.engine import Engine, Statistics
+from groundup.parallel.share import Share
 from groundup.progress import Progress
 from groundup.shards.order import Permutation, samples_at
 from groundup.training.checkpoint import Checkpoints
 from groundup.training.schedule import learning_rate
+
+T = TypeVar("T")
 
 FORWARD_ROWS = 64  # rows per forward pass where nothing is learnt
 SAME = 1e-3  # nats per token: far above bf16's rounding in batches of other shapes, far below any real difference
@@ -88,49 +97,62 @@ class Ppo:
         self.policy, self.critic, self.reference, self.reward, self.scale = policy, critic, reference, reward, scale
         self.prompts, self.config, self.stop, self.pad, self.seed = list(prompts), config, stop, pad, seed
         self.kl = KlController(config.kl, config.kl_target, config.kl_horizon)
+        smallest, shares = config.rollouts % config.minibatch or config.minibatch, policy.share.size
+        if smallest < shares:
+            raise GroundupError(
+                f"a minibatch of {smallest} answers can't be shared out over {shares} processes",
+                where="ppo.minibatch",
+                do=f"let minibatch divide rollouts ({config.rollouts}) and be at least {shares}",
+            )
+        self.crew = Crew()
+        self.mine = Share(self.crew.rank, self.crew.size).of(config.rollouts)  # answers that this process samples
         for frozen in (reference, reward):
             frozen.requires_grad_(False)
 
     def sample(self, iteration: int) -> list[Answer]:
         """Answers to the iteration's prompts, a function of the iteration and the policy's weights."""
+        with self.policy.whole() as policy:
+            return self._sample(policy, iteration)
+
+    def _sample(self, policy: nn.Module, iteration: int) -> list[Answer]:
+        """Each process its own, which then all know; the samples are those that one process would draw."""
         count = self.config.rollouts
         drawn = samples_at(iteration * count, count, len(self.prompts), self.seed)
         prompts = [self.prompts[place] for place in drawn.tolist()]
-        assert isinstance(self.policy.model, CustomLanguageModel)
+        assert isinstance(policy, CustomLanguageModel)
         continuations = generate(
-            self.policy.model,
+            policy,
             prompts,
             stop=self.stop,
             max_tokens=self.config.max_answer_tokens,
             sampling=Sampling(self.config.temperature),
             generator=torch.Generator().manual_seed((self.seed << 20) + iteration),
             dtype=self.policy.dtype,
+            crowd=Crowd(self.mine, self._gathered) if self.crew.size > 1 else None,
         )
-        return [Answer(prompt, one.tokens) for prompt, one in zip(prompts, continuations, strict=True)]
+        together = [one for part in self._gathered(continuations) for one in part]
+        return [Answer(prompt, one.tokens) for prompt, one in zip(prompts, together, strict=True)]
+
+    def _gathered(self, mine: T) -> list[T]:
+        """What each process gave, by rank."""
+        return self.crew.together(lambda: mine)
 
     @torch.no_grad()
     def rollout(self, iteration: int) -> Rollout:
         """Sample, score, and estimate advantages."""
-        answers = self.sample(iteration)
+        with self.policy.whole() as policy, self.critic.whole() as critic:
+            answers = self._sample(policy, iteration)
+            known, scores = self._known_of([answers[place] for place in self.mine], policy, critic)
         device = self.policy.device
         longest = max(len(answer.answer) for answer in answers)
-        scores, columns = [], []
-        for start in range(0, len(answers), FORWARD_ROWS):
-            batch = collate(answers[start : start + FORWARD_ROWS], self.pad, device)
-            with self.policy.autocast():
-                logp_N, entropy_N = log_probabilities(self.policy.model, batch, self.config.temperature)
-                reference_N, _ = log_probabilities(self.reference, batch, self.config.temperature)
-                assert isinstance(self.critic.model, ScalarModel)
-                values_N = self.critic.model.values(batch)
-                scores.append(self.reward.scores(batch))
-            rows = torch.stack([batch.rows(x) for x in (logp_N, reference_N, values_N, entropy_N)])
-            columns.append(nn.functional.pad(rows, (0, longest - rows.shape[-1])))
-        old_BR, reference_BR, values_BR, entropy_BR = torch.cat(columns, 1)
+        parts = [(_wide(rows, longest), part) for rows, part in self._gathered((known.cpu(), scores.cpu()))]
+        old_BR, reference_BR, values_BR, entropy_BR = torch.cat([rows for rows, _ in parts], 1).to(device)
+        raw_B = torch.cat([part for _, part in parts]).to(device)
         lengths_B = torch.tensor([len(answer.answer) for answer in answers], device=device)
         ended_B = torch.tensor([answer.answer[-1] == self.stop for answer in answers], device=device)
         mask_BR = (torch.arange(longest, device=device) < lengths_B[:, None]).float()
 
-        score_B = (torch.cat(scores) - self.scale.mean) / self.scale.deviation
+        score_B = (raw_B - self.scale.mean) / self.scale.deviation
         penalised_B = score_B - self.config.missing_end_penalty * (~ended_B).float()
         kl_BR = kl_k1(old_BR, reference_BR) * mask_BR
         rewards_BR = token_rewards(penalised_B, kl_BR, mask_BR, self.kl.beta)
@@ -153,6 +175,24 @@ class Ppo:
             answers, mask_BR, old_BR, values_BR * mask_BR, whiten(advantages_BR, mask_BR), returns_BR, figures
         )
 
+    def _known_of(self, answers: Sequence[Answer], policy: nn.Module, critic: nn.Module) -> tuple[Tensor, Tensor]:
+        """(log-probability under policy and reference, value and entropy of each answer token, [4, B, R]; scores [B])
+        of some answers, by whole models."""
+        assert isinstance(critic, ScalarModel)
+        longest = max((len(answer.answer) for answer in answers), default=0)
+        scores, columns = [torch.empty(0)], [torch.empty(4, 0, longest)]
+        for start in range(0, len(answers), FORWARD_ROWS):
+            batch = collate(answers[start : start + FORWARD_ROWS], self.pad, self.policy.device)
+            with self.policy.autocast():
+                logp_N, entropy_N = log_probabilities(policy, batch, self.config.temperature)
+                reference_N, _ = log_probabilities(self.reference, batch, self.config.temperature)
+                values_N = critic.values(batch)
+                scores.append(self.reward.scores(batch))
+            rows = torch.stack([batch.rows(x) for x in (logp_N, reference_N, values_N, entropy_N)])
+            columns.append(_wide(rows, longest))
+        device = self.policy.device
+        return torch.cat([x.to(device) for x in columns], 1), torch.cat([x.to(device) for x in scores])
+
     def update(self, rollout: Rollout, iteration: int, rate: float) -> dict[str, float]:
         """`epochs` passes over the answers, each in a fresh order; returns the means of what was watched."""
         config, count = self.config, len(rollout.answers)
@@ -162,8 +202,7 @@ class Ppo:
             places = order(np.arange(count)).tolist()
             for start in range(0, count, config.minibatch):
                 drawn = places[start : start + config.minibatch]
-                parts = [drawn[first :: config.accumulate] for first in range(min(config.accumulate, len(drawn)))]
-                minibatch = [self._minibatch(rollout, part) for part in parts]
+                minibatch = [self._minibatch(rollout, part) for part in self._parts(drawn)]
                 where = f"ppo, iteration {iteration + 1}"
                 weights = [part.batch.tokens for part in minibatch]
                 moved = self.policy.train_step(
@@ -188,6 +227,12 @@ class Ppo:
                         do="report this as a bug",
                     )
         return {name: sum(values) / len(values) for name, values in watched.items()}
+
+    def _parts(self, drawn: Sequence[int]) -> list[Sequence[int]]:
+        """This process's share of a minibatch, by micro-batch; as many in every process."""
+        share = self.policy.share
+        every = min(self.config.accumulate, len(drawn) // share.size) * share.size
+        return [drawn[first::every] for first in range(share.rank, every, share.size)]
 
     def _minibatch(self, rollout: Rollout, places: Sequence[int]) -> _Minibatch:
         batch = collate([rollout.answers[place] for place in places], self.pad, self.policy.device)
@@ -219,20 +264,26 @@ class Ppo:
         return self.config.value_coefficient * loss, {}
 
 
+def _wide(x_nBR: Tensor, width: int) -> Tensor:
+    """Padded to R = `width`."""
+    return nn.functional.pad(x_nBR, (0, width - x_nBR.shape[-1]))
+
+
 def train_ppo(
     ppo: Ppo, *, learning_rate_peak: float, checkpoints: Checkpoints, metrics_path: Path, progress: Progress
 ) -> dict[str, float]:
     """Run all iterations, from the newest checkpoint where there is one; returns the last iteration's figures."""
     config, start, figures, seconds_before = ppo.config, 0, dict[str, float](), 0.0
-    saved = checkpoints.load()
+    saved = checkpoints.load(lambda line: progress.say(f"    ppo: {line}"))
     if saved is not None:
-        for name, engine in (("policy", ppo.policy), ("critic", ppo.critic)):
-            prefix = f"{name}."
-            engine.restore({k.removeprefix(prefix): v for k, v in saved.tensors.items() if k.startswith(prefix)})
+        ppo.policy.load(saved.tensors.below("policy."))
+        ppo.critic.load(saved.tensors.below("critic."))
+        checkpoints.restore_random_state(saved)
         start, figures = saved.step, saved.values["figures"]
         ppo.kl.beta, seconds_before = saved.values["kl_beta"], saved.values["seconds"]
         progress.say(f"    ppo: going on after iteration {start} of {config.iterations}")
-    metrics, began = MetricsLog(metrics_path, resume_at=start), time.monotonic()
+    metrics = MetricsLog(metrics_path, resume_at=start) if ppo.policy.leader else None
+    began = time.monotonic()
     with progress.task("ppo", config.iterations, "iterations", done=start) as task:
         for iteration in range(start, config.iterations):
             rate = learning_rate(iteration, config.iterations, learning_rate_peak, config)
@@ -240,14 +291,15 @@ def train_ppo(
             figures = rollout.figures | ppo.update(rollout, iteration, rate)
             ppo.kl.update(figures["kl"], len(rollout.answers))
             seconds = seconds_before + time.monotonic() - began
-            metrics.write(iteration + 1, **figures, learning_rate=rate, seconds=round(seconds, 3))
+            if metrics:
+                metrics.write(iteration + 1, **figures, learning_rate=rate, seconds=round(seconds, 3))
             task.advance(1, note=f"score {figures['score']:.2f}  KL {figures['kl']:.2f}")
-            if iteration + 1 == config.iterations or checkpoints.due(iteration + 1):
-                tensors = {f"policy.{name}": tensor for name, tensor in ppo.policy.state().items()}
-                tensors |= {f"critic.{name}": tensor for name, tensor in ppo.critic.state().items()}
+            if iteration + 1 == config.iterations or ppo.policy.any(checkpoints.due(iteration + 1)):
+                parts = below("policy.", ppo.policy.snapshot()) | below("critic.", ppo.critic.snapshot())
                 values = {"figures": figures, "kl_beta": ppo.kl.beta, "seconds": seconds}
-                checkpoints.save(iteration + 1, tensors, values)
-    metrics.close()
+                checkpoints.save(iteration + 1, parts, values)
+    if metrics:
+        metrics.close()
     checkpoints.finish()
     if ppo.policy.average:
         ppo.policy.average.swap()

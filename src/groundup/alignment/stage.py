@@ -164,7 +164,8 @@ def reward(config: RewardConfig, inputs: Mapping[str, Artifact], work: Work) -> 
         placed = Placed(whole, engine.device, engine.precision)
         chosen, rejected = score_pairs(placed, train_pairs[:1024], tokenizer.pad)
         scale = Scale(float(chosen.mean()), max(1e-3, float(torch.cat((chosen, rejected)).std())))
-        save_reward_model(work.out / "model", whole, scale)
+        if engine.leader:
+            save_reward_model(work.out / "model", whole, scale)
         chosen, rejected = score_pairs(placed, heldout_pairs, tokenizer.pad) if held else (chosen, rejected)
     by_kind = {}
     if held:
@@ -281,7 +282,8 @@ def _engine(model: torch.nn.Module, config: LoopConfig, earlier: Artifact) -> En
 def _save(engine: Engine, work: Work) -> None:
     with engine.whole() as whole:
         assert isinstance(whole, CustomLanguageModel)
-        save_model(work.out / "model", whole)
+        if engine.leader:
+            save_model(work.out / "model", whole)
 
 
 def _train(
@@ -301,5 +303,6 @@ def _train(
         progress=work.progress,
     )
     shutil.copy(metrics, work.records / "metrics.jsonl")
-    keep_lasting(checkpoints, work.records)
+    if engine.leader:
+        keep_lasting(checkpoints, work.records)
     return figures

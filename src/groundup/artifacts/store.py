@@ -88,7 +88,7 @@ class Store:
 
     def begin(self, key: StageKey) -> tuple[Path, Path]:
         """`(aside, keep)`: a new empty folder to build in, and the one in which an earlier try kept its place."""
-        aside, keep = self._building / key.folder, self._building / f"{key.folder}.keep"
+        aside, keep = self._building / key.folder, self.kept(key)
         try:
             durable.remove(aside)
             aside.mkdir(parents=True)
@@ -97,11 +97,15 @@ class Store:
             raise durable.disk_error(error, aside) from error
         return aside, keep
 
+    def kept(self, key: StageKey) -> Path:
+        """Where the stage under `key` keeps its place for the next try."""
+        return self._building / f"{key.folder}.keep"
+
     def publish(
         self, key: StageKey, figures: dict[str, Any], measured: Measured, provenance: dict[str, Any]
     ) -> Artifact:
         """Write the manifest of what `begin` made room for and rename it into place."""
-        aside, keep, final = self._building / key.folder, self._building / f"{key.folder}.keep", self.root / key.folder
+        aside, keep, final = self._building / key.folder, self.kept(key), self.root / key.folder
         try:
             manifest = Manifest.of_folder(aside, key, figures, measured, provenance)
             manifest.write(aside)
@@ -116,7 +120,7 @@ class Store:
         """Remove what was being built under `key`; with `keep=False` also the place that it kept."""
         durable.remove(self._building / key.folder)
         if not keep:
-            durable.remove(self._building / f"{key.folder}.keep")
+            durable.remove(self.kept(key))
 
     def sweep(self) -> None:
         """Remove what kills left behind: folders half removed, and half-built ones that no process works on.

@@ -2,11 +2,12 @@
 
 Every side trains the same shape on the same random tokens with the same batch, precision and optimizer (AdamW, clipping
 at 1), in a process of its own. Two shapes: Llama's, against transformers' and litgpt's; GPT-2's, against transformers'
-and a plain reading of nanoGPT's step.
+and a plain reading of nanoGPT's step. Then our own speed is held against what matrix products reach on this machine,
+and two claims that are often made are measured: what bf16 saves, and what activation checkpointing saves and costs.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, replace
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -14,30 +15,13 @@ from typing import Any
 from groundup.bench import train_peers as peers
 from groundup.bench.measure import Measured, in_process
 from groundup.bench.rows import Row, compare
+from groundup.bench.train_jobs import CLIP, LEARNING_RATE, SIZES, WARM_UP, Job, batch_of
 
-WARM_UP = 3  # steps that are not counted
-
-
-@dataclass(frozen=True)
-class Size:
-    """A shape, and a batch that a step of about a second reads."""
-
-    name: str
-    layers: int
-    width: int
-    heads: int
-    vocabulary: int
-    context: int
-    rows: int
-    steps: int
-
-
-SIZES = (
-    Size("0.8M", 4, 128, 4, 65, 64, 12, 60),
-    Size("10M", 6, 384, 6, 65, 256, 8, 12),
-    Size("30M", 6, 512, 8, 16_384, 512, 4, 8),
-    Size("124M", 12, 768, 12, 50_257, 512, 2, 5),
-)
+CLAIMS = replace(SIZES[2], rows=8, steps=4)  # with activations that weigh more than the weights
+PEERS = {
+    "llama": {"transformers": peers.transformers_step, "litgpt": peers.litgpt_step},
+    "gpt2": {"transformers": peers.transformers_step, "nanoGPT's step": peers.nanogpt_step},
+}
 
 
 def run(data: Path | None) -> Iterator[Row]:
@@ -45,29 +29,66 @@ def run(data: Path | None) -> Iterator[Row]:
     from groundup.parallel.device import cpu_multiplies_bf16, usable_cores
 
     cores = usable_cores()
-    sides = {
-        "llama": {"transformers": peers.transformers_step, "litgpt": peers.litgpt_step},
-        "gpt2": {"transformers": peers.transformers_step, "nanoGPT's step": peers.nanogpt_step},
-    }
+    precisions = ("fp32", "bf16") if cpu_multiplies_bf16() else ("fp32",)
+    ceilings = {precision: in_process(ceiling, precision, cores=cores).value for precision in precisions}
     for size in SIZES:
-        for precision in ("fp32", "bf16") if cpu_multiplies_bf16() else ("fp32",):
-            for family, others in sides.items():
-                job = peers.Job(family, precision, **{k: v for k, v in vars(size).items() if k != "name"})
-                ours = in_process(step, vars(job), cores=cores)
+        for precision in precisions:
+            for family, others in PEERS.items():
+                job, case = Job(size, family, precision), f"{size.name} {family} {precision}"
+                ours = in_process(step, asdict(job), cores=cores)
                 for name, function in others.items():
-                    theirs = in_process(function, vars(job), cores=cores)
-                    yield from _rows(f"{size.name} {family} {precision}", job, ours, theirs, name)
+                    theirs = in_process(function, asdict(job), cores=cores)
+                    yield compare(case, "speed", _speed(job, ours), _speed(job, theirs), name, "tokens/s", "higher")
+                    yield _memory(case, ours, theirs, name)
+                rate = _speed(job, ours) * ours.value["flops_per_token"] / 1e9
+                name = "matrix products on this machine"
+                yield compare(case, "arithmetic", rate, ceilings[precision] / 1e9, name, "GFLOP/s", "higher")
+    yield from _claims(precisions, cores)
 
 
-def _rows(case: str, job: peers.Job, ours: Measured, theirs: Measured, name: str) -> Iterator[Row]:
-    tokens = job.rows * job.context
-    mine, other = tokens / median(ours.value[WARM_UP:]), tokens / median(theirs.value[WARM_UP:])
-    yield compare(case, "speed", mine, other, name, "tokens/s", "higher")
-    yield compare(case, "peak memory", ours.peak_rss_bytes / 1e6, theirs.peak_rss_bytes / 1e6, name, "MB", "lower")
+def _claims(precisions: tuple[str, ...], cores: int) -> Iterator[Row]:
+    """Our own step against itself: bf16 against fp32, activation checkpointing against none."""
+    jobs = {
+        (precision, mode): Job(CLAIMS, "llama", precision, mode)
+        for precision in precisions
+        for mode in ("none", "full", "selective")
+        if mode == "none" or precision == precisions[-1]
+    }
+    found = {key: in_process(step, asdict(job), cores=cores) for key, job in jobs.items()}
+    pairs = [((precisions[-1], mode), (precisions[-1], "none")) for mode in ("full", "selective")]
+    if len(precisions) > 1:
+        pairs.insert(0, (("bf16", "none"), ("fp32", "none")))
+    for one, other in pairs:
+        case = f"30M llama, {one[0]}" + (f", {one[1]} activation checkpointing" if one[1] != "none" else "")
+        name = f"groundup, {other[0]}" + (" without" if one[1] != "none" else "")
+        a, b = found[one], found[other]
+        yield compare(case, "speed", _speed(jobs[one], a), _speed(jobs[other], b), name, "tokens/s", "higher")
+        kept = [measured.value["kept_bytes"] / 1e6 for measured in (a, b)]
+        yield compare(case, "activations kept", kept[0], kept[1], name, "MB", "lower")
+        yield _memory(case, a, b, name)
 
 
-def step(job_values: dict[str, Any]) -> list[float]:
-    """Seconds of each of our steps."""
+def _speed(job: Job, measured: Measured) -> float:
+    return job.tokens / median(measured.value["seconds"][WARM_UP:])
+
+
+def _memory(case: str, ours: Measured, theirs: Measured, name: str) -> Row:
+    return compare(case, "peak memory", ours.peak_rss_bytes / 1e6, theirs.peak_rss_bytes / 1e6, name, "MB", "lower")
+
+
+def ceiling(precision: str) -> float:
+    """FLOP/s that large products reach."""
+    import torch
+
+    from groundup.parallel.device import settle
+    from groundup.training.telemetry.ceiling import measure
+
+    settle()
+    return measure(torch.device("cpu"), torch.bfloat16 if precision == "bf16" else torch.float32, seconds=4.0)
+
+
+def step(values: dict[str, Any]) -> dict[str, Any]:
+    """Our side: seconds of each step, FLOPs of a token, and the bytes that a forward pass keeps for the way back."""
     import time
 
     import torch
@@ -75,35 +96,52 @@ def step(job_values: dict[str, Any]) -> list[float]:
 
     from groundup.model.configuration import LLMConfig
     from groundup.model.decoder import CustomLanguageModel
-    from groundup.parallel.device import settle
+    from groundup.parallel.device import Precision, settle
+    from groundup.parallel.recompute import ActivationCheckpointing, checkpoint_blocks
     from groundup.parallel.single_device import SingleDevice
     from groundup.training.configuration import OptimizerConfig
     from groundup.training.optimizer import make_optimizer
 
     settle()
-    job = peers.Job(**job_values)
-    gpt2 = job.family == "gpt2"
+    job = Job.of(values)
+    size = job.size
     config = LLMConfig.like(
-        "gpt2" if gpt2 else "llama",
-        vocab_size=job.vocabulary,
-        hidden_size=job.width,
+        "gpt2" if job.family == "gpt2" else "llama",
+        vocab_size=size.vocabulary,
+        hidden_size=size.width,
         intermediate_size=job.feed_forward,
-        num_hidden_layers=job.layers,
-        num_attention_heads=job.heads,
-        num_key_value_heads=job.heads,
-        max_position_embeddings=job.context,
+        num_hidden_layers=size.layers,
+        num_attention_heads=size.heads,
+        num_key_value_heads=size.heads,
+        max_position_embeddings=size.context,
     )
     model = CustomLanguageModel(config)
-    engine = SingleDevice(model, make_optimizer(OptimizerConfig()), torch.device("cpu"), job.precision)  # type: ignore[arg-type]
+    recompute: ActivationCheckpointing = values["recompute"]
+    checkpoint_blocks(model.model.layers, recompute)
+    precision: Precision = values["precision"]
+    engine = SingleDevice(model, make_optimizer(OptimizerConfig()), torch.device("cpu"), precision)
 
     def loss(model: nn.Module, batch: tuple[Tensor, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
         assert isinstance(model, CustomLanguageModel)
         return model.loss_sum(*batch), {}
 
     seconds = []
-    for number in range(WARM_UP + job.steps):
-        batch = peers.batch_of(job, number)
+    for number in range(WARM_UP + size.steps):
+        batch = batch_of(size, number)
         started = time.perf_counter()
-        engine.train_step([batch], [batch[1].numel()], loss, 1e-3, 1.0)
+        engine.train_step([batch], [batch[1].numel()], loss, LEARNING_RATE, CLIP)
         seconds.append(time.perf_counter() - started)
-    return seconds
+    kept: dict[int, int] = {}
+    weights = {parameter.untyped_storage().data_ptr() for parameter in model.parameters()}
+
+    def keep(tensor: Tensor) -> Tensor:
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in weights:
+            kept[storage.data_ptr()] = storage.nbytes()
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor), engine.autocast():
+        value, _ = loss(model, batch_of(size, 0))
+    kept_bytes = sum(kept.values())
+    del value
+    return {"seconds": seconds, "flops_per_token": config.flops_per_token(size.context), "kept_bytes": kept_bytes}

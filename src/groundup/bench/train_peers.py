@@ -2,45 +2,16 @@
 
 import math
 import time
-from dataclasses import dataclass
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-LEARNING_RATE, CLIP, BETAS, DECAY = 1e-3, 1.0, (0.9, 0.95), 0.1
-WARM_UP = 3
+from groundup.bench.train_jobs import BETAS, CLIP, DECAY, LEARNING_RATE, WARM_UP, Job, batch_of
 
 
-@dataclass(frozen=True)
-class Job:
-    """What every side does."""
-
-    family: str  # llama | gpt2
-    precision: str  # fp32 | bf16: products under autocast, weights float32
-    layers: int
-    width: int
-    heads: int
-    vocabulary: int
-    context: int
-    rows: int
-    steps: int
-
-    @property
-    def feed_forward(self) -> int:
-        """4 times the width; in Llama 8/3 of it, in multiples of 64."""
-        return 4 * self.width if self.family == "gpt2" else -(-8 * self.width // (3 * 64)) * 64
-
-
-def batch_of(job: Job, step: int) -> tuple[Tensor, Tensor]:
-    """(inputs, targets) of a step, int64 [rows, context]; the same on every side."""
-    generator = torch.Generator().manual_seed(step)
-    tokens = torch.randint(job.vocabulary, (job.rows, job.context + 1), generator=generator)
-    return tokens[:, :-1].contiguous(), tokens[:, 1:].contiguous()
-
-
-def transformers_step(values: dict[str, Any]) -> list[float]:
+def transformers_step(values: dict[str, Any]) -> dict[str, Any]:
     """Transformers' Trainer on its own model, as its examples call it."""
     import tempfile
 
@@ -54,15 +25,16 @@ def transformers_step(values: dict[str, Any]) -> list[float]:
         TrainingArguments,
     )
 
-    job = Job(**values)
+    job = Job.of(values)
+    size = job.size
     torch.manual_seed(0)
     if job.family == "gpt2":
         config: Any = GPT2Config(
-            vocab_size=job.vocabulary,
-            n_positions=job.context,
-            n_embd=job.width,
-            n_layer=job.layers,
-            n_head=job.heads,
+            vocab_size=size.vocabulary,
+            n_positions=size.context,
+            n_embd=size.width,
+            n_layer=size.layers,
+            n_head=size.heads,
             resid_pdrop=0.0,
             embd_pdrop=0.0,
             attn_pdrop=0.0,
@@ -71,12 +43,12 @@ def transformers_step(values: dict[str, Any]) -> list[float]:
         model: Any = GPT2LMHeadModel(config)
     else:
         config = LlamaConfig(
-            vocab_size=job.vocabulary,
-            hidden_size=job.width,
+            vocab_size=size.vocabulary,
+            hidden_size=size.width,
             intermediate_size=job.feed_forward,
-            num_hidden_layers=job.layers,
-            num_attention_heads=job.heads,
-            max_position_embeddings=job.context,
+            num_hidden_layers=size.layers,
+            num_attention_heads=size.heads,
+            max_position_embeddings=size.context,
             tie_word_embeddings=True,
             use_cache=False,
         )
@@ -90,12 +62,12 @@ def transformers_step(values: dict[str, Any]) -> list[float]:
         def on_step_end(self, *_given: Any, **_named: Any) -> None:
             seconds.append(time.perf_counter() - self.started)
 
-    rows = [row for number in range(WARM_UP + job.steps) for row in batch_of(job, number)[0]]
+    rows = [row for number in range(WARM_UP + size.steps) for row in batch_of(size, number)[0]]
     with tempfile.TemporaryDirectory() as folder:
         arguments = TrainingArguments(
             folder,
-            per_device_train_batch_size=job.rows,
-            max_steps=WARM_UP + job.steps,
+            per_device_train_batch_size=size.rows,
+            max_steps=WARM_UP + size.steps,
             learning_rate=LEARNING_RATE,
             weight_decay=DECAY,
             adam_beta1=BETAS[0],
@@ -111,24 +83,25 @@ def transformers_step(values: dict[str, Any]) -> list[float]:
         )
         dataset = [{"input_ids": row, "labels": row} for row in rows]
         Trainer(model=model, args=arguments, train_dataset=dataset, callbacks=[Clock()]).train()
-    return seconds
+    return {"seconds": seconds}
 
 
-def litgpt_step(values: dict[str, Any]) -> list[float]:
+def litgpt_step(values: dict[str, Any]) -> dict[str, Any]:
     """Litgpt's model and chunked loss, in the loop of its `pretrain.fit`."""
     from litgpt.config import Config
     from litgpt.model import GPT
     from litgpt.utils import chunked_cross_entropy
 
-    job = Job(**values)
+    job = Job.of(values)
+    size = job.size
     torch.manual_seed(0)
     config = Config(
-        block_size=job.context,
-        n_layer=job.layers,
-        n_embd=job.width,
-        n_head=job.heads,
-        vocab_size=job.vocabulary,
-        padded_vocab_size=job.vocabulary,
+        block_size=size.context,
+        n_layer=size.layers,
+        n_embd=size.width,
+        n_head=size.heads,
+        vocab_size=size.vocabulary,
+        padded_vocab_size=size.vocabulary,
         norm_class_name="RMSNorm",
         mlp_class_name="LLaMAMLP",
         intermediate_size=job.feed_forward,
@@ -138,13 +111,13 @@ def litgpt_step(values: dict[str, Any]) -> list[float]:
     )
     model = GPT(config)
     model.lm_head.weight = model.transformer.wte.weight  # as the other sides
-    model.max_seq_length = job.context
+    model.max_seq_length = size.context
     return _plain_loop(model, job, lambda inputs, targets: chunked_cross_entropy(model(inputs), targets, chunk_size=0))
 
 
-def nanogpt_step(values: dict[str, Any]) -> list[float]:
+def nanogpt_step(values: dict[str, Any]) -> dict[str, Any]:
     """The step of nanoGPT's `train.py`, on the model of its `model.py` written again from its description."""
-    job = Job(**values)
+    job = Job.of(values)
     torch.manual_seed(0)
     model = _NanoGPT(job)
 
@@ -155,14 +128,14 @@ def nanogpt_step(values: dict[str, Any]) -> list[float]:
     return _plain_loop(model, job, loss)
 
 
-def _plain_loop(model: nn.Module, job: Job, loss: Any) -> list[float]:
+def _plain_loop(model: nn.Module, job: Job, loss: Any) -> dict[str, Any]:
     decayed = [p for p in model.parameters() if p.dim() >= 2]
     others = [p for p in model.parameters() if p.dim() < 2]
     groups = [{"params": decayed, "weight_decay": DECAY}, {"params": others, "weight_decay": 0.0}]
     optimizer = torch.optim.AdamW(groups, lr=LEARNING_RATE, betas=BETAS, fused=True)
     seconds = []
-    for number in range(WARM_UP + job.steps):
-        inputs, targets = batch_of(job, number)
+    for number in range(WARM_UP + job.size.steps):
+        inputs, targets = batch_of(job.size, number)
         started = time.perf_counter()
         with torch.autocast("cpu", torch.bfloat16, enabled=job.precision == "bf16"):
             value = loss(inputs, targets)
@@ -172,7 +145,7 @@ def _plain_loop(model: nn.Module, job: Job, loss: Any) -> list[float]:
         optimizer.zero_grad(set_to_none=True)
         value.item()
         seconds.append(time.perf_counter() - started)
-    return seconds
+    return {"seconds": seconds}
 
 
 class _NanoGPT(nn.Module):
@@ -180,16 +153,16 @@ class _NanoGPT(nn.Module):
 
     def __init__(self, job: Job) -> None:
         super().__init__()
-        self.tokens = nn.Embedding(job.vocabulary, job.width)
-        self.positions = nn.Embedding(job.context, job.width)
-        self.blocks = nn.ModuleList(_NanoBlock(job) for _ in range(job.layers))
-        self.norm = nn.LayerNorm(job.width)
-        self.head = nn.Linear(job.width, job.vocabulary, bias=False)
+        self.tokens = nn.Embedding(job.size.vocabulary, job.size.width)
+        self.positions = nn.Embedding(job.size.context, job.size.width)
+        self.blocks = nn.ModuleList(_NanoBlock(job) for _ in range(job.size.layers))
+        self.norm = nn.LayerNorm(job.size.width)
+        self.head = nn.Linear(job.size.width, job.size.vocabulary, bias=False)
         self.head.weight = self.tokens.weight
         for name, parameter in self.named_parameters():
             if parameter.dim() > 1:
                 deep = name.endswith("out.weight")
-                nn.init.normal_(parameter, std=0.02 / math.sqrt(2 * job.layers) if deep else 0.02)
+                nn.init.normal_(parameter, std=0.02 / math.sqrt(2 * job.size.layers) if deep else 0.02)
 
     def forward(self, inputs_BT: Tensor) -> Tensor:
         x_BTD = self.tokens(inputs_BT) + self.positions(torch.arange(inputs_BT.shape[1]))
@@ -202,12 +175,12 @@ class _NanoGPT(nn.Module):
 class _NanoBlock(nn.Module):
     def __init__(self, job: Job) -> None:
         super().__init__()
-        self.heads = job.heads
-        self.norm_1, self.norm_2 = nn.LayerNorm(job.width), nn.LayerNorm(job.width)
-        self.attention_in = nn.Linear(job.width, 3 * job.width)
-        self.attention_out = nn.Linear(job.width, job.width)
-        self.mlp_in = nn.Linear(job.width, job.feed_forward)
-        self.mlp_out = nn.Linear(job.feed_forward, job.width)
+        self.heads = job.size.heads
+        self.norm_1, self.norm_2 = nn.LayerNorm(job.size.width), nn.LayerNorm(job.size.width)
+        self.attention_in = nn.Linear(job.size.width, 3 * job.size.width)
+        self.attention_out = nn.Linear(job.size.width, job.size.width)
+        self.mlp_in = nn.Linear(job.size.width, job.feed_forward)
+        self.mlp_out = nn.Linear(job.feed_forward, job.size.width)
 
     def forward(self, x_BTD: Tensor) -> Tensor:
         B, T, D = x_BTD.shape

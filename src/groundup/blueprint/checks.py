@@ -5,11 +5,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from groundup.blueprint.configuration import Blueprint
+from groundup.blueprint.layouts import impossible_layouts
 from groundup.blueprint.problems import Problem
 from groundup.blueprint.tree import Node
 from groundup.blueprint.validate import where_of
 from groundup.corpus.sources import source_names
-from groundup.planning.size import MOST_LAYERS, parameters_of, shape_for
+from groundup.planning.size import MOST_LAYERS, largest, parameters_of
 from groundup.section import Section
 
 _PATTERN = re.compile(r"[*?[]")
@@ -17,9 +18,10 @@ _PATTERN = re.compile(r"[*?[]")
 
 def together(blueprint: Blueprint, root: Node) -> list[Problem]:
     """All misfits of a blueprint whose derived values are filled in; each blames a key that the person wrote."""
+    found = list(_misfits(blueprint)) or list(impossible_layouts(blueprint))
     return [
         Problem(where_of(root, *paths), next((path for path in paths if root.at(path)), paths[0]), what)
-        for paths, what in _misfits(blueprint)
+        for paths, what in found
     ]
 
 
@@ -130,8 +132,7 @@ def _misfits(blueprint: Blueprint) -> Iterator[tuple[tuple[str, ...], str]]:
 
 
 def _largest(blueprint: Blueprint) -> int:
-    given = blueprint.pretrain.model.model_copy(update={"layers": MOST_LAYERS})
-    return shape_for(1, blueprint.tokenizer.vocabulary, given).num_parameters
+    return largest(blueprint.tokenizer.vocabulary, blueprint.pretrain.model)
 
 
 def _paths(value: object, dotted: str) -> Iterator[tuple[str, Path]]:

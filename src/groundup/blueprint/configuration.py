@@ -13,7 +13,7 @@ from groundup.report.configuration import ReportConfig
 from groundup.section import Section
 from groundup.shards.configuration import TokensConfig
 from groundup.tokenizer.configuration import TokenizerConfig
-from groundup.training.configuration import PretrainConfig
+from groundup.training.configuration import PretrainConfig, TelemetryConfig
 
 Size = Annotated[str, Field(pattern=r"^\d{1,6}(\.\d{1,6})?[KMBkmb]$", examples=["4M", "124M", "1.5B"])]
 
@@ -29,6 +29,8 @@ class Blueprint(Section):
     """Everything drawn at random follows from it: the same seed, the same model."""
     parallel: ParallelConfig = ParallelConfig()
     """Over how many processes the training stages are spread; a stage's own `parallel` overrules it."""
+    telemetry: TelemetryConfig = TelemetryConfig()
+    """What the training stages write down of their steps; a stage's own `telemetry` overrules it."""
     curate: CurateConfig
     tokenizer: TokenizerConfig = TokenizerConfig()
     tokens: TokensConfig = TokensConfig()

@@ -13,6 +13,7 @@ BENCHMARKS = {
     "tokenizer": "training and encoding of byte-level BPE",
     "loader": "serving batches of tokens",
     "train": "steps of the training engine",
+    "curve": "time to a validation loss",
 }
 
 

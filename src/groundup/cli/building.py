@@ -32,8 +32,9 @@ def new(
 @verbs.command()
 def plan(blueprint: Blueprint, set_: Set = None) -> None:
     """Say what a blueprint will take, and what to change."""
+    from groundup.blueprint.layouts import layouts
     from groundup.blueprint.load import load
-    from groundup.planning import advice, estimate
+    from groundup.planning import advice, estimate, processes
 
     loaded = load(blueprint, set_ or ())
     planned = estimate.plan(loaded.blueprint, base=loaded.base)
@@ -43,7 +44,12 @@ def plan(blueprint: Blueprint, set_: Set = None) -> None:
     for stage, *values in rows:
         cells = (f"{value:>{width}}" for value, width in zip(values, widths[1:], strict=True))
         print("  ".join([f"{stage:<{widths[0]}}", *cells]))
-    for title, sentences in (("To change", advice.advice(planned)), ("Taken for granted", planned.assumed)):
+    spread = layouts(loaded.blueprint)
+    for title, sentences in (
+        ("Processes", processes.processes(planned, spread)),
+        ("To change", [*advice.advice(planned), *processes.crowded(planned, spread)]),
+        ("Taken for granted", planned.assumed),
+    ):
         if sentences:
             print(f"\n{title}:")
             for sentence in sentences:
@@ -65,18 +71,26 @@ def run(
         list[str] | None, typer.Option("--force", metavar="STAGE", help="Redo this stage even if it is up to date.")
     ] = None,
 ) -> None:
-    """Execute a blueprint; a stopped run goes on where it was."""
+    """Execute a blueprint; a stopped run goes on where it was. Started by torchrun or srun it joins that job."""
     from groundup.cli.stopping import stopping_in_one_line
+    from groundup.pipeline import job as jobs
+    from groundup.pipeline import team
 
-    with stopping_in_one_line():
+    job = jobs.find()
+    if job is not None and job.rank > 0:
+        raise typer.Exit(team.follow(job))
+    with stopping_in_one_line(), team.leading(job) as make:
         from groundup.blueprint.load import load
         from groundup.cli.graph import all_stages
         from groundup.pipeline import runner
         from groundup.pipeline.folder import RunFolder
+        from groundup.pipeline.graph import processes_of
         from groundup.progress import for_terminal
 
         loaded = load(blueprint, set_ or ())
         loaded.check_files()
+        stages = all_stages(loaded.blueprint.align)
+        team.check_sizes(job, processes_of(stages, loaded.blueprint))
         folder = RunFolder(run_ or where.RUNS / loaded.blueprint.name)
         choice = runner.Choice(only=only, from_=from_, force=frozenset(force or ()))
 
@@ -85,7 +99,7 @@ def run(
 
             return plan(loaded.blueprint, figures=figures, base=loaded.base).seconds
 
-        runner.run(loaded, folder, all_stages(loaded.blueprint.align), choice, for_terminal(), forecast)
+        runner.run(loaded, folder, stages, choice, for_terminal(), forecast, make=make)
         for what, path, tell in (
             ("Report", "report/index.html", str(folder.path / "report" / "index.html")),
             ("Chat", "model", f"groundup chat {folder.path}"),

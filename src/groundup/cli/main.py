@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from groundup.cli import bench, blueprint, building, corpus, doctor, looking, talking, tokens
+from groundup.cli import bench, blueprint, building, corpus, doctor, launch, looking, talking, tokens, tune
 from groundup.errors import GroundupError
 
 app = typer.Typer(
@@ -18,9 +18,11 @@ app = typer.Typer(
 )
 for verbs in (building.verbs, talking.verbs, looking.verbs, doctor.verbs, bench.verbs):
     app.add_typer(verbs)
+app.add_typer(launch.verbs, name="launch")
 app.add_typer(blueprint.verbs, name="blueprint")
 app.add_typer(corpus.verbs, name="corpus")
 app.add_typer(tokens.verbs, name="tokens")
+app.add_typer(tune.verbs, name="tune")
 
 
 @app.callback(invoke_without_command=True)

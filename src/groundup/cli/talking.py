@@ -4,7 +4,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -133,6 +133,10 @@ def evaluate(run: Run = None) -> None:
 def export(
     run: Run = None,
     to: Annotated[Path, typer.Option("--to", metavar="DIR", help="A new folder for the copy.")] = Path("exported"),
+    form: Annotated[
+        Literal["hf", "megatron"],
+        typer.Option("--format", help="Hugging Face's, or Megatron-LM's: checkpoint, data and a launch script."),
+    ] = "hf",
 ) -> None:
     """Copy a run's exported model to a folder of its own."""
     import shutil
@@ -143,6 +147,16 @@ def export(
     exported.verify()
     if to.exists():
         raise GroundupError("exists already", where=str(to), do="name a new folder with --to")
+    if form == "megatron":
+        from groundup.export.megatron_lm import export_megatron_lm
+        from groundup.model.huggingface import load_huggingface
+        from groundup.shards.token_file import TokenShard
+
+        tokens = where.run_folder(run).artifact("tokens").path
+        shards = {split: TokenShard.open(tokens, split) for split in ("train", "heldout")}
+        export_megatron_lm(to, load_huggingface(exported.path), shards)
+        print(f"{to}: go on training with Megatron-LM by {to / 'launch.sh'}; {to / 'README.md'} tells how")
+        return
     try:
         shutil.copytree(exported.path, to, ignore=shutil.ignore_patterns("manifest.json", "records"))
     except OSError as error:

@@ -4,7 +4,7 @@ Prompts of different lengths are padded on the right and each row keeps its own 
 no attention mask is needed for padding: what stands behind a row's last token is overwritten before it is looked at.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -34,6 +34,28 @@ class Continuation:
     ended: bool
 
 
+@dataclass(frozen=True)
+class Rows:
+    """Some rows of a batch."""
+
+    count: int  # of the batch
+    places: list[int]
+
+
+@dataclass(frozen=True)
+class Crowd:
+    """Several processes that continue the prompts of one batch together, with the same samples as one would draw.
+
+    They go through the batch in step: each draws the randomness of all rows and keeps its own rows' part, which takes
+    knowing which rows of the others go on.
+    """
+
+    mine: range
+    """The rows that this process continues; those of all processes in order are all rows."""
+    gather: Callable[[list[bool]], list[list[bool]]]
+    """Gives what each process gave, in that order."""
+
+
 class Decoding:
     """The rows that are being continued. `start` gives their first next-token logits, `advance` each further ones."""
 
@@ -60,10 +82,15 @@ class Decoding:
         return self.model.head(x_B1D[:, 0])
 
 
-def choose(logits_BV: Tensor, sampling: Sampling, generator: torch.Generator | None) -> Tensor:
+def choose(
+    logits_BV: Tensor, sampling: Sampling, generator: torch.Generator | None, rows: Rows | None = None
+) -> Tensor:
     """The next token of each row, int64 [B]; ties of the greedy choice go to the smaller id.
 
     `top_p` keeps the likeliest tokens that together hold that probability (nucleus sampling, arXiv 1904.09751).
+
+    Args:
+        rows: which rows of a larger batch these are; the randomness is then drawn for that batch.
     """
     if sampling.temperature == 0:
         return logits_BV.argmax(-1)
@@ -73,7 +100,11 @@ def choose(logits_BV: Tensor, sampling: Sampling, generator: torch.Generator | N
         before = ordered.cumsum(-1) - ordered
         ordered = ordered.masked_fill(before >= sampling.top_p, 0.0)
         probabilities = torch.zeros_like(probabilities).scatter_(1, ids, ordered)
-    return torch.multinomial(probabilities, 1, generator=generator)[:, 0]
+    if rows is None:
+        return torch.multinomial(probabilities, 1, generator=generator)[:, 0]
+    # as torch.multinomial draws a single sample: the largest of p / q with q from the exponential distribution
+    noise_AV = torch.empty(rows.count, logits_BV.shape[1]).exponential_(1, generator=generator)
+    return (probabilities / noise_AV[rows.places]).argmax(-1)
 
 
 @torch.no_grad()
@@ -86,6 +117,7 @@ def generate(
     sampling: Sampling = Sampling(),
     generator: torch.Generator | None = None,
     dtype: torch.dtype = torch.float32,
+    crowd: Crowd | None = None,
 ) -> list[Continuation]:
     """Continue each prompt until `stop` or `max_tokens`, or the end of the model's context.
 
@@ -93,36 +125,44 @@ def generate(
         prompts: token ids, none empty. Prompts longer than the context less one lose their beginning.
         generator: randomness for temperatures above 0, on the CPU.
         dtype: of the products and the cache; float32 or bfloat16.
+        crowd: the processes that do this together, each with all prompts; each continues its own and returns those.
     """
     context = model.config.max_position_embeddings
     prompts = [list(prompt[-(context - 1) :]) for prompt in prompts]
     room = min(context, max(map(len, prompts)) + max_tokens)
+    mine = crowd.mine if crowd else range(len(prompts))
     answers: list[list[int]] = [[] for _ in prompts]
     finished, ended = [False] * len(prompts), [False] * len(prompts)
-    active = list(range(len(prompts)))
+    active, own = list(range(len(prompts))), list(mine)  # rows that are carried along; those of them that are here
     device_type = model.lm_head.weight.device.type
     with torch.autocast(device_type, torch.bfloat16, enabled=dtype == torch.bfloat16):
-        decoding = Decoding(model, len(prompts), room, dtype)
-        logits_BV = decoding.start(prompts)
+        decoding = Decoding(model, len(own), room, dtype)
+        logits_BV = decoding.start([prompts[row] for row in own]) if own else torch.empty(0, model.config.vocab_size)
         while True:
-            tokens_B = choose(logits_BV.cpu(), sampling, generator)
-            for row, token in zip(active, tokens_B.tolist(), strict=True):
+            place_of = {row: place for place, row in enumerate(active)}
+            rows = Rows(len(active), [place_of[row] for row in own]) if crowd else None
+            tokens_B = choose(logits_BV.cpu(), sampling, generator, rows)
+            for row, token in zip(own, tokens_B.tolist(), strict=True):
                 if not finished[row]:
                     answers[row].append(token)
                     ended[row] = token == stop
                     full = len(answers[row]) == max_tokens or len(prompts[row]) + len(answers[row]) == context
                     finished[row] = ended[row] or full
-            going = [place for place, row in enumerate(active) if not finished[row]]
+            if crowd:
+                flags = crowd.gather([finished[row] for row in mine])
+                finished = [flag for part in flags for flag in part]
+            going = [row for row in active if not finished[row]]
             if not going:
                 break
             # where the context cuts the room short, a finished row must not be carried along: it would outgrow it
             if len(going) <= CARRIED * len(active) or (room == context and len(going) < len(active)):
-                kept = torch.tensor(going)
-                active = [active[place] for place in going]
+                kept = torch.tensor([place for place, row in enumerate(own) if not finished[row]], dtype=torch.long)
+                active, own = going, [row for row in own if not finished[row]]
                 tokens_B = tokens_B[kept]
-                decoding.cache.keep(kept.to(decoding.cache.lengths_B.device))
-            logits_BV = decoding.advance(tokens_B.to(decoding.cache.lengths_B.device))
-    return [Continuation(tokens, end) for tokens, end in zip(answers, ended, strict=True)]
+                if own:
+                    decoding.cache.keep(kept.to(decoding.cache.lengths_B.device))
+            logits_BV = decoding.advance(tokens_B.to(decoding.cache.lengths_B.device)) if own else logits_BV[:0]
+    return [Continuation(answers[row], ended[row]) for row in mine]
 
 
 @torch.no_grad()

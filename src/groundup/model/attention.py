@@ -5,8 +5,7 @@ share a row (packing) do not see each other; both are one rule, `visible`, from 
 
 | where | plain causal | with a window or documents |
 |---|---|---|
-| CPU, up to 256 tokens | all scores at once | all scores at once |
-| CPU | PyTorch's flash kernel | PyTorch's SDPA with a mask |
+| CPU | blocks of queries (`blockwise.py`) | the same, over the keys that a block sees |
 | CUDA | FlashAttention 3 where installed, else PyTorch's SDPA | flex attention (block-sparse) |
 
 FlashAttention 3 and flex attention on CUDA were not run where this was written; flex attention's rule is tested on a
@@ -14,6 +13,7 @@ CPU against the others. Suffixes name shapes: B batch, T tokens, S cached tokens
 head size.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from functools import cache
 from importlib import import_module
@@ -25,12 +25,34 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.nn.attention.flex_attention import BlockMask, create_block_mask, flex_attention
 
+from groundup.model.blockwise import attend_blockwise
 from groundup.model.configuration import LLMConfig
 
-SHORT = 256  # tokens up to which a CPU attends without the flash kernel
 FLEX_HEADS = (16, 32, 64, 128, 256)  # head sizes that flex attention's kernels take everywhere
 
-Mask = Tensor | BlockMask | None  # bool, true where seen, [B or 1, 1, T, T]; None: plain causal
+
+class Kernel(ABC):
+    """In a mask's place: a way to attend that knows by itself which keys are seen."""
+
+    @abstractmethod
+    def attend(self, q_BHTK: Tensor, k_BGTK: Tensor, v_BGTK: Tensor, dropout: float) -> Tensor:
+        """[B, H, T, K]."""
+
+
+class Blockwise(Kernel):
+    """Blocks of queries on a CPU, with a window or documents."""
+
+    def __init__(self, window: int | None = None, runs_BT: Tensor | None = None) -> None:
+        self.window, self.runs_BT = window, runs_BT
+
+    def attend(self, q_BHTK: Tensor, k_BGTK: Tensor, v_BGTK: Tensor, dropout: float) -> Tensor:
+        if dropout:
+            mask = tensor_mask(q_BHTK.shape[2], self.window, self.runs_BT, q_BHTK.device)
+            return attend_eager(q_BHTK, k_BGTK, v_BGTK, mask, dropout)
+        return attend_blockwise(q_BHTK, k_BGTK, v_BGTK, self.window, self.runs_BT)
+
+
+Mask = Tensor | BlockMask | Kernel | None  # bool, true where seen, [B or 1, 1, T, T]; None: plain causal
 
 
 class KeyValueCache:
@@ -129,13 +151,20 @@ def mask_of(T: int, window: int | None, runs_BT: Tensor | None, device: torch.de
         window = None
     if window is None and runs_BT is None:
         return None
-    rule = visible(window, runs_BT)
-    rows = None if runs_BT is None else len(runs_BT)
     if flex:
-        return create_block_mask(rule, B=rows, H=None, Q_LEN=T, KV_LEN=T, device=str(device))
-    row_B = torch.arange(rows or 1, device=device)[:, None, None, None]
+        rows = None if runs_BT is None else len(runs_BT)
+        return create_block_mask(visible(window, runs_BT), B=rows, H=None, Q_LEN=T, KV_LEN=T, device=str(device))
+    if device.type == "cpu":
+        return Blockwise(window, runs_BT)
+    return tensor_mask(T, window, runs_BT, device)
+
+
+def tensor_mask(T: int, window: int | None, runs_BT: Tensor | None, device: torch.device) -> Tensor:
+    """Bool, true where seen, [B or 1, 1, T, T]."""
+    rows = 1 if runs_BT is None else len(runs_BT)
+    row_B = torch.arange(rows, device=device)[:, None, None, None]
     place_T = torch.arange(T, device=device)
-    return rule(row_B, row_B, place_T[:, None], place_T[None, :]).expand(rows or 1, 1, T, T)
+    return visible(window, runs_BT)(row_B, row_B, place_T[:, None], place_T[None, :]).expand(rows, 1, T, T)
 
 
 def flex_fits(device: torch.device, head_dim: int, dropout: float) -> bool:
@@ -144,15 +173,13 @@ def flex_fits(device: torch.device, head_dim: int, dropout: float) -> bool:
 
 
 def attend(q_BHTK: Tensor, k_BGTK: Tensor, v_BGTK: Tensor, mask: Mask = None, dropout: float = 0.0) -> Tensor:
-    """Causal attention over whole sequences, [B, H, T, K], by the fastest kernel for the place.
-
-    PyTorch's flash kernels, but for short sequences on a CPU: there its backward costs more than the scores' memory
-    is worth (1.1x to 1.5x a whole training step at 128 tokens; docs/experiments.md).
-    """
+    """Causal attention over whole sequences, [B, H, T, K], by the fastest kernel for the place."""
+    if isinstance(mask, Kernel):
+        return mask.attend(q_BHTK, k_BGTK, v_BGTK, dropout)
     if isinstance(mask, BlockMask):
         return attend_flex(q_BHTK, k_BGTK, v_BGTK, mask)
-    if q_BHTK.device.type == "cpu" and q_BHTK.shape[2] <= SHORT:
-        return attend_short(q_BHTK, k_BGTK, v_BGTK, mask, dropout)
+    if q_BHTK.device.type == "cpu" and mask is None:
+        return Blockwise().attend(q_BHTK, k_BGTK, v_BGTK, dropout)
     if mask is None and dropout == 0 and flash3_takes(q_BHTK):
         return attend_flash3(q_BHTK, k_BGTK, v_BGTK)
     causal = mask is None
@@ -161,10 +188,10 @@ def attend(q_BHTK: Tensor, k_BGTK: Tensor, v_BGTK: Tensor, mask: Mask = None, dr
     )
 
 
-def attend_short(
+def attend_eager(
     q_BHTK: Tensor, k_BGTK: Tensor, v_BGTK: Tensor, mask: Tensor | None = None, dropout: float = 0.0
 ) -> Tensor:
-    """The same with all scores held at once. Query heads of one group are stacked, so no key or value is copied."""
+    """The same with all scores held at once: the reference that kernels are tested against, and what knows dropout."""
     B, H, T, K = q_BHTK.shape
     G = k_BGTK.shape[1]
     scores = q_BHTK.reshape(B, G, H // G * T, K) @ k_BGTK.transpose(-1, -2)

@@ -13,7 +13,8 @@ import torch
 from torch import Tensor
 
 IGNORED = -100  # a target that counts for nothing
-CHUNK_BYTES = 4 << 20  # of float32 logits: about what a core's caches hold
+LOGITS_BYTES = 48 << 20  # that are held at once: enough for products at full speed
+CACHED_BYTES = 2 << 20  # of float32 scores: a part at a time that stays in a core's cache
 
 
 def linear_cross_entropy(
@@ -44,33 +45,20 @@ class _LinearCrossEntropy(torch.autograd.Function):
     ) -> Tensor:
         wanted = ctx.needs_input_grad[0] or ctx.needs_input_grad[1]
         head_VD = weight_VD.to(x_ND.dtype)
-        rows = max(1, CHUNK_BYTES // (4 * len(head_VD)))
-        dx_ND = torch.empty_like(x_ND) if wanted else None
-        dhead_VD = torch.zeros_like(weight_VD, dtype=torch.float32) if wanted else None
+        rows = max(1, LOGITS_BYTES // (head_VD.element_size() * len(head_VD)))
+        dx_ND, dhead_VD = torch.empty_like(x_ND) if wanted else None, None
         total = torch.zeros((), dtype=torch.float32, device=x_ND.device)
+        part = max(1, CACHED_BYTES // (4 * len(head_VD)))
         for first in range(0, len(x_ND), rows):
             x_CD, targets_C = x_ND[first : first + rows], targets_N[first : first + rows]
-            counted_C = (targets_C != IGNORED)[:, None]
-            chosen_C1 = targets_C[:, None].clamp_min(0)
-            logits_CV = (x_CD @ head_VD.mT).float()
-            bent_CV = None
-            if softcap is not None:
-                bent_CV = logits_CV.div_(softcap).tanh_()
-                logits_CV = bent_CV * softcap
-            sums_C1 = logits_CV.logsumexp(-1, keepdim=True)
-            losses_C1 = sums_C1 - logits_CV.gather(1, chosen_C1) + z_loss * sums_C1.square()
-            total += losses_C1.masked_fill_(~counted_C, 0).sum()
-            if dx_ND is None or dhead_VD is None:
-                continue
-            dlogits_CV = logits_CV.sub_(sums_C1).exp_()
-            if z_loss:
-                dlogits_CV.mul_(1 + 2 * z_loss * sums_C1)
-            dlogits_CV.scatter_add_(1, chosen_C1, torch.full_like(sums_C1, -1.0))
-            if bent_CV is not None:
-                dlogits_CV.mul_(1 - bent_CV.square_())
-            d_CV = dlogits_CV.mul_(counted_C).to(x_ND.dtype)
-            torch.mm(d_CV, head_VD, out=dx_ND[first : first + rows])
-            dhead_VD += d_CV.mT @ x_CD
+            logits_CV = x_CD @ head_VD.mT
+            for row in range(0, len(x_CD), part):
+                here = slice(row, row + part)
+                total += _to_gradient(logits_CV[here], targets_C[here], softcap, z_loss, wanted)
+            if dx_ND is not None:
+                torch.mm(logits_CV, head_VD, out=dx_ND[first : first + rows])
+                product_VD = logits_CV.mT @ x_CD
+                dhead_VD = product_VD.float() if dhead_VD is None else dhead_VD.add_(product_VD)
         ctx.save_for_backward(dx_ND, dhead_VD)
         ctx.weight_dtype = weight_VD.dtype
         return total
@@ -79,3 +67,24 @@ class _LinearCrossEntropy(torch.autograd.Function):
     def backward(ctx: Any, d_loss: Tensor) -> tuple[Tensor, Tensor, None, None, None]:
         dx_ND, dhead_VD = ctx.saved_tensors
         return dx_ND * d_loss.to(dx_ND.dtype), (dhead_VD * d_loss).to(ctx.weight_dtype), None, None, None
+
+
+def _to_gradient(logits_RV: Tensor, targets_R: Tensor, softcap: float | None, z_loss: float, wanted: bool) -> Tensor:
+    """The sum of the rows' losses; the logits are overwritten with the loss's gradient by them, if it is wanted."""
+    counted_R1, chosen_R1 = (targets_R != IGNORED)[:, None], targets_R[:, None].clamp_min(0)
+    scores_RV, bent_RV = logits_RV.float(), None
+    if softcap is not None:
+        bent_RV = torch.tanh(scores_RV / softcap)
+        scores_RV = bent_RV * softcap
+    p_RV = scores_RV.softmax(-1)
+    # log of the sum of exponentials, by way of the largest: its probability is at least 1 / V
+    sums_R1 = scores_RV.amax(-1, keepdim=True) - p_RV.amax(-1, keepdim=True).log()
+    losses_R1 = sums_R1 - scores_RV.gather(1, chosen_R1) + z_loss * sums_R1.square()
+    if wanted:
+        if z_loss:
+            p_RV.mul_(1 + 2 * z_loss * sums_R1)
+        p_RV.scatter_add_(1, chosen_R1, torch.full_like(sums_R1, -1.0))
+        if bent_RV is not None:
+            p_RV.mul_(1 - bent_RV.square_())
+        logits_RV.copy_(p_RV.mul_(counted_R1))
+    return losses_R1.masked_fill_(~counted_R1, 0).sum()

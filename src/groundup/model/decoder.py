@@ -16,6 +16,8 @@ Suffixes name shapes: B batch, T tokens, D width, H query heads, G key-value hea
 in any order.
 """
 
+from collections.abc import Callable, Iterable, Mapping
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -24,7 +26,8 @@ from groundup.errors import GroundupError
 from groundup.model.attention import KeyValueCache, Mask, attend, flex_fits, mask_of, runs_of
 from groundup.model.configuration import LLMConfig
 from groundup.model.cross_entropy import IGNORED, linear_cross_entropy
-from groundup.model.experts import SparseMLP, load_balancing_loss
+from groundup.model.experts import SparseMLP, load_balancing_loss, routing_sums
+from groundup.model.norm import RMSNorm
 from groundup.model.rotary import PADDING, Rotary, rotate
 
 INTO_STREAM = ("o_proj.weight", "mlp.down_proj.weight", "experts.down_proj")  # what writes into the residual stream
@@ -56,7 +59,7 @@ def make_norm(config: LLMConfig) -> nn.Module:
     """A norm over the width."""
     if config.norm == "layer_norm":
         return nn.LayerNorm(config.hidden_size, config.layer_norm_epsilon, bias=config.norm_bias)
-    return nn.RMSNorm(config.hidden_size, config.rms_norm_eps)
+    return RMSNorm(config.hidden_size, config.rms_norm_eps)
 
 
 def make_dropout(share: float) -> nn.Module:
@@ -77,8 +80,8 @@ class Attention(nn.Module):
         self.k_proj = nn.Linear(d, kv, bias=bias or config.qkv_bias)
         self.v_proj = nn.Linear(d, kv, bias=bias or config.qkv_bias)
         self.o_proj = nn.Linear(queries, d, bias=bias)
-        self.q_norm = nn.RMSNorm(config.head_dim, config.rms_norm_eps) if config.qk_norm else None
-        self.k_norm = nn.RMSNorm(config.head_dim, config.rms_norm_eps) if config.qk_norm else None
+        self.q_norm = RMSNorm(config.head_dim, config.rms_norm_eps) if config.qk_norm else None
+        self.k_norm = RMSNorm(config.head_dim, config.rms_norm_eps) if config.qk_norm else None
 
     def forward(
         self, x_BTD: Tensor, rotary: tuple[Tensor, Tensor] | None, mask: Mask, cache: KeyValueCache | None
@@ -191,34 +194,59 @@ class Decoder(nn.Module):
                 new token for each row. The caller then calls `cache.move`.
             documents_BT: int64, which document a token is of. Runs of equal ids neither see each other nor count each
                 other's positions; padding on either side is a document of its own.
-            routing: takes up each layer's router logits, for the load-balancing loss.
+            routing: takes up each layer's `routing_sums`, [3, E], for the load-balancing loss.
 
         Raises:
             GroundupError: the rows are longer than the context.
         """
-        T, context = idx_BT.shape[1], self.config.max_position_embeddings
+        positions_BT, masks = self.positions_and_masks(idx_BT, cache, documents_BT)
+        blocks = zip(self.layers, self.windows, strict=True)
+        x_BTD = self.through(blocks, self.embed(idx_BT, positions_BT), positions_BT, masks, cache, routing)
+        out: Tensor = self.norm(x_BTD)
+        return out
+
+    def embed(self, idx_BT: Tensor, positions_BT: Tensor) -> Tensor:
+        """What the first layer is given, [B, T, D]."""
+        x_BTD = self.embed_tokens(idx_BT)
+        if self.embed_positions is not None:
+            T, context = idx_BT.shape[1], self.config.max_position_embeddings
+            # padding may reach behind the context (see PADDING), where there is nothing to look up
+            x_BTD = x_BTD + self.embed_positions(positions_BT.clamp(max=context - 1) if context < T else positions_BT)
+        out: Tensor = self.dropout(x_BTD)
+        return out
+
+    def through(
+        self,
+        blocks: Iterable[tuple[nn.Module, int | None]],
+        x_BTD: Tensor,
+        positions_BT: Tensor,
+        masks: Mapping[int | None, Mask],
+        cache: KeyValueCache | None = None,
+        routing: list[Tensor] | None = None,
+    ) -> Tensor:
+        """The stream [B, T, D] behind some neighbouring layers, each given with its window."""
+        rotary = None if self.rotary is None else self.rotary(positions_BT)
+        for block, window in blocks:
+            x_BTD, routing_NE = block(x_BTD, rotary, masks[window], cache)
+            if routing is not None and routing_NE is not None:
+                routing.append(routing_sums(routing_NE, self.config.num_experts_per_tok))
+        return x_BTD
+
+    def positions_and_masks(
+        self, idx_BT: Tensor, cache: KeyValueCache | None, documents_BT: Tensor | None
+    ) -> tuple[Tensor, dict[int | None, Mask]]:
+        """Where each token stands, [B or 1, T], and what the tokens see in layers with each window."""
+        T, context, device = idx_BT.shape[1], self.config.max_position_embeddings, idx_BT.device
         if context + PADDING < T:
             raise GroundupError(f"rows of {T} tokens, the model's context has {context}", do="cut them into windows")
-        positions_BT, runs_BT = torch.arange(T, device=idx_BT.device)[None], None
+        positions_BT, runs_BT = torch.arange(T, device=device)[None], None
         if documents_BT is not None:
             assert cache is None, "a cache has one document per row"
             runs_BT, positions_BT = runs_of(documents_BT)
         if cache is not None:
             positions_BT = positions_BT + cache.lengths_B[:, None]
-        x_BTD = self.embed_tokens(idx_BT)
-        if self.embed_positions is not None:
-            # padding may reach behind the context (see PADDING), where there is nothing to look up
-            x_BTD = x_BTD + self.embed_positions(positions_BT.clamp(max=context - 1) if context < T else positions_BT)
-        x_BTD = self.dropout(x_BTD)
-        rotary = None if self.rotary is None else self.rotary(positions_BT)
-        flex = flex_fits(x_BTD.device, self.config.head_dim, self.config.attention_dropout if self.training else 0.0)
-        masks = {window: mask_of(T, window, runs_BT, x_BTD.device, flex) for window in set(self.windows)}
-        for block, window in zip(self.layers, self.windows, strict=True):
-            x_BTD, routing_NE = block(x_BTD, rotary, masks[window], cache)
-            if routing is not None and routing_NE is not None:
-                routing.append(routing_NE)
-        out: Tensor = self.norm(x_BTD)
-        return out
+        flex = flex_fits(device, self.config.head_dim, self.config.attention_dropout if self.training else 0.0)
+        return positions_BT, {window: mask_of(T, window, runs_BT, device, flex) for window in set(self.windows)}
 
 
 class CustomLanguageModel(nn.Module):
@@ -226,6 +254,9 @@ class CustomLanguageModel(nn.Module):
 
     `idx` and `targets` are int64 [B, T]; targets of -100 are left out of the loss. Logits are float32 [B, T, V].
     """
+
+    # of features and the head's matrix; where the vocabulary is spread over processes, another takes its place
+    cross_entropy: Callable[..., Tensor] = staticmethod(linear_cross_entropy)
 
     def __init__(self, config: LLMConfig, seed: int | None = 0) -> None:
         """Weights are drawn on the CPU from `seed`, so that every device starts from the same ones; None: not drawn."""
@@ -304,7 +335,7 @@ class CustomLanguageModel(nn.Module):
         if config.mup_base_width:
             x_ND = x_ND / config.width_multiplier
         targets_N = targets_BT.flatten()
-        loss = linear_cross_entropy(
+        loss = self.cross_entropy(
             x_ND,
             self.lm_head.weight,
             targets_N,
@@ -312,11 +343,12 @@ class CustomLanguageModel(nn.Module):
             z_loss=config.z_loss_coef if auxiliary else 0.0,
         )
         if auxiliary and routing:
-            loss = loss + self._balance(routing) * (targets_N != IGNORED).sum()
+            loss = loss + self.balance(routing) * (targets_N != IGNORED).sum()
         return loss
 
-    def _balance(self, routing: list[Tensor]) -> Tensor:
-        return self.config.router_aux_loss_coef * load_balancing_loss(routing, self.config.num_experts_per_tok)
+    def balance(self, routing: list[Tensor]) -> Tensor:
+        """The load-balancing loss of a batch, as part of the mean loss of its tokens."""
+        return self.config.router_aux_loss_coef * load_balancing_loss(torch.stack(routing).sum(0))
 
     def forward(
         self, idx_BT: Tensor, targets_BT: Tensor | None = None, documents_BT: Tensor | None = None
@@ -331,4 +363,4 @@ class CustomLanguageModel(nn.Module):
         if self.config.z_loss_coef:
             squares_N = logits_NV.logsumexp(-1).square()
             loss = loss + self.config.z_loss_coef * squares_N[targets_N != IGNORED].mean()
-        return logits_BTV, loss + self._balance(routing) if routing else loss
+        return logits_BTV, loss + self.balance(routing) if routing else loss

@@ -6,8 +6,6 @@ As Mixtral (arXiv 2401.04088) and Qwen3-MoE compute it. Dropless: tokens are sor
 many as come and none is left out (arXiv 2211.15841). Suffixes: N tokens, E experts, D width, I inner width.
 """
 
-from collections.abc import Sequence
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -27,8 +25,7 @@ class Experts(nn.Module):
 
     def forward(self, x_ND: Tensor, counts_E: Tensor) -> Tensor:
         """Rows sorted by expert, `counts_E[e]` for expert e, through their experts."""
-        gate, up = grouped_linear(x_ND, self.gate_up_proj, counts_E).chunk(2, dim=-1)
-        return grouped_linear(self.act(gate) * up, self.down_proj, counts_E)
+        return through_experts(x_ND, counts_E, self.gate_up_proj, self.down_proj, self.act)
 
 
 class SparseMLP(nn.Module):
@@ -57,6 +54,12 @@ class SparseMLP(nn.Module):
         return out_ND.to(x_BTD.dtype).view_as(x_BTD), routing_NE
 
 
+def through_experts(x_ND: Tensor, counts_E: Tensor, gate_up_EFD: Tensor, down_EDI: Tensor, act: nn.Module) -> Tensor:
+    """down(act(gate x) * up x), each group of rows by its expert's matrices, [N, D]; rows are sorted by expert."""
+    gate, up = grouped_linear(x_ND, gate_up_EFD, counts_E).chunk(2, dim=-1)
+    return grouped_linear(act(gate) * up, down_EDI, counts_E)
+
+
 def grouped_linear(x_ND: Tensor, weight_EFD: Tensor, counts_E: Tensor) -> Tensor:
     """Each group of rows times its expert's matrix, [N, F]; rows are sorted by expert.
 
@@ -77,20 +80,26 @@ def grouped_product(x_ND: Tensor, weight_EFD: Tensor, counts_E: Tensor) -> Tenso
     return F.grouped_mm(x_ND, weight_EFD.transpose(1, 2), offs=ends_E)
 
 
-def load_balancing_loss(routing: Sequence[Tensor], per_token: int, valid_N: Tensor | None = None) -> Tensor:
+def routing_sums(routing_NE: Tensor, per_token: int, valid_N: Tensor | None = None) -> Tensor:
+    """What the load-balancing loss is made of, [3, E]: how often each expert was chosen, the sum of its probabilities,
+    and the number of tokens. Those of all layers, and of all parts of a batch, are added up.
+
+    Args:
+        routing_NE: a layer's router logits.
+        valid_N: bool, tokens that count; None: all.
+    """
+    probabilities_NE = routing_NE.float().softmax(-1)
+    chosen_Nk = routing_NE.topk(per_token, dim=-1).indices
+    chosen_NE = torch.zeros_like(probabilities_NE).scatter_(1, chosen_Nk, 1.0)
+    if valid_N is not None:
+        probabilities_NE, chosen_NE = probabilities_NE[valid_N], chosen_NE[valid_N]
+    return torch.stack((chosen_NE.sum(0), probabilities_NE.sum(0), torch.ones_like(chosen_NE).sum(0)))
+
+
+def load_balancing_loss(sums_3E: Tensor) -> Tensor:
     """E x sum over experts of (share of choices) x (mean probability), over all layers' tokens together.
 
     Equations 4 to 6 of arXiv 2101.03961 as transformers computes them: `per_token` where all experts are used alike.
-
-    Args:
-        routing: each layer's router logits [N, E].
-        valid_N: bool, tokens that count; None: all.
     """
-    logits_ME = torch.cat(tuple(routing)).float()
-    probabilities_ME = logits_ME.softmax(-1)
-    chosen_Mk = logits_ME.topk(per_token, dim=-1).indices
-    chosen_ME = torch.zeros_like(logits_ME).scatter_(1, chosen_Mk, 1.0)
-    if valid_N is not None:
-        valid_M = valid_N.repeat(len(routing))
-        probabilities_ME, chosen_ME = probabilities_ME[valid_M], chosen_ME[valid_M]
-    return logits_ME.shape[1] * (chosen_ME.mean(0) * probabilities_ME.mean(0)).sum()
+    chosen_E, probability_E, tokens_E = sums_3E
+    return len(tokens_E) * (chosen_E / tokens_E * probability_E / tokens_E).sum()

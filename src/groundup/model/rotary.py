@@ -5,6 +5,7 @@ computed in float64: in float32 the angle at position 100,000 is off by up to .0
 """
 
 import math
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -35,9 +36,32 @@ class Rotary(nn.Module):
 
 def rotate(x_BHTK: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
     """Turn each pair (i, i + K/2) of a head by its position's angle, in float32; the result has `x`'s dtype."""
-    x = x_BHTK.float()
-    first, second = x.chunk(2, dim=-1)
-    return (x * cos + torch.cat((-second, first), dim=-1) * sin).to(x_BHTK.dtype)
+    turned: Tensor = _Rotate.apply(x_BHTK, cos, sin)  # type: ignore[no-untyped-call]
+    return turned
+
+
+class _Rotate(torch.autograd.Function):
+    """The way back is the rotation by the opposite angle."""
+
+    @staticmethod
+    def forward(ctx: Any, x_BHTK: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+        ctx.save_for_backward(cos, sin)
+        return _turned(x_BHTK, cos, sin, 1)
+
+    @staticmethod
+    def backward(ctx: Any, dy_BHTK: Tensor) -> tuple[Tensor, None, None]:
+        cos, sin = ctx.saved_tensors
+        return _turned(dy_BHTK, cos, sin, -1), None, None
+
+
+def _turned(x_BHTK: Tensor, cos: Tensor, sin: Tensor, direction: int) -> Tensor:
+    """(x1 cos - x2 sin, x2 cos + x1 sin) of a head's halves x1 and x2; both halves of a table are equal."""
+    x = x_BHTK.to(torch.promote_types(x_BHTK.dtype, cos.dtype))
+    y, half = torch.empty_like(x), x.shape[-1] // 2
+    cos, sin = cos[..., :half], sin[..., :half]
+    torch.mul(x[..., :half], cos, out=y[..., :half]).addcmul_(x[..., half:], sin, value=-direction)
+    torch.mul(x[..., half:], cos, out=y[..., half:]).addcmul_(x[..., :half], sin, value=direction)
+    return y.to(x_BHTK.dtype)
 
 
 def frequencies_of(config: LLMConfig) -> tuple[Tensor, float]:

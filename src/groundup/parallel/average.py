@@ -5,6 +5,7 @@ from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
+from torch.distributed.tensor import DTensor
 
 
 class WeightAverage:
@@ -17,14 +18,15 @@ class WeightAverage:
     def __init__(self, model: nn.Module, decay: float) -> None:
         self.decay, self.steps = decay, 0
         self._weights = {name: p for name, p in model.named_parameters() if p.requires_grad}
-        self._average = {name: p.detach().clone() for name, p in self._weights.items()}
+        # the averages, by the names of their parameters
+        self.weights = {name: p.detach().clone() for name, p in self._weights.items()}
 
     @torch.no_grad()
     def update(self) -> None:
         """Take in the weights as they are after a step."""
         self.steps += 1
         decay = min(self.decay, (1 + self.steps) / (10 + self.steps))
-        torch._foreach_lerp_(list(self._average.values()), list(self._weights.values()), 1 - decay)
+        torch._foreach_lerp_(_local(self.weights), _local(self._weights), 1 - decay)
 
     @contextmanager
     def in_place(self) -> Iterator[None]:
@@ -40,18 +42,23 @@ class WeightAverage:
         """Exchange weights and average."""
         for name, weight in self._weights.items():
             held = weight.detach().clone()
-            weight.copy_(self._average[name])
-            self._average[name] = held
+            weight.copy_(self.weights[name])
+            self.weights[name] = held
 
     def state(self) -> dict[str, Tensor]:
         """Names to tensors on the CPU, with the number of steps taken."""
         return {
             "steps": torch.tensor(self.steps),
-            **{f"weight.{name}": tensor.cpu() for name, tensor in self._average.items()},
+            **{f"weight.{name}": tensor.cpu() for name, tensor in self.weights.items()},
         }
 
     def restore(self, tensors: Mapping[str, Tensor]) -> None:
         """Take up the state that `state` gave."""
         self.steps = int(tensors["steps"])
-        for name, average in self._average.items():
+        for name, average in self.weights.items():
             average.copy_(tensors[f"weight.{name}"])
+
+
+def _local(tensors: Mapping[str, Tensor]) -> list[Tensor]:
+    """What this process holds of each: an average is taken number by number."""
+    return [tensor.to_local() if isinstance(tensor, DTensor) else tensor.detach() for tensor in tensors.values()]

@@ -43,6 +43,9 @@ class ParallelConfig(Section):
     """Keep weights and optimizer state in the CPU's memory."""
     deepspeed: dict[str, Any] | None = None
     """DeepSpeed's own settings, merged over those that follow from the blueprint."""
+    hang_seconds: float = Field(default=300.0, gt=0)
+    """A step that takes longer than this, and ten times as long as the longest before it, counts as hanging: every
+    process then writes its stacks into its log, and the stage starts again from its last checkpoint."""
 
     @property
     def processes(self) -> int:

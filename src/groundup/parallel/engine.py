@@ -15,6 +15,8 @@ from torch import Tensor, nn
 
 from groundup.errors import GroundupError
 from groundup.parallel.average import WeightAverage
+from groundup.parallel.checkpointing.files import TensorFiles
+from groundup.parallel.checkpointing.part import Snapshot, snapshot
 from groundup.parallel.device import Precision
 from groundup.parallel.share import WHOLE, Share
 
@@ -65,6 +67,7 @@ class Engine(Placed, ABC):
     average: WeightAverage | None
     share: Share = WHOLE  # the part of each global batch that this process reads
     leader: bool = True  # whether this process writes files and speaks
+    dropout: bool = False  # whether `train_step` leaves out at random what the model's configuration says
 
     @abstractmethod
     def train_step(
@@ -103,6 +106,14 @@ class Engine(Placed, ABC):
     @abstractmethod
     def restore(self, tensors: Mapping[str, Tensor]) -> None:
         """Take up the state that `state` gave, in this engine or in another."""
+
+    def snapshot(self) -> Snapshot:
+        """A copy, in the CPU's memory, of what this process has to save of what `state` gives."""
+        return snapshot(self.state())
+
+    def load(self, files: TensorFiles) -> None:
+        """Take up what the processes' snapshots held, of this engine or of another, under whatever layout."""
+        self.restore(files.whole())
 
     @abstractmethod
     def whole(self) -> AbstractContextManager[nn.Module]:

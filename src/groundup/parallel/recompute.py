@@ -9,9 +9,15 @@ from typing import Any, Literal
 
 import torch
 from torch import nn
-from torch.utils.checkpoint import CheckpointPolicy, checkpoint, create_selective_checkpoint_contexts
+from torch.utils.checkpoint import (
+    SAC_IGNORED_OPS,
+    CheckpointPolicy,
+    checkpoint,
+    create_selective_checkpoint_contexts,
+)
 
 ActivationCheckpointing = Literal["none", "full", "selective"]
+RECOMPUTED = "activation_checkpointing"  # the attribute of a block that says how it was changed
 
 # What `selective` keeps: the results that cost most to compute for their size. The rest (norms, activations, rotations,
 # scores) is computed anew.
@@ -27,6 +33,13 @@ _KEPT = frozenset(
     }
 )
 
+# `selective` wants the same operators in both passes. Modules inside of a block that FSDP has sharded mark more for a
+# profiler in the second one, by operators that compute nothing.
+SAC_IGNORED_OPS |= {
+    torch.ops.profiler._record_function_enter_new.default,
+    torch.ops.profiler._record_function_exit._RecordFunction,
+}
+
 
 def checkpoint_blocks(blocks: nn.ModuleList, mode: ActivationCheckpointing) -> None:
     """Make each block forget its activations after the forward pass.
@@ -41,6 +54,7 @@ def checkpoint_blocks(blocks: nn.ModuleList, mode: ActivationCheckpointing) -> N
         options["context_fn"] = partial(create_selective_checkpoint_contexts, _keep_products)
     for block in blocks:
         block.forward = _checkpointed(block.forward, options)
+        setattr(block, RECOMPUTED, mode)
 
 
 def _checkpointed(forward: Callable[..., Any], options: dict[str, Any]) -> Callable[..., Any]:

@@ -6,6 +6,7 @@ run.json                where that file is, the overrides, and the artifact of e
 artifacts/              <stage>-<key>/ each
 metrics.jsonl           one row per event of a stage: started, done, reused, failed, stopped
 log/<stage>.log         what libraries had to say, and the traceback where a stage broke
+log/<stage>/rank-N.log  the same of each process, of a stage that several make together
 model/ report/          copies of the newest exported model and the newest report
 """
 

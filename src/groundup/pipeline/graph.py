@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from groundup.errors import GroundupError
+from groundup.parallel.configuration import ParallelConfig
 from groundup.section import Section
 
 
@@ -97,14 +98,29 @@ def stages(align: str) -> tuple[Stage, ...]:
 
 
 def trained(name: str) -> Callable[[Any], Section]:
-    """Takes a training stage's section out of a blueprint, the blueprint's `parallel` filled in."""
+    """Takes a training stage's section out of a blueprint, its `parallel` and `telemetry` filled in."""
 
     def section(blueprint: Any) -> Section:
         own = getattr(blueprint, name)
-        changed: Section = own.model_copy(update={"parallel": own.parallel or blueprint.parallel})
+        changed: Section = own.model_copy(
+            update={
+                "parallel": own.parallel or blueprint.parallel,
+                "telemetry": own.telemetry or blueprint.telemetry,
+            }
+        )
         return changed
 
     return section
+
+
+def processes_of(among: Iterable[Stage], blueprint: Any) -> dict[str, int]:
+    """How many processes each training stage is spread over."""
+    found = {}
+    for stage in among:
+        parallel = getattr(stage.configuration(blueprint), "parallel", None)
+        if isinstance(parallel, ParallelConfig):
+            found[stage.name] = parallel.processes
+    return found
 
 
 def descendants(name: str, among: Iterable[Stage]) -> frozenset[str]:

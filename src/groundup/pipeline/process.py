@@ -8,31 +8,47 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
 
 from groundup.artifacts import durable
 from groundup.errors import GroundupError
-from groundup.pipeline.worker import Request
+from groundup.pipeline.request import Request
 
+LOOK_SECONDS = 1.0  # between calls of `watch`
 GRACE = 3.0  # seconds in which an interrupted stage may put the terminal in order
 FULL = 1 << 20  # bytes: with less than this free, a stage that broke was out of disk
 
 
-def run_stage(request: Request, log: Path) -> str:
+class UnforeseenError(GroundupError):
+    """A stage's process ended without saying why."""
+
+
+def run_stage(
+    request: Request,
+    log: Path,
+    environment: Mapping[str, str] = os.environ,
+    watch: Callable[[], None] | None = None,
+) -> str:
     """Make one artifact in a process of its own; returns the name of its folder.
 
     Whatever ends this function ends that process and all that it started.
+
+    Args:
+        log: where its standard error goes.
+        environment: its environment variables.
+        watch: called every second while it works; what it raises ends the process.
 
     Raises:
         GroundupError: the stage failed; a traceback, if there is one, is in `log`.
     """
     stage = request.key.stage
     log.parent.mkdir(parents=True, exist_ok=True)
+    mode = "ab" if request.parallel else "wb"  # ranks are started again and again within one try
     answer_end, result_end = os.pipe()
-    with os.fdopen(answer_end, "rb") as answers, log.open("wb") as errors:
+    with os.fdopen(answer_end, "rb") as answers, log.open(mode) as errors:
         try:
             process = subprocess.Popen(
                 [sys.executable, "-P", "-m", "groundup.pipeline.worker", str(result_end)],
@@ -40,7 +56,7 @@ def run_stage(request: Request, log: Path) -> str:
                 stderr=errors,
                 pass_fds=(result_end,),
                 process_group=0,
-                env=os.environ | {"PYTHONHASHSEED": "0"},
+                env={**environment, "PYTHONHASHSEED": "0"},
             )
         finally:
             os.close(result_end)
@@ -50,7 +66,7 @@ def run_stage(request: Request, log: Path) -> str:
                 pickle.dump(request, process.stdin)
                 process.stdin.flush()
             with _pausing_together(process.pid):
-                status = process.wait()
+                status = process.wait() if watch is None else _wait(process, watch)
         finally:
             _end(process)
         answer = json.loads(answers.read()) if status == 0 else {}
@@ -61,19 +77,28 @@ def run_stage(request: Request, log: Path) -> str:
     if answer:
         raise GroundupError(answer["what"], where=answer["where"], do=answer["do"])
     if status in (130, -signal.SIGINT, -signal.SIGTERM):  # someone ended the stage and not the run
-        raise GroundupError(f"{stage} was ended from outside", do="run again: it goes on where it was")
+        raise UnforeseenError(f"{stage} was ended from outside", do="run again: it goes on where it was")
     if shutil.disk_usage(request.run).free < FULL:
         raise durable.disk_error(OSError("no space left"), request.run)
     if status == -signal.SIGKILL:
-        raise GroundupError(
+        raise UnforeseenError(
             f"{stage} was killed, most often because memory ran out",
             do="close other programs, or choose a smaller size or batch, then run again: it goes on where it was",
         )
-    raise GroundupError(
+    raise UnforeseenError(
         f"{stage} broke, which is a mistake in groundup (exit status {status})",
         where=str(log),
         do="that file holds the details; please report it with them",
     )
+
+
+def _wait(process: subprocess.Popen[bytes], watch: Callable[[], None]) -> int:
+    """The exit status of a process, once it has one."""
+    while True:
+        try:
+            return process.wait(LOOK_SECONDS)
+        except subprocess.TimeoutExpired:
+            watch()
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

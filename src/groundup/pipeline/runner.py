@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from groundup.artifacts import Artifact, Figures, durable
@@ -13,12 +14,13 @@ from groundup.errors import GroundupError
 from groundup.pipeline.folder import Remembered, RunFolder
 from groundup.pipeline.graph import Stage, check_name, descendants
 from groundup.pipeline.process import run_stage
+from groundup.pipeline.request import Request
 from groundup.pipeline.status import Loaded, Step, resolve, survey
-from groundup.pipeline.worker import Request
 from groundup.planning.advice import duration
 from groundup.progress import Progress, Silent, clock
 
 Forecast = Callable[[Mapping[str, Figures]], Mapping[str, float]]  # figures of stages that are done -> seconds by stage
+Make = Callable[[Request, Path], str]  # (what to make, its log) -> the name of the artifact's folder
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,7 @@ def run(
     progress: Progress | None = None,
     forecast: Forecast | None = None,
     settled: Mapping[str, Artifact] | None = None,
+    make: Make = run_stage,
 ) -> Outcome:
     """Bring the run folder up to date with the blueprint.
 
@@ -59,6 +62,7 @@ def run(
         progress: where lines are said; without it stages work in silence too.
         forecast: asked once, if there is anything to do, for the seconds that each stage should take.
         settled: artifacts by stage that are taken as they are, without asking whether they are stale.
+        make: makes one artifact; a job of several processes has a way of its own (`team.leading`).
 
     Raises:
         GroundupError: a stage failed, another process works in the folder, or the folder holds something else.
@@ -68,7 +72,7 @@ def run(
     folder.check()
     try:
         with folder.store.lock(RUN, wait=1.0):
-            return _Run(loaded, folder, stages, choice, forced, progress, forecast).execute(settled)
+            return _Run(loaded, folder, stages, choice, forced, progress, forecast, make).execute(settled)
     except OSError as error:
         if durable.is_disk_error(error):
             raise durable.disk_error(error, folder.path) from error
@@ -94,9 +98,11 @@ class _Run:
         forced: frozenset[str],
         progress: Progress | None,
         forecast: Forecast | None,
+        make: Make,
     ) -> None:
         self.loaded, self.folder, self.stages = loaded, folder, stages
         self.choice, self.forced, self.forecast = choice, forced, forecast
+        self.make = make
         self.progress, self.silent = progress or Silent(), progress is None
         self.outcome = Outcome()
         self.expected: Mapping[str, float] = {}
@@ -202,7 +208,7 @@ class _Run:
             silent=self.silent,
         )
         try:
-            made = self.folder.store.root / run_stage(request, self.folder.log(name))
+            made = self.folder.store.root / self.make(request, self.folder.log(name))
         except BaseException as error:
             # The error itself matters more than its row, and a full disk may be the very error.
             with suppress(OSError):

@@ -13,40 +13,29 @@ import signal
 import sys
 import threading
 import time
-from dataclasses import dataclass
-from pathlib import Path
+import traceback
+from collections.abc import Callable, Mapping
 from typing import Any
 
-from groundup.artifacts import Artifact, Manifest, Measured, StageKey, Store, Work, durable
+from groundup.artifacts import Artifact, Manifest, Measured, Store, Work
 from groundup.errors import GroundupError
+from groundup.pipeline.answer import answer_to
 from groundup.pipeline.lazy import function
 from groundup.pipeline.memory import PeakMemory
 from groundup.pipeline.provenance import provenance
+from groundup.pipeline.rank import follow, hanging, head, in_a_job, take_part
+from groundup.pipeline.request import Request
+from groundup.pipeline.several import make_together
 from groundup.progress import Silent, for_terminal
-from groundup.section import Section
 
 PREDECESSOR_ENDS_WITHIN = 20.0  # seconds: the worker of a run that was killed a moment ago may still hold the lock
 
 
-@dataclass(frozen=True)
-class Request:
-    """One stage to be made."""
-
-    run: Path
-    function: str
-    sources: str | None
-    config: Section
-    key: StageKey
-    inputs: dict[str, Path]
-    base: Path
-    started: float  # time.time() at which the parent began, so that the start of the process is counted in
-    afresh: bool  # leave out what an earlier try kept
-    sees_run: bool
-    silent: bool
-
-
-def build(request: Request) -> Artifact:
+def build(request: Request, hangs: Callable[[str], None]) -> Artifact:
     """Make and publish the artifact.
+
+    Args:
+        hangs: told when the processes of a job wait for each other in vain; is to end this one.
 
     Raises:
         GroundupError: another process works on the stage, an input has changed since it was published, a source
@@ -63,25 +52,28 @@ def build(request: Request) -> Artifact:
         out, keep = store.begin(key)
         resumed = any(keep.iterdir())
         try:
-            work = Work(
-                out=out,
-                keep=keep,
-                seed=key.seed,
-                base=request.base,
-                progress=Silent() if request.silent else for_terminal(),
-                run=request.run if request.sees_run else None,
-            )
-            figures = function(request.function)(request.config, inputs, work)
+            progress = Silent() if request.silent else for_terminal()
+            if request.parallel is None:
+                run = request.run if request.sees_run else None
+                work = Work(out, keep, key.seed, request.base, progress, run)
+                figures, made_by = function(request.function)(request.config, inputs, work), provenance()
+            elif in_a_job():
+                head(0, request.processes)
+                figures, made_by = take_part(request, out, keep, hangs), provenance()
+            else:
+                made = make_together(request, out, keep, progress)
+                figures, made_by = made["figures"], made["provenance"]
             _check_sources(request)
             # Taken before the digests and the fsync, which every stage pays alike.
             measured = Measured(time.time() - request.started, memory.bytes)
-            made = provenance() | {
+            made_by |= {
+                "processes": request.processes,
                 "started": _utc(request.started),
                 "ended": _utc(time.time()),
                 "resumed": resumed,
                 "inputs": {name: path.name for name, path in request.inputs.items()},
             }
-            return store.publish(key, figures, measured, made)
+            return store.publish(key, figures, measured, made_by)
         except BaseException:
             store.discard(key)
             raise
@@ -100,34 +92,18 @@ def _utc(seconds: float) -> str:
     return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))
 
 
-def _memory_ran_out(error: Exception) -> bool:
-    """Whether it says so in Python's way or in torch's types and words."""
-    torch: Any = sys.modules.get("torch")
-    return (
-        isinstance(error, MemoryError)
-        or (torch is not None and isinstance(error, torch.OutOfMemoryError))
-        or (isinstance(error, RuntimeError) and "can't allocate memory" in str(error))
-    )
-
-
-def _answer(request: Request) -> dict[str, Any]:
+def _answer(request: Request, hangs: Callable[[str], None]) -> dict[str, Any]:
     """What to tell the parent; an error that nobody foresaw is left to Python, which writes it to the log."""
     try:
-        return {"artifact": build(request).path.name}
-    except GroundupError as error:
-        return {"what": error.what, "where": error.where, "do": error.do}
+        if in_a_job() and os.environ["RANK"] != "0":
+            follow(request, hangs)
+            return {"artifact": ""}
+        return {"artifact": build(request, hangs).path.name}
     except Exception as error:
-        if durable.is_disk_error(error):
-            cause = error if isinstance(error, OSError) else OSError(str(error))
-            full = durable.disk_error(cause, request.run)
-            return {"what": full.what, "where": full.where, "do": full.do}
-        if _memory_ran_out(error):
-            return {
-                "what": f"{request.key.stage} ran out of memory",
-                "where": None,
-                "do": "close other programs, or choose a smaller size or batch, then run again",
-            }
-        raise
+        answer = answer_to(request, error)
+        if answer is None:
+            raise
+        return answer
 
 
 def _die_with_parent() -> None:
@@ -143,16 +119,31 @@ def main() -> int:
         signal.signal(number, signal.default_int_handler)
     signal.signal(signal.SIGTTOU, signal.SIG_IGN)  # drawing bars from the background is meant
     faulthandler.enable()
+
+    def tell(answer: Mapping[str, Any]) -> None:
+        os.write(result, json.dumps(answer).encode())
+
+    def hangs(what: str) -> None:
+        tell(hanging(request, what))
+        os._exit(0)
+
     try:
         with os.fdopen(os.dup(0), "rb") as parent:
             request = pickle.load(parent)
         threading.Thread(target=_die_with_parent, daemon=True).start()
-        answer = _answer(request)
+        tell(_answer(request, hangs))
     except KeyboardInterrupt:
         return 130
-    os.write(result, json.dumps(answer).encode())
+    except Exception:
+        traceback.print_exc()
+        return 1
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    status = main()
+    if in_a_job():  # a communicator that the others have not left yet would be waited for at Python's end
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status)
+    sys.exit(status)

@@ -35,6 +35,7 @@ from groundup.planning.curation import curation
 from groundup.planning.machine import Machine, measure
 from groundup.planning.reading import Reading, reading
 from groundup.planning.size import Sections, llm_config
+from groundup.training.batch_size import BatchSizes, rising, rows_of
 
 # Assumed where nothing has run yet. Edit here.
 QUESTION_TOKENS, ANSWER_TOKENS = 14, 20  # of questions made from documents, with a vocabulary of 4,096
@@ -222,7 +223,11 @@ class _Estimate:
         config, tokens = self.blueprint.pretrain, self.reading.tokens
         assert config.batch_tokens
         sequence = min(config.sequence, config.model.context)
-        steps = math.ceil(tokens / config.batch_tokens)
+        sizes = BatchSizes(rows_of(config.batch_tokens, sequence, config.accumulate))
+        samples = math.ceil(tokens / sequence / config.accumulate)
+        if warmup := config.batch_warmup:
+            sizes = rising(sizes.rows, samples, warmup.start, warmup.share)
+        steps = sizes.steps(samples)
         micro = math.ceil(config.batch_tokens / config.accumulate)
         flops = float(tokens * self.model.flops_per_token(sequence))
         memory = {**self._trained(), "activations": activation_bytes(self.model, micro, micro, self.precision)}

@@ -9,9 +9,10 @@ follow from the real compute. All functions are pure. The batch and rate rules w
 FLOPs; far below that they extrapolate.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from decimal import Decimal
+from math import log
 from typing import Protocol
 
 from groundup.alignment.configuration import DpoConfig, PpoConfig, RewardConfig, SftConfig
@@ -19,9 +20,9 @@ from groundup.model.configuration import LLMConfig
 from groundup.tokenizer.configuration import TokenizerConfig
 from groundup.training.configuration import ModelShape, PretrainConfig
 
-ASPECT = 64  # width per layer
-MOST_LAYERS = 512
-HEAD_SIZE, SMALL_HEAD_SIZE, SMALL_WIDTH = 64, 32, 128
+ASPECT, LARGE_ASPECT, LARGE = 64, 128, 10**9  # width per layer, and from how many parameters on it is the larger
+OFF_WEIGHT = 10.0  # how much a miss of the size counts beside a shape unlike published ones
+MOST_LAYERS, MOST_WIDTH = 512, 32_768
 TOKENS_PER_PARAMETER = 20
 UNITS = {"K": 10**3, "M": 10**6, "B": 10**9}
 
@@ -70,59 +71,108 @@ def parameters_of(size: str) -> int:
     return int(Decimal(size[:-1]) * UNITS[size[-1].upper()])
 
 
+def head_size_for(width: int) -> int:
+    """What a head's size should be: 64 (GPT-2, Llama 3.2 1B), 32 below a width of 128, 128 from 3,072 on (Llama 3)."""
+    return 32 if width < 128 else 64 if width < 3072 else 128
+
+
 def heads_for(width: int, kv_heads: int | None = None) -> int:
-    """Query heads: the divisor of `width` whose head size is even (RoPE turns pairs) and nearest to 64, 32 below 128.
+    """Query heads: the divisor of `width` whose head size is even (RoPE turns pairs) and nearest to what it should be.
 
     Where `kv_heads` is given, a multiple of it. A width that allows none gets `kv_heads` or 1.
     """
-    wanted = HEAD_SIZE if width >= SMALL_WIDTH else SMALL_HEAD_SIZE
-    for size in sorted(range(2, min(width, 4 * HEAD_SIZE) + 1, 2), key=lambda size: (abs(size - wanted), size)):
+    wanted = head_size_for(width)
+    for size in sorted(range(2, min(width, 256) + 1, 2), key=lambda size: (abs(size - wanted), size)):
         if width % size == 0 and (width // size) % (kv_heads or 1) == 0:
             return width // size
     return kv_heads or 1
 
 
 def kv_heads_for(heads: int) -> int:
-    """Key-value heads: half of the query heads where there are at least 4 and they are even, else all.
+    """Key-value heads: 8 where the query heads are a multiple of 8 from 16 on, half of them where there are at least 4
+    and they are even, else all.
 
-    Grouped-query attention (arXiv 2305.13245), here halving the KV cache of rollouts and serving; Llama 3's 4 to 1
-    would leave a small model a single pair.
+    Grouped-query attention (arXiv 2305.13245). Large models have 8 groups (Llama 2 70B, Llama 3), one for each of 8
+    tensor parallel devices; in a small one that would save nothing, and 4 to 1 would leave it a single pair.
     """
+    if heads >= 16 and heads % 8 == 0:
+        return 8
     return heads // 2 if heads >= 4 and heads % 2 == 0 else heads
 
 
 def feed_forward_for(width: int, gated: bool = True) -> int:
-    """8/3 of the width rounded up to a multiple of 64: SwiGLU's three matrices cost what a plain MLP's two do at 4
-    times the width (Llama, arXiv 2302.13971; GPT-2)."""
-    return -(-8 * width // (3 * 64)) * 64 if gated else 4 * width
+    """8/3 of the width: SwiGLU's three matrices then cost what a plain MLP's two do at 4 times the width (Llama,
+    arXiv 2302.13971; GPT-2). From a width of 4,096 on 7/2 of it: grouped-query attention left room for that (Llama 2
+    70B, Mistral, Llama 3). Rounded up to a multiple of 64, of 256 from a width of 1,024 on."""
+    if not gated:
+        return 4 * width
+    times, by = (7, 2) if width >= 4096 else (8, 3)
+    multiple = 256 if width >= 1024 else 64
+    return -(-times * width // (by * multiple)) * multiple
 
 
-def width_for(layers: int, multiple: int = 1) -> int:
-    """64 per layer (nanochat's depth dial), rounded up to a multiple of what the heads need."""
-    return -(-ASPECT * layers // multiple) * multiple
+def widths(multiple: int = 1) -> Iterator[int]:
+    """The widths that are tried, each rounded up to a multiple of what the heads need.
+
+    Steps that leave heads of their size, and from 1,024 on a multiple of 8 of them, for tensor parallelism.
+    """
+    width = 32
+    while width <= MOST_WIDTH:
+        yield -(-width // multiple) * multiple
+        steps = ((128, 32), (1024, 64), (3072, 512), (8192, 1024), (MOST_WIDTH + 1, 2048))
+        width += next(step for below, step in steps if width < below)
 
 
 def shape_for(parameters: int, vocabulary: int, given: ModelShape | None = None) -> LLMConfig:
-    """The decoder nearest to a parameter count, over all depths that `given` leaves open.
+    """The decoder near a parameter count whose shape is most like those of published models.
 
-    Values set in `given` are kept even where they don't fit together: the result is not validated.
+    Of all widths and depths that `given` leaves open the one with the least `misfit`. Values set in `given` are kept
+    even where they don't fit together: the result is not validated.
     """
     given = given or ModelShape()
-    depths: Iterable[int] = (given.layers,) if given.layers else range(1, MOST_LAYERS + 1)
-    best: LLMConfig | None = None
-    for layers in depths:
-        shape = _shape(layers, vocabulary, given)
-        if best is None or abs(shape.num_parameters - parameters) < abs(best.num_parameters - parameters):
-            best = shape
-        if shape.num_parameters > 2 * parameters:  # not at the first above: grouped heads make even depths smaller
-            break
+    best: tuple[float, LLMConfig] | None = None
+    for width in [given.width] if given.width else widths(2 * (given.heads or given.kv_heads or 1)):
+        found = _at_width(width, parameters, vocabulary, given)
+        if best is None or found[0] < best[0]:
+            best = found
+        if found[1].num_parameters > 4 * parameters:
+            break  # wider ones are larger still
     assert best is not None
-    return best
+    return best[1]
 
 
-def _shape(layers: int, vocabulary: int, given: ModelShape) -> LLMConfig:
-    multiple = 2 * (given.heads or given.kv_heads or 1)
-    width = given.width or width_for(layers, multiple)
+def misfit(found: int, layers: int, width: int, wanted: int) -> float:
+    """How far a shape of `found` parameters is from those wanted and from a width per layer of 64 (GPT-2, nanochat's
+    dial), 128 from a billion parameters on (Llama 2 and 3): ten times the first logarithm, and the square of the other.
+
+    So a miss of 5 % weighs as much as twice the usual width per layer.
+    """
+    aspect = LARGE_ASPECT if wanted >= LARGE else ASPECT
+    return OFF_WEIGHT * abs(log(found / wanted)) + log(width / layers / aspect) ** 2
+
+
+def largest(vocabulary: int, given: ModelShape) -> int:
+    """The parameters of the largest decoder that is tried."""
+    return _shape(given.layers or MOST_LAYERS, given.width or MOST_WIDTH, vocabulary, given).num_parameters
+
+
+def _at_width(width: int, parameters: int, vocabulary: int, given: ModelShape) -> tuple[float, LLMConfig]:
+    """The least misfit at a width, and the shape that has it.
+
+    Depths begin at 2: what a model copies from its context takes two layers (arXiv 2209.11895). From a width of 2,048
+    on they are even, so that pipelines can cut them in two.
+    """
+    one, two = (_shape(layers, width, vocabulary, given).num_parameters for layers in (1, 2))
+    depths: Iterable[int] = (given.layers,) if given.layers else ()
+    if not depths:
+        most = 3 + 2 * parameters // (two - one)  # twice the parameters: deeper ones only get worse
+        depths = range(2, max(3, min(most, MOST_LAYERS + 1)), 2 if width >= 2048 else 1)
+    misfits = ((misfit(one + (n - 1) * (two - one), n, width, parameters), n) for n in depths)
+    least, layers = min(misfits)
+    return least, _shape(layers, width, vocabulary, given)
+
+
+def _shape(layers: int, width: int, vocabulary: int, given: ModelShape) -> LLMConfig:
     heads = given.heads or heads_for(width, given.kv_heads)
     plain = given.architecture == "gpt2"
     return LLMConfig.model_construct(  # unvalidated: what a person set may not fit, and is blamed with its line later
@@ -199,20 +249,25 @@ def llm_config(blueprint: Sections, vocabulary_size: int) -> LLMConfig:
 
 
 def _shape_rules(shape: LLMConfig, given: ModelShape) -> dict[str, Derived]:
-    depth = f"the depth whose parameters come nearest to the size: {shape.num_parameters:,}"
-    head = f"heads of {shape.head_dim}: an even size near {HEAD_SIZE}, {SMALL_HEAD_SIZE} below width {SMALL_WIDTH}"
-    grouped = "half of the heads where there are 4 or more, an even number" if shape.num_attention_heads > 3 else "all"
+    near = f"{shape.num_parameters:,} parameters near the size, {shape.hidden_size / shape.num_hidden_layers:.0f}"
+    aspect = "GPT-2 and nanochat have 64, Llama 3 has 102 to 128"
+    head = f"heads of {shape.head_dim}: an even size near {head_size_for(shape.hidden_size)}"
+    heads, kv = shape.num_attention_heads, shape.num_key_value_heads
+    grouped = "all" if kv == heads else "half of the heads" if kv == heads // 2 and kv != 8 else "8 groups"
     rounded = ", a multiple of what the heads need" if given.heads or given.kv_heads else ""
+    times = "7/2" if shape.hidden_size >= 4096 else "8/3"
     feed_forward = Derived(
-        shape.intermediate_size, "8/3 of the width, rounded up to a multiple of 64", "Llama, arXiv 2302.13971"
+        shape.intermediate_size,
+        f"{times} of the width, rounded up to a multiple of {256 if shape.hidden_size >= 1024 else 64}",
+        "Llama, arXiv 2302.13971, 2407.21783",
     )
     kv_heads = Derived(shape.num_key_value_heads, grouped, "grouped-query attention, arXiv 2305.13245")
     if given.architecture == "gpt2":
         feed_forward = Derived(shape.intermediate_size, "4 times the width", "GPT-2")
         kv_heads = Derived(shape.num_key_value_heads, "all", "GPT-2")
     return {
-        "layers": Derived(shape.num_hidden_layers, depth, "nanochat's depth dial"),
-        "width": Derived(shape.hidden_size, f"{ASPECT} x layers{rounded}", "nanochat's aspect ratio"),
+        "layers": Derived(shape.num_hidden_layers, f"{near} of width a layer", aspect),
+        "width": Derived(shape.hidden_size, f"{near} for each layer{rounded}", aspect),
         "heads": Derived(shape.num_attention_heads, head, "Llama 3.2 1B and SmolLM, arXiv 2407.21783"),
         "kv_heads": kv_heads,
         "feed_forward": feed_forward,

@@ -1,10 +1,11 @@
 """Where a stage keeps its place: the newest whole checkpoint is used, a damaged one is passed over.
 
-A checkpoint is a folder `checkpoint-<step>` with `tensors.safetensors` and `state.json`, which holds the step, the
-number of threads and a SHA-256 over both files. (A CPU adds in another order with another number of threads, so a
-resumed run is the uninterrupted one bit for bit only at the same number.)
+A checkpoint is a folder `checkpoint-<step>` of safetensors files and `state.json`, which holds the step, the number of
+threads and processes, the layout, the SHA-256 of every file and one over all of that. Where a job has several
+processes, each writes what it holds, and they share the folder.
 
-Tensors are copied and then written by a thread, while training goes on.
+Tensors are copied and then written by a thread, while training goes on: into a folder aside, which is renamed when all
+that is in it has reached the disk. A kill at any moment leaves the checkpoints that were there.
 """
 
 import hashlib
@@ -12,36 +13,61 @@ import json
 import shutil
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
-from torch import Tensor
 
 from groundup.artifacts.durable import disk_error, publish, remove, sha256_of, write_text
+from groundup.errors import GroundupError
+from groundup.parallel.checkpointing.crew import Crew
+from groundup.parallel.checkpointing.files import TensorFiles, write
+from groundup.parallel.checkpointing.part import Snapshot, snapshot
+from groundup.parallel.checkpointing.random_state import random_state, restore_random_state
+from groundup.parallel.configuration import ParallelConfig
 from groundup.training.configuration import LoopConfig
 
-TENSORS, STATE = "tensors.safetensors", "state.json"
+T = TypeVar("T")
+
+STATE = "state.json"
 NEWEST = 2  # kept in any case: the newest, and one to fall back to
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """What the last bits of a sum depend on."""
+
+    threads: int  # a CPU adds in another order with another number of them
+    processes: int
+    layout: dict[str, Any]  # the fields of the `parallel:` section that are not as by default
+
+    @property
+    def where(self) -> tuple[int, dict[str, Any]]:
+        return self.processes, self.layout
+
+    def __str__(self) -> str:
+        layout = ", ".join(f"{name} {value}" for name, value in self.layout.items())
+        processes = f"{self.processes} processes" if self.processes > 1 else "1 process"
+        return f"{processes}{f' ({layout})' if layout else ''}"
 
 
 @dataclass(frozen=True)
 class Checkpoint:
     step: int  # steps done
-    tensors: dict[str, Tensor]
+    tensors: TensorFiles
     values: dict[str, Any]  # the loop's other state, as JSON
-    threads: int
+    made_with: Surroundings
 
 
 class Checkpoints:
-    """The checkpoints of one stage, in `folder`."""
+    """The checkpoints of one stage, in `folder`. Every process of a job has one and calls the same methods."""
 
     def __init__(self, folder: Path, config: LoopConfig) -> None:
-        """`config` says how often one is due and which are kept beside the newest."""
+        """`config` says how often one is due, which are kept beside the newest, and the layout."""
         self.folder, self.config = folder, config
         self._last_saved = time.monotonic()
         self._writer: threading.Thread | None = None
@@ -60,16 +86,23 @@ class Checkpoints:
             or (self.config.checkpoint_best and bool(held_out))
         )
 
-    def save(self, step: int, tensors: Mapping[str, Tensor], values: Mapping[str, Any]) -> None:
-        """Copy the tensors and write them in a thread: aside, synced, renamed; then drop those no longer needed.
+    def save(self, step: int, parts: Snapshot, values: Mapping[str, Any]) -> None:
+        """Write a snapshot in a thread: aside, synced, renamed; then drop the checkpoints no longer needed.
 
         Raises:
-            GroundupError: the disk is full or can't be written; told at this call or at the next.
+            GroundupError: the disk is full or can't be written; told in every process, at this call or at the next.
         """
         self.finish()
-        state = {"step": step, "threads": torch.get_num_threads(), "values": dict(values)}
-        copies = {name: tensor.clone(memory_format=torch.contiguous_format) for name, tensor in tensors.items()}
-        self._writer = threading.Thread(target=self._try_to_write, args=(copies, state), name="checkpoint")
+        parts = parts | snapshot(random_state(self._crew.rank))
+        now = self._surroundings
+        state = {
+            "step": step,
+            "threads": now.threads,
+            "processes": now.processes,
+            "layout": now.layout,
+            "values": dict(values),
+        }
+        self._writer = threading.Thread(target=self._try_to_write, args=(parts, state), name="checkpoint")
         self._writer.start()
         self._last_saved = time.monotonic()
 
@@ -86,13 +119,25 @@ class Checkpoints:
             failure, self._failure = self._failure, None
             raise failure
 
-    def load(self) -> Checkpoint | None:
-        """The newest checkpoint whose digest holds, or None."""
-        for folder in self._newest_first():
-            checkpoint = _read(folder)
+    def load(self, say: Callable[[str], None] = lambda line: None) -> Checkpoint | None:
+        """The newest checkpoint whose digests hold, the same in every process, or None.
+
+        Args:
+            say: hears of damaged checkpoints, and why the run will not be the uninterrupted one bit for bit.
+        """
+        for name in self._crew.together(lambda: [folder.name for folder in self._newest_first()])[0]:
+            checkpoint = self._read(self.folder / name)
             if checkpoint is not None:
+                for line in self._differences(checkpoint):
+                    say(line)
                 return checkpoint
+            say(f"{name} is damaged: the one before it is used")
         return None
+
+    def restore_random_state(self, saved: Checkpoint) -> None:
+        """Draw the random numbers that would have been drawn next; under another layout there are none such."""
+        if saved.made_with.where == self._surroundings.where:
+            restore_random_state(saved.tensors, self._crew.rank)
 
     def lasting(self) -> list[Path]:
         """The checkpoints that are kept for good, oldest first: every so many steps, and the best."""
@@ -105,42 +150,100 @@ class Checkpoints:
                 kept.add(min(losses, key=lambda folder: (losses[folder], _step(folder))))
         return [folder for folder in folders if folder in kept]
 
-    def _try_to_write(self, tensors: dict[str, Tensor], state: dict[str, Any]) -> None:
+    @cached_property
+    def _crew(self) -> Crew:
+        return Crew()
+
+    def _differences(self, saved: Checkpoint) -> list[str]:
+        made, now = saved.made_with, self._surroundings
+        why = "sums round differently, so the result will not be the same bit for bit"
+        lines = []
+        if made.threads != now.threads:
+            lines.append(f"the checkpoint was made with {made.threads} threads, this process has {now.threads}: {why}")
+        if made.where != now.where:
+            lines.append(f"the checkpoint was made by {made}, this run has {now}: weights and moments are exact, {why}")
+        return lines
+
+    @property
+    def _surroundings(self) -> Surroundings:
+        layout = (self.config.parallel or ParallelConfig()).model_dump(mode="json", exclude_defaults=True)
+        return Surroundings(torch.get_num_threads(), self._crew.size, layout)
+
+    def _try_to_write(self, parts: Snapshot, state: dict[str, Any]) -> None:
         try:
-            self._write(tensors, state)
+            self._write(parts, state)
         except BaseException as error:  # a thread has nobody to tell: the next call raises it
             self._failure = error
 
-    def _write(self, tensors: dict[str, Tensor], state: dict[str, Any]) -> None:
+    def _write(self, parts: Snapshot, state: dict[str, Any]) -> None:
         aside, final = self.folder / ".checkpoint", self.folder / f"checkpoint-{state['step']:09}"
+        crew = self._crew
+
+        def make_room() -> None:
+            if crew.leader:
+                remove(aside)
+                aside.mkdir(parents=True)
+
+        def commit() -> None:
+            if crew.leader:
+                whole = state | {"files": files}
+                write_text(aside / STATE, json.dumps(whole | {"seal": _seal(whole)}) + "\n")
+                remove(final)
+                publish(aside, final)
+                needed = {*self._newest_first()[:NEWEST], *self.lasting()}
+                for folder in self._newest_first():
+                    if folder not in needed:
+                        remove(folder)
+
+        def together(step: Callable[[], T]) -> list[T]:
+            return crew.together(lambda: _on_disk(step, final))
+
         try:
-            remove(aside)
-            aside.mkdir(parents=True)
-            save_file(tensors, aside / TENSORS)
-            write_text(aside / STATE, json.dumps(state | {"sha256": _seal(aside, state)}) + "\n")
-            remove(final)
-            publish(aside, final)
-            needed = {*self._newest_first()[:NEWEST], *self.lasting()}
-            for folder in self._newest_first():
-                if folder not in needed:
-                    remove(folder)
-        except (OSError, SafetensorError) as error:
-            shutil.rmtree(aside, ignore_errors=True)
-            cause = error if isinstance(error, OSError) else OSError(str(error))
-            raise disk_error(cause, final) from error
+            together(make_room)
+            together(lambda: write(parts, aside, crew))
+            files = dict(named for some in together(lambda: self._digests(aside)) for named in some.items())
+            together(commit)
+        except GroundupError:
+            if crew.leader:
+                shutil.rmtree(aside, ignore_errors=True)
+            raise
+
+    def _read(self, folder: Path) -> Checkpoint | None:
+        """None: half-written or damaged, in whichever process that is found."""
+        state = _sealed_state(folder)
+
+        def holds() -> bool:
+            if state is None or [path.name for path in _files(folder)] != sorted(state["files"]):
+                return False
+            try:
+                return all(state["files"][name] == digest for name, digest in self._digests(folder).items())
+            except OSError:
+                return False
+
+        if not all(self._crew.together(holds)) or state is None:
+            return None
+        made_with = Surroundings(state["threads"], state["processes"], state["layout"])
+        return Checkpoint(state["step"], TensorFiles(folder), state["values"], made_with)
+
+    def _digests(self, folder: Path) -> dict[str, str]:
+        """Names and SHA-256 of this process's share of the files."""
+        return {path.name: sha256_of(path) for path in _files(folder)[self._crew.rank :: self._crew.size]}
 
     def _newest_first(self) -> list[Path]:
         return sorted(self.folder.glob("checkpoint-*"), reverse=True)
 
 
-def _read(folder: Path) -> Checkpoint | None:
+def _on_disk(step: Callable[[], T], path: Path) -> T:
+    """A full disk as a sentence."""
     try:
-        state = json.loads((folder / STATE).read_text(encoding="utf-8"))
-        if _seal(folder, state) == state["sha256"]:
-            return Checkpoint(state["step"], load_file(folder / TENSORS), state["values"], state["threads"])
-    except (OSError, ValueError, KeyError, TypeError, SafetensorError):
-        pass  # half-written or damaged: the one before it serves
-    return None
+        return step()
+    except (OSError, SafetensorError) as error:
+        cause = error if isinstance(error, OSError) else OSError(str(error))
+        raise disk_error(cause, path) from error
+
+
+def _files(folder: Path) -> list[Path]:
+    return sorted(folder.glob("*.safetensors"))
 
 
 def _step(folder: Path) -> int:
@@ -149,15 +252,19 @@ def _step(folder: Path) -> int:
 
 def _held_out_loss(folder: Path) -> float | None:
     """The loss that was looked at after exactly this checkpoint's step, None where it was not."""
+    state = _sealed_state(folder)
+    looked_at: dict[str, float] = {} if state is None else state["values"].get("looked_at", {})
+    return looked_at.get("heldout_loss")
+
+
+def _sealed_state(folder: Path) -> dict[str, Any] | None:
     try:
-        values = json.loads((folder / STATE).read_text(encoding="utf-8"))["values"]
-        looked_at: dict[str, float] = values["looked_at"]
-        return looked_at.get("heldout_loss")
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
+        state: dict[str, Any] = json.loads((folder / STATE).read_text(encoding="utf-8"))
+        return state if state.pop("seal") == _seal(state) else None
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return None  # half-written or damaged
 
 
-def _seal(folder: Path, state: Mapping[str, Any]) -> str:
-    """SHA-256 over the tensors' file and all of the state: a flipped bit in either would load silently."""
-    content = json.dumps([sha256_of(folder / TENSORS), state["step"], state["threads"], state["values"]])
-    return hashlib.sha256(content.encode()).hexdigest()
+def _seal(state: Mapping[str, Any]) -> str:
+    """SHA-256 over the state, in which the digests of the files stand: a flipped bit anywhere would load silently."""
+    return hashlib.sha256(json.dumps(state).encode()).hexdigest()

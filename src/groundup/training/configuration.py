@@ -40,11 +40,57 @@ class GuardConfig(Section):
     """Returns after which the run stops all the same."""
 
 
+class ProfileConfig(Section):
+    """Which steps PyTorch's profiler watches; its trace lies in the artifact's `records/profile`."""
+
+    start: int = Field(default=10, ge=1)
+    """The first, counted from 1; those before have code made and memory asked for."""
+    steps: int = Field(default=3, ge=1, le=100)
+
+
+class WandbConfig(Section):
+    """Weights & Biases (extra `wandb`)."""
+
+    project: str = "groundup"
+    entity: str | None = None
+    name: str | None = None
+    """Of the run; null: the stage's."""
+    mode: Literal["offline", "online"] = "offline"
+    """`offline` contacts nobody and writes to the artifact's `records/wandb`, for `wandb sync`."""
+
+
+class TrackioConfig(Section):
+    """trackio (extra `trackio`), in the folder where `trackio show` looks."""
+
+    project: str = "groundup"
+    name: str | None = None
+    """Of the run; null: the stage's."""
+    space: str | None = None
+    """A Hugging Face Space to send to; null: nobody is contacted."""
+
+
+class TelemetryConfig(Section):
+    """What is written down of a training stage's steps, beside loss, learning rate, gradient norm, speed and memory,
+    which `records/metrics.jsonl` always has."""
+
+    mfu: bool = True
+    """Measure what this machine reaches in matrix products (a quarter of a second at the start), and tell which share
+    of it each step's own FLOPs reach."""
+    layers: int | None = Field(default=None, ge=1)
+    """Steps between statistics of each layer (norms of gradient and weights, how far the weights move, size of
+    activations) in `records/layers.jsonl`; null: none."""
+    tensorboard: bool = False
+    """Event files in `records/tensorboard` (extra `tensorboard`)."""
+    wandb: WandbConfig | None = None
+    trackio: TrackioConfig | None = None
+    profile: ProfileConfig | None = None
+
+
 class LoopConfig(Section):
     """What one training loop needs. `None` means: derived from `size`."""
 
     incidental: ClassVar[frozenset[str]] = frozenset(
-        {"checkpoint_seconds", "checkpoint_every", "checkpoint_best", "parallel"}
+        {"checkpoint_seconds", "checkpoint_every", "checkpoint_best", "parallel", "telemetry"}
     )
 
     learning_rate: float | None = Field(default=None, gt=0)
@@ -73,6 +119,8 @@ class LoopConfig(Section):
     """Whether the checkpoint with the lowest held-out loss is kept there too."""
     parallel: ParallelConfig | None = None
     """Over how many processes this stage is spread; null: as the blueprint's `parallel` says."""
+    telemetry: TelemetryConfig | None = None
+    """What this stage writes down of its steps; null: as the blueprint's `telemetry` says."""
 
 
 class ModelShape(Section):
@@ -93,6 +141,9 @@ class ModelShape(Section):
     rope_theta: float = Field(default=10_000.0, gt=0)
     tied: bool = True
     """Whether the output head shares the embedding's matrix."""
+    dropout: float = Field(default=0.0, ge=0, lt=1)
+    """Share of the embeddings, of attention's weights and of what each part adds that is left out at random while
+    pretraining (arXiv 1207.0580); worth it where the documents are read many times."""
 
     @property
     def decoder_fields(self) -> dict[str, Any]:
@@ -101,9 +152,20 @@ class ModelShape(Section):
         fields |= {"max_position_embeddings": self.context, "tie_word_embeddings": self.tied}
         if self.architecture == "mistral":
             fields["sliding_window"] = self.window or max(1, self.context // 2)
+        fields |= dict.fromkeys(("attention_dropout", "resid_pdrop", "embd_pdrop"), self.dropout)
         if self.architecture != "gpt2":
             fields["rope_theta"] = self.rope_theta
         return fields
+
+
+class BatchWarmup(Section):
+    """A batch that is smaller at first and doubles until it is whole (arXiv 1711.00489, 2505.23971). Nothing but the
+    cutting into steps changes: what is read, and in which order, stays."""
+
+    start: float = Field(default=0.125, gt=0, lt=1)
+    """The first batch, as a share of `batch_tokens`."""
+    share: float = Field(default=0.1, gt=0, le=1)
+    """Of all tokens, the first ones, which are read in smaller batches."""
 
 
 class PretrainConfig(LoopConfig):
@@ -116,6 +178,7 @@ class PretrainConfig(LoopConfig):
     """Tokens to train on in all; more than the corpus holds means several epochs."""
     batch_tokens: int | None = Field(default=None, ge=8)
     """Tokens per optimizer step."""
+    batch_warmup: BatchWarmup | None = None
     sequence: int = Field(default=128, ge=8)
     """Tokens per training sequence; at most `model.context`."""
     precision: Literal["auto", "fp32", "bf16"] = "auto"

@@ -8,6 +8,7 @@ from groundup.shards.stream import SampleStream
 from groundup.shards.token_file import TokenShard
 from groundup.shards.windows import Windows
 from groundup.tokenizer.tokenizer import Tokenizer
+from groundup.training.batch_size import BatchSizes, rising, rows_of
 from groundup.training.configuration import PretrainConfig
 from groundup.training.pretraining import Pretraining
 
@@ -21,13 +22,32 @@ def objective_of(config: PretrainConfig, shards: Path, tokenizer: Tokenizer, see
     assert config.batch_tokens, "filled in from `size`"
     length = min(config.sequence, config.model.context)
     train, heldout = (TokenShard.open(shards, split, tokenizer) for split in ("train", "heldout"))
+    stream = SampleStream(train, length, seed, weights_of(config, train, length))
     return Pretraining(
-        SampleStream(train, length, seed, weights_of(config, train, length)),
+        stream,
         Windows(heldout, length) if len(heldout) > length else None,
         batch_tokens=config.batch_tokens,
         accumulate=config.accumulate,
+        sizes=_sizes(config, stream),
         inside_documents=config.inside_documents,
     )
+
+
+def _sizes(config: PretrainConfig, stream: SampleStream) -> BatchSizes:
+    """Raises GroundupError where the batch is to be smaller at first and can't be."""
+    assert config.batch_tokens, "filled in from `size`"
+    rows = rows_of(config.batch_tokens, stream.length, config.accumulate)
+    if config.batch_warmup is None:
+        return BatchSizes(rows)
+    warmup, total = config.batch_warmup, math.ceil(_samples(config, stream) / config.accumulate)
+    sizes = rising(rows, total, warmup.start, warmup.share)
+    if not sizes.rising:
+        raise GroundupError(
+            f"a micro-batch has {rows} sequences, and the share {warmup.start:g} of that is as many",
+            where="pretrain.batch_warmup",
+            do="lower start or pretrain.accumulate, or raise pretrain.batch_tokens",
+        )
+    return sizes
 
 
 def weights_of(config: PretrainConfig, shard: TokenShard, length: int) -> dict[str, float] | None:
@@ -62,13 +82,16 @@ def weights_of(config: PretrainConfig, shard: TokenShard, length: int) -> dict[s
 
 def steps_of(config: PretrainConfig, objective: Pretraining) -> int:
     """Optimizer steps for as many tokens as the blueprint says, or to read the documents as often as it says."""
-    stream = objective.train
+    return objective.sizes.steps(math.ceil(_samples(config, objective.train) / objective.accumulate))
+
+
+def _samples(config: PretrainConfig, stream: SampleStream) -> int:
+    """How many samples are drawn at least."""
     if config.epochs is None:
         assert config.tokens, "filled in from `size`"
-        return math.ceil(config.tokens / objective.tokens_per_step)
+        return math.ceil(config.tokens / stream.length)
     weights = stream.weights or {}
-    samples = sum(weights.values()) if isinstance(config.epochs, dict) else config.epochs * stream.samples
-    return math.ceil(round(samples) * stream.length / objective.tokens_per_step)
+    return round(sum(weights.values()) if isinstance(config.epochs, dict) else config.epochs * stream.samples)
 
 
 def source_epochs(objective: Pretraining, steps: int) -> dict[str, float]:

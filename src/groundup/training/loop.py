@@ -12,10 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-import torch
 from torch import Tensor, nn
 
-from groundup.artifacts import MetricsLog
 from groundup.errors import GroundupError
 from groundup.parallel.engine import DivergedError, Engine, Statistics
 from groundup.parallel.share import Share
@@ -25,6 +23,7 @@ from groundup.training.configuration import LoopConfig
 from groundup.training.guard import SpikeGuard
 from groundup.training.schedule import learning_rate
 from groundup.training.stopping import Stop, stop_after_the_step
+from groundup.training.telemetry import Flops, Telemetry
 
 NAMED_DOCUMENTS = 8  # of the step that diverged
 
@@ -101,6 +100,7 @@ def train(
     metrics_path: Path,
     progress: Progress,
     documents: Callable[[int], Sequence[str]] = lambda step: (),
+    flops: Flops | None = None,
 ) -> dict[str, float]:
     """Train to the end of the plan, from the newest checkpoint where there is one; returns the last held-out figures.
 
@@ -108,28 +108,35 @@ def train(
 
     Args:
         documents: names what a step reads, for the error when it diverges.
+        flops: of a micro-batch, forward and backward, for the share of the machine's ceiling that is reached.
 
     Raises:
         GroundupError: the loss is not finite, too many steps in a row are spikes, or the disk is full.
         KeyboardInterrupt: SIGINT or SIGTERM came; the place is saved.
     """
-    saved = checkpoints.load()
+    saved = checkpoints.load(lambda line: progress.say(f"    {title}: {line}"))
     place = _Place.of(saved, plan.config)
     if saved is not None:
-        engine.restore(saved.tensors)
+        _take_up(engine, checkpoints, saved)
         progress.say(f"    {title}: going on after step {place.step:,} of {plan.steps:,}")
-        if saved.threads != torch.get_num_threads():
-            progress.say(
-                f"    {title}: the checkpoint was made with {saved.threads} threads, this process has "
-                f"{torch.get_num_threads()}: sums round differently, so the result will not be the same bit for bit"
-            )
     elif plan.config.guard.on_divergence == "return":
-        checkpoints.save(0, engine.state(), place.values({}))
+        checkpoints.save(0, engine.snapshot(), place.values({}))
     try:
-        with stop_after_the_step() as stop:
+        with (
+            Telemetry(
+                plan.config,
+                engine,
+                metrics_path,
+                title=title,
+                steps=plan.steps,
+                resume_at=place.step,
+                flops=flops,
+            ) as telemetry,
+            stop_after_the_step() as stop,
+        ):
             while place.step < plan.steps:
                 try:
-                    _steps(engine, objective, plan, place, checkpoints, metrics_path, progress, title, stop)
+                    _steps(engine, objective, plan, place, checkpoints, telemetry, progress, title, stop)
                 except DivergedError as error:
                     _return(engine, plan, place, checkpoints, progress, error, documents)
                 if stop.asked:
@@ -147,32 +154,34 @@ def _steps(
     plan: Plan,
     place: _Place,
     checkpoints: Checkpoints,
-    metrics_path: Path,
+    telemetry: Telemetry,
     progress: Progress,
     title: str,
     stop: Stop,
 ) -> None:
     """Go on from `place` to the end, or until asked to stop."""
-    metrics = MetricsLog(metrics_path, resume_at=place.step)
+    telemetry.resume(place.step)
     before, began = place.seconds, time.monotonic()
     with progress.task(title, plan.steps, "steps", done=place.step) as task:
         for step in range(place.step, plan.steps):
             rate = learning_rate(step, plan.steps, plan.learning_rate, plan.config)
             row: dict[str, Any] = {"learning_rate": rate}
             if step not in place.passed_over:
-                batches = objective.batches(step, engine.share)
-                weights = [objective.weight(batch) for batch in batches]
-                result = engine.train_step(
-                    batches,
-                    weights,
-                    objective.loss,
-                    rate,
-                    plan.config.clip_norm,
-                    where=f"{title}, step {step + 1}",
-                    accept=place.guard.accept,
-                )
+                with telemetry.step(step + 1):
+                    batches = objective.batches(step, engine.share)
+                    weights = [objective.weight(batch) for batch in batches]
+                    result = engine.train_step(
+                        batches,
+                        weights,
+                        objective.loss,
+                        rate,
+                        plan.config.clip_norm,
+                        where=f"{title}, step {step + 1}",
+                        accept=place.guard.accept,
+                    )
                 row |= {"loss": result.loss, **result.statistics, "gradient_norm": result.gradient_norm}
                 row |= {objective.unit: result.weight} | ({} if result.taken else {"skipped": 1})
+                row |= telemetry.measured(objective.unit, batches, weights, result)
                 task.advance(1, note=f"loss {result.loss:.3f}")
             else:
                 row["passed_over"] = 1
@@ -182,14 +191,13 @@ def _steps(
             if place.step == plan.steps or (plan.validate_every and place.step % plan.validate_every == 0):
                 with engine.averaged():
                     looked_at = place.held_out = objective.validate(engine)
-            metrics.write(place.step, **row, **looked_at, seconds=round(place.seconds, 3))
+            telemetry.write(place.step, row | looked_at | {"seconds": round(place.seconds, 3)})
             stopping = engine.any(stop.asked)
             if place.step == plan.steps or stopping or engine.any(checkpoints.due(place.step, looked_at)):
-                checkpoints.save(place.step, engine.state(), place.values(looked_at))
+                checkpoints.save(place.step, engine.snapshot(), place.values(looked_at))
             if stopping:
                 stop.asked = True
                 break
-    metrics.close()
 
 
 def _return(
@@ -214,12 +222,17 @@ def _return(
         more = f" and {len(names) - NAMED_DOCUMENTS} more" if len(names) > NAMED_DOCUMENTS else ""
         read = f"; it read {', '.join(names[:NAMED_DOCUMENTS])}{more}" if names else ""
         raise GroundupError(error.what + read, where=error.where, do=error.do) from error
-    engine.restore(saved.tensors)
+    _take_up(engine, checkpoints, saved)
     passed_over, returns, seconds = [*place.passed_over, step], place.returns + 1, place.seconds
     back = _Place.of(saved, plan.config)
     place.step, place.held_out, place.guard = back.step, back.held_out, back.guard
     place.passed_over, place.returns, place.seconds = passed_over, returns, seconds
     progress.say(f"    {error.where}: {error.what}; back to step {saved.step:,}, and past that step")
+
+
+def _take_up(engine: Engine, checkpoints: Checkpoints, saved: Checkpoint) -> None:
+    engine.load(saved.tensors)
+    checkpoints.restore_random_state(saved)
 
 
 def keep_lasting(checkpoints: Checkpoints, records: Path) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.distributed.tensor import DTensor, Replicate, Shard
 from torch.optim.adamw import adamw
 
 # The quintic iteration a x + b x^3 + c x^5 that drives singular values to about 1 (.7 to 1.2) in five steps (Jordan).
@@ -66,7 +67,7 @@ class Muon(torch.optim.Optimizer):
             momenta = [self.state[p]["momentum"] for p in same]
             torch._foreach_lerp_(momenta, gradients, 1 - group["momentum"])
             nesterov_NRC = torch.stack(torch._foreach_lerp(gradients, momenta, group["momentum"]))
-            updates_NRC = orthogonalise(nesterov_NRC.to(self.products)).to(nesterov_NRC.dtype)
+            updates_NRC = orthogonal(nesterov_NRC, self.products)
             torch._foreach_mul_(same, 1 - group["lr"] * group["weight_decay"])
             rate = group["lr"] * UPDATE_RMS * max(rows, columns) ** 0.5
             torch._foreach_add_(same, list(updates_NRC.unbind()), alpha=-rate)
@@ -94,6 +95,24 @@ class Muon(torch.optim.Optimizer):
             eps=group["eps"],
             maximize=False,
         )
+
+
+def orthogonal(matrices_NRC: Tensor, products: torch.dtype) -> Tensor:
+    """`orthogonalise` in a given precision.
+
+    Where processes have parts of each matrix, they exchange these for some of the matrices whole, orthogonalise those
+    and exchange again: two all-to-alls, and no product is taken twice.
+    """
+    if not isinstance(matrices_NRC, DTensor):
+        return orthogonalise(matrices_NRC.to(products)).to(matrices_NRC.dtype)
+    mesh = matrices_NRC.device_mesh
+    some = matrices_NRC.redistribute(placements=[Shard(0)] * mesh.ndim)
+    updates = orthogonalise(some.to_local().to(products)).to(matrices_NRC.dtype)
+    shape, stride = matrices_NRC.shape, matrices_NRC.stride()
+    whole = DTensor.from_local(updates, mesh, some.placements, run_check=False, shape=shape, stride=stride)
+    # the stack may have been cut along its length already, where all processes of a dimension hold the same
+    parts = [Replicate() if placement.is_shard(0) else placement for placement in matrices_NRC.placements]
+    return whole.redistribute(placements=parts)
 
 
 def orthogonalise(matrices_NRC: Tensor) -> Tensor:

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from groundup.model.decoder import CustomLanguageModel
 from groundup.parallel.device import cpu_multiplies_bf16
+from groundup.training.adafactor import Adafactor
 from groundup.training.configuration import OptimizerConfig
 from groundup.training.muon import Muon
 
@@ -60,10 +61,8 @@ def _muon(config: OptimizerConfig) -> MakeOptimizer:
 
 
 def _adafactor(config: OptimizerConfig) -> MakeOptimizer:
-    """PyTorch's Adafactor (arXiv 1804.04235): a matrix's second moment is kept as one row and one column."""
-
     def make(model: nn.Module) -> torch.optim.Optimizer:
-        return torch.optim.Adafactor(_by_shape(model, config), lr=0.0)
+        return Adafactor(_by_shape(model, config))
 
     return make
 

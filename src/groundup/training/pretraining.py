@@ -13,6 +13,8 @@ from groundup.parallel.engine import Engine, Statistics
 from groundup.parallel.share import WHOLE, Share
 from groundup.shards.stream import SampleStream, Span
 from groundup.shards.windows import Windows
+from groundup.training.batch_size import BatchSizes, rows_of
+from groundup.training.telemetry import run_lengths
 
 HELDOUT_SAMPLES = 64  # looked at on the way; the evaluation stage measures on all held-out documents
 
@@ -27,6 +29,11 @@ class TokenBatch:
         """(token ids [B, T], documents [B, T]): what the decoder's features are computed from."""
         return self.inputs_BT, self.documents_BT
 
+    def tokens_at(self, places_L: Tensor) -> "TokenBatch":
+        """Of every row the tokens at these places (int64), in this order: what one of several processes computes."""
+        documents_BL = None if self.documents_BT is None else self.documents_BT[:, places_L]
+        return TokenBatch(self.inputs_BT[:, places_L], self.targets_BT[:, places_L], documents_BL)
+
 
 class Pretraining:
     """Draws sequences in a fresh order per epoch; the loop's place is one integer."""
@@ -40,25 +47,32 @@ class Pretraining:
         *,
         batch_tokens: int,
         accumulate: int,
+        sizes: BatchSizes | None = None,
         inside_documents: bool = False,
     ) -> None:
-        """`inside_documents`: no token sees one of another document that shares its sequence."""
+        """
+        Args:
+            sizes: of the micro-batches where they are not all of `batch_tokens` over `accumulate`.
+            inside_documents: no token sees one of another document that shares its sequence.
+        """
         self.train, self.heldout, self.accumulate = train, heldout, accumulate
         self.inside_documents = inside_documents
-        self.rows = max(1, round(batch_tokens / train.length / accumulate))  # of a micro-batch
+        self.sizes = sizes or BatchSizes(rows_of(batch_tokens, train.length, accumulate))
+        self.rows = self.sizes.rows  # of a micro-batch
 
     @property
     def tokens_per_step(self) -> int:
+        """Of a whole batch."""
         return self.rows * self.accumulate * self.train.length
 
     def draws(self, step: int) -> range:
         """The draws of a step, counted from 0, micro-batch after micro-batch."""
-        count = self.rows * self.accumulate
-        return range(step * count, (step + 1) * count)
+        return range(self.sizes.before(step) * self.accumulate, self.sizes.before(step + 1) * self.accumulate)
 
     def batches(self, step: int, share: Share = WHOLE) -> list[TokenBatch]:
-        first, rows = self.draws(step).start, share.of(self.rows)
-        return [self._drawn(first + part * self.rows + rows.start, len(rows)) for part in range(self.accumulate)]
+        first, whole = self.draws(step).start, self.sizes.at(step)
+        rows = share.of(whole)
+        return [self._drawn(first + part * whole + rows.start, len(rows)) for part in range(self.accumulate)]
 
     def _drawn(self, first: int, rows: int) -> TokenBatch:
         documents = self.train.documents(first, rows) if self.inside_documents else None
@@ -70,6 +84,13 @@ class Pretraining:
 
     def weight(self, batch: TokenBatch) -> float:
         return batch.targets_BT.numel()
+
+    def lengths(self, batch: TokenBatch) -> list[int]:
+        """Inputs of each piece of a micro-batch that attends to itself alone."""
+        if batch.documents_BT is not None:
+            return run_lengths(batch.documents_BT)
+        rows, length = batch.inputs_BT.shape
+        return [length] * rows
 
     def loss(self, model: nn.Module, batch: TokenBatch) -> tuple[Tensor, Statistics]:
         assert isinstance(model, CustomLanguageModel)

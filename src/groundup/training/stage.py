@@ -1,8 +1,9 @@
 """The `pretrain` stage: token shards to a model's first weights."""
 
-import shutil
 from collections.abc import Mapping
+from pathlib import Path
 
+import torch
 from pydantic import ValidationError
 
 from groundup.artifacts import Artifact, Figures, Work
@@ -11,6 +12,7 @@ from groundup.model.configuration import LLMConfig
 from groundup.model.decoder import CustomLanguageModel
 from groundup.model.weights import save_model
 from groundup.parallel.device import best_device, resolve_precision, settle
+from groundup.parallel.engine import Engine
 from groundup.parallel.recompute import checkpoint_blocks
 from groundup.tokenizer.tokenizer import Tokenizer
 from groundup.training.checkpoint import Checkpoints
@@ -18,21 +20,18 @@ from groundup.training.configuration import ModelShape, PretrainConfig
 from groundup.training.data import objective_of, source_epochs, steps_of
 from groundup.training.engines import engine_for
 from groundup.training.loop import Plan, keep_lasting, train
+from groundup.training.pretraining import Pretraining
+from groundup.training.telemetry import flops_of, publish
 
 
 def stage(config: PretrainConfig, inputs: Mapping[str, Artifact], work: Work) -> Figures:
     """Train a new decoder on the train split; writes `model/` and `records/metrics.jsonl`."""
     settle()
-    precision = resolve_precision(config.precision, best_device())
     tokenizer = Tokenizer.load(inputs["tokenizer"].file("tokenizer.json"))
+    assert config.learning_rate, "filled in from `size`"
     llm_config = decoder_config(config.model, tokenizer.vocabulary_size)
-    assert config.batch_tokens and config.learning_rate, "filled in from `size`"
-
-    objective = objective_of(config, inputs["tokens"].path, tokenizer, work.seed)
+    engine, objective = begin(config, inputs["tokens"].path, tokenizer, work.seed)
     plan = Plan(steps_of(config, objective), config.learning_rate, config, config.validate_every)
-    model = CustomLanguageModel(llm_config, seed=work.seed)
-    checkpoint_blocks(model.model.layers, config.activation_checkpointing)
-    engine = engine_for(model, config, precision)
     checkpoints, metrics = Checkpoints(work.keep, config), work.keep / "metrics.jsonl"
     held_out = train(
         engine,
@@ -43,13 +42,16 @@ def stage(config: PretrainConfig, inputs: Mapping[str, Artifact], work: Work) ->
         metrics_path=metrics,
         progress=work.progress,
         documents=lambda step: list(dict.fromkeys(span.id for span in objective.spans(step))),
+        flops=lambda batch: flops_of(llm_config, objective.lengths(batch)),
     )
     with engine.whole() as whole:
         assert isinstance(whole, CustomLanguageModel)
-        save_model(work.out / "model", whole)
-    shutil.copy(metrics, work.records / "metrics.jsonl")
-    keep_lasting(checkpoints, work.records)
-    tokens = plan.steps * objective.tokens_per_step
+        if engine.leader:
+            save_model(work.out / "model", whole)
+    if engine.leader:
+        publish(work.keep, work.records)
+        keep_lasting(checkpoints, work.records)
+    tokens = objective.draws(plan.steps).start * objective.train.length
     loss = f", held-out loss {held_out['heldout_loss']:.3f}" if held_out else ""
     return {
         "summary": f"{llm_config.num_parameters / 1e6:,.1f}M parameters read {tokens:,} tokens{loss}",
@@ -58,9 +60,25 @@ def stage(config: PretrainConfig, inputs: Mapping[str, Artifact], work: Work) ->
         "tokens": tokens,
         "epochs": tokens / (objective.train.samples * objective.train.length),
         "source_epochs": source_epochs(objective, plan.steps),
-        "precision": precision,
+        "precision": engine.precision,
         **held_out,
     }
+
+
+def begin(config: PretrainConfig, shards: Path, tokenizer: Tokenizer, seed: int) -> tuple[Engine, Pretraining]:
+    """A new model under its engine, and what it is trained on.
+
+    Raises:
+        GroundupError: the shape, the layout or the shards don't fit.
+    """
+    precision = resolve_precision(config.precision, best_device())
+    objective = objective_of(config, shards, tokenizer, seed)
+    model = CustomLanguageModel(decoder_config(config.model, tokenizer.vocabulary_size), seed=seed)
+    checkpoint_blocks(model.model.layers, config.activation_checkpointing)
+    engine = engine_for(model, config, precision)
+    engine.dropout = config.model.dropout > 0
+    torch.manual_seed(seed + engine.share.rank)  # what dropout draws from; checkpoints hold how far it has come
+    return engine, objective
 
 
 def decoder_config(shape: ModelShape, vocabulary_size: int) -> LLMConfig:

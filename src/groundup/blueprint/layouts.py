@@ -1,0 +1,63 @@
+"""Layouts of processes that a blueprint's model and batches don't allow, each with the nearest that they do."""
+
+from collections.abc import Iterator
+
+from groundup.blueprint.configuration import Blueprint
+from groundup.parallel.advice import Needs, misfits, nearest, shown
+from groundup.parallel.configuration import ParallelConfig
+from groundup.planning.size import llm_config
+from groundup.training.batch_size import first_rows, rows_of
+
+
+def layouts(blueprint: Blueprint) -> dict[str, ParallelConfig]:
+    """How each training stage of the run is spread, by its name."""
+    names = ("pretrain", "sft", "reward", blueprint.align)
+    return {name: getattr(blueprint, name).parallel or blueprint.parallel for name in names}
+
+
+def impossible_layouts(blueprint: Blueprint) -> Iterator[tuple[tuple[str, ...], str]]:
+    """(keys to blame, what is wrong) of a blueprint whose derived values are filled in and fit together."""
+    found: dict[tuple[tuple[str, ...], str], list[str]] = {}
+    needs = stage_needs(blueprint)
+    spread = layouts(blueprint)
+    for stage, parallel in spread.items():
+        own = getattr(blueprint, stage).parallel is not None
+        for misfit in misfits(parallel, needs[stage]):
+            section = f"{stage}.parallel" if own else "parallel"
+            found.setdefault(((f"{section}.{misfit.key}", section), misfit.what), []).append(stage)
+    inherit = [stage for stage in spread if getattr(blueprint, stage).parallel is None]
+    for (keys, what), stages in found.items():
+        everywhere = set(stages) == set(inherit)
+        parallel, of = spread[stages[0]], [needs[stage] for stage in stages]
+        near = nearest(parallel, of) or nearest(parallel.model_copy(update={"engine": "torch"}), of)
+        yield keys, what + _instead(near, keys[1] if everywhere else f"{stages[0]}.parallel")
+
+
+def stage_needs(blueprint: Blueprint) -> dict[str, Needs]:
+    """What each training stage has to share out."""
+    model = llm_config(blueprint, blueprint.tokenizer.vocabulary)
+    pretrain, sft, reward, ppo, dpo = (
+        blueprint.pretrain, blueprint.sft, blueprint.reward, blueprint.ppo, blueprint.dpo
+    )  # fmt: skip
+    assert pretrain.batch_tokens
+    sequences = rows_of(pretrain.batch_tokens, pretrain.sequence, pretrain.accumulate)
+    if pretrain.batch_warmup:
+        sequences = first_rows(sequences, pretrain.batch_warmup.start)
+    last_minibatch = ppo.rollouts % ppo.minibatch or ppo.minibatch
+
+    def needs(stage: str, rows: int, of: str, sequence: int | None = None, language_model: bool = True) -> Needs:
+        config = getattr(blueprint, stage)
+        return Needs(stage, model, rows, of, config.accumulate, sequence, language_model, config.optimizer.name)
+
+    return {
+        "pretrain": needs("pretrain", sequences, "sequences", sequence=pretrain.sequence),
+        "sft": needs("sft", sft.batch_examples // sft.accumulate, "examples"),
+        "reward": needs("reward", reward.batch_pairs // reward.accumulate, "pairs", language_model=False),
+        "ppo": needs("ppo", min(ppo.minibatch // ppo.accumulate, last_minibatch), "answers", language_model=False),
+        "dpo": needs("dpo", dpo.batch_pairs // dpo.accumulate, "pairs"),
+    }
+
+
+def _instead(near: list[ParallelConfig], section: str) -> str:
+    """`; possible are, for example, parallel: {dp_shard: 4} or {tp: 2}`."""
+    return f"; possible: {section}: {' or '.join(map(shown, near))}" if near else ""

@@ -1,0 +1,230 @@
+"""Whether a layout is possible, before any process is started, and which ones near it are.
+
+What can be shared out is what a model and a batch are made of: `tp` cuts heads, `pp` layers, `cp` the tokens of a row,
+`dp` the rows of a micro-batch, `ep` experts. Knows no torch.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from math import gcd, lcm, log2
+
+from groundup.model.configuration import LLMConfig
+from groundup.parallel.configuration import ParallelConfig
+from groundup.parallel.mesh.schedules import stages_per_process, suits
+
+DEGREES = ("dp_replicate", "dp_shard", "cp", "tp", "pp")
+MOST = 3  # layouts that are suggested
+
+
+@dataclass(frozen=True)
+class Needs:
+    """What is to be shared out in a training stage."""
+
+    stage: str
+    model: LLMConfig
+    rows: int
+    """Of the smallest micro-batch, over all data-parallel processes."""
+    of: str = "sequences"
+    """What a row is: sequences, examples, pairs, answers."""
+    accumulate: int = 1
+    sequence: int | None = None
+    """Tokens of every row, where all are alike; else rows are padded to what a layout needs."""
+    language_model: bool = True
+    """False: what is trained has another head (reward model, critic)."""
+    optimizer: str = "adamw"
+
+
+@dataclass(frozen=True)
+class Misfit:
+    """What is wrong with a layout: the key of `parallel` that is to blame, and a sentence about it."""
+
+    key: str
+    what: str
+
+
+def misfits(parallel: ParallelConfig, needs: Needs) -> Iterator[Misfit]:
+    """Everything that makes a layout impossible for a stage."""
+    yield from _engine(parallel, needs)
+    model, tp, pp, cp, ep = needs.model, parallel.tp, parallel.pp, parallel.cp, parallel.ep
+    for count, name in _cut_by_tp(model):
+        if count % tp:
+            yield Misfit("tp", f"{count} {name} can't be shared evenly by tp {tp}")
+            break
+    if pp > 1:
+        yield from _pipeline(parallel, needs)
+    chunks = cp * lcm(2, tp if parallel.sequence_parallel else 1)  # as `mesh/context.py` cuts them
+    if needs.sequence is not None and needs.sequence % chunks and cp > 1:
+        yield Misfit("cp", f"sequences of {needs.sequence} tokens can't be cut into {chunks} equal chunks")
+    if cp > 1 and pp > 1 and needs.sequence is None and parallel.engine == "torch":
+        yield Misfit("cp", "cp and pp go together in pretraining alone: other losses need the features of whole rows")
+    if needs.rows < parallel.dp:
+        yield Misfit("dp_shard" if parallel.dp_shard > 1 else "dp_replicate", _too_few(parallel, needs))
+    if ep > 1:
+        yield from _experts(parallel, needs)
+    if parallel.offload and parallel.engine == "torch" and parallel.dp_shard * cp == 1:
+        yield Misfit("offload", "offload keeps shards in the CPU's memory, and nothing is sharded: raise dp_shard")
+
+
+def nearest(parallel: ParallelConfig, every: Sequence[Needs]) -> list[ParallelConfig]:
+    """The possible layouts nearest to an impossible one, at most three: of as many processes, else of fewer.
+
+    Args:
+        every: stages that the layout is for; what is returned is possible for each of them.
+
+    Returns:
+        The nearest first; empty where not even one process will do (an engine that can't train the model).
+    """
+    found = [one for one in _candidates(parallel, every) if not any(any(misfits(one, needs)) for needs in every)]
+    most = max((one.processes for one in found), default=0)
+    found = [one for one in found if one.processes == most]
+    return sorted(found, key=lambda one: (_distance(one, parallel), *_simplicity(one)))[:MOST]
+
+
+def shown(parallel: ParallelConfig) -> str:
+    """A layout as it is written in a blueprint: `{dp_shard: 4, tp: 2}`."""
+    parts = [f"engine: {parallel.engine}"] if parallel.engine != "torch" else []
+    parts += [f"{name}: {getattr(parallel, name)}" for name in (*DEGREES, "ep") if getattr(parallel, name) > 1]
+    if parallel.pp > 1 and parallel.schedule != ParallelConfig().schedule:
+        parts.append(f"schedule: {parallel.schedule}")
+    return "{" + (", ".join(parts) or "dp_shard: 1") + "}"
+
+
+def _engine(parallel: ParallelConfig, needs: Needs) -> Iterator[Misfit]:
+    """What an engine doesn't know."""
+    engine = parallel.engine
+    if engine == "deepspeed":
+        for name in ("cp", "tp", "pp", "ep", "dp_replicate"):
+            if getattr(parallel, name) > 1:
+                yield Misfit(name, "the engine deepspeed shards over dp_shard alone")
+    if engine != "deepspeed" and parallel.deepspeed is not None:
+        yield Misfit("deepspeed", f"these are DeepSpeed's settings, and the engine is {engine}")
+    if engine == "megatron":
+        yield from _megatron(parallel, needs)
+    if engine != "torch" and needs.optimizer != "adamw":
+        yield Misfit("engine", f"{engine} trains by adamw, and {needs.stage}.optimizer is {needs.optimizer}")
+
+
+def _megatron(parallel: ParallelConfig, needs: Needs) -> Iterator[Misfit]:
+    if not needs.language_model:
+        yield Misfit("engine", f"megatron trains language models, and {needs.stage} trains another head too")
+    model = needs.model
+    if model.num_experts:
+        yield Misfit("engine", "megatron, as it is used here, trains no experts")
+    if model.attention_dropout or model.resid_pdrop or model.embd_pdrop:
+        yield Misfit("engine", "megatron, as it is used here, trains without dropout")
+    if model.attention_bias != model.mlp_bias:
+        yield Misfit("engine", "megatron has one switch for the biases of attention and of the feed-forward part")
+    if parallel.dp_replicate > 1 and parallel.dp_shard > 1:
+        yield Misfit("dp_replicate", "megatron shards its optimizer over all data-parallel processes or over none")
+    if parallel.ep > 1:
+        yield Misfit("ep", "megatron, as it is used here, has no expert parallelism")
+    if parallel.offload:
+        yield Misfit("offload", "megatron keeps all on the device")
+    if parallel.pp > 1 and parallel.schedule not in ("1f1b", "interleaved"):
+        yield Misfit("schedule", f"megatron has no schedule {parallel.schedule}; take 1f1b or interleaved")
+
+
+def _pipeline(parallel: ParallelConfig, needs: Needs) -> Iterator[Misfit]:
+    pp, layers, count = parallel.pp, needs.model.num_hidden_layers, needs.accumulate
+    stages = pp * stages_per_process(parallel)
+    if not needs.language_model:
+        yield Misfit("pp", f"what {needs.stage} trains has another head than a language model and can't be cut by pp")
+        return
+    if layers < stages:
+        yield Misfit("pp", f"{layers} layers can't be cut into {stages} stages ({parallel.schedule}, pp {pp})")
+    elif parallel.engine == "megatron" and layers % stages:
+        yield Misfit("pp", f"{layers} layers make no {stages} equal stages, which megatron needs")
+    if not _suits(parallel, count):
+        next_one = next(n for n in range(count + 1, count + 2 * pp + 1) if _suits(parallel, n))
+        batches = f"{count} micro-batch{'es' * (count > 1)} ({needs.stage}.accumulate)"
+        yield Misfit(
+            "pp", f"the schedule {parallel.schedule} can't keep pp {pp} busy with {batches}; {next_one} of them will do"
+        )
+
+
+def _suits(parallel: ParallelConfig, count: int) -> bool:
+    if parallel.engine == "megatron" and parallel.schedule == "interleaved":
+        return count % parallel.pp == 0
+    return suits(parallel, count)
+
+
+def _experts(parallel: ParallelConfig, needs: Needs) -> Iterator[Misfit]:
+    model, ep = needs.model, parallel.ep
+    if parallel.engine != "torch":
+        return
+    if not model.num_experts:
+        yield Misfit("ep", "the model has no experts to spread")
+        return
+    if parallel.dp_shard % ep:
+        yield Misfit(
+            "ep", f"ep {ep} is no divisor of dp_shard {parallel.dp_shard}, whose processes it spreads experts over"
+        )
+    elif model.num_experts % ep:
+        yield Misfit("ep", f"{model.num_experts} experts can't be shared evenly by ep {ep}")
+    else:
+        shards = parallel.dp_shard // ep * parallel.cp
+        widths = (2 * model.moe_intermediate_size, model.hidden_size)
+        if any(width % shards for width in widths):
+            yield Misfit(
+                "ep", f"experts' matrices of {widths[0]} and {widths[1]} rows can't be cut into {shards} shards"
+            )
+
+
+def _cut_by_tp(model: LLMConfig) -> list[tuple[int, str]]:
+    return [
+        (model.num_attention_heads, "heads"),
+        (model.num_key_value_heads, "key-value heads"),
+        (model.intermediate_size, "columns of the feed-forward matrices"),
+    ]
+
+
+def _too_few(parallel: ParallelConfig, needs: Needs) -> str:
+    part = f" in each of {needs.accumulate} micro-batches" if needs.accumulate > 1 else ""
+    one = needs.of[:-1] if needs.rows == 1 else needs.of
+    return f"{needs.stage} has {needs.rows} {one} a step{part}, too few for dp_replicate x dp_shard = {parallel.dp}"
+
+
+def _candidates(parallel: ParallelConfig, every: Sequence[Needs]) -> Iterator[ParallelConfig]:
+    """Layouts of at most as many processes that have a chance; each degree is tried where it could be possible.
+
+    Data parallelism takes what the other degrees leave.
+    """
+    processes = parallel.processes
+    heads = gcd(*(count for needs in every for count, _ in _cut_by_tp(needs.model)))
+    rows = min(needs.rows for needs in every)
+    halves = [needs.sequence // 2 for needs in every if needs.sequence is not None]
+    layers = min(needs.model.num_hidden_layers for needs in every)
+    only_data = parallel.engine == "deepspeed"
+    tps = [1] if only_data else _divisors(heads, processes)
+    cps = [1] if only_data else _divisors(gcd(*halves) if halves else processes, processes)
+    pps = [1] if only_data else range(1, min(layers, processes) + 1)
+    for tp in tps:
+        for cp in cps:
+            for pp in pps:
+                dp = min(processes // (tp * cp * pp), rows)
+                for replicas in _divisors(dp, dp):
+                    given = {"tp": tp, "cp": cp, "pp": pp, "dp_replicate": replicas, "dp_shard": dp // replicas}
+                    for ep in _spreads(parallel, dp // replicas, every):
+                        yield parallel.model_copy(update={**given, "ep": ep})
+
+
+def _spreads(parallel: ParallelConfig, shards: int, every: Sequence[Needs]) -> list[int]:
+    """Values of ep to try: only where it was asked for."""
+    experts = gcd(*(needs.model.num_experts for needs in every))
+    return [1] if parallel.ep == 1 or not experts else _divisors(gcd(experts, shards), shards)
+
+
+def _divisors(number: int, most: int) -> list[int]:
+    return [n for n in range(1, min(number, most) + 1) if number % n == 0]
+
+
+def _distance(one: ParallelConfig, other: ParallelConfig) -> float:
+    """How often a degree would have to be doubled or halved to come from one to the other."""
+    pairs = ((getattr(one, name), getattr(other, name)) for name in (*DEGREES, "ep"))
+    return sum(abs(log2(mine / theirs)) for mine, theirs in pairs)
+
+
+def _simplicity(one: ParallelConfig) -> tuple[int, ...]:
+    """Of layouts equally near, the one with the fewest kinds of parallelism comes first, and shards before copies."""
+    degrees = [getattr(one, name) for name in DEGREES]
+    return sum(degree > 1 for degree in degrees), one.dp_replicate, -one.dp_shard, one.cp, one.pp, one.tp

@@ -1,0 +1,187 @@
+"""Tensor parallel: the processes of `tp` each compute a part of every matrix (Megatron-LM, arXiv 1909.08053).
+
+    embedding           each process has some words' rows, and the sum over processes is the embedding
+    q, k, v, gate, up   cut by output: each process has some heads, some of the inner width
+    o, down             cut by input: the sum over processes is the output
+    head                each process has some words' logits; `vocabulary.py` computes the loss from those
+
+With `sequence_parallel` the stream between these, and with it norms and activations, is cut along the sequence (arXiv
+2205.05198): the sum that ends a sub-layer then leaves each process its part, and the next one gathers what it needs,
+which sends as much as a sum and keeps 1 / tp of the stream. Rows are padded to a multiple of tp tokens.
+
+What is not cut (norms without `sequence_parallel`, a reward model's score, a mixture's experts) is computed by every
+process alike, with the same gradient. Suffixes as in `model/decoder.py`.
+"""
+
+from collections.abc import Callable
+from functools import partial
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.distributed.device_mesh import DeviceMesh
+from torch.distributed.tensor import DTensor, Placement, Replicate, Shard, distribute_module
+from torch.distributed.tensor.parallel import (
+    ColwiseParallel,
+    ParallelStyle,
+    PrepareModuleInput,
+    PrepareModuleInputOutput,
+    PrepareModuleOutput,
+    RowwiseParallel,
+    SequenceParallel,
+    parallelize_module,
+)
+
+from groundup.errors import GroundupError
+from groundup.model.attention import KeyValueCache
+from groundup.model.configuration import LLMConfig
+from groundup.model.decoder import Block, CustomLanguageModel, Decoder
+from groundup.model.experts import SparseMLP
+from groundup.parallel.mesh.layout import Layout
+from groundup.parallel.mesh.vocabulary import sharded_cross_entropy
+
+Plan = dict[str, ParallelStyle]
+NO_DOCUMENT = -1  # whose tokens are padding
+
+
+def apply(model: nn.Module, layout: Layout) -> None:
+    """Leave this process's part of every matrix; a no-op at degree 1.
+
+    Raises:
+        GroundupError: the model's heads or widths can't be divided by the degree.
+    """
+    tp = layout.degree("tp")
+    if tp == 1:
+        return
+    mesh, sequence = layout.mesh["tp"], layout.parallel.sequence_parallel
+    for decoder in [module for module in model.modules() if isinstance(module, Decoder)]:
+        check(decoder.config, tp)
+        for block in decoder.layers.children():
+            assert isinstance(block, Block)
+            _cut(block, mesh, _plan(block, sequence))
+        _cut_ends(decoder, mesh, sequence)
+        if sequence and layout.degree("pp") == layout.degree("cp") == 1:  # those pad rows themselves
+            decoder.forward = partial(_padded, decoder.forward, tp)  # type: ignore[method-assign]
+    for language in [module for module in model.modules() if isinstance(module, CustomLanguageModel)]:
+        _cut_head(language, mesh)
+
+
+def check(config: LLMConfig, tp: int) -> None:
+    """Raises GroundupError where a decoder's heads or widths can't be divided by `tp`."""
+    counts = {
+        "query heads": config.num_attention_heads,
+        "key-value heads": config.num_key_value_heads,
+        "numbers of inner width": config.intermediate_size,
+    }
+    for what, count in counts.items():
+        if count % tp:
+            fitting = [n for n in range(1, count + 1) if all(other % n == 0 for other in counts.values())]
+            raise GroundupError(
+                f"{count} {what} can't be spread evenly over {tp} processes",
+                where="parallel.tp",
+                do=f"take a tp of {' or '.join(map(str, fitting))}",
+            )
+
+
+def _plan(block: Block, sequence: bool) -> Plan:
+    """How each part of a layer is cut. The stream comes, and is left, whole or as a part of the sequence."""
+    stream: Placement = Shard(1) if sequence else Replicate()
+    whole = (Replicate(), None, None, None)
+    plan: Plan = {
+        "self_attn": PrepareModuleInput(input_layouts=(stream, None, None, None), desired_input_layouts=whole),
+        "self_attn.q_proj": ColwiseParallel(),
+        "self_attn.k_proj": ColwiseParallel(),
+        "self_attn.v_proj": ColwiseParallel(),
+        "self_attn.o_proj": RowwiseParallel(output_layouts=stream),
+    }
+    if block.self_attn.q_norm is not None:  # norms of [B, T, heads, K]; each process has some of the heads
+        plan["self_attn.q_norm"] = SequenceParallel(sequence_dim=2, use_local_output=True)
+        plan["self_attn.k_norm"] = SequenceParallel(sequence_dim=2, use_local_output=True)
+    if sequence:
+        plan["input_layernorm"] = SequenceParallel()
+        plan["post_attention_layernorm"] = SequenceParallel()
+    if isinstance(block.mlp, SparseMLP):
+        plan["mlp"] = PrepareModuleInputOutput(
+            input_layouts=stream,
+            desired_input_layouts=Replicate(),
+            use_local_input=True,
+            output_layouts=(Replicate(), None),
+            desired_output_layouts=(stream, None),  # type: ignore[arg-type]  # the second output is left as it is
+        )
+        return plan
+    plan["mlp"] = PrepareModuleInput(input_layouts=stream, desired_input_layouts=Replicate())
+    for name, _ in block.mlp.named_children():
+        if name in ("gate_proj", "up_proj"):
+            plan[f"mlp.{name}"] = ColwiseParallel()
+    plan["mlp.down_proj"] = RowwiseParallel(output_layouts=stream)
+    return plan
+
+
+def _cut(module: nn.Module, mesh: DeviceMesh, plan: ParallelStyle | Plan) -> None:
+    # every process has made the same model, so none waits for another's weights
+    parallelize_module(module, mesh, plan, src_data_rank=None)
+
+
+def _cut_ends(decoder: Decoder, mesh: DeviceMesh, sequence: bool) -> None:
+    """What stands before the first layer and behind the last; a pipeline stage may have either or none."""
+    if decoder.embed_tokens is not None:
+        layouts = Shard(1) if sequence else Replicate()
+        _cut(decoder.embed_tokens, mesh, RowwiseParallel(input_layouts=Replicate(), output_layouts=layouts))
+    if sequence and decoder.embed_positions is not None:
+        distribute_module(
+            decoder.embed_positions,
+            mesh,
+            _replicate,
+            _own_positions,  # type: ignore[arg-type]  # whose result counts, other than its annotation says
+            _local,  # type: ignore[arg-type]
+        )
+    if sequence and decoder.norm is not None:
+        _cut(decoder.norm, mesh, SequenceParallel())
+        whole = PrepareModuleOutput(output_layouts=Shard(1), desired_output_layouts=Replicate())
+        _cut(decoder.norm, mesh, whole)
+
+
+def _cut_head(model: CustomLanguageModel, mesh: DeviceMesh) -> None:
+    """Logits that are asked for are gathered; the loss of `loss_sum` is computed from each process's own."""
+    if model.lm_head is None:
+        return
+    _cut(model.lm_head, mesh, ColwiseParallel(output_layouts=Replicate()))
+    if model.config.tie_word_embeddings:
+        model.lm_head.weight = model.model.embed_tokens.weight
+    model.cross_entropy = sharded_cross_entropy
+
+
+def _replicate(name: str, module: nn.Module, mesh: DeviceMesh) -> None:
+    for key, parameter in list(module.named_parameters(recurse=False)):
+        whole = DTensor.from_local(parameter.detach(), mesh, [Replicate()], run_check=False)
+        module.register_parameter(key, nn.Parameter(whole, requires_grad=parameter.requires_grad))
+
+
+def _own_positions(module: nn.Module, inputs: tuple[Tensor, ...], mesh: DeviceMesh) -> tuple[Tensor, ...]:
+    positions_BT = DTensor.from_local(inputs[0], mesh, [Replicate()], run_check=False)
+    return (positions_BT.redistribute(placements=[Shard(1)]),)
+
+
+def _local(module: nn.Module, output: DTensor, mesh: DeviceMesh) -> Tensor:
+    return output.to_local()
+
+
+def _padded(
+    forward: Callable[..., Tensor],
+    multiple: int,
+    idx_BT: Tensor,
+    cache: KeyValueCache | None = None,
+    documents_BT: Tensor | None = None,
+    routing: list[Tensor] | None = None,
+) -> Tensor:
+    """In the place of `Decoder.forward`: with tokens added on the right, which those before them don't see."""
+    B, T = idx_BT.shape
+    added = -T % multiple
+    if not added:
+        return forward(idx_BT, cache, documents_BT, routing)
+    if documents_BT is not None:
+        documents_BT = F.pad(documents_BT, (0, added), value=NO_DOCUMENT)
+    found: list[Tensor] = []
+    x_BTD = forward(F.pad(idx_BT, (0, added)), cache, documents_BT, found)
+    if routing is not None:
+        routing += [routing_NE.view(B, T + added, -1)[:, :T].flatten(0, 1) for routing_NE in found]
+    return x_BTD[:, :T]

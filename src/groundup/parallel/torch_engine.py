@@ -1,0 +1,142 @@
+"""A step as PyTorch takes it, the same in one process and in many: sum, divide by the weight of the whole batch, clip,
+ask, step. What differs between the two is in a few small methods.
+"""
+
+from abc import abstractmethod
+from collections.abc import Container, Iterable, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from groundup.parallel.checkpointing.files import TensorFiles
+from groundup.parallel.checkpointing.part import Snapshot, snapshot
+from groundup.parallel.engine import Accept, DivergedError, Engine, Loss, Statistics, StepResult
+
+Sums = dict[str, float]  # name -> sum over the micro-batches so far
+
+
+def add(sums: Sums, statistics: Statistics) -> None:
+    """Take a micro-batch's statistics into the sums."""
+    for name, value in statistics.items():
+        sums[name] = sums.get(name, 0.0) + float(value)
+
+
+class TorchEngine(Engine):
+    """`SingleDevice` and `MeshEngine` share the step and the names of the state."""
+
+    def train_step(
+        self,
+        batch: Sequence[Any],
+        weights: Sequence[float],
+        loss: Loss,
+        learning_rate: float,
+        clip_norm: float,
+        where: str = "",
+        accept: Accept | None = None,
+    ) -> StepResult:
+        total = self._total(sum(weights))
+        self.model.train(self.dropout)
+        loss_sum, sums = self._forward_backward(batch, loss, total)
+        self.model.eval()
+        norm = self._clip(clip_norm)
+        mean = loss_sum / total
+        if not (abs(mean) < float("inf") and norm < float("inf")):
+            self.optimizer.zero_grad(set_to_none=True)
+            raise DivergedError(
+                f"the loss is {mean} and the gradient's norm {norm}: training has diverged",
+                where=where or None,
+                do="lower learning_rate, or look at the documents of this step; the last checkpoint is kept",
+            )
+        means = {name: value / total for name, value in sums.items()}
+        if accept is not None and not accept(mean, norm):
+            self.optimizer.zero_grad(set_to_none=True)
+            return StepResult(mean, norm, means, total, taken=False)
+        for group in self.optimizer.param_groups:
+            group["lr"] = learning_rate * group.get("scale", 1.0)
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        if self.average:
+            self.average.update()
+        return StepResult(mean, norm, means, total)
+
+    @abstractmethod
+    def _total(self, weight: float) -> float:
+        """The weight of the global batch, of this process's part of it."""
+
+    @abstractmethod
+    def _forward_backward(self, batch: Sequence[Any], loss: Loss, total: float) -> tuple[float, Sums]:
+        """(sum of losses, sums of statistics) of the global batch; gradients are those of the sum over `total`."""
+
+    @abstractmethod
+    def _clip(self, norm: float) -> float:
+        """Cut the gradient to `norm`; its norm before, over all parameters in all processes."""
+
+    def tensors(self) -> dict[str, Tensor]:
+        """What this process holds of the state, under the names of `state`: DTensors where it is a share of a tensor.
+
+        They are the state itself, no copies.
+        """
+        found: dict[str, Tensor] = {}
+        for name, parameter in self.model.named_parameters():
+            found[f"model.{name}"] = parameter.detach()
+            for moment, value in self.optimizer.state.get(parameter, {}).items():
+                found[f"optimizer.{moment}.{name}"] = value
+        if self.average:
+            found["average.steps"] = torch.tensor(self.average.steps)
+            found |= {f"average.weight.{name}": tensor for name, tensor in self.average.weights.items()}
+        return found
+
+    @torch.no_grad()
+    def restore(self, tensors: Mapping[str, Tensor]) -> None:
+        _make_moments(self.optimizer)
+        places, taken = self.tensors(), set[str]()
+        for name, whole in self._received(tensors):
+            if name in places:  # else it is of another pipeline stage
+                places[name].copy_(self._share_of(whole, places[name]))
+                taken.add(name)
+        self._forget_moments(taken)
+        if self.average:
+            self.average.steps = int(places["average.steps"])
+
+    def snapshot(self) -> Snapshot:
+        return snapshot(self.tensors())
+
+    @torch.no_grad()
+    def load(self, files: TensorFiles) -> None:
+        _make_moments(self.optimizer)
+        self._forget_moments(files)
+        places = self.tensors()
+        files.read_into(places)
+        if self.average:
+            self.average.steps = int(places["average.steps"])
+
+    def _forget_moments(self, saved: Container[str]) -> None:
+        """Drop the moments of parameters that had none when they were saved: they had not taken a step."""
+        for name, parameter in self.model.named_parameters():
+            moments = self.optimizer.state.get(parameter, {})
+            if not any(f"optimizer.{moment}.{name}" in saved for moment in moments):
+                self.optimizer.state.pop(parameter, None)
+
+    def _received(self, tensors: Mapping[str, Tensor]) -> Iterable[tuple[str, Tensor]]:
+        """The whole tensors of a state, one after the other, in every process."""
+        return tensors.items()
+
+    def _share_of(self, whole: Tensor, place: Tensor) -> Tensor:
+        """What this process holds of a tensor that belongs into a place."""
+        return whole
+
+
+@torch.no_grad()
+def _make_moments(optimizer: torch.optim.Optimizer) -> None:
+    """Let the optimizer make the moments of all its parameters, by a step that moves none of them: at a learning rate
+    of 0, over gradients of 0. Only the optimizer knows how its moments lie over the processes; collective."""
+    rates = [group["lr"] for group in optimizer.param_groups]
+    for group in optimizer.param_groups:
+        group["lr"] = 0.0
+        for parameter in group["params"]:
+            parameter.grad = torch.zeros_like(parameter)
+    optimizer.step()
+    optimizer.zero_grad(set_to_none=True)
+    for group, rate in zip(optimizer.param_groups, rates, strict=True):
+        group["lr"] = rate

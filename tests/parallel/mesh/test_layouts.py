@@ -1,0 +1,140 @@
+"""Every layout takes the steps of a single process: losses and gradient norms of ten steps, and what is left then.
+
+The table is data: a row is a name, the degrees and what is trained.
+"""
+
+import gc
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import torch
+
+import ranks
+from curves import GPT2, LLAMA, Curve, Training, expected, steps
+from groundup.parallel.configuration import ParallelConfig
+from groundup.parallel.mesh.engine import MeshEngine
+from groundup.training.configuration import OptimizerConfig
+from groundup.training.optimizer import make_optimizer
+
+LLAMA_SHAPED, GPT2_SHAPED = Training(), Training(shape=dict(GPT2))
+SPARSE = Training(shape={"num_experts": 4, "router_aux_loss_coef": 0.1})
+MUON, ADAFACTOR = (Training(optimizer=OptimizerConfig(name=name)) for name in ("muon", "adafactor"))
+CAPPED = Training(shape={"tie_word_embeddings": False, "final_logit_softcapping": 5.0, "z_loss_coef": 0.01}, length=15)
+DEEP = Training(shape=LLAMA | {"num_hidden_layers": 4}, accumulate=4)
+DEEP_UNTIED = Training(shape=GPT2 | {"num_hidden_layers": 4, "tie_word_embeddings": False}, accumulate=4)
+DEEP_MIXTURE = Training(shape=DEEP.shape | {"num_experts": 4, "router_aux_loss_coef": 0.1}, accumulate=4)
+ROWS: dict[str, tuple[dict[str, Any], Training]] = {
+    "ddp 2": ({"dp_replicate": 2}, LLAMA_SHAPED),
+    "fsdp 2": ({"dp_shard": 2}, LLAMA_SHAPED),
+    "hsdp 2x2": ({"dp_replicate": 2, "dp_shard": 2}, LLAMA_SHAPED),
+    "tp 2": ({"tp": 2, "sequence_parallel": False}, LLAMA_SHAPED),
+    "tp 2, sequence": ({"tp": 2}, LLAMA_SHAPED),
+    "fsdp 2, tp 2": ({"dp_shard": 2, "tp": 2}, LLAMA_SHAPED),
+    "ddp 2, tp 2": ({"dp_replicate": 2, "tp": 2}, LLAMA_SHAPED),
+    "gpt2: fsdp 2": ({"dp_shard": 2}, GPT2_SHAPED),
+    "gpt2: tp 2": ({"tp": 2, "sequence_parallel": False}, GPT2_SHAPED),
+    "gpt2: tp 2, sequence": ({"tp": 2}, GPT2_SHAPED),
+    "gpt2: fsdp 2, tp 2": ({"dp_shard": 2, "tp": 2}, GPT2_SHAPED),
+    "rows of 15, capped logits, z-loss: tp 2": ({"tp": 2}, CAPPED),
+    "recompute all: fsdp 2, tp 2": ({"dp_shard": 2, "tp": 2}, replace(LLAMA_SHAPED, recompute="full")),
+    "recompute some: fsdp 2": ({"dp_shard": 2}, replace(LLAMA_SHAPED, recompute="selective")),
+    "offload: fsdp 2": ({"dp_shard": 2, "offload": True}, LLAMA_SHAPED),
+    "muon: hsdp 2x2": ({"dp_replicate": 2, "dp_shard": 2}, MUON),
+    "muon: fsdp 2, tp 2": ({"dp_shard": 2, "tp": 2}, MUON),
+    "adafactor: fsdp 2, tp 2": ({"dp_shard": 2, "tp": 2}, ADAFACTOR),
+    "cp 2": ({"cp": 2}, LLAMA_SHAPED),
+    "fsdp 2, cp 2": ({"dp_shard": 2, "cp": 2}, LLAMA_SHAPED),
+    "cp 2, tp 2": ({"cp": 2, "tp": 2}, LLAMA_SHAPED),
+    "pp 2, cp 2": ({"pp": 2, "cp": 2}, LLAMA_SHAPED),
+    "gpt2: ddp 2, cp 2": ({"dp_replicate": 2, "cp": 2}, GPT2_SHAPED),
+    "experts: fsdp 2": ({"dp_shard": 2}, SPARSE),
+    "experts: ep 2": ({"dp_shard": 2, "ep": 2}, SPARSE),
+    "experts: fsdp 4, ep 2": ({"dp_shard": 4, "ep": 2}, SPARSE),
+    "experts: ddp 2, ep 2": ({"dp_replicate": 2, "dp_shard": 2, "ep": 2}, SPARSE),
+    "experts: ep 2, cp 2": ({"dp_shard": 2, "cp": 2, "ep": 2}, SPARSE),
+    "experts: ep 2, tp 2": ({"dp_shard": 2, "tp": 2, "ep": 2}, SPARSE),
+    "experts: pp 2, ep 2": ({"pp": 2, "dp_shard": 2, "ep": 2}, SPARSE),
+    "pp 2, gpipe": ({"pp": 2, "schedule": "gpipe"}, DEEP),
+    "pp 2, 1f1b": ({"pp": 2, "schedule": "1f1b"}, DEEP),
+    "pp 2, interleaved": ({"pp": 2, "schedule": "interleaved"}, DEEP),
+    "pp 2, zero bubble": ({"pp": 2, "schedule": "zero_bubble"}, DEEP),
+    "gpt2, untied: pp 2, gpipe": ({"pp": 2, "schedule": "gpipe"}, DEEP_UNTIED),
+    "gpt2, untied: pp 2, 1f1b": ({"pp": 2, "schedule": "1f1b"}, DEEP_UNTIED),
+    "gpt2, untied: pp 2, interleaved": ({"pp": 2, "schedule": "interleaved"}, DEEP_UNTIED),
+    "gpt2, untied: pp 2, zero bubble": ({"pp": 2, "schedule": "zero_bubble"}, DEEP_UNTIED),
+    "mixture: pp 2, interleaved": ({"pp": 2, "schedule": "interleaved"}, DEEP_MIXTURE),
+    "mixture: pp 2, tp 2": ({"pp": 2, "tp": 2}, DEEP_MIXTURE),
+    "mixture: pp 2, fsdp 2": ({"pp": 2, "dp_shard": 2}, DEEP_MIXTURE),
+    "muon: pp 2": ({"pp": 2}, replace(DEEP, optimizer=OptimizerConfig(name="muon"))),
+    "pp 4": ({"pp": 4}, DEEP),
+    "pp 2, ddp 2": ({"pp": 2, "dp_replicate": 2}, DEEP),
+    "pp 2, fsdp 2": ({"pp": 2, "dp_shard": 2}, DEEP),
+    "pp 2, fsdp 2, interleaved": ({"pp": 2, "dp_shard": 2, "schedule": "interleaved"}, DEEP),
+    "gpt2, untied: pp 2, fsdp 2, zero bubble": ({"pp": 2, "dp_shard": 2, "schedule": "zero_bubble"}, DEEP_UNTIED),
+    "pp 2, tp 2, zero bubble": ({"pp": 2, "tp": 2, "schedule": "zero_bubble"}, DEEP),
+    "pp 2, tp 2, rows of 15": ({"pp": 2, "tp": 2}, replace(DEEP, length=15)),
+    "pp 2, fsdp 2, tp 2": ({"pp": 2, "dp_shard": 2, "tp": 2}, DEEP),
+    "gpt2, untied: pp 2, fsdp 2, tp 2": ({"pp": 2, "dp_shard": 2, "tp": 2}, DEEP_UNTIED),
+}
+
+Curves = dict[str, list[Curve]]  # of every process, by row
+
+
+def train(parallel: ParallelConfig, training: Training) -> Curve:
+    maker = make_optimizer(training.optimizer)
+    engine = MeshEngine(training.model(), maker, parallel, training.precision, training.ema)
+    return steps(engine, training)
+
+
+def train_all(rows: list[str]) -> dict[str, Curve]:
+    found = {}
+    for row in rows:
+        degrees, training = ROWS[row]
+        try:
+            found[row] = train(ParallelConfig(**degrees), training)
+        except BaseException as error:
+            error.add_note(f"in the row {row!r}")
+            raise
+        gc.collect()  # what holds a row's communicators
+    return found
+
+
+@pytest.fixture(scope="module")
+def curves(request: pytest.FixtureRequest) -> Curves:
+    """Of the rows that are asked for. Those of one number of processes are trained in the same ones, one after the
+    other: what DTensor works out at the first operation of a kind takes longer than a row's arithmetic."""
+    asked = {item.callspec.params.get("row") for item in request.session.items if hasattr(item, "callspec")}
+    by_size: dict[int, list[str]] = {}
+    for row, (degrees, _) in ROWS.items():
+        if row in asked:
+            by_size.setdefault(ParallelConfig(**degrees).processes, []).append(row)
+    found: Curves = {}
+    with pytest.MonkeyPatch.context() as patch:
+        # Muon rounds to bfloat16 where that is fast, and sums of more processes would be rounded otherwise
+        patch.setattr("groundup.training.optimizer._fastest", lambda device: torch.float32)
+        for size, rows in by_size.items():
+            for row in rows:
+                expected(ROWS[row][1])
+            results = ranks.run(size, train_all, rows, seconds=500)
+            found |= {row: [result[row] for result in results] for row in rows}
+    return found
+
+
+@pytest.mark.parametrize("row", ROWS)
+def test_the_curve_is_that_of_one_process(row: str, curves: Curves) -> None:
+    mine = curves[row]
+    assert all(curve == mine[0] for curve in mine)
+    assert mine[0].distance(expected(ROWS[row][1])) < 1e-5
+    assert max(mine[0].norms) > 0.5  # it was clipped
+
+
+@pytest.mark.parametrize("shape", [LLAMA, GPT2], ids=["llama", "gpt2"])
+@pytest.mark.parametrize("degrees", [{"dp_replicate": 2}, {"dp_shard": 2}, {"tp": 2}, {"pp": 2}], ids=str)
+def test_in_bfloat16_the_curve_is_near(degrees: dict[str, Any], shape: dict[str, Any]) -> None:
+    """Weights that FSDP gathers as bfloat16 are those that autocast makes of them in one process."""
+    training = Training(shape=shape, precision="bf16")
+    curves = ranks.run(2, train, ParallelConfig(**degrees), training)
+    assert all(curve == curves[0] for curve in curves)
+    assert curves[0].distance(expected(training), relative=True) < 3e-2
+    assert curves[0].distance(expected(replace(training, precision="fp32")), relative=True) < 3e-2

@@ -1,0 +1,311 @@
+"""Pipelines: what each stage holds, state and whole models, losses that know nothing of it, and what is refused.
+
+That their curves are those of one process is in the table of `test_layouts.py`.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+import ranks
+import tiny
+from curves import GPT2, LLAMA, Curve, Training, alone, expected, loss, steps, weight
+from groundup.alignment.answers import Answer
+from groundup.alignment.dpo import DpoObjective
+from groundup.alignment.reward import RewardModel, ScalarModel
+from groundup.alignment.sft import Lesson, SftObjective
+from groundup.errors import GroundupError
+from groundup.model.decoder import CustomLanguageModel
+from groundup.parallel.configuration import ParallelConfig
+from groundup.parallel.engine import Engine, Statistics
+from groundup.parallel.mesh.engine import MeshEngine
+from groundup.parallel.recompute import checkpoint_blocks
+from groundup.parallel.share import WHOLE, Share
+from groundup.training.optimizer import make_optimizer
+from groundup.training.pretraining import Pretraining, TokenBatch
+
+TIED = Training(shape=LLAMA | {"num_hidden_layers": 4}, accumulate=4, ema=0.9)
+UNTIED = Training(shape=GPT2 | {"num_hidden_layers": 5, "tie_word_embeddings": False}, accumulate=4)
+
+
+def spread(parallel: ParallelConfig, training: Training) -> MeshEngine:
+    maker = make_optimizer(training.optimizer)
+    return MeshEngine(training.model(), maker, parallel, training.precision, training.ema)
+
+
+def held(parallel: ParallelConfig, training: Training) -> dict[str, Tensor]:
+    return {name: parameter.detach() for name, parameter in spread(parallel, training).model.named_parameters()}
+
+
+@pytest.mark.parametrize("schedule", ["1f1b", "interleaved"])
+@pytest.mark.parametrize("training", [TIED, UNTIED], ids=["tied", "untied"])
+def test_stages_hold_the_model_between_them_under_its_own_names(training: Training, schedule: str) -> None:
+    """Each weight is in one process, but for the embedding that is the head: it is in both."""
+    parts = ranks.run(2, held, ParallelConfig(pp=2, schedule=schedule), training)
+    whole = dict(training.model().named_parameters())
+    assert set(parts[0]) | set(parts[1]) == set(whole)
+    both = {"model.embed_tokens.weight"} if training is TIED else set()
+    assert set(parts[0]) & set(parts[1]) == both
+    for part in parts:
+        assert all(torch.equal(tensor, whole[name]) for name, tensor in part.items())
+    layers = [{int(name.split(".")[2]) for name in part if name.startswith("model.layers.")} for part in parts]
+    if schedule == "interleaved":  # stages go round
+        assert min(layers[0]) < min(layers[1]) < max(layers[0]) < max(layers[1])
+    else:
+        assert max(layers[0]) < min(layers[1])
+
+
+@dataclass(frozen=True)
+class Stretch:
+    """What a process has after going on from a state for three steps."""
+
+    restored: dict[str, Tensor]  # the state as it gave it again, before them
+    curve: Curve
+    end: Tensor | None  # its embedding
+    whole: dict[str, Tensor]
+    features: Tensor  # of the whole model
+    state: dict[str, Tensor]
+
+
+def go_on(parallel: ParallelConfig, training: Training, state: dict[str, Tensor]) -> Stretch:
+    engine = spread(parallel, training)
+    engine.restore(state)
+    restored = {name: tensor.clone() for name, tensor in engine.state().items()}
+    curve = steps(engine, training, range(3, 6))
+    end = dict(engine.model.named_parameters()).get("model.embed_tokens.weight")
+    with engine.whole() as whole, torch.no_grad():
+        assert isinstance(whole, CustomLanguageModel)
+        weights = {name: parameter.detach() for name, parameter in whole.named_parameters()}
+        features = whole.features(tiny.ids(2, 9))
+    return Stretch(restored, curve, None if end is None else end.detach(), weights, features, engine.state())
+
+
+@pytest.mark.parametrize("schedule", ["1f1b", "interleaved"])
+@pytest.mark.parametrize("training", [TIED, UNTIED], ids=["tied", "untied"])
+def test_a_run_goes_on_in_a_pipeline_and_out_of_it(training: Training, schedule: str) -> None:
+    """From one process to two stages and back, with moments and averages; both ends stay equal to the last bit."""
+    single = alone(training)
+    steps(single, training, range(3))
+    state = {name: tensor.clone() for name, tensor in single.state().items()}
+    first, second = ranks.run(2, go_on, ParallelConfig(pp=2, schedule=schedule), training, state)
+    assert first.restored.keys() == state.keys() and not second.restored
+    assert all(torch.equal(first.restored[name], state[name]) for name in state)
+    wanted = steps(single, training, range(3, 6))
+    assert first.curve == second.curve and first.curve.distance(wanted) < 1e-5
+    if training is TIED:
+        assert first.end is not None and second.end is not None and torch.equal(first.end, second.end)
+    assert isinstance(single.model, CustomLanguageModel)
+    for one in (first, second):
+        for name, parameter in single.model.named_parameters():
+            assert torch.allclose(one.whole[name], parameter, atol=1e-5), name
+        assert torch.allclose(one.features, single.model.features(tiny.ids(2, 9)), atol=1e-4)
+    back = alone(training)
+    back.restore(first.state)
+    assert steps(back, training, range(6, 8)).distance(steps(single, training, range(6, 8))) < 1e-5
+
+
+@dataclass(frozen=True)
+class Documents(Training):
+    """Rows of several documents, which a window cuts as well."""
+
+    def batches(self, step: int, share: Share = WHOLE) -> list[TokenBatch]:
+        starts = torch.tensor([0, 5, 9, 13])
+        documents = (torch.arange(self.length)[:, None] >= starts).sum(1)
+        return [
+            replace(batch, documents_BT=(documents + number).expand_as(batch.inputs_BT).roll(number, 1))
+            for number, batch in enumerate(super().batches(step, share))
+        ]
+
+
+def pretrain(parallel: ParallelConfig | None, training: Training) -> list[float]:
+    """Losses and norms under pretraining's own loss."""
+    engine: Engine = spread(parallel, training) if parallel else alone(training)
+    found = []
+    for step in range(4):
+        batches = [replace(b, targets_BT=b.targets_BT.clamp_min(0)) for b in training.batches(step, engine.share)]
+        sizes = [batch.targets_BT.numel() for batch in batches]
+        result = engine.train_step(batches, sizes, own_loss, 1e-2, 0.5)
+        found += [result.loss, result.gradient_norm, engine.evaluate(batches[:3], own_loss)[0]]
+    return found
+
+
+def own_loss(model: nn.Module, batch: TokenBatch) -> tuple[Tensor, Statistics]:
+    return Pretraining.loss(None, model, batch)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("schedule", ["1f1b", "zero_bubble"])
+def test_documents_and_windows_reach_every_stage(schedule: str) -> None:
+    training = Documents(shape={"num_hidden_layers": 4, "sliding_window": 6}, accumulate=4)
+    without = Training(shape=training.shape, accumulate=4)
+    found = ranks.run(2, pretrain, ParallelConfig(pp=2, schedule=schedule), training)
+    assert found[0] == found[1]
+    assert found[0] == pytest.approx(pretrain(None, training), rel=1e-6, abs=1e-5)
+    assert found[0] != pytest.approx(pretrain(None, without), abs=1e-3)
+
+
+def answers(count: int, seed: int) -> list[Answer]:
+    generator = torch.Generator().manual_seed(seed)
+
+    def some(most: int) -> list[int]:
+        length = int(torch.randint(1, most, (1,), generator=generator))
+        drawn: list[int] = torch.randint(61, (length,), generator=generator).tolist()
+        return drawn
+
+    return [Answer(some(20), some(25)) for _ in range(count)]
+
+
+def sft() -> SftObjective:
+    """Micro-batches of unequal rows and widths."""
+    lessons = [Lesson([answer]) for answer in answers(40, 0)]
+    return SftObjective(lessons, answers(70, 1), batch=11, accumulate=4, pad=0, seed=0)
+
+
+def sft_packed() -> SftObjective:
+    lessons = [Lesson([answer]) for answer in answers(40, 0)]
+    return SftObjective(lessons, answers(9, 1), batch=11, accumulate=4, pad=0, seed=0, context=64)
+
+
+def dpo() -> DpoObjective:
+    pairs = list(zip(answers(20, 2), answers(20, 3), strict=True))
+    reference = tiny.model(seed=1, num_hidden_layers=4).requires_grad_(False)
+    drawing = {"batch": 9, "accumulate": 4, "pad": 0, "seed": 0}
+    return DpoObjective(pairs, pairs[:6], reference, beta=0.1, label_smoothing=0.1, **drawing)
+
+
+def align(parallel: ParallelConfig | None, objective_of: Callable[[], Any]) -> list[float]:
+    training, objective = Training(shape={"num_hidden_layers": 4}), objective_of()
+    engine: Engine = spread(parallel, training) if parallel else alone(training)
+    found = []
+    for step in range(5):
+        batches = objective.batches(step, engine.share)
+        result = engine.train_step(batches, list(map(objective.weight, batches)), objective.loss, 5e-3, 0.5)
+        found += [result.loss, result.gradient_norm, *result.statistics.values()]
+    return [*found, *objective.validate(engine).values()]
+
+
+@pytest.mark.parametrize(
+    ("objective_of", "degrees"),
+    [
+        (sft, {"schedule": "1f1b"}),
+        (sft, {"schedule": "interleaved", "dp_shard": 2}),
+        (sft_packed, {"schedule": "zero_bubble"}),
+        (dpo, {"schedule": "1f1b"}),
+        (dpo, {"schedule": "zero_bubble", "dp_shard": 2}),
+        (sft_packed, {"schedule": "gpipe", "tp": 2}),
+    ],
+    ids=["sft", "sft-fsdp", "packed", "dpo", "dpo-fsdp", "packed-tp"],
+)
+def test_alignment_through_a_pipeline_is_that_of_one_process(
+    objective_of: Callable[[], Any], degrees: dict[str, Any]
+) -> None:
+    """Their micro-batches differ in rows and tokens, and are padded to one shape on the way."""
+    assert len({batch.ids_BT.shape for batch in objective_of().batches(0)}) > 1
+    parallel = ParallelConfig(pp=2, **degrees)
+    found = ranks.run(parallel.processes, align, parallel, objective_of)
+    assert all(one == found[0] for one in found)
+    assert found[0] == pytest.approx(align(None, objective_of), abs=2e-5)
+
+
+def refusal(parallel: ParallelConfig, attempt: Callable[[ParallelConfig], Any]) -> str:
+    try:
+        attempt(parallel)
+    except GroundupError as error:
+        return str(error)
+    return ""
+
+
+def of_model(model: Callable[[], nn.Module]) -> Callable[[ParallelConfig], Any]:
+    return lambda parallel: MeshEngine(model(), make_optimizer(TIED.optimizer), parallel, "fp32")
+
+
+def step_of(count: int, loss: Any = loss, **shape: Any) -> Callable[[ParallelConfig], Any]:
+    def attempt(parallel: ParallelConfig) -> None:
+        training = Training(shape={"num_hidden_layers": 4} | shape, accumulate=count)
+        batches = training.batches(0)
+        spread(parallel, training).train_step(batches, list(map(weight, batches)), loss, 0.1, 1.0)
+
+    return attempt
+
+
+def recomputed() -> nn.Module:
+    model = tiny.model(num_hidden_layers=4)
+    checkpoint_blocks(model.model.layers, "selective")
+    return model
+
+
+def compiled() -> nn.Module:
+    model = tiny.model(num_hidden_layers=4)
+    for block in model.model.layers:
+        block.compile(backend="eager")
+    return model
+
+
+def uneven(**shape: Any) -> Callable[[ParallelConfig], Any]:
+    """A step over micro-batches of several widths."""
+
+    def attempt(parallel: ParallelConfig) -> None:
+        training = Training(shape={"num_hidden_layers": 4} | shape)
+        batches = [replace(training, length=length).batches(0)[0] for length in (8, 12)]
+        spread(parallel, training).train_step(batches, list(map(weight, batches)), loss, 0.1, 1.0)
+
+    return attempt
+
+
+def of_numbers(parallel: ParallelConfig) -> None:
+    spread(parallel, TIED).train_step([1, 2], [1, 1], loss, 0.1, 1.0)
+
+
+REFUSED: dict[str, tuple[dict[str, Any], Callable[[ParallelConfig], Any], str]] = {
+    "reward model": ({}, of_model(lambda: RewardModel(tiny.model())), "a RewardModel can't be cut"),
+    "critic": ({}, of_model(lambda: ScalarModel(tiny.model())), "a ScalarModel can't be cut"),
+    "too few layers": ({"schedule": "interleaved"}, of_model(tiny.model), "2 layers can't be cut into 4 stages"),
+    "too few micro-batches": ({}, step_of(1), "can't work through 1 micro-batches; set accumulate to 2"),
+    "odd micro-batches": ({"schedule": "zero_bubble"}, step_of(5), "set accumulate to 4 or 6"),
+    "selective": ({"schedule": "zero_bubble"}, of_model(recomputed), "selective recomputing; take 1f1b"),
+    "compiled": ({"schedule": "zero_bubble"}, of_model(compiled), "zero_bubble doesn't go with compilation"),
+    "several lengths under cp": ({"cp": 2}, uneven(), "takes micro-batches with rows of one length"),
+    "other batches": ({}, of_numbers, "can't take a int, which has no decoder_inputs()"),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_what_a_pipeline_cannot_do_is_refused_before_anything_is_computed(case: str) -> None:
+    """By every process, so that none waits for another."""
+    degrees, attempt, said = REFUSED[case]
+    parallel = ParallelConfig(pp=2, **degrees)
+    for found in ranks.run(parallel.processes, refusal, parallel, attempt):
+        assert said in found and "parallel" in found
+
+
+def twice(model: nn.Module, batch: TokenBatch) -> tuple[Tensor, Statistics]:
+    assert isinstance(model, CustomLanguageModel)
+    return model.features(batch.inputs_BT).sum() + model.features(batch.inputs_BT).sum(), {}
+
+
+def other_tokens(model: nn.Module, batch: TokenBatch) -> tuple[Tensor, Statistics]:
+    assert isinstance(model, CustomLanguageModel)
+    return model.features(batch.inputs_BT[:, 1:]).sum(), {}
+
+
+LATE = {
+    "features twice": (step_of(2, twice), "computes features of its own"),
+    "features of other tokens": (step_of(2, other_tokens), "computes features of its own"),
+    "a mixture, padded": (uneven(num_experts=4), "would count the tokens that a pipeline pads micro-batches with"),
+}
+
+
+@pytest.mark.parametrize("case", LATE)
+def test_a_loss_that_is_no_loss_of_what_came_through_is_an_error(case: str) -> None:
+    attempt, said = LATE[case]
+    with pytest.raises(AssertionError, match=f"GroundupError: parallel.pp: .*{said}"):
+        ranks.run(2, attempt, ParallelConfig(pp=2, schedule="gpipe"), seconds=30)
+
+
+def test_curves_differ_where_training_does() -> None:
+    """Else the tests above would show nothing."""
+    curve: Curve = expected(replace(TIED, ema=None))
+    assert curve.distance(expected(replace(TIED, ema=None, accumulate=2))) > 1e-3
