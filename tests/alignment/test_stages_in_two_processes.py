@@ -20,6 +20,7 @@ from groundup.parallel.configuration import ParallelConfig
 
 CONFIGS = {"sft": SFT, "reward": REWARD, "ppo": PPO, "dpo": DpoConfig(batch_pairs=4, **FAST)}
 TWO = {"parallel": ParallelConfig(dp_shard=2)}
+SHARD_ALL = {"zero_optimization": {"stage3_param_persistence_threshold": 0}}  # however small
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +65,18 @@ def differing(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> dict[str, t
 @pytest.mark.parametrize("name", CONFIGS)
 def test_two_processes_make_what_one_makes(name: str, road: dict[str, Artifact], tmp_path: Path) -> None:
     """Figures, the loss of each step, and the weights. In PPO: the same samples, rewards and advantages."""
-    figures, others = together(name, road, tmp_path)
+    makes_the_same(name, road, tmp_path)
+
+
+@pytest.mark.engines
+@pytest.mark.parametrize("name", CONFIGS)
+def test_deepspeed_makes_it_too(name: str, road: dict[str, Artifact], tmp_path: Path) -> None:
+    pytest.importorskip("deepspeed.comm")
+    makes_the_same(name, road, tmp_path, parallel=ParallelConfig(engine="deepspeed", dp_shard=2, deepspeed=SHARD_ALL))
+
+
+def makes_the_same(name: str, road: dict[str, Artifact], tmp_path: Path, **changes: Any) -> None:
+    figures, others = together(name, road, tmp_path, **changes)
     assert differing(figures, road[name].figures) == {}
     assert {key: value for key, value in others.items() if key != "summary"}.keys() >= {"precision"}
     ours, theirs = weights(name, tmp_path / "rank-0"), weights(name, road[name].path)

@@ -66,3 +66,11 @@ def test_possible_layouts_load(tmp_path: Path) -> None:
     path = tmp_path / "b.yaml"
     path.write_text(HEAD + "parallel: {dp_replicate: 2, dp_shard: 4, tp: 2, cp: 2}\n")
     assert load(path).blueprint.parallel.processes == 32
+
+
+def test_deepspeed_s_settings_are_blamed_where_they_are_written(tmp_path: Path) -> None:
+    (line,) = problems(tmp_path, "parallel:\n  engine: deepspeed\n  deepspeed:\n    gradient_clipping: 1.0\n")
+    assert line.startswith("11:24: parallel.deepspeed.gradient_clipping: `clip_norm` says this already")
+    own = "sft:\n  parallel:\n    engine: deepspeed\n    deepspeed: {zero_optimization: {overlap: true}}\n"
+    (line,) = problems(tmp_path, own)
+    assert "sft.parallel.deepspeed.zero_optimization.overlap: DeepSpeed has no setting" in line

@@ -43,7 +43,9 @@ def test_both_verbs_end_with_lines_for_the_blueprint(tmp_path: Path) -> None:
     rng, words = random.Random(7), "river stone garden market music letter window bridge forest silver morning".split()
     for page in range(30):
         drawn = [rng.sample(words, 3) for _ in range(30)]
-        said = [f"The {one} follows the {two} near the {three} number {rng.randrange(999)}." for one, two, three in drawn]
+        said = [
+            f"The {one} follows the {two} near the {three} number {rng.randrange(999)}." for one, two, three in drawn
+        ]
         (tmp_path / "pages" / f"{page}.md").write_text(f"# Page {page}\n\n" + " ".join(said) + "\n")
     (tmp_path / "tuned.yaml").write_text(BLUEPRINT)
 

@@ -93,6 +93,12 @@ def test_notes_and_source_come_back(full, tree):
     assert rows["size"][2].text_content() == f"line {source[: source.index('size: 4M')].count(chr(10)) + 1}"
 
 
+def test_the_speed_is_that_of_the_middle_step(tree):
+    """Of 782 steps, of which one was slow and one fast."""
+    said = words(tree.get_element_by_id("pretraining"))
+    assert "12,345 tokens/s, 31.6 % of the measured matmul ceiling" in said
+
+
 @pytest.mark.parametrize("samples", [0, 2])
 def test_each_rule_shows_what_it_dropped(full, samples):
     """As many samples of each rule as the blueprint asks for, none more; the counts are those of the artifact."""

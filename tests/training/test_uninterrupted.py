@@ -29,7 +29,9 @@ def resumed(folder: Path, model: dict[str, Any], objective: Objective, **setting
 
     def make(seed: int) -> tuple[SingleDevice, Objective]:
         rule = make_optimizer(config.optimizer)
-        return SingleDevice(tiny.model(seed, **model), rule, torch.device("cpu"), "fp32", config.ema), objective
+        engine = SingleDevice(tiny.model(seed, **model), rule, torch.device("cpu"), "fp32", config.ema)
+        engine.dropout = True
+        return engine, objective
 
     return assert_survives_a_kill_after_each_step(make, folder, Plan(6, 1e-2, config, validate_every=2))
 

@@ -36,7 +36,6 @@ from groundup.alignment.losses import (
     whiten,
 )
 from groundup.alignment.reward import RewardModel, ScalarModel, Scale
-from groundup.artifacts import MetricsLog
 from groundup.errors import GroundupError
 from groundup.inference.generate import Crowd, Sampling, generate
 from groundup.model.decoder import CustomLanguageModel
@@ -48,6 +47,7 @@ from groundup.progress import Progress
 from groundup.shards.order import Permutation, samples_at
 from groundup.training.checkpoint import Checkpoints
 from groundup.training.schedule import learning_rate
+from groundup.training.telemetry import Telemetry, memory
 
 T = TypeVar("T")
 
@@ -282,24 +282,25 @@ def train_ppo(
         start, figures = saved.step, saved.values["figures"]
         ppo.kl.beta, seconds_before = saved.values["kl_beta"], saved.values["seconds"]
         progress.say(f"    ppo: going on after iteration {start} of {config.iterations}")
-    metrics = MetricsLog(metrics_path, resume_at=start) if ppo.policy.leader else None
     began = time.monotonic()
-    with progress.task("ppo", config.iterations, "iterations", done=start) as task:
+    with (
+        Telemetry(config, ppo.policy, metrics_path, title="ppo", steps=config.iterations, resume_at=start) as telemetry,
+        progress.task("ppo", config.iterations, "iterations", done=start) as task,
+    ):
         for iteration in range(start, config.iterations):
             rate = learning_rate(iteration, config.iterations, learning_rate_peak, config)
-            rollout = ppo.rollout(iteration)
-            figures = rollout.figures | ppo.update(rollout, iteration, rate)
+            with telemetry.step(iteration + 1):
+                rollout = ppo.rollout(iteration)
+                figures = rollout.figures | ppo.update(rollout, iteration, rate)
             ppo.kl.update(figures["kl"], len(rollout.answers))
             seconds = seconds_before + time.monotonic() - began
-            if metrics:
-                metrics.write(iteration + 1, **figures, learning_rate=rate, seconds=round(seconds, 3))
+            row = figures | {"learning_rate": rate} | memory(ppo.policy.device)
+            telemetry.write(iteration + 1, row | {"seconds": round(seconds, 3)})
             task.advance(1, note=f"score {figures['score']:.2f}  KL {figures['kl']:.2f}")
             if iteration + 1 == config.iterations or ppo.policy.any(checkpoints.due(iteration + 1)):
                 parts = below("policy.", ppo.policy.snapshot()) | below("critic.", ppo.critic.snapshot())
                 values = {"figures": figures, "kl_beta": ppo.kl.beta, "seconds": seconds}
                 checkpoints.save(iteration + 1, parts, values)
-    if metrics:
-        metrics.close()
     checkpoints.finish()
     if ppo.policy.average:
         ppo.policy.average.swap()

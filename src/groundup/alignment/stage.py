@@ -2,7 +2,6 @@
 
 import json
 import math
-import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -29,6 +28,7 @@ from groundup.alignment.sft import SORTED_STEPS, Lesson, SftObjective
 from groundup.artifacts import Artifact, Figures, Work
 from groundup.corpus.documents import read_documents
 from groundup.errors import GroundupError
+from groundup.model.configuration import LLMConfig
 from groundup.model.decoder import CustomLanguageModel
 from groundup.model.weights import load_model, save_model
 from groundup.parallel.device import Precision, settle
@@ -38,6 +38,7 @@ from groundup.training.checkpoint import Checkpoints
 from groundup.training.configuration import LoopConfig
 from groundup.training.engines import engine_for
 from groundup.training.loop import Objective, Plan, keep_lasting, train
+from groundup.training.telemetry import flops_of, publish
 
 ITEMS, PAIRS = "items.jsonl", "pairs.jsonl"
 HELDOUT_QUESTIONS = 256  # looked at for the curve of the held-out loss
@@ -84,7 +85,7 @@ def sft(config: SftConfig, inputs: Mapping[str, Artifact], work: Work) -> Figure
     )
     objective = packed if config.pack else padded
     steps = math.ceil(config.epochs * len(lessons) / config.batch_examples)
-    figures = _train(engine, objective, config, steps, work, "sft")
+    figures = _train(engine, objective, config, steps, work, "sft", model.config)
     _save(engine, work)
     subjects = len({item.subject for item in items if item.aspect in MAIN_ASPECTS})
     about = f" about {subjects:,} subjects" if subjects else ""
@@ -158,7 +159,7 @@ def reward(config: RewardConfig, inputs: Mapping[str, Artifact], work: Work) -> 
         seed=work.seed,
     )
     steps = math.ceil(config.epochs * len(train_pairs) / config.batch_pairs)
-    figures = _train(engine, objective, config, steps, work, "reward")
+    figures = _train(engine, objective, config, steps, work, "reward", model.config)
     with engine.whole() as whole:
         assert isinstance(whole, RewardModel)
         placed = Placed(whole, engine.device, engine.precision)
@@ -230,7 +231,8 @@ def ppo(config: PpoConfig, inputs: Mapping[str, Artifact], work: Work) -> Figure
         progress=work.progress,
     )
     _save(policy, work)
-    shutil.copy(metrics, work.records / "metrics.jsonl")
+    if policy.leader:
+        publish(work.keep, work.records)
     summary = f"{config.iterations * config.rollouts:,} answers sampled, score {figures['score']:+.2f}"
     summary += f" at {figures['kl']:.2f} nats from the SFT model"
     return {
@@ -266,7 +268,7 @@ def dpo(config: DpoConfig, inputs: Mapping[str, Artifact], work: Work) -> Figure
         seed=work.seed,
     )
     steps = math.ceil(config.epochs * len(pairs["train"]) / config.batch_pairs)
-    figures = _train(policy, objective, config, steps, work, "dpo")
+    figures = _train(policy, objective, config, steps, work, "dpo", reference.config, passes=4 / 3)
     _save(policy, work)
     summary = f"{len(pairs['train']):,} pairs"
     return {"summary": summary, "pairs": len(pairs["train"]), "steps": steps, "precision": policy.precision, **figures}
@@ -287,9 +289,21 @@ def _save(engine: Engine, work: Work) -> None:
 
 
 def _train(
-    engine: Engine, objective: Objective, config: LoopConfig, steps: int, work: Work, title: str
+    engine: Engine,
+    objective: Objective,
+    config: LoopConfig,
+    steps: int,
+    work: Work,
+    title: str,
+    shape: LLMConfig,
+    passes: float = 1.0,
 ) -> dict[str, float]:
-    """Run the loop and keep its metrics as a record."""
+    """Run the loop and keep what it writes as records.
+
+    Args:
+        shape: of the model, for the FLOPs of a batch.
+        passes: what a batch costs beside forward and backward through the model alone.
+    """
     assert config.learning_rate, "filled in from `size`"
     metrics: Path = work.keep / "metrics.jsonl"
     checkpoints = Checkpoints(work.keep, config)
@@ -301,8 +315,9 @@ def _train(
         checkpoints=checkpoints,
         metrics_path=metrics,
         progress=work.progress,
+        flops=lambda batch: passes * flops_of(shape, batch.lengths),
     )
-    shutil.copy(metrics, work.records / "metrics.jsonl")
     if engine.leader:
+        publish(work.keep, work.records)
         keep_lasting(checkpoints, work.records)
     return figures

@@ -16,6 +16,7 @@ from groundup.bench import train_peers as peers
 from groundup.bench.measure import Measured, in_process
 from groundup.bench.rows import Row, compare
 from groundup.bench.train_jobs import CLIP, LEARNING_RATE, SIZES, WARM_UP, Job, batch_of
+from groundup.model.configuration import LLMConfig
 
 CLAIMS = replace(SIZES[2], rows=8, steps=4)  # with activations that weigh more than the weights
 PEERS = {
@@ -87,6 +88,21 @@ def ceiling(precision: str) -> float:
     return measure(torch.device("cpu"), torch.bfloat16 if precision == "bf16" else torch.float32, seconds=4.0)
 
 
+def config_of(values: dict[str, Any]) -> LLMConfig:
+    """Our model of a job's shape."""
+    job = Job.of(values)
+    return LLMConfig.like(
+        "gpt2" if job.family == "gpt2" else "llama",
+        vocab_size=job.size.vocabulary,
+        hidden_size=job.size.width,
+        intermediate_size=job.feed_forward,
+        num_hidden_layers=job.size.layers,
+        num_attention_heads=job.size.heads,
+        num_key_value_heads=job.size.heads,
+        max_position_embeddings=job.size.context,
+    )
+
+
 def step(values: dict[str, Any]) -> dict[str, Any]:
     """Our side: seconds of each step, FLOPs of a token, and the bytes that a forward pass keeps for the way back."""
     import time
@@ -94,7 +110,6 @@ def step(values: dict[str, Any]) -> dict[str, Any]:
     import torch
     from torch import Tensor, nn
 
-    from groundup.model.configuration import LLMConfig
     from groundup.model.decoder import CustomLanguageModel
     from groundup.parallel.device import Precision, settle
     from groundup.parallel.recompute import ActivationCheckpointing, checkpoint_blocks
@@ -103,18 +118,7 @@ def step(values: dict[str, Any]) -> dict[str, Any]:
     from groundup.training.optimizer import make_optimizer
 
     settle()
-    job = Job.of(values)
-    size = job.size
-    config = LLMConfig.like(
-        "gpt2" if job.family == "gpt2" else "llama",
-        vocab_size=size.vocabulary,
-        hidden_size=size.width,
-        intermediate_size=job.feed_forward,
-        num_hidden_layers=size.layers,
-        num_attention_heads=size.heads,
-        num_key_value_heads=size.heads,
-        max_position_embeddings=size.context,
-    )
+    size, config = Job.of(values).size, config_of(values)
     model = CustomLanguageModel(config)
     recompute: ActivationCheckpointing = values["recompute"]
     checkpoint_blocks(model.model.layers, recompute)

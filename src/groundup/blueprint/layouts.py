@@ -3,8 +3,10 @@
 from collections.abc import Iterator
 
 from groundup.blueprint.configuration import Blueprint
+from groundup.errors import GroundupError
 from groundup.parallel.advice import Needs, misfits, nearest, shown
 from groundup.parallel.configuration import ParallelConfig
+from groundup.parallel.deepspeed.settings import check
 from groundup.planning.size import llm_config
 from groundup.training.batch_size import first_rows, rows_of
 
@@ -25,12 +27,27 @@ def impossible_layouts(blueprint: Blueprint) -> Iterator[tuple[tuple[str, ...], 
         for misfit in misfits(parallel, needs[stage]):
             section = f"{stage}.parallel" if own else "parallel"
             found.setdefault(((f"{section}.{misfit.key}", section), misfit.what), []).append(stage)
+    written = {
+        f"{stage}.parallel" if getattr(blueprint, stage).parallel else "parallel": spread[stage] for stage in spread
+    }
+    for section, parallel in written.items():
+        yield from _refused_settings(section, parallel)
     inherit = [stage for stage in spread if getattr(blueprint, stage).parallel is None]
     for (keys, what), stages in found.items():
         everywhere = set(stages) == set(inherit)
         parallel, of = spread[stages[0]], [needs[stage] for stage in stages]
         near = nearest(parallel, of) or nearest(parallel.model_copy(update={"engine": "torch"}), of)
         yield keys, what + _instead(near, keys[1] if everywhere else f"{stages[0]}.parallel")
+
+
+def _refused_settings(section: str, parallel: ParallelConfig) -> Iterator[tuple[tuple[str, ...], str]]:
+    """What DeepSpeed's own settings, where they are given, can't say."""
+    if parallel.engine == "deepspeed":
+        try:
+            check(parallel)
+        except GroundupError as error:
+            key = (error.where or "").removeprefix("parallel")
+            yield (f"{section}{key}", f"{section}.deepspeed", section), f"{error.what}; {error.do}"
 
 
 def stage_needs(blueprint: Blueprint) -> dict[str, Needs]:

@@ -14,6 +14,7 @@ BENCHMARKS = {
     "loader": "serving batches of tokens",
     "train": "steps of the training engine",
     "curve": "time to a validation loss",
+    "engines": "two processes against one, and what they send",
 }
 
 

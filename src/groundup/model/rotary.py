@@ -57,8 +57,12 @@ class _Rotate(torch.autograd.Function):
 def _turned(x_BHTK: Tensor, cos: Tensor, sin: Tensor, direction: int) -> Tensor:
     """(x1 cos - x2 sin, x2 cos + x1 sin) of a head's halves x1 and x2; both halves of a table are equal."""
     x = x_BHTK.to(torch.promote_types(x_BHTK.dtype, cos.dtype))
-    y, half = torch.empty_like(x), x.shape[-1] // 2
+    half = x.shape[-1] // 2
     cos, sin = cos[..., :half], sin[..., :half]
+    if torch.compiler.is_compiling():  # code is made that holds nothing in between, and it can't write into views
+        x1, x2, sin = x[..., :half], x[..., half:], direction * sin
+        return torch.cat((x1 * cos - x2 * sin, x2 * cos + x1 * sin), -1).to(x_BHTK.dtype)
+    y = torch.empty_like(x)
     torch.mul(x[..., :half], cos, out=y[..., :half]).addcmul_(x[..., half:], sin, value=-direction)
     torch.mul(x[..., half:], cos, out=y[..., half:]).addcmul_(x[..., :half], sin, value=direction)
     return y.to(x_BHTK.dtype)

@@ -19,7 +19,7 @@ class ParallelConfig(Section):
 
     engine: Literal["torch", "deepspeed", "megatron"] = "torch"
     """`torch` knows every degree; `deepspeed` (extra `deepspeed`) shards by ZeRO over `dp_shard`; `megatron` (extra
-    `megatron`) knows dp_replicate, tp, pp and cp."""
+    `megatron`) knows dp_replicate or dp_shard (its distributed optimizer), tp, pp and cp."""
     dp_replicate: int = Degree
     """Copies of the model, each of which reads its share of a batch."""
     dp_shard: int = Degree

@@ -19,6 +19,7 @@ from groundup.pipeline.request import Request
 
 LOOK_SECONDS = 1.0  # between calls of `watch`
 GRACE = 3.0  # seconds in which an interrupted stage may put the terminal in order
+GRACE_TOGETHER = 25.0  # and in which ranks may agree on a last step and save it; SLURM gives 30
 FULL = 1 << 20  # bytes: with less than this free, a stage that broke was out of disk
 
 
@@ -68,7 +69,7 @@ def run_stage(
             with _pausing_together(process.pid):
                 status = process.wait() if watch is None else _wait(process, watch)
         finally:
-            _end(process)
+            _end(process, GRACE_TOGETHER if request.parallel else GRACE)
         answer = json.loads(answers.read()) if status == 0 else {}
     if log.stat().st_size == 0:
         log.unlink()
@@ -101,13 +102,13 @@ def _wait(process: subprocess.Popen[bytes], watch: Callable[[], None]) -> int:
             watch()
 
 
-def _end(process: subprocess.Popen[bytes]) -> None:
-    """End the process, if it has not ended, and everything left of its group."""
+def _end(process: subprocess.Popen[bytes], grace: float) -> None:
+    """End the process, if it has not ended within some seconds, and everything left of its group."""
     assert process.stdin is not None
     if process.poll() is None:
         process.send_signal(signal.SIGINT)
         with suppress(subprocess.TimeoutExpired):
-            process.wait(GRACE)
+            process.wait(grace)
     with suppress(ProcessLookupError, PermissionError):  # macOS answers with the latter when only zombies are left
         os.killpg(process.pid, signal.SIGKILL)
     process.wait()

@@ -1,8 +1,8 @@
 """How many sequences each step takes: always as many, or fewer at first.
 
-Early gradients point about the same way from few tokens as from many (the critical batch size grows with training: arXiv
-1812.06162, 2505.23971), so a small batch makes more of the first tokens; later a large one does, as a falling learning
-rate would (arXiv 1711.00489). The order of what is read does not change: it is only cut into other steps.
+Early gradients point about the same way from few tokens as from many (the critical batch size grows with training:
+arXiv 1812.06162, 2505.23971), so a small batch makes more of the first tokens; later a large one does, as a falling
+learning rate would (arXiv 1711.00489). The order of what is read does not change: it is only cut into other steps.
 
 With micro-batches of 16 sequences in the end, `start: 0.25` and `share: 0.5` of 96 sequences each micro-batch reads:
 
@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class BatchSizes:
-    """The sequences of each of a step's micro-batches, step by step. No state: a step's size follows from its number."""
+    """The sequences of each of a step's micro-batches; a step's size follows from its number alone."""
 
     rows: int
     """In the end."""

@@ -67,9 +67,9 @@ def _check_dropout(model: nn.Module, parallel: ParallelConfig) -> None:
     """Where one token's numbers lie in several processes, or in another library's layers, what is left out would
     differ from a single process's: it is not built."""
     drops = any(isinstance(module, nn.Dropout) for module in model.modules())
-    if drops and (parallel.engine != "torch" or parallel.tp * parallel.cp > 1):
+    if drops and (parallel.engine == "megatron" or parallel.tp * parallel.cp > 1):
         raise GroundupError(
-            "dropout is there for the engine torch without tp and cp",
+            "dropout is there for the engines torch and deepspeed, without tp and cp",
             where="pretrain.model.dropout",
             do="set it to 0, or choose dp_replicate, dp_shard or pp",
         )

@@ -4,7 +4,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
@@ -96,11 +95,8 @@ class Pretraining:
         assert isinstance(model, CustomLanguageModel)
         device = model.lm_head.weight.device
         documents_BT = None if batch.documents_BT is None else batch.documents_BT.to(device)
-        if model.config.num_experts and torch.is_grad_enabled():  # their balance is part of what is minimised
-            return model.loss_sum(batch.inputs_BT.to(device), batch.targets_BT.to(device), documents_BT), {}
-        logits_BTV, _ = model(batch.inputs_BT.to(device), None, documents_BT)
-        targets = batch.targets_BT.to(device).flatten()
-        return F.cross_entropy(logits_BTV.flatten(0, 1), targets, reduction="sum"), {}
+        inputs_BT, targets_BT = batch.inputs_BT.to(device), batch.targets_BT.to(device)
+        return model.loss_sum(inputs_BT, targets_BT, documents_BT, auxiliary=torch.is_grad_enabled()), {}
 
     def validate(self, engine: Engine) -> dict[str, float]:
         """Mean nats per token over the first held-out sequences."""

@@ -81,13 +81,6 @@ def test_evaluation_changes_nothing(stage: int) -> None:
         figures = engine.evaluate(zero.batches(77, zero.Share()), zero.loss)
         return zero.train(engine, 2, first=1), figures
 
-    def dropping() -> tuple[float, float, float]:
-        engine = zero.engine(zero.config(stage), hidden_dropout=0.5)
-        whole, _ = engine.evaluate(zero.batches(77, zero.Share()), zero.loss)
-        engine.dropout = True
-        [(loss, _, _)] = zero.train(engine, 1)
-        return whole, loss, engine.evaluate(zero.batches(77, zero.Share()), zero.loss)[0]
-
     alone = zero.single()
     zero.train(alone, 1)
     expected = alone.evaluate(zero.batches(77, zero.Share()), zero.loss)
@@ -95,6 +88,20 @@ def test_evaluation_changes_nothing(stage: int) -> None:
         assert total == pytest.approx(expected[0], abs=1e-3)
         assert sums == expected[1]
         assert zero.largest(rest, SINGLE[1:3]) < 1e-5
+
+
+def test_dropout_is_for_training() -> None:
+    def dropping(drop: bool) -> tuple[float, float]:
+        engine = zero.engine(zero.config(), resid_pdrop=0.5)
+        engine.dropout = drop
+        held_out, _ = engine.evaluate(zero.batches(77, zero.Share()), zero.loss)
+        return held_out, zero.train(engine, 1)[0][0]
+
+    expected, _ = zero.single().evaluate(zero.batches(77, zero.Share()), zero.loss)
+    (held_out, with_it), (again, without) = (zero.run(2, dropping, drop)[0] for drop in (True, False))
+    assert held_out == again == pytest.approx(expected, abs=1e-3)
+    assert without == pytest.approx(SINGLE[0][0], abs=1e-5)
+    assert abs(with_it - without) > 1e-2
 
 
 @pytest.mark.parametrize(
@@ -206,7 +213,8 @@ def test_small_learning_rates_are_not_lost_in_bf16() -> None:
     start = dict(tiny.model().named_parameters())
     for stage in (1, 2, 3):
         largest = max(
-            float((tensor - start[name[6:]]).abs().max()) for name, tensor in zero.run(2, moved, stage)[0].items()
+            float((tensor - start[name[6:]].detach()).abs().max())
+            for name, tensor in zero.run(2, moved, stage)[0].items()
         )
         assert 1e-7 < largest < 1e-5
 

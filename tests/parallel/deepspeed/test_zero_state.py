@@ -137,7 +137,7 @@ def test_what_does_not_fit_is_refused() -> None:
     lacking = {key: tensor for key, tensor in good.items() if key != f"model.{name}"}
     wider = good | {f"model.{name}": torch.zeros(33)}
     muon = good | {f"optimizer.momentum.{name}": torch.zeros(32)}
-    expected = ["fewer steps", f"no {name}", "needs [32]", "keeps momentum"]
+    expected = ["fewer steps", f"no model.{name}", "needs [32]", "keeps momentum"]
     for message, words in zip(zero.run(1, refusals, [uneven, lacking, wider, muon])[0], expected, strict=True):
         assert words in message
         assert "\n" not in message

@@ -114,6 +114,7 @@ class DeepSpeedEngine(Engine):
             self._masters.set_weight(name, weight)
         self._masters.publish()
         self._gate = Gate(self._zero)
+        self.model.eval()
         self.average: MasterAverage | None = MasterAverage(self._masters, ema_decay) if ema_decay else None
 
     def train_step(

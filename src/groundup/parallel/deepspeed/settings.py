@@ -121,9 +121,28 @@ def settings(config: LoopConfig, parallel: ParallelConfig, precision: str) -> di
     }
     if precision == "bf16":
         derived |= {"bf16": {"enabled": True}, "data_types": {"grad_accum_dtype": "fp32"}}
-    own = parallel.deepspeed or {}
-    _check(own, parallel)
-    return _merged(derived, own)
+    check(parallel)
+    return _merged(derived, parallel.deepspeed or {})
+
+
+def check(parallel: ParallelConfig) -> None:
+    """Whether the `parallel.deepspeed` section can be merged.
+
+    Raises:
+        GroundupError: a setting is unknown, decided elsewhere, or without effect.
+    """
+    stage, own = parallel.zero_stage, parallel.deepspeed or {}
+    zero = _section(own, "zero_optimization")
+    _check_keys(own, "", FREE)
+    _check_keys(zero, "zero_optimization.", FREE_ZERO | (FREE_ZERO_3 if stage == 3 else FREE_ZERO_12))
+    for name, free in FREE_OFFLOAD.items():
+        _check_keys(_section(zero, name, "zero_optimization."), f"zero_optimization.{name}.", free)
+        if name in zero and not parallel.offload:
+            raise GroundupError(
+                "nothing is offloaded, so these settings have no effect",
+                where=f"{WHERE}.zero_optimization.{name}",
+                do="set parallel.offload: true, or leave them out",
+            )
 
 
 def shown(given: Mapping[str, Any]) -> str:
@@ -157,20 +176,6 @@ def _refuse(config: LoopConfig, parallel: ParallelConfig, precision: str) -> Non
             where="pretrain.precision",
             do="choose one of the two, or parallel.engine: torch",
         )
-
-
-def _check(own: Mapping[str, Any], parallel: ParallelConfig) -> None:
-    stage, zero = parallel.zero_stage, _section(own, "zero_optimization")
-    _check_keys(own, "", FREE)
-    _check_keys(zero, "zero_optimization.", FREE_ZERO | (FREE_ZERO_3 if stage == 3 else FREE_ZERO_12))
-    for name, free in FREE_OFFLOAD.items():
-        _check_keys(_section(zero, name, "zero_optimization."), f"zero_optimization.{name}.", free)
-        if name in zero and not parallel.offload:
-            raise GroundupError(
-                "nothing is offloaded, so these settings have no effect",
-                where=f"{WHERE}.zero_optimization.{name}",
-                do="set parallel.offload: true, or leave them out",
-            )
 
 
 def _section(own: Mapping[str, Any], name: str, prefix: str = "") -> Mapping[str, Any]:

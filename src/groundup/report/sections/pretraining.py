@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from statistics import median
+
 from groundup.report.configuration import ReportConfig
 from groundup.report.markup import BAR, Html, bar, facts, figure, h3, join, number, p, side_by_side, table, tag
 from groundup.report.plots import curve_of, curves
@@ -54,8 +56,20 @@ def _shape(run: Run) -> Html:
             ("epochs", decimal(figures["epochs"], 2)),
             ("steps", count(figures["steps"])),
             ("precision", figures["precision"]),
+            ("speed", _speed(run)),
         ]
     )
+
+
+def _speed(run: Run) -> str | None:
+    """Of the middle one of the steps, and which share it is of what this machine reaches in matrix products."""
+    rows = run.metrics("pretrain")
+    speeds = [row["tokens_per_second"] for row in rows if row.get("tokens_per_second")]
+    shares = [row["mfu"] for row in rows if row.get("mfu")]
+    if not speeds:
+        return None
+    share = f", {percent(median(shares))} of the measured matmul ceiling" if shares else ""
+    return f"{count(round(median(speeds)))} tokens/s{share}"
 
 
 def _read(run: Run) -> Html | None:

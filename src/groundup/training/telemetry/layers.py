@@ -38,7 +38,7 @@ class LayerWatch:
 
     @contextmanager
     def step(self) -> Iterator[None]:
-        """Within it: one training step. `rows` then tells of it."""
+        """Within it: a training step. `rows` then tells of it."""
         self._sums, optimizer = {}, self.engine.optimizer
         handles: list[Any] = [
             optimizer.register_step_pre_hook(self._before_step),
@@ -54,25 +54,21 @@ class LayerWatch:
                 handle.remove()
             self._before = {}
 
-    def rows(self, gradient_norm: float, clip_norm: float) -> list[dict[str, Any]]:
-        """A row for each layer; none where the step was not taken.
-
-        Args:
-            gradient_norm: of the whole model before it was cut to `clip_norm`; the layers' norms are given as before.
+    def rows(self) -> list[dict[str, Any]]:
+        """A row for each layer; none where the optimizer took no step.
 
         Returns:
-            `layer`, `gradient_norm`, `weight_norm`, `update_ratio` (the norm of what was added to the weights over
-            that of the weights) and, for blocks, `activation_rms` (of the residual stream behind it).
+            `layer`, `gradient_norm` (as the optimizer was given it, after the whole was cut to `clip_norm`),
+            `weight_norm` before the step, `update_ratio` (the norm of what was added to the weights over that of the
+            weights) and, for blocks, `activation_rms` (of the residual stream behind it).
         """
-        grown = max(1.0, gradient_norm / clip_norm)
         rows = []
         for layer, sums in _of_all_processes(self._sums).items():
             if "weight" not in sums:
                 continue
             weight = sums["weight"] ** 0.5
             row: dict[str, Any] = {"layer": int(layer) if layer.isdecimal() else layer}
-            row["gradient_norm"] = grown * sums["gradient"] ** 0.5
-            row["weight_norm"] = weight
+            row["gradient_norm"], row["weight_norm"] = sums["gradient"] ** 0.5, weight
             row["update_ratio"] = sums["update"] ** 0.5 / weight if weight else None
             if sums.get("elements"):
                 row["activation_rms"] = (sums["squares"] / sums["elements"]) ** 0.5
@@ -80,6 +76,9 @@ class LayerWatch:
         return rows
 
     def _before_step(self, *_: Any) -> None:
+        for sums in self._sums.values():  # of several steps within one, the last is told of
+            for name in ("gradient", "weight", "update"):
+                sums.pop(name, None)
         for layer, _name, parameter in self._parameters():
             sums = self._sums.setdefault(layer, {})
             gradient = 0.0 if parameter.grad is None else _square(parameter.grad)
@@ -99,6 +98,8 @@ class LayerWatch:
 
     def _activation_hook(self, layer: str) -> Any:
         def hook(_module: nn.Module, _inputs: Any, output: Any) -> None:
+            if not torch.is_grad_enabled():  # it samples or validates
+                return
             x = (output[0] if isinstance(output, tuple) else output).detach()
             x = x.to_local() if isinstance(x, DTensor) else x
             sums = self._sums.setdefault(layer, {})

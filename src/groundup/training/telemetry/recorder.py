@@ -88,7 +88,6 @@ class Telemetry:
         if engine.leader:
             settings = {"steps": steps, **config.result_affecting()}
             self._sinks = open_sinks(self.config, self.folder, title=title, resume_at=resume_at, settings=settings)
-        self._clip_norm, self._gradient_norm = config.clip_norm, 0.0
         self._seconds, self._watched = 0.0, False
         self.resume(resume_at)
 
@@ -126,7 +125,6 @@ class Telemetry:
         Args:
             batches: this process's share; `weights` are theirs. What they need is scaled up to the global batch.
         """
-        self._gradient_norm = result.gradient_norm
         row: dict[str, float] = {f"{unit}_per_second": round(result.weight / self._seconds, 1)}
         if self.ceiling and self._flops is not None and sum(weights):
             flops = sum(map(self._flops, batches)) * result.weight / sum(weights)
@@ -139,7 +137,7 @@ class Telemetry:
             self._metrics.write(step, **row)
         numbers = {name: float(value) for name, value in row.items() if isinstance(value, (int, float))}
         if self._layers and self._watched:
-            for layer in self._layers.rows(self._gradient_norm, self._clip_norm):
+            for layer in self._layers.rows():
                 if self._layer_rows:
                     self._layer_rows.write(step, **layer)
                 of = {name: value for name, value in layer.items() if name != "layer" and value is not None}

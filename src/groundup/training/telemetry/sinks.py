@@ -59,7 +59,7 @@ class TensorBoard:
             from torch.utils.tensorboard import SummaryWriter
         except ImportError as error:
             raise _missing("tensorboard") from error
-        self._writer: Any = SummaryWriter(folder, purge_step=resume_at + 1)  # type: ignore[no-untyped-call]
+        self._writer: Any = SummaryWriter(folder, purge_step=resume_at + 1)
 
     def write(self, step: int, numbers: Numbers) -> None:
         for name, value in numbers.items():
