@@ -1,6 +1,9 @@
 """Scripts and manifests are what their readers take, and hold what they must."""
 
+import os
 import subprocess
+import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -75,9 +78,23 @@ def test_torchrun_s_script_calls_it(tmp_path: Path) -> None:
     words = (tmp_path / "words").read_text().splitlines()
     assert words[words.index("--rdzv-endpoint") + 1] == "n1:29500"
     assert words[words.index("--nnodes") + 1] == "2" and words[words.index("--nproc-per-node") + 1] == "4"
-    assert words[words.index("--no-python") + 1 :] == TWO.command
+    assert words[words.index("--no-python") + 1 :] == ["--", *TWO.command]
     subprocess.run(["bash", "-c", torchrun.script(ONE)], env=environment, check=True)
     assert "--standalone" in (tmp_path / "words").read_text()
+
+
+def test_torchrun_takes_the_script_s_words(tmp_path: Path) -> None:
+    """By torchrun itself, which without `--` takes our --run for one of its own options."""
+    tools = tmp_path / "bin"
+    tools.mkdir()
+    (tools / "groundup").write_text(f'#!/bin/bash\nprintf "%s\\n" "$@" > {tmp_path}/words-$RANK\n')
+    (tools / "groundup").chmod(0o755)
+    script = torchrun.script(replace(ONE, run="/data/run", overrides=("parallel.dp_shard=2",)))
+    path = f"{tools}:{Path(sys.executable).parent}:/usr/bin:/bin"
+    subprocess.run(["bash", "-c", script], env=os.environ | {"PATH": path}, check=True, timeout=200)
+    for rank in (0, 1):
+        words = (tmp_path / f"words-{rank}").read_text().splitlines()
+        assert words == ["run", "b.yaml", "--set", "parallel.dp_shard=2", "--run", "/data/run"]
 
 
 @pytest.mark.parametrize("cluster", [ONE, TWO])
@@ -99,7 +116,7 @@ def test_a_jobset_has_a_pod_for_each_node(cluster: Cluster) -> None:
     name = manifest["metadata"]["name"]
     assert f"--nnodes={cluster.nodes} --nproc-per-node={cluster.per_node}" in line
     assert f"--master-addr={name}-{job['name']}-0-0.{name}" in line  # how JobSet names its first pod
-    assert line.endswith(cluster.line)
+    assert line.endswith(f"-- {cluster.line}")
     volumes = {volume["name"] for volume in spec["template"]["spec"]["volumes"]}
     assert {mount["name"] for mount in container["volumeMounts"]} == volumes
 
@@ -118,7 +135,7 @@ def test_a_pytorchjob_has_a_master_and_workers(cluster: Cluster) -> None:
     for part in replicas.values():
         (container,) = part["template"]["spec"]["containers"]
         assert container["name"] == "pytorch"  # the operator looks for this name
-        assert container["args"] == [f"torchrun --no-python {cluster.line}"]
+        assert container["args"] == [f"torchrun --no-python -- {cluster.line}"]
 
 
 def test_nodes_and_devices_make_the_processes_that_the_blueprint_asks_for() -> None:

@@ -72,7 +72,7 @@ def test_the_rules_give_published_widths():
 
 
 def test_published_models_come_out_of_their_size_and_vocabulary():
-    """Llama 3 8B and 70B to the last parameter; GPT-2 has one layer more for being tied to half as many heads."""
+    """Llama 3 8B and 70B, and GPT-2 small, to the last parameter."""
     for size, layers, width, published in (("8B", 32, 4096, 8_030_261_248), ("70B", 80, 8192, 70_553_706_496)):
         shape = shape_for(parameters_of(size), 128_256, ModelShape(tied=False))
         assert (shape.num_hidden_layers, shape.hidden_size) == (layers, width)

@@ -1,4 +1,4 @@
-"""RMSNorm (arXiv 1910.07467) with its backward pass written out: a third of the passes over memory of the plain formula.
+"""RMSNorm (arXiv 1910.07467) with its backward pass written out: fewer passes over memory than the plain formula.
 
     r = 1 / sqrt(mean(x^2) + eps);  y = x r w
     dx = r (dy w - x r mean(dy w x r));  dw = sum over rows of dy x r

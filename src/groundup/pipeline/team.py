@@ -32,7 +32,7 @@ from groundup.pipeline.request import Request
 MEET = timedelta(minutes=30)  # in which the processes of a job may start, one after the other
 LAST_WORDS = 3.0  # seconds in which the cause may come in after its consequences
 FAREWELL = 60.0  # seconds in which rank 0 waits for the others to hear of the end, and one that failed for rank 0
-GONE = "gone"  # key of the number of processes that have heard that the run has ended
+CAME, GONE = "came", "gone"  # keys of how many others have come to the store, and have heard that the run has ended
 
 
 @dataclass(frozen=True)
@@ -76,9 +76,18 @@ class Leader:
     def end(self, status: int) -> None:
         """Send the others home."""
         self._announce(Announcement(None, status=status))
-        until = time.monotonic() + FAREWELL
-        while not self.job.served and self.store.add(GONE, 0) < self.job.size - 1 and time.monotonic() < until:
-            time.sleep(0.1)  # the store goes with this process, and some may still be on their way to it
+        if not self.job.served:
+            self._let_them_hear()
+
+    def _let_them_hear(self) -> None:
+        """The store goes with this process: wait for those still on their way to it, and for those that came but have
+        gone another way (killed, or stopped as this one was) only a moment."""
+        others, began = self.job.size - 1, time.monotonic()
+        while self.store.add(GONE, 0) < others:
+            all_came = self.store.add(CAME, 0) == others
+            if time.monotonic() - began > (LAST_WORDS if all_came else FAREWELL):
+                return
+            time.sleep(0.1)
 
     def _announce(self, what: Announcement) -> int:
         self.stages += 1
@@ -122,6 +131,7 @@ def follow(job: Job) -> int:
     """Take part in the stages that rank 0 announces, until it says that the run has ended; returns the exit status."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # Python's handler would have to wait for the store
     store, number, failed = _store(job), 0, 0
+    store.add(CAME, 1)
     while True:
         number += 1
         said = _wait(store, f"announcement/{number}", FAREWELL if failed else None)

@@ -12,7 +12,7 @@ def jobset(cluster: Cluster) -> str:
     torchrun = (
         f"torchrun --nnodes={cluster.nodes} --nproc-per-node={cluster.per_node} --node-rank=$JOB_COMPLETION_INDEX\n"
         f"--master-addr={label}-node-0-0.{label} --master-port={PORT}\n"
-        f"--no-python {cluster.line}"
+        f"--no-python -- {cluster.line}"
     )
     return f"""{_head("a JobSet", cluster)}apiVersion: jobset.x-k8s.io/v1alpha2
 kind: JobSet
@@ -37,7 +37,7 @@ spec:
 
 def pytorchjob(cluster: Cluster) -> str:
     """A PyTorchJob (kubeflow.org/v1), whose operator tells torchrun the number of nodes and their ranks."""
-    pod = _indented(_pod(cluster, "OnFailure", ["bash", "-c"], f"torchrun --no-python {cluster.line}"), 10)
+    pod = _indented(_pod(cluster, "OnFailure", ["bash", "-c"], f"torchrun --no-python -- {cluster.line}"), 10)
     workers = ""
     if cluster.nodes > 1:
         workers = f"""    Worker:

@@ -26,5 +26,5 @@ set -euo pipefail
 # The blueprint, its documents and the run folder lie on a disk that all machines see under the same path.
 # A lost process makes torchrun start all again; training goes on from the last checkpoint.
 exec torchrun {meeting} --nproc-per-node {cluster.per_node} --max-restarts 3 \\
-    --no-python {cluster.line}
+    --no-python -- {cluster.line}
 """
