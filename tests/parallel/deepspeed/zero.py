@@ -1,5 +1,6 @@
 """Batches with unequal numbers of valid tokens, and engines to train on them, for the tests beside this file."""
 
+import gc
 from collections.abc import Callable
 from importlib import import_module
 from typing import Any, TypeVar
@@ -81,7 +82,11 @@ def run(size: int, function: Callable[..., Result], *arguments: Any) -> list[Res
     """`ranks.run`, with time for DeepSpeed to start on a machine that is busy."""
     for module in IMPORTED_LATE:  # seconds, which each rank would take anew
         import_module(module)
-    return ranks.run(size, function, *arguments, seconds=180)
+    gc.freeze()  # so that a rank's collections, of which DeepSpeed makes many, don't walk what is here
+    try:
+        return ranks.run(size, function, *arguments, seconds=180)
+    finally:
+        gc.unfreeze()
 
 
 def train(engine: Engine, steps: int, first: int = 0, **more: Any) -> list[tuple[float, float, float]]:

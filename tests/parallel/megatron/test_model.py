@@ -2,10 +2,10 @@
 
 from typing import Any
 
+import megatron_curves as curves
 import pytest
 import torch
 
-import curves
 import tiny
 from groundup.errors import GroundupError
 from groundup.model.attention import runs_of

@@ -3,11 +3,11 @@
 import math
 from typing import Any
 
+import megatron_curves as curves
 import pytest
 import torch
 from torch import Tensor
 
-import curves
 import tiny
 from groundup.alignment.answers import Answer
 from groundup.alignment.dpo import DpoObjective

@@ -3,11 +3,11 @@
 from pathlib import Path
 from typing import Any
 
+import megatron_curves as curves
 import pytest
 import torch
 from torch import Tensor
 
-import curves
 from groundup.errors import GroundupError
 from groundup.parallel.checkpointing.files import TensorFiles
 from groundup.parallel.checkpointing.part import snapshot
