@@ -37,6 +37,6 @@ class _RMSNorm(torch.autograd.Function):
         x, weight_D, inverse = ctx.saved_tensors
         scaled, dy = x * inverse, dy.to(weight_D.dtype)
         product = dy * scaled
-        slope = (product @ weight_D)[..., None] / x.shape[-1]
+        slope = (product * weight_D).sum(-1, keepdim=True) / x.shape[-1]
         dx = (dy * weight_D - scaled * slope) * inverse
-        return dx.to(x.dtype), product.flatten(0, -2).sum(0), None
+        return dx.to(x.dtype), product.sum(tuple(range(product.dim() - 1))), None

@@ -104,7 +104,8 @@ def train_all(rows: list[str]) -> dict[str, Curve]:
 def curves(request: pytest.FixtureRequest) -> Curves:
     """Of the rows that are asked for. Those of one number of processes are trained in the same ones, one after the
     other: what DTensor works out at the first operation of a kind takes longer than a row's arithmetic."""
-    asked = {item.callspec.params.get("row") for item in request.session.items if hasattr(item, "callspec")}
+    items = [item for item in request.session.items if item.path == request.path and hasattr(item, "callspec")]
+    asked = {item.callspec.params.get("row") for item in items}
     by_size: dict[int, list[str]] = {}
     for row, (degrees, _) in ROWS.items():
         if row in asked:
