@@ -27,6 +27,7 @@ import torch.distributed as dist
 from groundup.parallel.mesh.process_group import quiet
 
 Result = TypeVar("Result")
+torch.ones((), requires_grad=True).backward()  # before all else: autograd then starts no threads that a fork would lose
 SECONDS = 60.0  # for everything; a rank that takes longer prints its stacks
 
 

@@ -66,8 +66,9 @@ class Muon(torch.optim.Optimizer):
             gradients = [p.grad for p in same if p.grad is not None]
             momenta = [self.state[p]["momentum"] for p in same]
             torch._foreach_lerp_(momenta, gradients, 1 - group["momentum"])
-            nesterov_NRC = torch.stack(torch._foreach_lerp(gradients, momenta, group["momentum"]))
-            updates_NRC = orthogonal(nesterov_NRC, self.products)
+            nesterov = [gradient.clone() for gradient in gradients]  # in place: PyTorch 2.11 can't else, where sharded
+            torch._foreach_lerp_(nesterov, momenta, group["momentum"])
+            updates_NRC = orthogonal(torch.stack(nesterov), self.products)
             torch._foreach_mul_(same, 1 - group["lr"] * group["weight_decay"])
             rate = group["lr"] * UPDATE_RMS * max(rows, columns) ** 0.5
             torch._foreach_add_(same, list(updates_NRC.unbind()), alpha=-rate)

@@ -14,6 +14,7 @@ import ranks
 from curves import GPT2, LLAMA, Curve, Training, expected, steps
 from groundup.parallel.configuration import ParallelConfig
 from groundup.parallel.mesh.engine import MeshEngine
+from groundup.parallel.mesh.stage import HALVES_SINCE
 from groundup.training.configuration import OptimizerConfig
 from groundup.training.optimizer import make_optimizer
 
@@ -77,6 +78,8 @@ ROWS: dict[str, tuple[dict[str, Any], Training]] = {
     "pp 2, fsdp 2, tp 2": ({"pp": 2, "dp_shard": 2, "tp": 2}, DEEP),
     "gpt2, untied: pp 2, fsdp 2, tp 2": ({"pp": 2, "dp_shard": 2, "tp": 2}, DEEP_UNTIED),
 }
+if torch.__version__ < HALVES_SINCE:
+    ROWS = {row: given for row, given in ROWS.items() if given[0].get("schedule") != "zero_bubble"}
 
 Curves = dict[str, list[Curve]]  # of every process, by row
 

@@ -23,11 +23,13 @@ from groundup.model.decoder import CustomLanguageModel
 from groundup.parallel.configuration import ParallelConfig
 from groundup.parallel.engine import Engine, Statistics
 from groundup.parallel.mesh.engine import MeshEngine
+from groundup.parallel.mesh.stage import HALVES_SINCE
 from groundup.parallel.recompute import checkpoint_blocks
 from groundup.parallel.share import WHOLE, Share
 from groundup.training.optimizer import make_optimizer
 from groundup.training.pretraining import Pretraining, TokenBatch
 
+HALVES = pytest.mark.skipif(torch.__version__ < HALVES_SINCE, reason=f"zero_bubble needs PyTorch {HALVES_SINCE}")
 TIED = Training(shape=LLAMA | {"num_hidden_layers": 4}, accumulate=4, ema=0.9)
 UNTIED = Training(shape=GPT2 | {"num_hidden_layers": 5, "tie_word_embeddings": False}, accumulate=4)
 
@@ -137,7 +139,7 @@ def own_loss(model: nn.Module, batch: TokenBatch) -> tuple[Tensor, Statistics]:
     return Pretraining.loss(None, model, batch)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("schedule", ["1f1b", "zero_bubble"])
+@pytest.mark.parametrize("schedule", ["1f1b", pytest.param("zero_bubble", marks=HALVES)])
 def test_documents_and_windows_reach_every_stage(schedule: str) -> None:
     training = Documents(shape={"num_hidden_layers": 4, "sliding_window": 6}, accumulate=4)
     without = Training(shape=training.shape, accumulate=4)
@@ -192,9 +194,9 @@ def align(parallel: ParallelConfig | None, objective_of: Callable[[], Any]) -> l
     [
         (sft, {"schedule": "1f1b"}),
         (sft, {"schedule": "interleaved", "dp_shard": 2}),
-        (sft_packed, {"schedule": "zero_bubble"}),
+        pytest.param(sft_packed, {"schedule": "zero_bubble"}, marks=HALVES),
         (dpo, {"schedule": "1f1b"}),
-        (dpo, {"schedule": "zero_bubble", "dp_shard": 2}),
+        pytest.param(dpo, {"schedule": "zero_bubble", "dp_shard": 2}, marks=HALVES),
         (sft_packed, {"schedule": "gpipe", "tp": 2}),
     ],
     ids=["sft", "sft-fsdp", "packed", "dpo", "dpo-fsdp", "packed-tp"],
@@ -272,7 +274,13 @@ REFUSED: dict[str, tuple[dict[str, Any], Callable[[ParallelConfig], Any], str]] 
 }
 
 
-@pytest.mark.parametrize("case", REFUSED)
+@pytest.mark.parametrize(
+    "case",
+    [
+        pytest.param(case, marks=HALVES) if degrees.get("schedule") == "zero_bubble" else case
+        for case, (degrees, _, _) in REFUSED.items()
+    ],
+)
 def test_what_a_pipeline_cannot_do_is_refused_before_anything_is_computed(case: str) -> None:
     """By every process, so that none waits for another."""
     degrees, attempt, said = REFUSED[case]

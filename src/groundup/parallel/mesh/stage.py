@@ -19,6 +19,7 @@ from groundup.parallel.recompute import RECOMPUTED
 Inputs = tuple[Tensor, Tensor | None]  # token ids [B, T], documents [B, T]
 Stream = tuple[Tensor, ...]  # what is sent: the stream [B, T, D], and of a mixture the sums of its routing [3, E]
 PADDING_DOCUMENT = -1
+HALVES_SINCE = "2.13"  # PyTorch's
 
 
 @dataclass
@@ -127,7 +128,13 @@ class Stage(nn.Module):
 def check_halves(model: nn.Module) -> None:
     """Raises GroundupError where a model's backward pass can't be taken in two halves, gradients of inputs and those of
     weights: both halves would go through what is compiled (wrong gradients, silently, in PyTorch 2.13) or selectively
-    recomputed (an error)."""
+    recomputed (an error); and before PyTorch 2.13 no function with a backward pass of its own can be halved."""
+    if torch.__version__ < HALVES_SINCE:
+        raise GroundupError(
+            f"the schedule zero_bubble needs PyTorch {HALVES_SINCE}, this is {torch.__version__}",
+            where="parallel.schedule",
+            do="take 1f1b",
+        )
     for module in model.modules():
         selective = getattr(module, RECOMPUTED, None) == "selective"
         if selective or compiled(module):
