@@ -1,5 +1,5 @@
 # make run    set up .venv from pinned versions, then execute the default blueprint end to end
-# make test   set up .venv, then run the tests (make test-slow: the slow ones; make test-engines: DeepSpeed, Megatron)
+# make test   set up .venv, then run the tests (make test-slow: the slow ones; make test-engines: DeepSpeed, Megatron, torchft)
 # make lint   ruff and mypy
 # make bench NAME=corpus [DATA=folder] [JSON=file]   set up .venv-bench with the peers, then measure against them
 
@@ -46,9 +46,9 @@ $(INSTALLED): pyproject.toml constraints.txt
 	@touch $@
 
 $(VENV)/.engines: $(INSTALLED)
-	@echo "Installing DeepSpeed and Megatron-core (once) ..."
+	@echo "Installing DeepSpeed, Megatron-core and torchft (once) ..."
 	@PIP_CONSTRAINT=constraints.txt $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check \
-		--editable '.[deepspeed,megatron]'
+		--editable '.[deepspeed,megatron,torchft]'
 	@touch $@
 
 $(PEERS)/.installed: pyproject.toml constraints.txt benchmarks/peers.txt benchmarks/peers-alone.txt
@@ -65,7 +65,7 @@ wheel: setup
 
 constraints:
 	@$(PYTHON) -m venv --clear .venv-new
-	@.venv-new/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[serve,dev,deepspeed,megatron]'
+	@.venv-new/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[serve,dev,deepspeed,megatron,torchft]'
 	@{ head -1 constraints.txt; echo 'editables==0.5'; echo 'hatchling==1.27.0'; \
 		.venv-new/bin/python -m pip freeze --exclude-editable | sed 's/+cpu//'; } > constraints.new
 	@mv constraints.new constraints.txt

@@ -1,7 +1,7 @@
 """Ten steps of training under a layout, beside the same ten in one process: what every engine has to repeat."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 import tiny
 from groundup.model.decoder import CustomLanguageModel
+from groundup.parallel.compilation import compile_blocks
 from groundup.parallel.engine import Engine, Statistics
 from groundup.parallel.recompute import ActivationCheckpointing, checkpoint_blocks
 from groundup.parallel.share import WHOLE, Share
@@ -43,10 +44,13 @@ class Training:
     length: int = 16
     ema: float | None = None
     recompute: ActivationCheckpointing = "none"
+    compiled: bool = False
 
     def model(self) -> CustomLanguageModel:
         made = tiny.model(spread=0.1, **self.shape)
         checkpoint_blocks(made.model.layers, self.recompute)
+        if self.compiled:
+            compile_blocks(made.model.layers)
         return made
 
     def batches(self, step: int, share: Share = WHOLE) -> list[TokenBatch]:
@@ -112,7 +116,8 @@ _curves: dict[str, Curve] = {}
 
 
 def expected(training: Training) -> Curve:
-    """The curve of one process, in float32; computed once."""
+    """The curve of one process, in float32, nothing compiled; computed once."""
+    training = replace(training, compiled=False)
     key = repr(training)
     if key not in _curves:
         _curves[key] = steps(alone(training), training)

@@ -122,7 +122,7 @@ def test_answers_are_sampled_from_the_policy_as_it_stands() -> None:
     assert [one.answer for one in cold] == [one.tokens for one in greedy]
 
 
-@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+@pytest.mark.parametrize("precision", ["fp32", "bf16", "fp16"])
 def test_before_the_first_update_nothing_has_moved(precision: str) -> None:
     """Ratio 1, nothing clipped, KL 0: one step at a rate of 0, in batches of another shape than the rollout's."""
     made = loop(precision=precision, epochs=1)

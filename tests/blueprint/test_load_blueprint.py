@@ -70,7 +70,7 @@ def test_the_least_blueprint_loads_and_is_complete(write):
         ),
         (
             "export:\n  dtype: float3\n",
-            "2:10: export.dtype: expected one of float32, bfloat16, got 'float3'; did you mean float32?",
+            "2:10: export.dtype: expected one of float32, bfloat16, float16, got 'float3'; did you mean float32?",
         ),
         (
             "pretrain:\n  tokens: 80M\n",

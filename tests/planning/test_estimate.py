@@ -64,11 +64,13 @@ def test_pretraining_counts_by_hand(tmp_path):
     assert stage.memory["activations"] == activation_bytes(found.model, 500, 500, "bf16")
     assert stage.disk == {"checkpoints": 24 * n, "model": 4 * n}
     assert "bf16 copies" not in planned(tmp_path, "pretrain.precision=fp32").stage("pretrain").memory
+    assert planned(tmp_path, "pretrain.precision=fp16").stage("pretrain").memory["fp16 copies"] == 2 * n
 
 
 def test_cache_counts_by_hand():
     model = shape_for(4_000_000, 4096)  # 4 layers, 2 key-value heads of 64
     assert cache_bytes(model, 128, 60, "fp32") == 2 * 4 * 128 * 60 * 2 * 64 * 4
+    assert cache_bytes(model, 128, 60, "fp16") == cache_bytes(model, 128, 60, "bf16")
     assert cache_bytes(model, 128, 60, "bf16") == cache_bytes(model, 128, 60, "fp32") / 2
 
 

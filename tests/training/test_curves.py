@@ -1,4 +1,4 @@
-"""Loss curves that must be one: whatever the precision, the micro-batches, recomputation or compiled code."""
+"""Loss curves that must be one: whatever the precision, the micro-batches or recomputation."""
 
 from typing import Any
 
@@ -89,16 +89,3 @@ def test_one_batch_is_learnt_to_the_end(optimizer: str) -> None:
     losses = curve(Pretraining(batch, None, batch_tokens=8 * LENGTH, accumulate=1), 200, optimizer=optimizer, rate=1e-2)
     assert losses[0] > 4
     assert losses[-1] < 0.005
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("inside_documents", [False, True])
-def test_compiled_is_eager(inside_documents: bool) -> None:
-    """Each block compiled, forward and backward."""
-
-    def compiled(model: Any) -> None:
-        for block in model.model.layers:
-            block.compile()
-
-    eager, made = (curve(objective(1, inside_documents), 8, change=change) for change in (lambda _: None, compiled))
-    assert largest(eager, made) < 1e-4

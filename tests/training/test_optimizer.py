@@ -35,6 +35,30 @@ def test_muon_moves_matrices_as_pytorchs_muon_does() -> None:
         assert torch.allclose(a, b, atol=2e-3), (a - b).abs().max()  # five steps of .02, rounded to bf16
 
 
+def test_muon_moves_each_experts_matrix_by_itself() -> None:
+    """A mixture's stacks, as PyTorch's Muon moves their matrices one by one."""
+    made = tiny.model(num_experts=3)
+    stacks = [parameter for parameter in made.parameters() if parameter.dim() == 3]
+    assert {tuple(stack.shape) for stack in stacks} == {(3, 96, 32), (3, 32, 48)}
+    theirs = [[nn.Parameter(matrix.detach().clone()) for matrix in stack] for stack in stacks]
+    mine = make_optimizer(OptimizerConfig(name="muon", weight_decay=0.1))(made)
+    matrices = [matrix for stack in theirs for matrix in stack]
+    peer = torch.optim.Muon(matrices, lr=0.02, weight_decay=0.1, momentum=0.95, adjust_lr_fn="match_rms_adamw")
+    for step in range(5):
+        gradients(list(made.parameters()), step)
+        for stack, parts in zip(stacks, theirs, strict=True):
+            assert stack.grad is not None
+            stack.grad *= torch.tensor([1.0, 10.0, 0.1])[:, None, None]  # orthogonalised together they'd drown
+            for matrix, gradient in zip(parts, stack.grad, strict=True):
+                matrix.grad = gradient.clone()
+        for group in mine.param_groups:
+            group["lr"] = 0.02
+        mine.step()
+        peer.step()
+    for stack, parts in zip(stacks, theirs, strict=True):
+        assert torch.allclose(stack, torch.stack(list(parts)), atol=2e-3)
+
+
 @pytest.mark.parametrize("shape", [(3, 32, 20), (2, 20, 32), (1, 8, 8)])
 def test_an_orthogonalised_matrix_has_singular_values_near_one(shape: tuple[int, int, int]) -> None:
     matrices = torch.randn(shape, generator=torch.Generator().manual_seed(1))

@@ -35,9 +35,10 @@ def inputs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Artifact]:
 
 
 def run(inputs: dict[str, Artifact], root: Path, **changes: Any) -> tuple[Artifact, dict[str, Any]]:
-    given = {"model": SHAPE, "tokens": 500, "batch_tokens": 64, "sequence": 16, "learning_rate": 1e-3} | changes
+    given = {"model": SHAPE, "tokens": 500, "batch_tokens": 64, "sequence": 16, "learning_rate": 1e-3}
+    given |= {"precision": "fp32"} | changes
     (root / "out").mkdir()
-    figures = stage(PretrainConfig(precision="fp32", **given), inputs, Work(root / "out", root / "keep", seed=2))
+    figures = stage(PretrainConfig(**given), inputs, Work(root / "out", root / "keep", seed=2))
     return tiny.artifact(root / "out", "pretrain", json.loads(json.dumps(figures, allow_nan=False))), figures
 
 
@@ -73,6 +74,30 @@ def test_every_architecture_trains_and_is_exported(
     with torch.no_grad():
         theirs = AutoModelForCausalLM.from_pretrained(tmp_path / "exported")(tiny.ids(2, 16)).logits
         assert torch.allclose(model(tiny.ids(2, 16))[0], theirs, rtol=0, atol=1e-4)
+
+
+def test_float16_from_training_to_export(inputs: dict[str, Artifact], tmp_path: Path) -> None:
+    """Its metrics tell the loss scale; exported in float16, transformers gives its logits but for rounding."""
+    from transformers import AutoModelForCausalLM
+
+    made, figures = run(inputs, tmp_path, precision="fp16", tokens=6000, learning_rate=1e-2)
+    assert figures["precision"] == "fp16"
+    rows = read_metrics(made.path / "records" / "metrics.jsonl")
+    assert rows[-1]["loss"] < rows[0]["loss"] - 0.5
+    skipped = sum(row.get("skipped", 0) for row in rows)
+    assert [rows[0]["loss_scale"], rows[-1]["loss_scale"]] == [65536, 65536 / 2**skipped]
+    model = load_model(made.path / "model").eval()
+    save_huggingface(tmp_path / "exported", model, "float16", end_of_text=0, end=1, pad=2)
+    theirs = AutoModelForCausalLM.from_pretrained(tmp_path / "exported", dtype="auto")
+    assert theirs.dtype == torch.float16
+    with torch.no_grad():
+        logits, idx = theirs(tiny.ids(2, 16)).logits, tiny.ids(2, 16)
+        assert torch.allclose(model(idx)[0], logits.float(), rtol=0, atol=0.02)
+
+
+def test_float8_needs_its_gpu(inputs: dict[str, Artifact], tmp_path: Path) -> None:
+    with pytest.raises(GroundupError, match=r"pretrain\.fp8: .*(torchao is not installed|this is the device cpu)"):
+        run(inputs, tmp_path, precision="bf16", fp8=True)
 
 
 def test_the_balance_of_experts_is_part_of_what_is_trained_and_not_of_what_is_held_out() -> None:

@@ -1,4 +1,5 @@
-"""The road walked by two processes that share weights and batches: the same figures as by one, whatever is killed."""
+"""The road walked by two processes that share weights and batches: the same figures as by one, whatever is killed, and
+under whichever engine."""
 
 import json
 import os
@@ -110,18 +111,49 @@ def test_a_killed_rank_changes_nothing(finished, tmp_path: Path) -> None:
     assert losses[0] == pytest.approx(losses[1], abs=2e-2)
 
 
+def walked(finished: Any, run: Path, *more: str) -> dict[str, Any]:
+    """The report of a copy of the finished run that is trained anew, in float32."""
+    copied(finished.run, run)
+    status, output = finish(start(finished.blueprint, run, *FP32, *more, "--from", "pretrain"), SECONDS)
+    assert status == 0, output
+    told = json.loads((run / "report" / "report.json").read_text(encoding="utf-8"))
+    return {name: value for name, value in told.items() if name not in MADE}
+
+
+@pytest.fixture(scope="module")
+def by_one(finished, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    run = tmp_path_factory.mktemp("alone") / "run"
+    told = walked(finished, run)
+    assert {made_by(run, stage) for stage in TRAINED} == {1}
+    assert {*TRAINED, "samples"} <= set(told)
+    return told
+
+
 @pytest.mark.slow
-def test_the_report_of_two_processes_is_that_of_one(finished, tmp_path: Path) -> None:
-    reports = []
-    for name, more in (("one", ()), ("two", TWO)):
-        run = copied(finished.run, tmp_path / name)
-        status, output = finish(start(finished.blueprint, run, *FP32, *more, "--from", "pretrain"), SECONDS)
-        assert status == 0, output
-        assert {made_by(run, stage) for stage in TRAINED} == {2 if more else 1}
-        told = json.loads((run / "report" / "report.json").read_text(encoding="utf-8"))
-        reports.append({name: value for name, value in told.items() if name not in MADE})
-    assert {*TRAINED, "samples"} <= set(reports[0])
-    assert list(differences(*reports)) == []
+def test_the_report_of_two_processes_is_that_of_one(finished, by_one: dict[str, Any], tmp_path: Path) -> None:
+    by_two = walked(finished, tmp_path / "run", *TWO)
+    assert {made_by(tmp_path / "run", stage) for stage in TRAINED} == {2}
+    assert list(differences(by_one, by_two)) == []
+
+
+@pytest.mark.engines
+@pytest.mark.parametrize(
+    ("engine", "stages"), [("deepspeed", TRAINED), ("megatron", ("pretrain", "sft"))], ids=["deepspeed", "megatron"]
+)
+def test_the_report_of_another_engine_is_the_same(
+    engine: str, stages: tuple[str, ...], finished, by_one: dict[str, Any], tmp_path: Path
+) -> None:
+    """Megatron trains language models alone, so reward and ppo stay with the engine torch."""
+    pytest.importorskip("deepspeed" if engine == "deepspeed" else "megatron.core")
+    run = tmp_path / "run"
+    settings = {"engine": engine, "dp_shard": 2}
+    more = [f"--set={stage}.parallel.{key}={value}" for stage in stages for key, value in settings.items()]
+    told = walked(finished, run, *more)
+    assert {stage for stage in TRAINED if made_by(run, stage) == 2} == set(stages)
+    assert list(differences(by_one, told)) == []
+    logs = "".join(path.read_text() for path in run.glob("log/*/rank-?.log"))
+    assert "FutureWarning" not in logs  # once a step, else, and about what no reader can change
+    assert ("DeepSpeed's settings" in logs) == (engine == "deepspeed")
 
 
 @pytest.mark.slow

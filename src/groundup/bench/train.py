@@ -1,9 +1,10 @@
 """`groundup bench train`: tokens per second and peak memory of a training step against the peers.
 
 Every side trains the same shape on the same random tokens with the same batch, precision and optimizer (AdamW, clipping
-at 1), in a process of its own. Two shapes: Llama's, against transformers' and litgpt's; GPT-2's, against transformers'
-and a plain reading of nanoGPT's step. Then our own speed is held against what matrix products reach on this machine,
-and two claims that are often made are measured: what bf16 saves, and what activation checkpointing saves and costs.
+at 1), in a process of its own; then, in the fastest precision, those that compile the model do so. Two shapes: Llama's,
+against transformers' and litgpt's; GPT-2's, against transformers' and a plain reading of nanoGPT's step. Then our own
+speed is held against what matrix products reach on this machine, and two claims that are often made are measured: what
+bf16 saves, and what activation checkpointing saves and costs.
 """
 
 from collections.abc import Iterator
@@ -15,7 +16,7 @@ from typing import Any
 from groundup.bench import train_peers as peers
 from groundup.bench.measure import Measured, in_process
 from groundup.bench.rows import Row, compare
-from groundup.bench.train_jobs import CLIP, LEARNING_RATE, SIZES, WARM_UP, Job, batch_of
+from groundup.bench.train_jobs import CLIP, LEARNING_RATE, SIZES, WARM_UP, Job, Size, batch_of
 from groundup.model.configuration import LLMConfig
 
 CLAIMS = replace(SIZES[2], rows=8, steps=4)  # with activations that weigh more than the weights
@@ -23,6 +24,8 @@ PEERS = {
     "llama": {"transformers": peers.transformers_step, "litgpt": peers.litgpt_step},
     "gpt2": {"transformers": peers.transformers_step, "nanoGPT's step": peers.nanogpt_step},
 }
+
+COMPILING = ("litgpt", "nanoGPT's step")  # the peers whose own scripts compile the model
 
 
 def run(data: Path | None) -> Iterator[Row]:
@@ -32,19 +35,29 @@ def run(data: Path | None) -> Iterator[Row]:
     cores = usable_cores()
     precisions = ("fp32", "bf16") if cpu_multiplies_bf16() else ("fp32",)
     ceilings = {precision: in_process(ceiling, precision, cores=cores).value for precision in precisions}
+    for size, precision, compiled in _kinds(precisions):
+        for family, others in PEERS.items():
+            job = Job(size, family, precision, compiled=compiled)
+            ours = in_process(step, asdict(job), cores=cores)
+            for name, function in others.items():
+                if compiled and name not in COMPILING:
+                    continue
+                theirs = in_process(function, asdict(job), cores=cores)
+                yield compare(job.case, "speed", _speed(job, ours), _speed(job, theirs), name, "tokens/s", "higher")
+                if not compiled:  # compilers take memory of their own, in processes of their own
+                    yield _memory(job.case, ours, theirs, name)
+            rate = _speed(job, ours) * ours.value["flops_per_token"] / 1e9
+            name = "matrix products on this machine"
+            yield compare(job.case, "arithmetic", rate, ceilings[precision] / 1e9, name, "GFLOP/s", "higher")
+    yield from _claims(precisions, cores)
+
+
+def _kinds(precisions: tuple[str, ...]) -> Iterator[tuple[Size, str, bool]]:
+    """(size, precision, whether all sides are compiled): compilation where products leave it most to gain."""
     for size in SIZES:
         for precision in precisions:
-            for family, others in PEERS.items():
-                job, case = Job(size, family, precision), f"{size.name} {family} {precision}"
-                ours = in_process(step, asdict(job), cores=cores)
-                for name, function in others.items():
-                    theirs = in_process(function, asdict(job), cores=cores)
-                    yield compare(case, "speed", _speed(job, ours), _speed(job, theirs), name, "tokens/s", "higher")
-                    yield _memory(case, ours, theirs, name)
-                rate = _speed(job, ours) * ours.value["flops_per_token"] / 1e9
-                name = "matrix products on this machine"
-                yield compare(case, "arithmetic", rate, ceilings[precision] / 1e9, name, "GFLOP/s", "higher")
-    yield from _claims(precisions, cores)
+            yield size, precision, False
+        yield size, precisions[-1], True
 
 
 def _claims(precisions: tuple[str, ...], cores: int) -> Iterator[Row]:
@@ -111,6 +124,7 @@ def step(values: dict[str, Any]) -> dict[str, Any]:
     from torch import Tensor, nn
 
     from groundup.model.decoder import CustomLanguageModel
+    from groundup.parallel.compilation import compile_blocks
     from groundup.parallel.device import Precision, settle
     from groundup.parallel.recompute import ActivationCheckpointing, checkpoint_blocks
     from groundup.parallel.single_device import SingleDevice
@@ -122,6 +136,8 @@ def step(values: dict[str, Any]) -> dict[str, Any]:
     model = CustomLanguageModel(config)
     recompute: ActivationCheckpointing = values["recompute"]
     checkpoint_blocks(model.model.layers, recompute)
+    if values["compiled"]:
+        compile_blocks(model.model.layers)
     precision: Precision = values["precision"]
     engine = SingleDevice(model, make_optimizer(OptimizerConfig()), torch.device("cpu"), precision)
 

@@ -39,11 +39,17 @@ class Job:
     family: str  # llama | gpt2
     precision: str  # fp32 | bf16: products under autocast, weights float32
     recompute: str = "none"  # activation checkpointing
+    compiled: bool = False  # by torch.compile: our layers, a peer's whole model
 
     @classmethod
     def of(cls, values: dict) -> "Job":
         """From `dataclasses.asdict`, as it comes through JSON."""
         return cls(**values | {"size": Size(**values["size"])})
+
+    @property
+    def case(self) -> str:
+        """What a row of the benchmark is called."""
+        return f"{self.size.name} {self.family} {self.precision}" + (", compiled" if self.compiled else "")
 
     @property
     def feed_forward(self) -> int:

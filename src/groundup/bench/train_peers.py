@@ -1,13 +1,12 @@
 """The peers of `bench train`, each a function that a fresh process calls: seconds of each optimizer step."""
 
-import math
 import time
 from typing import Any
 
 import torch
-import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import nn
 
+from groundup.bench.nanogpt import NanoGPT
 from groundup.bench.train_jobs import BETAS, CLIP, DECAY, LEARNING_RATE, WARM_UP, Job, batch_of
 
 
@@ -116,19 +115,26 @@ def litgpt_step(values: dict[str, Any]) -> dict[str, Any]:
 
 
 def nanogpt_step(values: dict[str, Any]) -> dict[str, Any]:
-    """The step of nanoGPT's `train.py`, on the model of its `model.py` written again from its description."""
+    """The step of nanoGPT's `train.py`."""
     job = Job.of(values)
     torch.manual_seed(0)
-    model = _NanoGPT(job)
-
-    def loss(inputs: Tensor, targets: Tensor) -> Tensor:
-        logits = model(inputs)
-        return F.cross_entropy(logits.view(-1, logits.size(-1)), targets.view(-1))
-
-    return _plain_loop(model, job, loss)
+    size = job.size
+    model = NanoGPT(
+        {
+            "layers": size.layers,
+            "width": size.width,
+            "heads": size.heads,
+            "vocabulary": size.vocabulary,
+            "context": size.context,
+            "bias": True,
+        }
+    )
+    return _plain_loop(model, job, model)
 
 
 def _plain_loop(model: nn.Module, job: Job, loss: Any) -> dict[str, Any]:
+    if job.compiled:
+        model.compile()
     decayed = [p for p in model.parameters() if p.dim() >= 2]
     others = [p for p in model.parameters() if p.dim() < 2]
     groups = [{"params": decayed, "weight_decay": DECAY}, {"params": others, "weight_decay": 0.0}]
@@ -146,49 +152,3 @@ def _plain_loop(model: nn.Module, job: Job, loss: Any) -> dict[str, Any]:
         value.item()
         seconds.append(time.perf_counter() - started)
     return {"seconds": seconds}
-
-
-class _NanoGPT(nn.Module):
-    """GPT-2 with a fused projection of queries, keys and values and PyTorch's flash attention."""
-
-    def __init__(self, job: Job) -> None:
-        super().__init__()
-        self.tokens = nn.Embedding(job.size.vocabulary, job.size.width)
-        self.positions = nn.Embedding(job.size.context, job.size.width)
-        self.blocks = nn.ModuleList(_NanoBlock(job) for _ in range(job.size.layers))
-        self.norm = nn.LayerNorm(job.size.width)
-        self.head = nn.Linear(job.size.width, job.size.vocabulary, bias=False)
-        self.head.weight = self.tokens.weight
-        for name, parameter in self.named_parameters():
-            if parameter.dim() > 1:
-                deep = name.endswith("out.weight")
-                nn.init.normal_(parameter, std=0.02 / math.sqrt(2 * job.size.layers) if deep else 0.02)
-
-    def forward(self, inputs_BT: Tensor) -> Tensor:
-        x_BTD = self.tokens(inputs_BT) + self.positions(torch.arange(inputs_BT.shape[1]))
-        for block in self.blocks:
-            x_BTD = block(x_BTD)
-        logits: Tensor = self.head(self.norm(x_BTD))
-        return logits
-
-
-class _NanoBlock(nn.Module):
-    def __init__(self, job: Job) -> None:
-        super().__init__()
-        self.heads = job.size.heads
-        self.norm_1, self.norm_2 = nn.LayerNorm(job.size.width), nn.LayerNorm(job.size.width)
-        self.attention_in = nn.Linear(job.size.width, 3 * job.size.width)
-        self.attention_out = nn.Linear(job.size.width, job.size.width)
-        self.mlp_in = nn.Linear(job.size.width, job.feed_forward)
-        self.mlp_out = nn.Linear(job.feed_forward, job.size.width)
-
-    def forward(self, x_BTD: Tensor) -> Tensor:
-        B, T, D = x_BTD.shape
-        q, k, v = (
-            part.view(B, T, self.heads, -1).transpose(1, 2)
-            for part in self.attention_in(self.norm_1(x_BTD)).split(D, dim=2)
-        )
-        y = F.scaled_dot_product_attention(q, k, v, is_causal=True)
-        x_BTD = x_BTD + self.attention_out(y.transpose(1, 2).reshape(B, T, D))
-        out: Tensor = x_BTD + self.mlp_out(F.gelu(self.mlp_in(self.norm_2(x_BTD))))
-        return out

@@ -12,4 +12,4 @@ class ExportConfig(Section):
     """What the model calls itself; without it the blueprint's name."""
     format: Literal["hf"] = "hf"
     """`hf`: a Hugging Face folder (safetensors, config, tokenizer, chat template)."""
-    dtype: Literal["float32", "bfloat16"] = "float32"
+    dtype: Literal["float32", "bfloat16", "float16"] = "float32"

@@ -124,7 +124,7 @@ def generate(
     Args:
         prompts: token ids, none empty. Prompts longer than the context less one lose their beginning.
         generator: randomness for temperatures above 0, on the CPU.
-        dtype: of the products and the cache; float32 or bfloat16.
+        dtype: of the products and the cache; float32, bfloat16 or float16.
         crowd: the processes that do this together, each with all prompts; each continues its own and returns those.
     """
     context = model.config.max_position_embeddings
@@ -135,7 +135,7 @@ def generate(
     finished, ended = [False] * len(prompts), [False] * len(prompts)
     active, own = list(range(len(prompts))), list(mine)  # rows that are carried along; those of them that are here
     device_type = model.lm_head.weight.device.type
-    with torch.autocast(device_type, torch.bfloat16, enabled=dtype == torch.bfloat16):
+    with torch.autocast(device_type, dtype, enabled=dtype != torch.float32):
         decoding = Decoding(model, len(own), room, dtype)
         logits_BV = decoding.start([prompts[row] for row in own]) if own else torch.empty(0, model.config.vocab_size)
         while True:

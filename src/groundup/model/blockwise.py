@@ -49,7 +49,8 @@ def _blocks(T: int, window: int | None, runs_BT: Tensor | None) -> Iterator[_Blo
     for first in range(0, T, size):
         last = min(T, first + size)
         key = 0 if window is None else max(0, first - window + 1)
-        if runs_BT is not None:  # as far back as the earliest of the rows' documents that reach into the block
+        if runs_BT is not None and not torch.compiler.is_compiling():  # which can't take shapes from numbers
+            # as far back as the earliest of the rows' documents that reach into the block
             key += int((runs_BT[:, key : first + 1] == runs_BT[:, first, None]).any(0).int().argmax())
         q_C1, k_S = place_T[first:last, None], place_T[key:last]
         hidden = k_S > q_C1

@@ -14,6 +14,7 @@ from torch import Tensor
 
 IGNORED = -100  # a target that counts for nothing
 LOGITS_BYTES = 48 << 20  # that are held at once: enough for products at full speed
+FLOAT16_ROWS = 2048  # whose products are summed in float16, which ends at 65,504: no loss scale reaches these sums
 CACHED_BYTES = 2 << 20  # of float32 scores: a part at a time that stays in a core's cache
 
 
@@ -46,6 +47,8 @@ class _LinearCrossEntropy(torch.autograd.Function):
         wanted = ctx.needs_input_grad[0] or ctx.needs_input_grad[1]
         head_VD = weight_VD.to(x_ND.dtype)
         rows = max(1, LOGITS_BYTES // (head_VD.element_size() * len(head_VD)))
+        if x_ND.dtype == torch.float16:
+            rows = min(rows, FLOAT16_ROWS)
         dx_ND, dhead_VD = torch.empty_like(x_ND) if wanted else None, None
         total = torch.zeros((), dtype=torch.float32, device=x_ND.device)
         part = max(1, CACHED_BYTES // (4 * len(head_VD)))

@@ -186,6 +186,7 @@ class Decoder(nn.Module):
         cache: KeyValueCache | None = None,
         documents_BT: Tensor | None = None,
         routing: list[Tensor] | None = None,
+        valid_BT: Tensor | None = None,
     ) -> Tensor:
         """Features [B, T, D] after the last norm.
 
@@ -195,13 +196,14 @@ class Decoder(nn.Module):
             documents_BT: int64, which document a token is of. Runs of equal ids neither see each other nor count each
                 other's positions; padding on either side is a document of its own.
             routing: takes up each layer's `routing_sums`, [3, E], for the load-balancing loss.
+            valid_BT: bool, tokens that `routing` is of; None: all.
 
         Raises:
             GroundupError: the rows are longer than the context.
         """
         positions_BT, masks = self.positions_and_masks(idx_BT, cache, documents_BT)
         blocks = zip(self.layers, self.windows, strict=True)
-        x_BTD = self.through(blocks, self.embed(idx_BT, positions_BT), positions_BT, masks, cache, routing)
+        x_BTD = self.through(blocks, self.embed(idx_BT, positions_BT), positions_BT, masks, cache, routing, valid_BT)
         out: Tensor = self.norm(x_BTD)
         return out
 
@@ -223,13 +225,15 @@ class Decoder(nn.Module):
         masks: Mapping[int | None, Mask],
         cache: KeyValueCache | None = None,
         routing: list[Tensor] | None = None,
+        valid_BT: Tensor | None = None,
     ) -> Tensor:
         """The stream [B, T, D] behind some neighbouring layers, each given with its window."""
         rotary = None if self.rotary is None else self.rotary(positions_BT)
+        valid_N = None if valid_BT is None else valid_BT.flatten()
         for block, window in blocks:
             x_BTD, routing_NE = block(x_BTD, rotary, masks[window], cache)
             if routing is not None and routing_NE is not None:
-                routing.append(routing_sums(routing_NE, self.config.num_experts_per_tok))
+                routing.append(routing_sums(routing_NE, self.config.num_experts_per_tok, valid_N))
         return x_BTD
 
     def positions_and_masks(

@@ -67,7 +67,8 @@ def grouped_linear(x_ND: Tensor, weight_EFD: Tensor, counts_E: Tensor) -> Tensor
     """
     if x_ND.device.type == "cuda":
         if torch.is_autocast_enabled("cuda"):  # which the grouped product doesn't know
-            x_ND, weight_EFD = x_ND.to(torch.bfloat16), weight_EFD.to(torch.bfloat16)
+            dtype = torch.get_autocast_dtype("cuda")
+            x_ND, weight_EFD = x_ND.to(dtype), weight_EFD.to(dtype)
         if x_ND.dtype == torch.bfloat16:
             return grouped_product(x_ND, weight_EFD, counts_E)
     parts = zip(torch.split(x_ND, counts_E.tolist()), weight_EFD, strict=True)
@@ -91,9 +92,10 @@ def routing_sums(routing_NE: Tensor, per_token: int, valid_N: Tensor | None = No
     probabilities_NE = routing_NE.float().softmax(-1)
     chosen_Nk = routing_NE.topk(per_token, dim=-1).indices
     chosen_NE = torch.zeros_like(probabilities_NE).scatter_(1, chosen_Nk, 1.0)
+    counted_NE = torch.ones_like(probabilities_NE)
     if valid_N is not None:
-        probabilities_NE, chosen_NE = probabilities_NE[valid_N], chosen_NE[valid_N]
-    return torch.stack((chosen_NE.sum(0), probabilities_NE.sum(0), torch.ones_like(chosen_NE).sum(0)))
+        counted_NE = counted_NE * valid_N[:, None]
+    return torch.stack([(of_NE * counted_NE).sum(0) for of_NE in (chosen_NE, probabilities_NE, counted_NE)])
 
 
 def load_balancing_loss(sums_3E: Tensor) -> Tensor:

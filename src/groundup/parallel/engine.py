@@ -17,7 +17,7 @@ from groundup.errors import GroundupError
 from groundup.parallel.average import WeightAverage
 from groundup.parallel.checkpointing.files import TensorFiles
 from groundup.parallel.checkpointing.part import Snapshot, snapshot
-from groundup.parallel.device import Precision
+from groundup.parallel.device import DTYPES, Precision
 from groundup.parallel.share import WHOLE, Share
 
 Statistics = dict[str, Tensor]  # name -> sum over the micro-batch, to be divided by its weight
@@ -31,6 +31,14 @@ class DivergedError(GroundupError):
     """The loss or the gradient is not finite."""
 
 
+class RegroupedError(Exception):
+    """Processes have come or gone (`replicas.py`): training goes on with `step`, counted from 0."""
+
+    def __init__(self, step: int) -> None:
+        super().__init__(f"going on with step {step + 1:,}")
+        self.step = step
+
+
 @dataclass(frozen=True)
 class StepResult:
     """Means over the global batch, and the gradient's norm before clipping."""
@@ -39,7 +47,7 @@ class StepResult:
     gradient_norm: float
     statistics: dict[str, float]
     weight: float = 0.0  # what the sums were divided by
-    taken: bool = True  # False: the step was not accepted, and nothing has changed
+    taken: bool = True  # False: it was not accepted, or overflowed under `fp16`, and no weight has changed
 
 
 class Placed:
@@ -52,10 +60,10 @@ class Placed:
     @property
     def dtype(self) -> torch.dtype:
         """Of products and of key-value caches."""
-        return torch.bfloat16 if self.precision == "bf16" else torch.float32
+        return DTYPES[self.precision]
 
     def autocast(self) -> torch.autocast:
-        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16")
+        return torch.autocast(self.device.type, self.dtype, enabled=self.precision != "fp32")
 
 
 class Engine(Placed, ABC):
@@ -68,6 +76,14 @@ class Engine(Placed, ABC):
     share: Share = WHOLE  # the part of each global batch that this process reads
     leader: bool = True  # whether this process writes files and speaks
     dropout: bool = False  # whether `train_step` leaves out at random what the model's configuration says
+
+    def begin(self, step: int) -> Share:
+        """Which part of the batch of a step, counted from 0, this process reads.
+
+        Raises:
+            RegroupedError: another step is to be taken.
+        """
+        return self.share
 
     @abstractmethod
     def train_step(
@@ -91,7 +107,9 @@ class Engine(Placed, ABC):
             Means over the global batch, the same in every process.
 
         Raises:
-            DivergedError: the loss or the gradient is not finite; nothing has been changed then.
+            RegroupedError: the step has to be begun again; nothing has been changed.
+            DivergedError: the loss or the gradient is not finite, under `fp16` not with any loss scale; nothing has
+                been changed then.
         """
 
     @abstractmethod
@@ -100,8 +118,9 @@ class Engine(Placed, ABC):
 
     @abstractmethod
     def state(self) -> dict[str, Tensor]:
-        """Weights (`model.NAME`), optimizer moments (`optimizer.MOMENT.NAME`) and averages (`average.NAME`), whole, on
-        the CPU, under the model's own parameter names; what is given in processes that do not lead may be empty."""
+        """Weights (`model.NAME`), optimizer moments (`optimizer.MOMENT.NAME`), averages (`average.NAME`) and the loss
+        scale (`scaler.NAME`), whole, on the CPU, under the model's own parameter names; what is given in processes that
+        do not lead may be empty."""
 
     @abstractmethod
     def restore(self, tensors: Mapping[str, Tensor]) -> None:

@@ -14,7 +14,7 @@ from groundup.parallel.torch_engine import Sums, TorchEngine, add
 
 
 class SingleDevice(TorchEngine):
-    """A model that is trained on one device: float32 master weights, products in bf16 where asked for."""
+    """A model that is trained on one device: float32 master weights, products in bf16 or fp16 where asked for."""
 
     def __init__(
         self,
@@ -32,12 +32,12 @@ class SingleDevice(TorchEngine):
     def _total(self, weight: float) -> float:
         return weight
 
-    def _forward_backward(self, batch: Sequence[Any], loss: Loss, total: float) -> tuple[float, Sums]:
+    def _forward_backward(self, batch: Sequence[Any], loss: Loss, divisor: float) -> tuple[float, Sums]:
         loss_sum, sums = 0.0, Sums()
         for micro_batch in batch:
             with self.autocast():
                 part, statistics = loss(self.model, micro_batch)
-            (part / total).backward()  # type: ignore[no-untyped-call]
+            (part / divisor).backward()  # type: ignore[no-untyped-call]
             loss_sum += part.item()
             add(sums, statistics)
         return loss_sum, sums

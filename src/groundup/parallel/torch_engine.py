@@ -1,5 +1,8 @@
 """A step as PyTorch takes it, the same in one process and in many: sum, divide by the weight of the whole batch, clip,
 ask, step. What differs between the two is in a few small methods.
+
+Under `fp16` the loss is scaled as well (`loss_scale.py`), and a step whose gradient overflows is left out: it counts as
+a step, and its statistics tell the scale.
 """
 
 from abc import abstractmethod
@@ -7,11 +10,14 @@ from collections.abc import Container, Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.distributed.tensor import DTensor
 
 from groundup.parallel.checkpointing.files import TensorFiles
 from groundup.parallel.checkpointing.part import Snapshot, snapshot
+from groundup.parallel.device import Precision
 from groundup.parallel.engine import Accept, DivergedError, Engine, Loss, Statistics, StepResult
+from groundup.parallel.loss_scale import LossScaler
 
 Sums = dict[str, float]  # name -> sum over the micro-batches so far
 
@@ -25,6 +31,10 @@ def add(sums: Sums, statistics: Statistics) -> None:
 class TorchEngine(Engine):
     """`SingleDevice` and `MeshEngine` share the step and the names of the state."""
 
+    def __init__(self, model: nn.Module, device: torch.device, precision: Precision) -> None:
+        super().__init__(model, device, precision)
+        self.scaler = LossScaler() if precision == "fp16" else None
+
     def train_step(
         self,
         batch: Sequence[Any],
@@ -37,18 +47,27 @@ class TorchEngine(Engine):
     ) -> StepResult:
         total = self._total(sum(weights))
         self.model.train(self.dropout)
-        loss_sum, sums = self._forward_backward(batch, loss, total)
+        scale = self.scaler.scale if self.scaler else 1.0
+        loss_sum, sums = self._forward_backward(batch, loss, total / scale)
         self.model.eval()
+        if self.scaler:
+            self._multiply_gradients(1 / scale)
         norm = self._clip(clip_norm)
         mean = loss_sum / total
+        means = {name: value / total for name, value in sums.items()}
+        if self.scaler:
+            means["loss_scale"] = scale
         if not (abs(mean) < float("inf") and norm < float("inf")):
             self.optimizer.zero_grad(set_to_none=True)
+            if self.scaler and self.scaler.overflowed():
+                return StepResult(mean, norm, means, total, taken=False)
             raise DivergedError(
                 f"the loss is {mean} and the gradient's norm {norm}: training has diverged",
                 where=where or None,
                 do="lower learning_rate, or look at the documents of this step; the last checkpoint is kept",
             )
-        means = {name: value / total for name, value in sums.items()}
+        if self.scaler:
+            self.scaler.finite()
         if accept is not None and not accept(mean, norm):
             self.optimizer.zero_grad(set_to_none=True)
             return StepResult(mean, norm, means, total, taken=False)
@@ -65,12 +84,20 @@ class TorchEngine(Engine):
         """The weight of the global batch, of this process's part of it."""
 
     @abstractmethod
-    def _forward_backward(self, batch: Sequence[Any], loss: Loss, total: float) -> tuple[float, Sums]:
-        """(sum of losses, sums of statistics) of the global batch; gradients are those of the sum over `total`."""
+    def _forward_backward(self, batch: Sequence[Any], loss: Loss, divisor: float) -> tuple[float, Sums]:
+        """(sum of losses, sums of statistics) of the global batch; gradients are those of the sum over `divisor`."""
 
     @abstractmethod
     def _clip(self, norm: float) -> float:
         """Cut the gradient to `norm`; its norm before, over all parameters in all processes."""
+
+    @torch.no_grad()
+    def _multiply_gradients(self, factor: float) -> None:
+        """What this process holds of them; sums over processes that are still due stay so."""
+        found = (parameter.grad for parameter in self.model.parameters() if parameter.grad is not None)
+        gradients = [gradient.to_local() if isinstance(gradient, DTensor) else gradient for gradient in found]
+        if gradients:
+            torch._foreach_mul_(gradients, factor)
 
     def tensors(self) -> dict[str, Tensor]:
         """What this process holds of the state, under the names of `state`: DTensors where it is a share of a tensor.
@@ -85,7 +112,7 @@ class TorchEngine(Engine):
         if self.average:
             found["average.steps"] = torch.tensor(self.average.steps)
             found |= {f"average.weight.{name}": tensor for name, tensor in self.average.weights.items()}
-        return found
+        return found | self.scaler.tensors() if self.scaler else found
 
     @torch.no_grad()
     def restore(self, tensors: Mapping[str, Tensor]) -> None:
@@ -96,8 +123,7 @@ class TorchEngine(Engine):
                 places[name].copy_(self._share_of(whole, places[name]))
                 taken.add(name)
         self._forget_moments(taken)
-        if self.average:
-            self.average.steps = int(places["average.steps"])
+        self._take_counters(places)
 
     def snapshot(self) -> Snapshot:
         return snapshot(self.tensors())
@@ -108,8 +134,14 @@ class TorchEngine(Engine):
         self._forget_moments(files)
         places = self.tensors()
         files.read_into(places)
+        self._take_counters(places)
+
+    def _take_counters(self, tensors: Mapping[str, Tensor]) -> None:
+        """What of the state is no tensor."""
         if self.average:
-            self.average.steps = int(places["average.steps"])
+            self.average.steps = int(tensors["average.steps"])
+        if self.scaler:
+            self.scaler.restore(tensors)
 
     def _forget_moments(self, saved: Container[str]) -> None:
         """Drop the moments of parameters that had none when they were saved: they had not taken a step."""

@@ -12,7 +12,7 @@ Formulas, with N parameters, L layers, d width (heads x head size), T tokens tha
                     + (question + answer) x 4 forward: policy, reference, critic, reward model
                     + (question + answer) x epochs x 2 training: policy, critic )
 
-    memory        a trained model: 4 N weights + 4 N gradients + 8 N AdamW moments, float32, + 2 N bf16 copies;
+    memory        a trained model: 4 N weights + 4 N gradients + 8 N AdamW moments, float32, + 2 N bf16 or fp16 copies;
                   a frozen one: 4 N; activations: see `activation_bytes`
     disk          2 checkpoints of 12 N while a stage trains, 4 N for each stage's result
 
@@ -161,7 +161,7 @@ def activation_bytes(model: LLMConfig, tokens: int, head_tokens: int, precision:
     SiLU; 2 without a gate; those of the experts that a token uses), as counted in arXiv 2205.05198; the head keeps
     logits and their softmax in float32, with a third copy while their gradient is made.
     """
-    width = 2 if precision == "bf16" else 4
+    width = 4 if precision == "fp32" else 2
     inner = model.num_experts_per_tok * model.moe_intermediate_size if model.num_experts else model.intermediate_size
     layer = 8 * model.hidden_size * 4 + (4 if model.gated_mlp else 2) * inner * width
     return tokens * model.num_hidden_layers * layer + head_tokens * model.vocab_size * 12
@@ -170,7 +170,7 @@ def activation_bytes(model: LLMConfig, tokens: int, head_tokens: int, precision:
 def cache_bytes(model: LLMConfig, rows: int, tokens: int, precision: str) -> int:
     """Keys and values of `rows` answers being sampled."""
     kv = model.num_key_value_heads * model.head_dim
-    return 2 * rows * tokens * model.num_hidden_layers * kv * (2 if precision == "bf16" else 4)
+    return 2 * rows * tokens * model.num_hidden_layers * kv * (4 if precision == "fp32" else 2)
 
 
 class _Estimate:
@@ -290,7 +290,7 @@ class _Estimate:
         return StagePlan("evaluate", stage.seconds + scored, stage.tokens, 0, stage.flops, memory)
 
     def export(self) -> StagePlan:
-        width = 2 if self.blueprint.export.dtype == "bfloat16" else 4
+        width = 4 if self.blueprint.export.dtype == "float32" else 2
         memory = {"program": speeds.PROGRAM_BYTES, "weights": 2 * 4 * self.n}
         return StagePlan("export", speeds.START_SECONDS, memory=memory, disk={"model": 2 * width * self.n})
 
@@ -330,7 +330,7 @@ class _Estimate:
     def _trained(self) -> dict[str, int]:
         found = {"program": speeds.PROGRAM_BYTES, "weights": 4 * self.n, "gradients": 4 * self.n}
         found["AdamW moments"] = 8 * self.n
-        return found | ({"bf16 copies": 2 * self.n} if self.precision == "bf16" else {})
+        return found | ({f"{self.precision} copies": 2 * self.n} if self.precision != "fp32" else {})
 
     def _training(self, context: int) -> float:
         return float(self.model.flops_per_token(context))

@@ -181,8 +181,12 @@ class PretrainConfig(LoopConfig):
     batch_warmup: BatchWarmup | None = None
     sequence: int = Field(default=128, ge=8)
     """Tokens per training sequence; at most `model.context`."""
-    precision: Literal["auto", "fp32", "bf16"] = "auto"
-    """`auto` takes bf16 (with fp32 master weights) where the device multiplies it faster. Held by all later stages."""
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
+    """`auto` takes bf16 (with fp32 master weights) where the device multiplies it faster. `fp16`, with loss scaling
+    (arXiv 1710.03740), is for GPUs older than bf16, and for the engine torch. Held by all later stages."""
+    fp8: bool = False
+    """Whether the layers' products of matrices are made in float8, the rest in bf16 (extra `float8`): for GPUs of CUDA
+    capability 8.9 and above and the engine torch, without tp, cp and ep. It pays for wide models with `compile`."""
     mixture: dict[str, Annotated[float, Field(gt=0)]] | None = None
     """The share of the tokens that each source gets, by its name: `{handbook: .7, wiki: .3}`. Only proportions matter,
     and a source that is not named is left out. null: every document is read equally often."""
@@ -192,9 +196,13 @@ class PretrainConfig(LoopConfig):
     inside_documents: bool = False
     """Whether attention is kept inside documents; else a token sees what stands before it in its sequence, also of
     other documents."""
-    activation_checkpointing: Literal["none", "full", "selective"] = "none"
+    activation_checkpointing: Literal["none", "full", "selective"] | Annotated[float, Field(gt=0, lt=1)] = "none"
     """Compute activations a second time in the backward pass instead of keeping them: `full` runs each layer again,
-    `selective` keeps products of matrices and attention. Less memory, up to a third more work, the same result."""
+    `selective` keeps products of matrices and attention. Less memory, up to a third more work, the same result. A
+    number is the share of the activations that may be kept, the dearest to compute; with `compile: true`."""
+    compile: bool | Literal["measure"] = False
+    """Whether torch.compile makes code for the training of the layers: half a minute at the start, then faster steps.
+    `measure` tries both at the start. For the engine torch, without tp, cp, ep and dp_shard."""
     validate_every: int = Field(default=200, ge=1)
     """Steps between looks at the held-out loss."""
 
@@ -203,4 +211,16 @@ class PretrainConfig(LoopConfig):
         if self.epochs is not None and (self.tokens is not None or self.mixture is not None):
             other = "tokens" if self.tokens is not None else "mixture"
             raise ValueError(f"epochs say how much is read of each source, and so does {other}: give one of them")
+        return self
+
+    @model_validator(mode="after")
+    def _float8_rows(self) -> "PretrainConfig":
+        if self.fp8 and self.sequence % 16:
+            raise ValueError("fp8 multiplies by 16 tokens at a time: set sequence to a multiple of 16")
+        return self
+
+    @model_validator(mode="after")
+    def _budget_of_compiled(self) -> "PretrainConfig":
+        if isinstance(self.activation_checkpointing, float) and self.compile is not True:
+            raise ValueError("activation_checkpointing as a share is worked out while compiling: set compile to true")
         return self

@@ -1,5 +1,8 @@
 """The engine that a blueprint asks for."""
 
+import os
+
+import torch
 from torch import nn
 
 from groundup.errors import GroundupError
@@ -7,9 +10,13 @@ from groundup.parallel.configuration import ParallelConfig
 from groundup.parallel.device import Precision, best_device
 from groundup.parallel.engine import Engine
 from groundup.parallel.mesh.schedules import check_micro_batches
+from groundup.parallel.recompute import ActivationCheckpointing
+from groundup.parallel.replicas import LIGHTHOUSE, ReplicaGroup
 from groundup.parallel.single_device import SingleDevice
 from groundup.training.configuration import LoopConfig, PretrainConfig
 from groundup.training.optimizer import make_optimizer
+
+MUON_SINCE = "2.13"  # over dp_shard and tp together
 
 
 def engine_for(model: nn.Module, config: LoopConfig, precision: Precision) -> Engine:
@@ -20,6 +27,12 @@ def engine_for(model: nn.Module, config: LoopConfig, precision: Precision) -> En
     """
     parallel = config.parallel or ParallelConfig()
     _check_dropout(model, parallel)
+    if isinstance(config, PretrainConfig) and config.compile:
+        _check_compile(parallel)
+    _check_muon(config, parallel)
+    if LIGHTHOUSE in os.environ and isinstance(config, PretrainConfig):
+        _check_replicas(config, parallel)
+        return ReplicaGroup(model, make_optimizer(config.optimizer), best_device(), precision, config.ema)
     match parallel.engine:
         case "deepspeed":
             from groundup.parallel.deepspeed.engine import DeepSpeedEngine
@@ -33,6 +46,12 @@ def engine_for(model: nn.Module, config: LoopConfig, precision: Precision) -> En
             from groundup.parallel.megatron import library
             from groundup.parallel.mesh.process_group import join, place
 
+            if precision == "fp16":
+                raise GroundupError(
+                    "the Megatron engine trains in fp32 or bf16, not in fp16",
+                    where="pretrain.precision",
+                    do="choose one of the two, or parallel.engine: torch",
+                )
             library.load()
             from groundup.parallel.megatron.engine import MegatronEngine
 
@@ -43,7 +62,7 @@ def engine_for(model: nn.Module, config: LoopConfig, precision: Precision) -> En
                     do="leave it out, or set parallel.engine to torch",
                 )
             join(parallel)
-            recompute = config.activation_checkpointing if isinstance(config, PretrainConfig) else "none"
+            recompute = recomputed(config) if isinstance(config, PretrainConfig) else "none"
             return MegatronEngine(
                 model,
                 config.optimizer,
@@ -61,6 +80,55 @@ def engine_for(model: nn.Module, config: LoopConfig, precision: Precision) -> En
             return MeshEngine(model, make_optimizer(config.optimizer), parallel, precision, config.ema)
         case _:
             return SingleDevice(model, make_optimizer(config.optimizer), best_device(), precision, config.ema)
+
+
+def recomputed(config: PretrainConfig) -> ActivationCheckpointing:
+    """How layers forget their activations; a share of them is left out by compiling, not by layers."""
+    mode = config.activation_checkpointing
+    return "none" if isinstance(mode, float) else mode
+
+
+def _check_replicas(config: PretrainConfig, parallel: ParallelConfig) -> None:
+    """Groups decide alike about a step only where that depends on what they share, which past losses are not."""
+    if parallel.processes > 1 or parallel.engine != "torch":
+        raise GroundupError(
+            f"replica groups ({LIGHTHOUSE} is set) are of one process each, under the engine torch",
+            where="pretrain.parallel",
+            do=f"leave it out, or unset {LIGHTHOUSE}",
+        )
+    if config.guard.skip_spikes or config.guard.on_divergence == "return":
+        raise GroundupError(
+            f"replica groups ({LIGHTHOUSE} is set) leave out no steps, since one that comes back knows no past losses",
+            where="pretrain.guard",
+            do=f"leave it out, or unset {LIGHTHOUSE}",
+        )
+
+
+def _check_compile(parallel: ParallelConfig) -> None:
+    """Compiled layers whose weights or tokens lie in several processes are not proven right: processes that share one
+    cache of compiled code have trained wrongly, and silently (pytorch/pytorch issue 188390)."""
+    if parallel.engine != "torch" or parallel.tp * parallel.cp * parallel.ep * parallel.dp_shard > 1:
+        raise GroundupError(
+            "compilation is there for the engine torch, without tp, cp, ep and dp_shard",
+            where="pretrain.compile",
+            do="leave it out, or choose dp_replicate or pp",
+        )
+    if parallel.schedule == "zero_bubble" and parallel.pp > 1:
+        raise GroundupError(
+            "the schedule zero_bubble doesn't go with compilation",
+            where="parallel.schedule",
+            do="take 1f1b, or leave pretrain.compile out",
+        )
+
+
+def _check_muon(config: LoopConfig, parallel: ParallelConfig) -> None:
+    """Older releases can't hand on whole matrices that are cut both by output and by sharding."""
+    if config.optimizer.name == "muon" and parallel.tp > 1 and parallel.dp_shard > 1 and torch.__version__ < MUON_SINCE:
+        raise GroundupError(
+            f"Muon under dp_shard and tp together needs PyTorch {MUON_SINCE}, this is {torch.__version__}",
+            where="parallel",
+            do="set one of them to 1, or optimizer.name to adamw",
+        )
 
 
 def _check_dropout(model: nn.Module, parallel: ParallelConfig) -> None:

@@ -15,7 +15,7 @@ from typing import Any, Protocol
 from torch import Tensor, nn
 
 from groundup.errors import GroundupError
-from groundup.parallel.engine import DivergedError, Engine, Statistics
+from groundup.parallel.engine import DivergedError, Engine, RegroupedError, Statistics
 from groundup.parallel.share import Share
 from groundup.progress import Progress
 from groundup.training.checkpoint import Checkpoint, Checkpoints
@@ -137,6 +137,9 @@ def train(
             while place.step < plan.steps:
                 try:
                     _steps(engine, objective, plan, place, checkpoints, telemetry, progress, title, stop)
+                except RegroupedError as regrouped:
+                    place.step = regrouped.step
+                    progress.say(f"    {title}: processes have come or gone; {regrouped}")
                 except DivergedError as error:
                     _return(engine, plan, place, checkpoints, progress, error, documents)
                 if stop.asked:
@@ -168,7 +171,7 @@ def _steps(
             row: dict[str, Any] = {"learning_rate": rate}
             if step not in place.passed_over:
                 with telemetry.step(step + 1):
-                    batches = objective.batches(step, engine.share)
+                    batches = objective.batches(step, engine.begin(step))
                     weights = [objective.weight(batch) for batch in batches]
                     result = engine.train_step(
                         batches,

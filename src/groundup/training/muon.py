@@ -2,7 +2,8 @@
 
 Every direction of a weight matrix is moved equally far, where Adam moves mostly along the few that dominate the
 gradient. Matrices of one shape are orthogonalised together as one batched product: a small model has many small
-matrices, and one call for each would cost more than the arithmetic.
+matrices, and one call for each would cost more than the arithmetic. A mixture holds its experts' matrices as one
+parameter [E, R, C], which is such a batch already: each expert's is orthogonalised by itself.
 """
 
 from collections import defaultdict
@@ -36,7 +37,7 @@ class Muon(torch.optim.Optimizer):
         fused: bool = False,
         products: torch.dtype = torch.bfloat16,
     ) -> None:
-        """Each group has `params`, `muon` (bool; only matrices then) and `weight_decay`.
+        """Each group has `params`, `muon` (bool; only matrices and stacks of them then) and `weight_decay`.
 
         `fused` is AdamW's; `products` is the precision in which matrices are orthogonalised.
         """
@@ -62,16 +63,19 @@ class Muon(torch.optim.Optimizer):
             if "momentum" not in state:
                 state["momentum"] = torch.zeros_like(parameter)
             by_shape[tuple(parameter.shape)].append(parameter)
-        for (rows, columns), same in by_shape.items():
+        for shape, same in by_shape.items():
             gradients = [p.grad for p in same if p.grad is not None]
             momenta = [self.state[p]["momentum"] for p in same]
             torch._foreach_lerp_(momenta, gradients, 1 - group["momentum"])
             nesterov = [gradient.clone() for gradient in gradients]  # in place: PyTorch 2.11 can't else, where sharded
             torch._foreach_lerp_(nesterov, momenta, group["momentum"])
-            updates_NRC = orthogonal(torch.stack(nesterov), self.products)
+            if len(shape) == 2:
+                updates = list(orthogonal(torch.stack(nesterov), self.products).unbind())
+            else:
+                updates = [orthogonal(experts_ERC, self.products, experts=True) for experts_ERC in nesterov]
             torch._foreach_mul_(same, 1 - group["lr"] * group["weight_decay"])
-            rate = group["lr"] * UPDATE_RMS * max(rows, columns) ** 0.5
-            torch._foreach_add_(same, list(updates_NRC.unbind()), alpha=-rate)
+            rate = group["lr"] * UPDATE_RMS * max(shape[-2:]) ** 0.5
+            torch._foreach_add_(same, updates, alpha=-rate)
 
     def _adamw_step(self, group: dict[str, Any], parameters: list[Tensor]) -> None:
         for parameter in parameters:
@@ -98,11 +102,14 @@ class Muon(torch.optim.Optimizer):
         )
 
 
-def orthogonal(matrices_NRC: Tensor, products: torch.dtype) -> Tensor:
+def orthogonal(matrices_NRC: Tensor, products: torch.dtype, experts: bool = False) -> Tensor:
     """`orthogonalise` in a given precision.
 
     Where processes have parts of each matrix, they exchange these for some of the matrices whole, orthogonalise those
-    and exchange again: two all-to-alls, and no product is taken twice.
+    and exchange again: two all-to-alls, and no product is taken twice. Processes that have whole experts send nothing.
+
+    Args:
+        experts: the matrices are one parameter, spread as that is, and not stacked from several.
     """
     if not isinstance(matrices_NRC, DTensor):
         return orthogonalise(matrices_NRC.to(products)).to(matrices_NRC.dtype)
@@ -111,8 +118,9 @@ def orthogonal(matrices_NRC: Tensor, products: torch.dtype) -> Tensor:
     updates = orthogonalise(some.to_local().to(products)).to(matrices_NRC.dtype)
     shape, stride = matrices_NRC.shape, matrices_NRC.stride()
     whole = DTensor.from_local(updates, mesh, some.placements, run_check=False, shape=shape, stride=stride)
-    # the stack may have been cut along its length already, where all processes of a dimension hold the same
-    parts = [Replicate() if placement.is_shard(0) else placement for placement in matrices_NRC.placements]
+    parts = list(matrices_NRC.placements)
+    if not experts:  # a stack may have been cut along its length, where all processes of a dimension hold the same
+        parts = [Replicate() if placement.is_shard(0) else placement for placement in parts]
     return whole.redistribute(placements=parts)
 
 

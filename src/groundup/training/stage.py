@@ -11,14 +11,17 @@ from groundup.errors import GroundupError
 from groundup.model.configuration import LLMConfig
 from groundup.model.decoder import CustomLanguageModel
 from groundup.model.weights import save_model
+from groundup.parallel import float8
+from groundup.parallel.configuration import ParallelConfig
 from groundup.parallel.device import best_device, resolve_precision, settle
 from groundup.parallel.engine import Engine
 from groundup.parallel.recompute import checkpoint_blocks
 from groundup.tokenizer.tokenizer import Tokenizer
 from groundup.training.checkpoint import Checkpoints
+from groundup.training.compilation import compile_training
 from groundup.training.configuration import ModelShape, PretrainConfig
 from groundup.training.data import objective_of, source_epochs, steps_of
-from groundup.training.engines import engine_for
+from groundup.training.engines import engine_for, recomputed
 from groundup.training.loop import Plan, keep_lasting, train
 from groundup.training.pretraining import Pretraining
 from groundup.training.telemetry import flops_of, publish
@@ -31,6 +34,7 @@ def stage(config: PretrainConfig, inputs: Mapping[str, Artifact], work: Work) ->
     assert config.learning_rate, "filled in from `size`"
     llm_config = decoder_config(config.model, tokenizer.vocabulary_size)
     engine, objective = begin(config, inputs["tokens"].path, tokenizer, work.seed)
+    compiled = compile_training(engine, objective, config, work.keep, work.progress)
     plan = Plan(steps_of(config, objective), config.learning_rate, config, config.validate_every)
     checkpoints, metrics = Checkpoints(work.keep, config), work.keep / "metrics.jsonl"
     held_out = train(
@@ -61,6 +65,7 @@ def stage(config: PretrainConfig, inputs: Mapping[str, Artifact], work: Work) ->
         "epochs": tokens / (objective.train.samples * objective.train.length),
         "source_epochs": source_epochs(objective, plan.steps),
         "precision": engine.precision,
+        "compiled": compiled,
         **held_out,
     }
 
@@ -74,7 +79,9 @@ def begin(config: PretrainConfig, shards: Path, tokenizer: Tokenizer, seed: int)
     precision = resolve_precision(config.precision, best_device())
     objective = objective_of(config, shards, tokenizer, seed)
     model = CustomLanguageModel(decoder_config(config.model, tokenizer.vocabulary_size), seed=seed)
-    checkpoint_blocks(model.model.layers, config.activation_checkpointing)
+    if config.fp8:
+        float8.convert(model.model.layers, best_device(), precision, config.parallel or ParallelConfig())
+    checkpoint_blocks(model.model.layers, recomputed(config))
     engine = engine_for(model, config, precision)
     engine.dropout = config.model.dropout > 0
     torch.manual_seed(seed + engine.share.rank)  # what dropout draws from; checkpoints hold how far it has come

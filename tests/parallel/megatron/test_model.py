@@ -69,16 +69,16 @@ def test_logits_are_those_of_our_decoder() -> None:
 
 
 @pytest.mark.parametrize(
-    ("field", "changes"),
+    ("said", "changes"),
     [
-        ("num_experts", {"num_experts": 4}),
-        ("attention_dropout", {"attention_dropout": 0.1}),
-        ("resid_pdrop", {"resid_pdrop": 0.1}),
-        ("embd_pdrop", {"embd_pdrop": 0.1}),
-        ("attention_bias", {"attention_bias": True}),
+        ("with num_experts = 4", {"num_experts": 4}),
+        ("with attention_dropout = 0.1", {"attention_dropout": 0.1}),
+        ("with attention_bias = True with mlp_bias = False", {"attention_bias": True}),
+        ("dropout is there for the engines torch and deepspeed", {"resid_pdrop": 0.1}),
+        ("dropout is there for the engines torch and deepspeed", {"embd_pdrop": 0.1}),
     ],
 )
-def test_what_it_has_no_place_for_is_refused_by_name(field: str, changes: dict[str, Any]) -> None:
+def test_what_it_has_no_place_for_is_refused_by_name(said: str, changes: dict[str, Any]) -> None:
     def build() -> str:
         try:
             curves.megatron(tiny.model(**changes))
@@ -86,5 +86,5 @@ def test_what_it_has_no_place_for_is_refused_by_name(field: str, changes: dict[s
             return str(error)
         return "built"
 
-    [said] = curves.run(1, build)
-    assert f"with {field} = " in said
+    [found] = curves.run(1, build)
+    assert said in found

@@ -5,6 +5,7 @@ That their curves are those of one process is in the table of `test_layouts.py`.
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import pytest
@@ -246,15 +247,21 @@ def compiled() -> nn.Module:
     return model
 
 
-def uneven(**shape: Any) -> Callable[[ParallelConfig], Any]:
-    """A step over micro-batches of several widths."""
+def uneven(parallel: ParallelConfig | None, **shape: Any) -> tuple[float, float]:
+    """(loss, gradient norm) of a step over micro-batches of several widths and numbers of rows."""
+    training = Training(shape={"num_hidden_layers": 4} | shape)
+    batches = [replace(training, length=length, rows=rows).batches(0)[0] for length, rows in ((8, 2), (12, 1))]
+    engine: Engine = spread(parallel, training) if parallel else alone(training)
+    result = engine.train_step(batches, list(map(weight, batches)), loss, 0.1, 1.0)
+    return result.loss, result.gradient_norm
 
-    def attempt(parallel: ParallelConfig) -> None:
-        training = Training(shape={"num_hidden_layers": 4} | shape)
-        batches = [replace(training, length=length).batches(0)[0] for length in (8, 12)]
-        spread(parallel, training).train_step(batches, list(map(weight, batches)), loss, 0.1, 1.0)
 
-    return attempt
+@pytest.mark.parametrize("degrees", [{}, {"tp": 2}], ids=str)
+def test_a_mixtures_experts_are_not_balanced_over_padding(degrees: dict[str, Any]) -> None:
+    shape = {"num_experts": 4, "router_aux_loss_coef": 1.0}
+    parallel = ParallelConfig(pp=2, schedule="gpipe", **degrees)
+    for found in ranks.run(parallel.processes, partial(uneven, parallel, **shape)):
+        assert found == pytest.approx(uneven(None, **shape), abs=1e-5)
 
 
 def of_numbers(parallel: ParallelConfig) -> None:
@@ -269,7 +276,7 @@ REFUSED: dict[str, tuple[dict[str, Any], Callable[[ParallelConfig], Any], str]] 
     "odd micro-batches": ({"schedule": "zero_bubble"}, step_of(5), "set accumulate to 4 or 6"),
     "selective": ({"schedule": "zero_bubble"}, of_model(recomputed), "selective recomputing; take 1f1b"),
     "compiled": ({"schedule": "zero_bubble"}, of_model(compiled), "zero_bubble doesn't go with compilation"),
-    "several lengths under cp": ({"cp": 2}, uneven(), "takes micro-batches with rows of one length"),
+    "several lengths under cp": ({"cp": 2}, uneven, "takes micro-batches with rows of one length"),
     "other batches": ({}, of_numbers, "can't take a int, which has no decoder_inputs()"),
 }
 
@@ -302,7 +309,6 @@ def other_tokens(model: nn.Module, batch: TokenBatch) -> tuple[Tensor, Statistic
 LATE = {
     "features twice": (step_of(2, twice), "computes features of its own"),
     "features of other tokens": (step_of(2, other_tokens), "computes features of its own"),
-    "a mixture, padded": (uneven(num_experts=4), "would count the tokens that a pipeline pads micro-batches with"),
 }
 
 

@@ -147,24 +147,27 @@ class ContextParallel:
         cache: KeyValueCache | None = None,
         documents_BT: Tensor | None = None,
         routing: list[Tensor] | None = None,
+        valid_BT: Tensor | None = None,
     ) -> Tensor:
         """In the place of `Decoder.forward`: features [B, T, D] of whole rows, or [B, L, D] of parts.
 
         Raises:
-            GroundupError: whole rows are longer than the context, or had to be padded where routing is asked for.
+            GroundupError: whole rows are longer than the context.
         """
         if cache is not None or not self.whole:
-            return self._forward(idx_BT, cache, documents_BT, routing)
+            return self._forward(idx_BT, cache, documents_BT, routing, valid_BT)
         length = idx_BT.shape[1]
         self._fits(length)
         added = -length % self.multiple  # behind the row, where no token sees it
-        if added and routing is not None and self.config.num_experts:
-            self._refuse(length)  # the balance of experts would be of the padding as well
         here_L = places(length + added, self.rank, self.size, idx_BT.device)
         idx_BL = F.pad(idx_BT, (0, added))[:, here_L]
         if documents_BT is not None:
             documents_BT = F.pad(documents_BT, (0, added), value=NO_DOCUMENT)[:, here_L]
-        x_BLD = self._forward(idx_BL, None, documents_BT, routing)
+        if added and valid_BT is None:
+            valid_BT = torch.ones_like(idx_BT, dtype=torch.bool)
+        if valid_BT is not None:
+            valid_BT = F.pad(valid_BT, (0, added))[:, here_L]
+        x_BLD = self._forward(idx_BL, None, documents_BT, routing, valid_BT)
         return gather(x_BLD, 1, self.group)[:, :length]
 
     def positions_and_masks(

@@ -27,7 +27,7 @@ from torch.nn.parallel import DistributedDataParallel
 from groundup.errors import GroundupError
 from groundup.model.decoder import Block
 from groundup.model.experts import Experts, SparseMLP
-from groundup.parallel.device import Precision
+from groundup.parallel.device import DTYPES, Precision
 from groundup.parallel.mesh import experts
 from groundup.parallel.mesh.layout import Layout
 
@@ -106,11 +106,11 @@ def _matrices(block: Block) -> list[nn.Module]:
 
 
 def _policy(precision: Precision) -> MixedPrecisionPolicy:
-    """In bf16 matrices are gathered as such, the numbers that autocast would make of them; gradients are summed in
-    float32."""
+    """In bf16 and fp16 matrices are gathered as such, the numbers that autocast would make of them; gradients are
+    summed in float32."""
     if precision == "fp32":
         return MixedPrecisionPolicy()
-    return MixedPrecisionPolicy(param_dtype=torch.bfloat16, reduce_dtype=torch.float32, cast_forward_inputs=False)
+    return MixedPrecisionPolicy(param_dtype=DTYPES[precision], reduce_dtype=torch.float32, cast_forward_inputs=False)
 
 
 def _offload(layout: Layout) -> OffloadPolicy:

@@ -89,10 +89,10 @@ class MeshEngine(TorchEngine):
     def _total(self, weight: float) -> float:
         return self._summed([weight], self.layout.dp.get_group())[0]
 
-    def _forward_backward(self, batch: Sequence[Any], loss: Loss, total: float) -> tuple[float, Sums]:
+    def _forward_backward(self, batch: Sequence[Any], loss: Loss, divisor: float) -> tuple[float, Sums]:
         with self.context.parts_of(batch) as (parts, times):
             # data parallel averages gradients over the processes whose losses are to be added up
-            factor = self.layout.dp_cp.size() / (total * times)
+            factor = self.layout.dp_cp.size() / (divisor * times)
             if self.pipeline:
                 loss_sum, sums = self.pipeline.forward_backward(parts, loss, factor)
             else:

@@ -6,6 +6,7 @@ Each finds its place in the environment: RANK, WORLD_SIZE, LOCAL_RANK, MASTER_AD
 import gc
 import logging
 import os
+import warnings
 from datetime import timedelta
 
 import torch
@@ -49,8 +50,10 @@ def join(parallel: ParallelConfig, timeout: timedelta = TIMEOUT) -> None:
 
 
 def quiet() -> None:
-    """Leave out what DTensor says of exchanges that could be merged, or that gloo takes apart: it is right all the
-    same, every process says it, and nobody who reads it can change it."""
+    """Leave out what DTensor says of exchanges that could be merged, or that gloo takes apart, and what PyTorch says of
+    its own old functions, which it, DeepSpeed and Megatron call with every step. All is right, every process says it,
+    and nobody who reads it can change it."""
+    warnings.filterwarnings("ignore", r"`torch\.distributed\.\w+` is deprecated", FutureWarning)
     for name in ("_redistribute", "_collective_utils"):
         logging.getLogger(f"torch.distributed.tensor.{name}").setLevel(logging.ERROR)
 

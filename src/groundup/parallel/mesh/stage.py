@@ -8,11 +8,11 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch._dynamo import OptimizedModule
 
 from groundup.errors import GroundupError
 from groundup.model.attention import KeyValueCache
 from groundup.model.decoder import CustomLanguageModel
+from groundup.parallel.compilation import is_compiled
 from groundup.parallel.engine import Loss, Statistics
 from groundup.parallel.recompute import RECOMPUTED
 
@@ -79,7 +79,7 @@ class Stage(nn.Module):
             positions_BT, masks = decoder.positions_and_masks(idx_BT, None, documents_BT)
             x_BTD = decoder.embed(x, positions_BT) if self.first else x
             blocks = zip(self.blocks, self.windows, strict=True)
-            x_BTD = decoder.through(blocks, x_BTD, positions_BT, masks, None, routing)
+            x_BTD = decoder.through(blocks, x_BTD, positions_BT, masks, None, routing, self._valid(number))
             if self.last:
                 x_BTD = self.norm(x_BTD)
             stream: Stream = (x_BTD,)
@@ -93,18 +93,29 @@ class Stage(nn.Module):
         self.work.found.append((loss_sum.detach(), statistics))
         return loss_sum * self.work.factor
 
+    def _valid(self, number: int) -> Tensor | None:
+        """Which tokens of a mixture's micro-batch are not padding, bool [B, T]; None: all."""
+        padded, own = self.work.inputs[number][0], self.work.batch[number].decoder_inputs()[0]
+        if not self.mixture or padded.shape == own.shape:
+            return None
+        sides = zip(padded.shape, own.shape, strict=True)
+        added_rows, added_tokens = (longer - length for longer, length in sides)
+        return F.pad(torch.ones_like(own, dtype=torch.bool), (0, added_tokens, 0, added_rows))
+
     def arrived(
         self,
         idx_BT: Tensor,
         cache: KeyValueCache | None = None,
         documents_BT: Tensor | None = None,
         routing: list[Tensor] | None = None,
+        valid_BT: Tensor | None = None,
     ) -> Tensor:
         """In the place of `Decoder.forward` in the last stage: the features [B, T, D] that came through the pipe.
 
         Raises:
             GroundupError: a loss wants the features of other tokens than its micro-batch's `decoder_inputs`, or twice.
         """
+        assert valid_BT is None, "the stages know what they have padded"
         came, self.came = self.came, None
         expected = self.work.batch[self.next - 1].decoder_inputs()[0].shape
         if came is None or idx_BT.shape != expected or cache is not None:
@@ -114,12 +125,6 @@ class Stage(nn.Module):
                 do="set it to 1",
             )
         if routing is not None and self.mixture:
-            if self.work.inputs[self.next - 1][0].shape != expected:
-                raise GroundupError(
-                    "the load-balancing loss would count the tokens that a pipeline pads micro-batches with",
-                    where="parallel.pp",
-                    do="give all micro-batches one shape, with rows of a multiple of tp tokens",
-                )
             routing.append(came[1])
         B, T = expected
         return came[0][:B, :T]  # without what the micro-batch was padded with
@@ -137,18 +142,12 @@ def check_halves(model: nn.Module) -> None:
         )
     for module in model.modules():
         selective = getattr(module, RECOMPUTED, None) == "selective"
-        if selective or compiled(module):
+        if selective or is_compiled(module):
             raise GroundupError(
                 f"the schedule zero_bubble doesn't go with {'selective recomputing' if selective else 'compilation'}",
                 where="parallel.schedule",
                 do=f"take 1f1b, or {'activation_checkpointing: full' if selective else 'do not compile'}",
             )
-
-
-def compiled(module: nn.Module) -> bool:
-    """Whether torch.compile has been at it: around it, in place, or over its forward pass alone."""
-    forward = getattr(vars(module).get("forward"), "_torchdynamo_orig_callable", None)
-    return isinstance(module, OptimizedModule) or module._compiled_call_impl is not None or forward is not None
 
 
 def inputs_of(batch: Sequence[Any]) -> list[Inputs]:

@@ -16,6 +16,7 @@ process alike, with the same gradient. Suffixes as in `model/decoder.py`.
 from collections.abc import Callable
 from functools import partial
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.distributed.device_mesh import DeviceMesh
@@ -172,16 +173,16 @@ def _padded(
     cache: KeyValueCache | None = None,
     documents_BT: Tensor | None = None,
     routing: list[Tensor] | None = None,
+    valid_BT: Tensor | None = None,
 ) -> Tensor:
-    """In the place of `Decoder.forward`: with tokens added on the right, which those before them don't see."""
-    B, T = idx_BT.shape
+    """In the place of `Decoder.forward`: with tokens added on the right, which those before them don't see, and which
+    experts are not balanced over."""
+    T = idx_BT.shape[1]
     added = -T % multiple
     if not added:
-        return forward(idx_BT, cache, documents_BT, routing)
+        return forward(idx_BT, cache, documents_BT, routing, valid_BT)
     if documents_BT is not None:
         documents_BT = F.pad(documents_BT, (0, added), value=NO_DOCUMENT)
-    found: list[Tensor] = []
-    x_BTD = forward(F.pad(idx_BT, (0, added)), cache, documents_BT, found)
-    if routing is not None:
-        routing += [routing_NE.view(B, T + added, -1)[:, :T].flatten(0, 1) for routing_NE in found]
-    return x_BTD[:, :T]
+    if valid_BT is None:
+        valid_BT = torch.ones_like(idx_BT, dtype=torch.bool)
+    return forward(F.pad(idx_BT, (0, added)), cache, documents_BT, routing, F.pad(valid_BT, (0, added)))[:, :T]

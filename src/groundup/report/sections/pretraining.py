@@ -88,15 +88,15 @@ def _read(run: Run) -> Html | None:
 
 def _curves(run: Run) -> Html | None:
     rows = run.metrics("pretrain")
-    if not rows:
+    read = [row["loss"] for row in rows if row.get("loss") is not None]
+    if not read:
         return None
     loss, held = curve_of(rows, "loss", "training"), curve_of(rows, "heldout_loss", "held out", "b", dots=True)
     last = next((row["heldout_loss"] for row in reversed(rows) if row.get("heldout_loss") is not None), None)
     end = f"; held out it ends at {decimal(last, 2)}" if last is not None else ""
     drawing = curves(
         "pretrain-loss",
-        f"Training loss over {len(rows)} steps, from {decimal(rows[0]['loss'], 2)} to {decimal(rows[-1]['loss'], 2)}"
-        f"{end}.",
+        f"Training loss over {len(rows)} steps, from {decimal(read[0], 2)} to {decimal(read[-1], 2)}{end}.",
         [loss, held],
         y_label="nats per token",
         below=curve_of(rows, "learning_rate", "learning rate", "c"),

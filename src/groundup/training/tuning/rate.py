@@ -7,6 +7,7 @@ a factor of ten of the best of a sweep, in the flat part around it: with it the 
 """
 
 import csv
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -64,6 +65,9 @@ def range_test(
         try:
             loss = engine.train_step(batches, weights, objective.loss, rate, clip_norm, where="tune").loss
         except DivergedError:
+            blew_up = True
+            break
+        if not math.isfinite(loss):  # fp16 leaves such a step out
             blew_up = True
             break
         rates.append(rate)

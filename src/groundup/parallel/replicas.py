@@ -1,0 +1,196 @@
+"""Replica groups: runs that train one model together, and any of which may be lost while the others go on (torchft).
+
+Each is a run of one process in a folder of its own, and none leads. Before a step those that are alive agree on who
+takes part, by way of torchft's lighthouse, and share the step's batch among themselves:
+
+    begin(step)    who is there? One that is behind takes up the state of another    -> this one's share of the batch
+    train_step     weights, losses and gradients are added up over the groups; where all sums have arrived the optimizer
+                   steps, else somebody was lost, and those that are left begin the step again
+
+So a step's batch is always the whole one, whoever computes it, and the curve is that of a single process whatever is
+lost or comes back. Gradients go over gloo, also from GPUs. A group that comes back is sent the state as a pickle: the
+network between the groups has to be one's own.
+"""
+
+import logging
+import os
+import socket
+from collections.abc import Callable, Mapping, Sequence
+from datetime import timedelta
+from importlib import import_module
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+from torch._C._distributed_c10d import TCPStore
+
+from groundup.errors import GroundupError
+from groundup.parallel.device import Precision
+from groundup.parallel.engine import Loss, RegroupedError
+from groundup.parallel.share import Share
+from groundup.parallel.single_device import SingleDevice
+from groundup.parallel.torch_engine import Sums
+
+LIGHTHOUSE = "TORCHFT_LIGHTHOUSE"  # in the environment: where it is, http://host:29510
+TIMEOUT = timedelta(minutes=2)  # for a step of the slowest group; one that takes longer counts as lost
+CONNECT = timedelta(seconds=20)  # until a lighthouse has answered
+MOST_TRIES = 10  # of one step
+_log = logging.getLogger(__name__)
+
+
+class ReplicaGroup(SingleDevice):
+    """One of the groups of processes, of one process, that train a model."""
+
+    def __init__(
+        self,
+        model: nn.Module,
+        make_optimizer: Callable[[nn.Module], torch.optim.Optimizer],
+        device: torch.device,
+        precision: Precision,
+        ema_decay: float | None = None,
+        timeout: timedelta = TIMEOUT,
+    ) -> None:
+        """
+        Args:
+            model: the same in every group.
+            ema_decay: keep an exponential moving average of the weights with this decay per step.
+
+        Raises:
+            GroundupError: torchft is not installed.
+        """
+        super().__init__(model, make_optimizer, device, precision, ema_decay)
+        self._torchft, self._timeout = _torchft(), timeout
+        self.groups: Any = None  # torchft's manager; the others wait for whoever has one, so it is made when needed
+        self._last: Share | None = None
+        self._begun: int | None = None  # the step that the groups have agreed on and not yet taken
+
+    def begin(self, step: int) -> Share:
+        """Agree with the other groups on who takes part in `step`.
+
+        Raises:
+            GroundupError: the lighthouse doesn't answer, or the others train another model.
+            RegroupedError: the others are further; their state has been taken up.
+        """
+        if self._begun != step:
+            try:
+                self.groups = self.groups or self._join()
+                if self.groups.current_step() != step:  # gone on from a checkpoint
+                    self.groups.load_state_dict({"step": step, "batches_committed": 0})
+                self.groups.start_quorum()
+            except (RuntimeError, TimeoutError) as error:
+                raise GroundupError(
+                    f"no agreement with other replica groups: {error}",
+                    where=f"{LIGHTHOUSE}={os.environ[LIGHTHOUSE]}",
+                    do="start torchft_lighthouse there",
+                ) from error
+            self._begun = self.groups.current_step()
+            if self._begun != step:
+                raise RegroupedError(self._begun)
+        share = Share(self.groups.participating_rank(), self.groups.num_participants())
+        if share != self._last:
+            self._last = share
+            _log.warning("step %d: replica group %d of %d", step + 1, share.rank + 1, share.size)
+        return share
+
+    def _join(self) -> Any:
+        manager, process_group = self._torchft
+        self._store = TCPStore("0.0.0.0", 0, is_master=True, wait_for_workers=False)  # where gloo's processes meet
+        return manager.Manager(
+            pg=process_group.ProcessGroupGloo(timeout=self._timeout),
+            load_state_dict=self._take_up,
+            state_dict=self.state,
+            min_replica_size=1,
+            use_async_quorum=False,
+            init_sync=False,  # every group has made the same model
+            timeout=self._timeout,
+            quorum_timeout=self._timeout,
+            connect_timeout=min(CONNECT, self._timeout),
+            max_retries=MOST_TRIES,
+            rank=0,
+            world_size=1,
+            store_addr=socket.gethostname(),
+            store_port=self._store.port,
+            lighthouse_addr=os.environ[LIGHTHOUSE],
+            replica_id="pretrain",
+        )
+
+    def _total(self, weight: float) -> float:
+        (total,) = self._over_the_groups([weight])
+        if self._begun is not None and self.groups.errored():
+            self._commit()  # which it never is: the step is begun again
+        return total
+
+    def _forward_backward(self, batch: Sequence[Any], loss: Loss, divisor: float) -> tuple[float, Sums]:
+        loss_sum, sums = super()._forward_backward(batch, loss, divisor)
+        if self._begun is None:  # a step that was not begun is this group's own (a trial)
+            return loss_sum, sums
+        gradients = [p.grad for p in self.model.parameters() if p.grad is not None]
+        whole = torch.cat([gradient.flatten() for gradient in gradients])
+        self._add_up(whole)
+        parts = torch.split(whole, [gradient.numel() for gradient in gradients])
+        for gradient, part in zip(gradients, parts, strict=True):
+            gradient.copy_(part.view_as(gradient))
+        loss_sum, *values = self._over_the_groups([loss_sum, *sums.values()])
+        self._commit()
+        return loss_sum, dict(zip(sums, values, strict=True))
+
+    def _commit(self) -> None:
+        """Let the step be taken, or have it begun again where a sum has not arrived."""
+        assert self._begun is not None
+        step, self._begun = self._begun, None
+        try:
+            taken = self.groups.should_commit()
+        except RuntimeError as error:
+            raise GroundupError(
+                f"step {step + 1} failed {MOST_TRIES} times: {self.groups.errored() or error}",
+                where=LIGHTHOUSE,
+                do="look at the other groups' logs; started again, each goes on from its last checkpoint",
+            ) from error
+        if not taken:
+            self.optimizer.zero_grad(set_to_none=True)
+            raise RegroupedError(step)
+
+    def _over_the_groups(self, values: Sequence[float]) -> list[float]:
+        if self._begun is None:
+            return list(values)
+        sums = torch.tensor(values, dtype=torch.float64)
+        self._add_up(sums)
+        found: list[float] = sums.tolist()
+        return found
+
+    def _add_up(self, tensor: Tensor) -> None:
+        """In place; what comes out counts only if the step is committed."""
+        self.groups.allreduce(tensor, reduce_op=dist.ReduceOp.SUM).wait()
+
+    def _take_up(self, state: Mapping[str, Tensor]) -> None:
+        shapes = {name: p.shape for name, p in self.model.named_parameters()}
+        theirs = {name[6:]: tensor.shape for name, tensor in state.items() if name.startswith("model.")}
+        if shapes != theirs:
+            raise GroundupError(
+                "the other replica groups train another model",
+                where=LIGHTHOUSE,
+                do="give every group the same blueprint, and every job a lighthouse of its own",
+            )
+        self.restore(state)
+
+    def close(self) -> None:
+        """Leave the groups; the others go on."""
+        if self.groups:
+            self.groups.shutdown()
+
+
+def _torchft() -> tuple[Any, Any]:
+    """The modules `manager` and `process_group` of torchft.
+
+    Raises:
+        GroundupError: it is not installed.
+    """
+    os.environ.setdefault("RUST_LOG", "warn")  # it tells of every step, else
+    logging.getLogger("torchft.manager").setLevel(logging.ERROR)
+    try:
+        return import_module("torchft.manager"), import_module("torchft.process_group")
+    except ModuleNotFoundError as error:
+        raise GroundupError(
+            f"replica groups need the package {error.name}", where=LIGHTHOUSE, do="pip install 'groundup[torchft]'"
+        ) from error

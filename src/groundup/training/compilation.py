@@ -1,0 +1,57 @@
+"""Whether a training stage's layers are compiled: as the blueprint says, or as a trial at the start finds."""
+
+from pathlib import Path
+
+import torch
+
+from groundup.artifacts.durable import read_json, write_text
+from groundup.model.decoder import Block, Decoder
+from groundup.parallel.compilation import compile_blocks, gain
+from groundup.parallel.engine import Engine
+from groundup.progress import Progress
+from groundup.training.configuration import PretrainConfig
+from groundup.training.pretraining import Pretraining
+
+WORTH = 1.02  # times as fast, from which on compiled layers are taken
+FOUND = "compilation.json"  # what the trial found: a stage that goes on must not find anything else
+
+
+def compile_training(
+    engine: Engine, objective: Pretraining, config: PretrainConfig, keep: Path, progress: Progress
+) -> bool:
+    """Compile the engine's layers, or not; collective. Whether it was done.
+
+    Args:
+        keep: where the result of a trial outlives a kill.
+
+    Raises:
+        GroundupError: PyTorch is too old, or finds no C++ compiler.
+    """
+    if not config.compile:
+        return False
+    if config.compile == "measure":
+        faster = engine.leader and _found(engine, objective, keep, progress) >= WORTH
+        if not engine.any(faster):
+            return False
+    mode = config.activation_checkpointing
+    blocks = [module for module in engine.model.modules() if isinstance(module, Block)]
+    compile_blocks(blocks, mode if isinstance(mode, float) else 1.0)
+    return True
+
+
+def _found(engine: Engine, objective: Pretraining, keep: Path, progress: Progress) -> float:
+    """How many times as fast a compiled layer is on a micro-batch's shape."""
+    path = keep / FOUND
+    if path.exists():
+        return float(read_json(path)["times_as_fast"])
+    progress.say("    pretrain: compiling a layer to see what it brings")
+    decoder = next(module for module in engine.model.modules() if isinstance(module, Decoder))
+    block = next(module for module in decoder.modules() if isinstance(module, Block))
+    T = objective.train.length
+    rotary = None if decoder.rotary is None else decoder.rotary(torch.arange(T, device=engine.device)[None])
+    x_BTD = torch.randn(objective.rows, T, decoder.config.hidden_size, device=engine.device)
+    with engine.autocast():
+        times = gain(block, [x_BTD, rotary])
+    progress.say(f"    pretrain: compiled layers are {times:.2f} times as fast")
+    write_text(path, f'{{"times_as_fast": {times}}}\n')
+    return times
