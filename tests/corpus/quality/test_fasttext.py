@@ -11,6 +11,7 @@ from groundup.corpus.quality.configuration import QualityTraining
 from groundup.corpus.quality.fasttext import FastTextModel, one_line, train_fasttext
 from groundup.corpus.quality.model import load
 from groundup.errors import GroundupError
+from groundup.parallel.device import settle
 
 fasttext = pytest.importorskip("fasttext")
 
@@ -20,8 +21,9 @@ def config(**fields):
 
 
 def test_it_learns_repeats_and_is_read_by_fasttext(tmp_path):
-    """Two trainings give the same file, though memory was used in between; fastText itself reads it and says the same
-    as our scores."""
+    """Two trainings give the same file, though memory was used in between, and kept; fastText itself reads it and says
+    the same as our scores."""
+    settle()
     texts, good = documents(1, 400)
     train_fasttext(texts, good, config(epochs=5)).save(tmp_path / "a.bin")
     dirt = [np.full(1 << 20, np.nan, np.float32) for _ in range(40)]

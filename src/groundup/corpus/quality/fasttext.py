@@ -6,11 +6,14 @@ on one line, words parted by single spaces, as those were trained.
 Trained here it is the same bytes each time. That takes one thread, and with one thread fastText 0.9.3 fills the first
 tenth of its matrix with random numbers and leaves the rest as the memory is. Words come first in that matrix; the rest
 is rows of runs of words, which do well from zero. Large blocks of memory come from the system as zeros, so the matrix
-is made at least `_FRESH` bytes large.
+is made at least `_FRESH` bytes large, and glibc is told to ask the system for such blocks where it has been told, as by
+training, to keep what is freed.
 """
 
 import contextlib
+import ctypes
 import io
+import sys
 import tempfile
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -33,6 +36,14 @@ _PREFIX = "__label__"
 _GOOD_LABELS = (GOOD, f"{_PREFIX}hq", f"{_PREFIX}1", f"{_PREFIX}high", f"{_PREFIX}true")
 _DIMENSIONS = 16
 _FRESH = 64 << 20  # bytes; above glibc's largest threshold for blocks of their own (32 MB)
+
+
+def _take_large_blocks_from_the_system() -> None:
+    if sys.platform == "linux":
+        libc = ctypes.CDLL(None)
+        if hasattr(libc, "mallopt"):
+            m_mmap_max, usual = -4, 65536
+            libc.mallopt(m_mmap_max, usual)
 
 
 def library() -> Any:
@@ -126,6 +137,7 @@ def train_fasttext(
         GroundupError: the extra is missing, or training ran into NaN.
     """
     fasttext = library()
+    _take_large_blocks_from_the_system()
     order = np.random.Generator(np.random.PCG64(config.seed)).permutation(len(texts))
     buckets = max(config.buckets, _FRESH // (4 * _DIMENSIONS))
     with tempfile.TemporaryDirectory() as folder, (progress or Silent()).task("training fastText", 1, "models") as task:
