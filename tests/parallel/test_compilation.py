@@ -23,6 +23,7 @@ pytestmark = pytest.mark.skipif(torch.__version__ < SINCE, reason=f"compiled lay
 def nothing_compiled() -> Iterator[None]:
     """What was compiled for another test is found again by its code, whatever it was compiled with."""
     torch._dynamo.reset()
+    torch._dynamo.utils.counters.clear()
     yield
     torch._dynamo.reset()
 
