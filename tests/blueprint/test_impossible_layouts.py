@@ -62,6 +62,20 @@ def test_stages_that_do_not_run_are_not_asked(tmp_path: Path) -> None:
     assert load(path).blueprint.parallel.processes == 8
 
 
+@pytest.mark.parametrize(
+    ("asked", "refused"),
+    [
+        (("pretrain.compile=measure", "parallel.dp_shard=2"), "parallel.dp_shard: compile doesn't go with dp_shard"),
+        (("pretrain.fp8=true", "parallel.tp=2"), "parallel.tp: fp8 doesn't go with tp"),
+        (("pretrain.model.dropout=0.1", "parallel.cp=2"), "parallel.cp: dropout doesn't go with cp"),
+        (("pretrain.precision=fp16", "parallel.engine=deepspeed"), "parallel.engine: deepspeed trains in fp32 or bf16"),
+    ],
+)  # fmt: skip
+def test_options_that_a_layout_does_not_have(tmp_path: Path, asked: tuple[str, str], refused: str) -> None:
+    """They are refused while the blueprint is read, hours before training would refuse them."""
+    assert any(refused in line for line in problems(tmp_path, "", *asked))
+
+
 def test_possible_layouts_load(tmp_path: Path) -> None:
     path = tmp_path / "b.yaml"
     path.write_text(HEAD + "parallel: {dp_replicate: 2, dp_shard: 4, tp: 2, cp: 2}\n")

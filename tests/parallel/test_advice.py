@@ -56,6 +56,12 @@ MIXTURE = {"num_experts": 4, "moe_intermediate_size": 48}
         (needs(shape=tiny.shape(resid_pdrop=0.1)), {"engine": "megatron"}, "engine: megatron, as it is used"),
         (needs(shape=tiny.shape(mlp_bias=True)), {"engine": "megatron"}, "engine: megatron has one switch for"),
         (needs(accumulate=4), {"engine": "megatron", "pp": 2, "schedule": "gpipe"}, "schedule: megatron has no"),
+        (needs(precision="fp16"), {"engine": "deepspeed"}, "engine: deepspeed trains in fp32 or bf16"),
+        (needs(shape=tiny.shape(resid_pdrop=0.1)), {"tp": 2}, "tp: dropout doesn't go with tp"),
+        (needs(compiled=True), {"dp_shard": 2}, "dp_shard: compile doesn't go with dp_shard"),
+        (needs(compiled=True), {"engine": "deepspeed"}, "engine: compile doesn't go with deepspeed"),
+        (needs(compiled=True, accumulate=4), {"pp": 2, "schedule": "zero_bubble"}, "schedule: compile doesn't go"),
+        (needs(float8=True), {"cp": 2}, "cp: fp8 doesn't go with cp"),
     ],
 )  # fmt: skip
 def test_what_is_wrong_is_said(needed: Needs, parallel: dict[str, Any], what: str) -> None:
@@ -74,6 +80,10 @@ def test_what_is_wrong_is_said(needed: Needs, parallel: dict[str, Any], what: st
         (needs("reward", sequence=None, language_model=False), {"tp": 2, "cp": 3, "dp_shard": 2}),
         (needs(shape=tiny.shape(**MIXTURE)), {"ep": 2, "dp_shard": 4}),
         (needs(optimizer="muon"), {"dp_shard": 2}),
+        (needs(precision="fp16"), {"dp_shard": 2, "tp": 2}),
+        (needs(compiled=True, accumulate=2), {"dp_replicate": 2, "pp": 2}),
+        (needs(float8=True), {"dp_shard": 2}),
+        (needs(shape=tiny.shape(resid_pdrop=0.1)), {"dp_shard": 2}),
         (needs(), {"engine": "deepspeed", "dp_shard": 8, "zero_stage": 1, "offload": True}),
         (needs(accumulate=2), {"engine": "megatron", "dp_replicate": 2, "tp": 2, "cp": 2, "pp": 2}),
     ],

@@ -64,7 +64,19 @@ def stage_needs(blueprint: Blueprint) -> dict[str, Needs]:
 
     def needs(stage: str, rows: int, of: str, sequence: int | None = None, language_model: bool = True) -> Needs:
         config = getattr(blueprint, stage)
-        return Needs(stage, model, rows, of, config.accumulate, sequence, language_model, config.optimizer.name)
+        return Needs(
+            stage,
+            model,
+            rows,
+            of,
+            config.accumulate,
+            sequence,
+            language_model,
+            config.optimizer.name,
+            pretrain.precision,
+            compiled=stage == "pretrain" and bool(pretrain.compile),
+            float8=stage == "pretrain" and pretrain.fp8,
+        )
 
     return {
         "pretrain": needs("pretrain", sequences, "sequences", sequence=pretrain.sequence),

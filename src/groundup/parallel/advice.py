@@ -32,6 +32,10 @@ class Needs:
     language_model: bool = True
     """False: what is trained has another head (reward model, critic)."""
     optimizer: str = "adamw"
+    precision: str = "auto"
+    compiled: bool = False
+    """Whether the layers may be compiled."""
+    float8: bool = False
 
 
 @dataclass(frozen=True)
@@ -45,6 +49,7 @@ class Misfit:
 def misfits(parallel: ParallelConfig, needs: Needs) -> Iterator[Misfit]:
     """Everything that makes a layout impossible for a stage."""
     yield from _engine(parallel, needs)
+    yield from _options(parallel, needs)
     model, tp, pp, cp, ep = needs.model, parallel.tp, parallel.pp, parallel.cp, parallel.ep
     for count, name in _cut_by_tp(model):
         if count % tp:
@@ -102,6 +107,31 @@ def _engine(parallel: ParallelConfig, needs: Needs) -> Iterator[Misfit]:
         yield from _megatron(parallel, needs)
     if engine != "torch" and needs.optimizer != "adamw":
         yield Misfit("engine", f"{engine} trains by adamw, and {needs.stage}.optimizer is {needs.optimizer}")
+
+
+def _options(parallel: ParallelConfig, needs: Needs) -> Iterator[Misfit]:
+    """What a stage asks for that its engine has under some degrees alone."""
+    if needs.precision == "fp16" and parallel.engine != "torch":
+        yield Misfit("engine", f"{parallel.engine} trains in fp32 or bf16, and pretrain.precision is fp16")
+    model = needs.model
+    asked = {
+        "dropout": (any((model.attention_dropout, model.resid_pdrop, model.embd_pdrop)), ("tp", "cp")),
+        "compile": (needs.compiled, ("tp", "cp", "ep", "dp_shard")),
+        "fp8": (needs.float8, ("tp", "cp", "ep")),
+    }
+    for name, (wanted, degrees) in asked.items():
+        if not wanted:
+            continue
+        for degree in degrees:
+            if getattr(parallel, degree) > 1:
+                yield Misfit(degree, f"{name} doesn't go with {degree}")
+                break
+        if name == "dropout":  # of the other engines, deepspeed knows it too
+            continue
+        if parallel.engine != "torch":
+            yield Misfit("engine", f"{name} doesn't go with {parallel.engine}")
+        if parallel.pp > 1 and parallel.schedule == "zero_bubble":
+            yield Misfit("schedule", f"{name} doesn't go with the schedule zero_bubble")
 
 
 def _megatron(parallel: ParallelConfig, needs: Needs) -> Iterator[Misfit]:
