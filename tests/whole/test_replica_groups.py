@@ -17,8 +17,8 @@ from tiny_run import finish, start
 from groundup.pipeline.folder import RunFolder
 
 pytestmark = pytest.mark.engines
-LONG = ("--only", "pretrain", "--set", "pretrain.tokens=150_000", *FP32)
-STEPS = 293
+LONG = ("--only", "pretrain", "--set", "pretrain.tokens=450_000", *FP32)
+STEPS = 879
 SECONDS = 300.0
 
 

@@ -8,22 +8,25 @@ takes part, by way of torchft's lighthouse, and share the step's batch among the
                    steps, else somebody was lost, and those that are left begin the step again
 
 So a step's batch is always the whole one, whoever computes it, and the curve is that of a single process whatever is
-lost or comes back. Gradients go over gloo, also from GPUs. A group that comes back is sent the state as a pickle: the
-network between the groups has to be one's own.
+lost or comes back. Gradients go over gloo, also from GPUs. A group that comes back is sent the state over HTTP, and
+takes tensors alone from it, but doesn't ask who sends: the network between the groups has to be one's own.
 """
 
 import logging
 import os
 import socket
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import timedelta
 from importlib import import_module
-from typing import Any
+from typing import Any, Self
+from urllib.request import urlopen
 
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 from torch._C._distributed_c10d import TCPStore
+from torch.distributed._serialization import _streaming_load
 
 from groundup.errors import GroundupError
 from groundup.parallel.device import Precision
@@ -60,7 +63,7 @@ class ReplicaGroup(SingleDevice):
             GroundupError: torchft is not installed.
         """
         super().__init__(model, make_optimizer, device, precision, ema_decay)
-        self._torchft, self._timeout = _torchft(), timeout
+        self._torchft, self._timeout = _Torchft.load(), timeout
         self.groups: Any = None  # torchft's manager; the others wait for whoever has one, so it is made when needed
         self._last: Share | None = None
         self._begun: int | None = None  # the step that the groups have agreed on and not yet taken
@@ -94,10 +97,9 @@ class ReplicaGroup(SingleDevice):
         return share
 
     def _join(self) -> Any:
-        manager, process_group = self._torchft
         self._store = TCPStore("0.0.0.0", 0, is_master=True, wait_for_workers=False)  # where gloo's processes meet
-        return manager.Manager(
-            pg=process_group.ProcessGroupGloo(timeout=self._timeout),
+        return self._torchft.manager.Manager(
+            pg=self._torchft.process_group.ProcessGroupGloo(timeout=self._timeout),
             load_state_dict=self._take_up,
             state_dict=self.state,
             min_replica_size=1,
@@ -113,6 +115,7 @@ class ReplicaGroup(SingleDevice):
             store_port=self._store.port,
             lighthouse_addr=os.environ[LIGHTHOUSE],
             replica_id="pretrain",
+            checkpoint_transport=self._torchft.transport(self._timeout),
         )
 
     def _total(self, weight: float) -> float:
@@ -180,17 +183,34 @@ class ReplicaGroup(SingleDevice):
             self.groups.shutdown()
 
 
-def _torchft() -> tuple[Any, Any]:
-    """The modules `manager` and `process_group` of torchft.
+@dataclass(frozen=True)
+class _Torchft:
+    """torchft's modules."""
 
-    Raises:
-        GroundupError: it is not installed.
-    """
-    os.environ.setdefault("RUST_LOG", "warn")  # it tells of every step, else
-    logging.getLogger("torchft.manager").setLevel(logging.ERROR)
-    try:
-        return import_module("torchft.manager"), import_module("torchft.process_group")
-    except ModuleNotFoundError as error:
-        raise GroundupError(
-            f"replica groups need the package {error.name}", where=LIGHTHOUSE, do="pip install 'groundup[torchft]'"
-        ) from error
+    manager: Any
+    process_group: Any
+    http: Any
+
+    @classmethod
+    def load(cls) -> Self:
+        """Raises GroundupError where it is not installed."""
+        os.environ.setdefault("RUST_LOG", "warn")  # it tells of every step, else
+        logging.getLogger("torchft.manager").setLevel(logging.ERROR)
+        names = ("manager", "process_group", "checkpointing.http_transport")
+        try:
+            return cls(*(import_module(f"torchft.{name}") for name in names))
+        except ModuleNotFoundError as error:
+            raise GroundupError(
+                f"replica groups need the package {error.name}", where=LIGHTHOUSE, do="pip install 'groundup[torchft]'"
+            ) from error
+
+    def transport(self, timeout: timedelta) -> Any:
+        """How a state gets from group to group: torchft's way, which however would run any code that was sent."""
+
+        class TensorsAlone(self.http.HTTPTransport):  # type: ignore[misc, name-defined]
+            @classmethod
+            def _load_from_address(cls, address: str, timeout: timedelta) -> object:
+                with urlopen(address, timeout=timeout.total_seconds()) as sent:
+                    return _streaming_load(sent, weights_only=True)
+
+        return TensorsAlone(timeout, num_chunks=0)
