@@ -26,7 +26,7 @@ def test_it_learns_repeats_and_is_read_by_fasttext(tmp_path):
     settle()
     texts, good = documents(1, 400)
     train_fasttext(texts, good, config(epochs=5)).save(tmp_path / "a.bin")
-    dirt = [np.full(1 << 20, np.nan, np.float32) for _ in range(40)]
+    dirt = [np.full(1 << 20, np.nan, np.float32) for _ in range(80)]
     del dirt
     model = train_fasttext(texts, good, config(epochs=5))
     model.save(tmp_path / "b.bin")
@@ -48,7 +48,8 @@ def test_a_model_from_elsewhere_names_its_label(tmp_path):
     for labels, wanted in ((("hq", "cc"), ""), (("wiki", "crawl"), "__label__wiki")):
         path = tmp_path / "train.txt"
         path.write_text("".join(f"__label__{label} {label} text of it\n" for label in labels for _ in range(20)))
-        trained = fasttext.train_supervised(str(path), dim=16, bucket=1 << 20, wordNgrams=2, thread=1, verbose=0)
+        # ten threads, of which each fills a tenth of the matrix
+        trained = fasttext.train_supervised(str(path), dim=16, bucket=1 << 12, wordNgrams=2, thread=10, verbose=0)
         trained.save_model(str(tmp_path / "m.bin"))
         scores = load(tmp_path / "m.bin", wanted).scores(pa.array([f"{labels[0]} text", f"{labels[1]} text"]))
         assert scores[0] >= scores[1]
@@ -73,3 +74,9 @@ def test_without_the_extra_it_says_what_to_install(monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, "fasttext", None)
     with pytest.raises(GroundupError, match=r"pip install 'groundup\[fasttext\]'"):
         FastTextModel.load(tmp_path / "x.bin", {})
+
+
+def test_training_that_runs_away_is_an_error():
+    texts, good = documents(5, 60)
+    with pytest.raises(GroundupError, match=r"could not be trained \(Encountered NaN.*smaller learning_rate"):
+        train_fasttext(texts, good, config(epochs=5, learning_rate=1e6))

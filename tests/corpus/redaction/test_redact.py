@@ -183,13 +183,17 @@ def test_cases(text, expected):
 def test_no_text_takes_long(piece):
     """Text made to be hard: four times of it take about four times as long, not sixteen, let alone hours."""
     seconds = []
-    for size in (100_000, 400_000):
-        text = (piece * (size // len(piece) + 1))[: size - 1] + "x"
-        started = time.process_time()
-        redact(pa.array([text]), MASK)
-        seconds.append(time.process_time() - started)
-    assert seconds[1] < max(10 * seconds[0], 1)
-    assert seconds[1] < 5
+    for size in (50_000, 200_000):
+        text = pa.array([(piece * (size // len(piece) + 1))[: size - 1] + "x"])
+        seconds.append(min(seconds_of(text) for _ in range(3)))  # the least: other work takes the caches meanwhile
+    assert seconds[1] < max(10 * seconds[0], 0.5)
+    assert seconds[1] < 2.5
+
+
+def seconds_of(texts):
+    started = time.thread_time()
+    redact(texts, MASK)
+    return time.thread_time() - started
 
 
 def real_texts(folder, pattern):

@@ -5,14 +5,14 @@ on one line, words parted by single spaces, as those were trained.
 
 Trained here it is the same bytes each time. That takes one thread, and with one thread fastText 0.9.3 fills the first
 tenth of its matrix with random numbers and leaves the rest as the memory is. Words come first in that matrix; the rest
-is rows of runs of words, which do well from zero. Large blocks of memory come from the system as zeros, so the matrix
-is made at least `_FRESH` bytes large, and glibc is told to ask the system for such blocks where it has been told, as by
-training, to keep what is freed.
+is rows of runs of words, which do well from zero. Large blocks of memory come from the system as zeros, in a process
+that has no used memory left over: so training gets a process of its own, and a matrix of at least `_FRESH` bytes.
 """
 
 import contextlib
-import ctypes
 import io
+import json
+import subprocess
 import sys
 import tempfile
 from collections.abc import Iterable
@@ -35,15 +35,15 @@ GOOD, BAD = "__label__good", "__label__bad"
 _PREFIX = "__label__"
 _GOOD_LABELS = (GOOD, f"{_PREFIX}hq", f"{_PREFIX}1", f"{_PREFIX}high", f"{_PREFIX}true")
 _DIMENSIONS = 16
+_TRAINER = """
+import json, sys, fasttext
+_, examples, made, options = sys.argv
+try:
+    fasttext.train_supervised(examples, **json.loads(options)).save_model(made)
+except RuntimeError as error:
+    sys.exit(str(error))
+"""
 _FRESH = 64 << 20  # bytes; above glibc's largest threshold for blocks of their own (32 MB)
-
-
-def _take_large_blocks_from_the_system() -> None:
-    if sys.platform == "linux":
-        libc = ctypes.CDLL(None)
-        if hasattr(libc, "mallopt"):
-            m_mmap_max, usual = -4, 65536
-            libc.mallopt(m_mmap_max, usual)
 
 
 def library() -> Any:
@@ -136,35 +136,33 @@ def train_fasttext(
     Raises:
         GroundupError: the extra is missing, or training ran into NaN.
     """
-    fasttext = library()
-    _take_large_blocks_from_the_system()
+    library()
     order = np.random.Generator(np.random.PCG64(config.seed)).permutation(len(texts))
-    buckets = max(config.buckets, _FRESH // (4 * _DIMENSIONS))
+    options = {
+        "lr": config.learning_rate or LEARNING_RATE["fasttext"],
+        "epoch": config.epochs or EPOCHS["fasttext"],
+        "wordNgrams": config.word_ngrams,
+        "dim": _DIMENSIONS,
+        "bucket": max(config.buckets, _FRESH // (4 * _DIMENSIONS)),
+        "minCount": 1,
+        "thread": 1,
+        "seed": config.seed,
+        "verbose": 0,
+    }
     with tempfile.TemporaryDirectory() as folder, (progress or Silent()).task("training fastText", 1, "models") as task:
-        path = Path(folder, "examples.txt")
-        with path.open("w", encoding="utf-8") as file:
+        examples, made = Path(folder, "examples.txt"), Path(folder, MODEL)
+        with examples.open("w", encoding="utf-8") as file:
             file.writelines(_lines(texts, good, order))
-        try:
-            model = fasttext.train_supervised(
-                str(path),
-                lr=config.learning_rate or LEARNING_RATE["fasttext"],
-                epoch=config.epochs or EPOCHS["fasttext"],
-                wordNgrams=config.word_ngrams,
-                dim=_DIMENSIONS,
-                bucket=buckets,
-                minCount=1,
-                thread=1,
-                seed=config.seed,
-                verbose=0,
-            )
-        except RuntimeError as error:
+        trainer = [sys.executable, "-P", "-c", _TRAINER, str(examples), str(made), json.dumps(options)]
+        done = subprocess.run(trainer, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+        if done.returncode:
             raise GroundupError(
-                f"fastText could not be trained ({error})",
+                f"fastText could not be trained ({done.stderr.strip() or f'exit status {done.returncode}'})",
                 where="quality",
                 do="give a smaller learning_rate, or take kind: linear",
-            ) from error
+            )
         task.advance()
-    return FastTextModel(model)
+        return FastTextModel.load(made, {"good_label": GOOD})
 
 
 def _lines(texts: "pa.Array", good: NDArray[np.bool_], order: NDArray[np.int64]) -> Iterable[str]:
