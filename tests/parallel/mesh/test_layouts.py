@@ -113,6 +113,7 @@ def train(parallel: ParallelConfig, training: Training) -> Curve:
 
 
 def train_all(rows: list[str]) -> dict[str, Curve]:
+    torch._inductor.config.compile_threads = 1  # the compiler's own processes don't outlive the fork that made this one
     found = {}
     for row in rows:
         degrees, training = ROWS[row]
@@ -139,7 +140,6 @@ def curves(request: pytest.FixtureRequest) -> Curves:
     with pytest.MonkeyPatch.context() as patch:
         # Muon rounds to bfloat16 where that is fast, and sums of more processes would be rounded otherwise
         patch.setattr("groundup.training.optimizer._fastest", lambda device: torch.float32)
-        patch.setattr("torch._inductor.config.compile_threads", 1)  # processes of its own don't outlive a fork
         for size, rows in by_size.items():
             for row in rows:
                 expected(ROWS[row][1])
