@@ -5,12 +5,12 @@ from typing import Any
 
 import pytest
 import torch
-from torch.autograd.graph import saved_tensors_hooks
 
 import tiny
 from groundup.errors import GroundupError
 from groundup.model.decoder import CustomLanguageModel
 from groundup.parallel.compilation import SINCE, compile_blocks, gain, is_compiled
+from groundup.parallel.recompute import activations_kept
 
 IDS, TARGETS = tiny.ids(3, 40), tiny.ids(3, 40, seed=1)
 DOCUMENTS = torch.arange(40).div(13, rounding_mode="floor").repeat(3, 1)
@@ -30,16 +30,7 @@ def nothing_compiled() -> Iterator[None]:
 
 def step(model: CustomLanguageModel, documents: torch.Tensor | None = None) -> tuple[float, list[torch.Tensor], int]:
     """Loss, gradients, and the bytes that the forward pass left for the backward pass, weights not counted."""
-    weights = {parameter.untyped_storage().data_ptr() for parameter in model.parameters()}
-    kept: dict[int, int] = {}
-
-    def keep(tensor: torch.Tensor) -> torch.Tensor:
-        storage = tensor.untyped_storage()
-        if storage.data_ptr() not in weights:
-            kept[storage.data_ptr()] = storage.nbytes()
-        return tensor
-
-    with saved_tensors_hooks(keep, lambda tensor: tensor):
+    with activations_kept(model) as kept:
         loss = model.loss_sum(IDS, TARGETS, documents) / TARGETS.numel()
     held = sum(kept.values())
     loss.backward()

@@ -2,26 +2,16 @@
 
 import pytest
 import torch
-from torch.autograd.graph import saved_tensors_hooks
 
 import tiny
-from groundup.parallel.recompute import ActivationCheckpointing, checkpoint_blocks
+from groundup.parallel.recompute import ActivationCheckpointing, activations_kept, checkpoint_blocks
 
 
 def gradients_and_kept(mode: ActivationCheckpointing, **shape: object) -> tuple[list[torch.Tensor], int]:
     """Every gradient, and the bytes that the forward pass left for the backward pass, weights not counted."""
     model = tiny.model(num_hidden_layers=4, **shape)
     checkpoint_blocks(model.model.layers, mode)
-    weights = {parameter.untyped_storage().data_ptr() for parameter in model.parameters()}
-    kept: dict[int, int] = {}
-
-    def keep(tensor: torch.Tensor) -> torch.Tensor:
-        storage = tensor.untyped_storage()
-        if storage.data_ptr() not in weights:
-            kept[storage.data_ptr()] = storage.nbytes()
-        return tensor
-
-    with saved_tensors_hooks(keep, lambda tensor: tensor):
+    with activations_kept(model) as kept:
         _, loss = model(tiny.ids(3, 40), tiny.ids(3, 40, seed=1))
     assert loss is not None
     held = sum(kept.values())

@@ -127,7 +127,7 @@ def step(values: dict[str, Any]) -> dict[str, Any]:
     from groundup.model.decoder import CustomLanguageModel
     from groundup.parallel.compilation import compile_blocks
     from groundup.parallel.device import Precision, settle
-    from groundup.parallel.recompute import ActivationCheckpointing, checkpoint_blocks
+    from groundup.parallel.recompute import ActivationCheckpointing, activations_kept, checkpoint_blocks
     from groundup.parallel.single_device import SingleDevice
     from groundup.training.configuration import OptimizerConfig
     from groundup.training.optimizer import make_optimizer
@@ -152,16 +152,7 @@ def step(values: dict[str, Any]) -> dict[str, Any]:
         started = time.perf_counter()
         engine.train_step([batch], [batch[1].numel()], loss, LEARNING_RATE, CLIP)
         seconds.append(time.perf_counter() - started)
-    kept: dict[int, int] = {}
-    weights = {parameter.untyped_storage().data_ptr() for parameter in model.parameters()}
-
-    def keep(tensor: Tensor) -> Tensor:
-        storage = tensor.untyped_storage()
-        if storage.data_ptr() not in weights:
-            kept[storage.data_ptr()] = storage.nbytes()
-        return tensor
-
-    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor), engine.autocast():
+    with activations_kept(model) as kept, engine.autocast():
         value, _ = loss(model, batch_of(size, 0))
     kept_bytes = sum(kept.values())
     del value

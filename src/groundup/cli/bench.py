@@ -62,6 +62,8 @@ def bench(
 
 
 def figure(value: float, unit: str) -> str:
-    """Three significant digits and the unit."""
+    """Three significant digits and the unit; losses, which differ late, to four places."""
     digits = 0 if abs(value) >= 100 else 1 if abs(value) >= 10 else 2 if abs(value) >= 1 else 3
+    if unit == "nats":
+        digits = 4
     return f"{value:,.{digits}f} {unit}"

@@ -39,6 +39,12 @@ def linear_cross_entropy(
     return loss
 
 
+def rows_at_once(dtype: torch.dtype, row_bytes: int) -> int:
+    """How many rows of logits, of so many bytes each, are held and summed over at once."""
+    rows = max(1, LOGITS_BYTES // row_bytes)
+    return min(rows, FLOAT16_ROWS) if dtype == torch.float16 else rows
+
+
 class _LinearCrossEntropy(torch.autograd.Function):
     @staticmethod
     def forward(
@@ -46,9 +52,7 @@ class _LinearCrossEntropy(torch.autograd.Function):
     ) -> Tensor:
         wanted = ctx.needs_input_grad[0] or ctx.needs_input_grad[1]
         head_VD = weight_VD.to(x_ND.dtype)
-        rows = max(1, LOGITS_BYTES // (head_VD.element_size() * len(head_VD)))
-        if x_ND.dtype == torch.float16:
-            rows = min(rows, FLOAT16_ROWS)
+        rows = rows_at_once(x_ND.dtype, head_VD.element_size() * len(head_VD))
         dx_ND, dhead_VD = torch.empty_like(x_ND) if wanted else None, None
         total = torch.zeros((), dtype=torch.float32, device=x_ND.device)
         part = max(1, CACHED_BYTES // (4 * len(head_VD)))

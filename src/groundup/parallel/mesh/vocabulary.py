@@ -16,7 +16,7 @@ import torch.distributed as dist
 from torch import Tensor
 from torch.distributed.tensor import DTensor, Shard
 
-from groundup.model.cross_entropy import FLOAT16_ROWS, IGNORED, LOGITS_BYTES
+from groundup.model.cross_entropy import IGNORED, rows_at_once
 
 
 def sharded_cross_entropy(
@@ -55,9 +55,7 @@ class _ShardedCrossEntropy(torch.autograd.Function):
         """`first` and `words`: this process's first word, and the most that any process has."""
         wanted = ctx.needs_input_grad[0] or ctx.needs_input_grad[1]
         head_WD = weight_WD.to(x_ND.dtype)
-        rows = max(1, LOGITS_BYTES // (4 * words))  # as many in every process
-        if x_ND.dtype == torch.float16:
-            rows = min(rows, FLOAT16_ROWS)
+        rows = rows_at_once(x_ND.dtype, 4 * words)  # as many in every process
         dx_ND = torch.empty_like(x_ND) if wanted else None
         dhead_WD = torch.zeros_like(weight_WD, dtype=torch.float32) if wanted else None
         total = torch.zeros((), dtype=torch.float32, device=x_ND.device)
