@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from groundup.corpus.documents import PartWriter, part_path, part_paths, read_batches
+from groundup.corpus.documents import part_paths, read_batches
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -83,12 +83,6 @@ def ledger_schema(statistics: "pa.Schema", redactions: Sequence[str] = ()) -> "p
             *((name, pa.string()) for name in ("duplicate_of", "excerpt")),
         ]
     )
-
-
-def ledger_writer(folder: Path, part: int, schema: "pa.Schema") -> PartWriter:
-    """A writer of the rows of one partition."""
-    folder.mkdir(parents=True, exist_ok=True)
-    return PartWriter(part_path(folder, part), schema)
 
 
 def read_ledger(folder: Path, columns: Sequence[str] | None = None) -> "Iterator[pa.RecordBatch]":
