@@ -18,7 +18,7 @@ run: setup
 	@$(VENV)/bin/groundup run $(BLUEPRINT) --run $(RUN) $(ARGS)
 
 test: setup
-	@$(VENV)/bin/python -m pytest $(ARGS)
+	@OMP_WAIT_POLICY=passive $(VENV)/bin/python -m pytest --numprocesses=2 --dist=loadfile --no-loadscope-reorder $(ARGS)
 
 test-slow: setup
 	@$(VENV)/bin/python -m pytest -m slow $(ARGS)

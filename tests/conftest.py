@@ -10,6 +10,11 @@ hypothesis.settings.register_profile("groundup", deadline=None)  # other work ma
 hypothesis.settings.load_profile("groundup")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Whole runs come first: a process that begins one of them last would have the other wait."""
+    items.sort(key=lambda item: item.path.parent.name != "whole")
+
+
 @pytest.fixture(autouse=True)
 def denormal_numbers() -> Iterator[None]:
     """Stages make their process flush denormal numbers, and hypothesis refuses to draw floats where that is so."""
