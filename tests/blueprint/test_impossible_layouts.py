@@ -65,7 +65,7 @@ def test_stages_that_do_not_run_are_not_asked(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("asked", "refused"),
     [
-        (("pretrain.compile=measure", "parallel.dp_shard=2"), "parallel.dp_shard: compile doesn't go with dp_shard"),
+        (("pretrain.compile=measure", "parallel.tp=2"), "parallel.tp: compile doesn't go with tp"),
         (("pretrain.fp8=true", "parallel.tp=2"), "parallel.tp: fp8 doesn't go with tp"),
         (("pretrain.model.dropout=0.1", "parallel.cp=2"), "parallel.cp: dropout doesn't go with cp"),
         (("pretrain.precision=fp16", "parallel.engine=deepspeed"), "parallel.engine: deepspeed trains in fp32 or bf16"),

@@ -7,11 +7,13 @@ import pytest
 import torch
 from pydantic import ValidationError
 
+import ranks
 import tiny
 from groundup.errors import GroundupError
 from groundup.model.decoder import Block
 from groundup.parallel.compilation import SINCE, compile_blocks, is_compiled
 from groundup.parallel.configuration import ParallelConfig
+from groundup.parallel.engine import Engine
 from groundup.parallel.single_device import SingleDevice
 from groundup.progress import Silent
 from groundup.training import compilation
@@ -24,7 +26,7 @@ from resuming import assert_survives_a_kill_after_each_step, pretraining
 COMPILES = pytest.mark.skipif(torch.__version__ < SINCE, reason=f"compiled layers need PyTorch {SINCE}")
 
 
-def asked(engine: SingleDevice, keep: Path, compile: bool | str) -> tuple[bool, bool]:
+def asked(engine: Engine, keep: Path, compile: bool | str) -> tuple[bool, bool]:
     """(what is said, what is done)."""
     config = PretrainConfig.model_validate({"compile": compile})
     said = compile_training(engine, pretraining(), config, keep, Silent())
@@ -55,11 +57,29 @@ def test_a_trial_decides_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, t
     assert tried == [[(4, 8, 32), (1, 1, 8, 8), (1, 1, 8, 8)]]
 
 
+def asked_together(keep: Path) -> tuple[bool, bool]:
+    config = PretrainConfig(compile="measure", parallel=ParallelConfig(dp_shard=2))
+    return asked(engine_for(tiny.model(), config, "fp32"), keep, "measure")
+
+
+@COMPILES
+def test_processes_that_share_the_weights_decide_alike(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By the trial of one of them, on a layer of its own."""
+
+    def gain(block: Block, arguments: list[Any]) -> float:
+        assert torch.distributed.get_rank() == 0
+        block(*arguments)[0].sum().backward()
+        return 1.5
+
+    monkeypatch.setattr(compilation, "gain", gain)
+    assert ranks.run(2, asked_together, tmp_path) == [(True, True)] * 2
+
+
 @pytest.mark.parametrize(
     ("parallel", "said"),
     [
-        ({"tp": 2}, "without tp, cp, ep and dp_shard"),
-        ({"dp_shard": 2}, "choose dp_replicate or pp"),
+        ({"tp": 2}, "without tp, cp and ep"),
+        ({"cp": 2}, "choose dp_replicate, dp_shard or pp"),
         ({"engine": "deepspeed", "dp_shard": 2}, "for the engine torch"),
         ({"pp": 2, "schedule": "zero_bubble"}, "leave pretrain.compile out"),
     ],

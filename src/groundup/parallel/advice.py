@@ -116,7 +116,7 @@ def _options(parallel: ParallelConfig, needs: Needs) -> Iterator[Misfit]:
     model = needs.model
     asked = {
         "dropout": (any((model.attention_dropout, model.resid_pdrop, model.embd_pdrop)), ("tp", "cp")),
-        "compile": (needs.compiled, ("tp", "cp", "ep", "dp_shard")),
+        "compile": (needs.compiled, ("tp", "cp", "ep")),
         "fp8": (needs.float8, ("tp", "cp", "ep")),
     }
     for name, (wanted, degrees) in asked.items():

@@ -6,7 +6,9 @@ import torch
 
 from groundup.artifacts.durable import read_json, write_text
 from groundup.model.decoder import Block, Decoder
+from groundup.parallel import float8
 from groundup.parallel.compilation import compile_blocks, gain
+from groundup.parallel.configuration import ParallelConfig
 from groundup.parallel.engine import Engine
 from groundup.progress import Progress
 from groundup.training.configuration import PretrainConfig
@@ -30,7 +32,7 @@ def compile_training(
     if not config.compile:
         return False
     if config.compile == "measure":
-        faster = engine.leader and _found(engine, objective, keep, progress) >= WORTH
+        faster = engine.leader and _found(engine, objective, config, keep, progress) >= WORTH
         if not engine.any(faster):
             return False
     mode = config.activation_checkpointing
@@ -39,14 +41,16 @@ def compile_training(
     return True
 
 
-def _found(engine: Engine, objective: Pretraining, keep: Path, progress: Progress) -> float:
+def _found(engine: Engine, objective: Pretraining, config: PretrainConfig, keep: Path, progress: Progress) -> float:
     """How many times as fast a compiled layer is on a micro-batch's shape."""
     path = keep / FOUND
     if path.exists():
         return float(read_json(path)["times_as_fast"])
     progress.say("    pretrain: compiling a layer to see what it brings")
     decoder = next(module for module in engine.model.modules() if isinstance(module, Decoder))
-    block = next(module for module in decoder.modules() if isinstance(module, Block))
+    block = Block(decoder.config, 0).to(engine.device)  # the model's own may be spread over processes
+    if config.fp8:
+        float8.convert(block, engine.device, "bf16", ParallelConfig())
     T = objective.train.length
     rotary = None if decoder.rotary is None else decoder.rotary(torch.arange(T, device=engine.device)[None])
     x_BTD = torch.randn(objective.rows, T, decoder.config.hidden_size, device=engine.device)

@@ -202,7 +202,7 @@ class PretrainConfig(LoopConfig):
     number is the share of the activations that may be kept, the dearest to compute; with `compile: true`."""
     compile: bool | Literal["measure"] = False
     """Whether torch.compile makes code for the training of the layers: half a minute at the start, then faster steps.
-    `measure` tries both at the start. For the engine torch, without tp, cp, ep and dp_shard."""
+    `measure` tries both at the start. For the engine torch, without tp, cp and ep."""
     validate_every: int = Field(default=200, ge=1)
     """Steps between looks at the held-out loss."""
 

@@ -105,13 +105,14 @@ def _check_replicas(config: PretrainConfig, parallel: ParallelConfig) -> None:
 
 
 def _check_compile(parallel: ParallelConfig) -> None:
-    """Compiled layers whose weights or tokens lie in several processes are not proven right: processes that share one
-    cache of compiled code have trained wrongly, and silently (pytorch/pytorch issue 188390)."""
-    if parallel.engine != "torch" or parallel.tp * parallel.cp * parallel.ep * parallel.dp_shard > 1:
+    """Compiled layers that compute with parts of a weight or of a row are not proven right: processes that share one
+    cache of compiled code have trained wrongly, and silently (pytorch/pytorch issue 188390). Under dp_shard a layer
+    computes with whole weights; the code ends where they are gathered, and goes on behind it."""
+    if parallel.engine != "torch" or parallel.tp * parallel.cp * parallel.ep > 1:
         raise GroundupError(
-            "compilation is there for the engine torch, without tp, cp, ep and dp_shard",
+            "compilation is there for the engine torch, without tp, cp and ep",
             where="pretrain.compile",
-            do="leave it out, or choose dp_replicate or pp",
+            do="leave it out, or choose dp_replicate, dp_shard or pp",
         )
     if parallel.schedule == "zero_bubble" and parallel.pp > 1:
         raise GroundupError(

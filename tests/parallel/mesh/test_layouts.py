@@ -6,6 +6,7 @@ models combine further is in the slow tests.
 
 import gc
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -63,6 +64,9 @@ COMBINED: dict[str, tuple[dict[str, Any], Training]] = {
     "recompute some: fsdp 2": ({"dp_shard": 2}, replace(LLAMA_SHAPED, recompute="selective")),
     "compiled: ddp 2": ({"dp_replicate": 2}, replace(LLAMA_SHAPED, compiled=True)),
     "compiled: pp 2": ({"pp": 2}, replace(DEEP, compiled=True)),
+    "compiled: fsdp 2": ({"dp_shard": 2}, replace(LLAMA_SHAPED, compiled=True)),
+    "compiled: hsdp 2x2": ({"dp_replicate": 2, "dp_shard": 2}, replace(LLAMA_SHAPED, compiled=True)),
+    "compiled: pp 2, fsdp 2": ({"pp": 2, "dp_shard": 2}, replace(DEEP, compiled=True)),
     "offload: fsdp 2": ({"dp_shard": 2, "offload": True}, LLAMA_SHAPED),
     "muon: hsdp 2x2": ({"dp_replicate": 2, "dp_shard": 2}, MUON),
     "adafactor: fsdp 2, tp 2": ({"dp_shard": 2, "tp": 2}, ADAFACTOR),
@@ -165,3 +169,15 @@ def test_in_bfloat16_the_curve_is_near(degrees: dict[str, Any], shape: dict[str,
     assert all(curve == curves[0] for curve in curves)
     assert curves[0].distance(expected(training), relative=True) < 3e-2
     assert curves[0].distance(expected(replace(training, precision="fp32")), relative=True) < 3e-2
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(torch.__version__ < COMPILED_SINCE, reason=f"compiled layers need PyTorch {COMPILED_SINCE}")
+def test_code_that_others_have_compiled_is_right_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Processes that find each other's code in one cache have trained wrongly elsewhere (pytorch/pytorch 188390)."""
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path))
+    row = "compiled: fsdp 2"
+    for _cache in ("empty", "full"):
+        for result in ranks.run(2, train_all, [row], seconds=300):
+            assert result[row].distance(expected(ROWS[row][1])) < 1e-5
+        assert any(tmp_path.iterdir())
