@@ -61,12 +61,20 @@ def test_in_bf16_it_is_as_near_to_the_truth_as_the_plain_way() -> None:
         assert ours < 1.5 * theirs < 0.03
 
 
-def test_without_gradients_none_are_made() -> None:
+def test_without_gradients_none_are_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A validation takes no products but those of the logits."""
     x, weight, targets = drawn(20, 37)
+    monkeypatch.setattr(torch, "mm", None)
     with torch.no_grad():
         assert linear_cross_entropy(x, weight, targets).item() == pytest.approx(
             plain(x, weight, targets, None, 0.0).item(), rel=1e-5
         )
+
+
+def test_no_rows_are_a_loss_of_zero() -> None:
+    x, weight, targets = drawn(20, 37)
+    loss = linear_cross_entropy(x[:0], weight, targets[:0])
+    assert loss.item() == 0
 
 
 def test_nothing_to_predict_is_a_loss_of_zero() -> None:

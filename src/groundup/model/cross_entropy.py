@@ -34,7 +34,7 @@ def linear_cross_entropy(
     if torch.is_autocast_enabled(device):
         x_ND = x_ND.to(torch.get_autocast_dtype(device))
     loss: Tensor = _LinearCrossEntropy.apply(  # type: ignore[no-untyped-call]
-        x_ND, weight_VD, targets_N, softcap, z_loss
+        x_ND, weight_VD, targets_N, softcap, z_loss, gradients_wanted(x_ND, weight_VD)
     )
     return loss
 
@@ -45,12 +45,22 @@ def rows_at_once(dtype: torch.dtype, row_bytes: int) -> int:
     return min(rows, FLOAT16_ROWS) if dtype == torch.float16 else rows
 
 
+def gradients_wanted(x_ND: Tensor, weight_VD: Tensor) -> bool:
+    """Whether there will be a backward pass; inside of a function of autograd's nothing tells it from a validation."""
+    return torch.is_grad_enabled() and (x_ND.requires_grad or weight_VD.requires_grad)
+
+
 class _LinearCrossEntropy(torch.autograd.Function):
     @staticmethod
     def forward(
-        ctx: Any, x_ND: Tensor, weight_VD: Tensor, targets_N: Tensor, softcap: float | None, z_loss: float
+        ctx: Any,
+        x_ND: Tensor,
+        weight_VD: Tensor,
+        targets_N: Tensor,
+        softcap: float | None,
+        z_loss: float,
+        wanted: bool,
     ) -> Tensor:
-        wanted = ctx.needs_input_grad[0] or ctx.needs_input_grad[1]
         head_VD = weight_VD.to(x_ND.dtype)
         rows = rows_at_once(x_ND.dtype, head_VD.element_size() * len(head_VD))
         dx_ND, dhead_VD = torch.empty_like(x_ND) if wanted else None, None
@@ -71,9 +81,10 @@ class _LinearCrossEntropy(torch.autograd.Function):
         return total
 
     @staticmethod
-    def backward(ctx: Any, d_loss: Tensor) -> tuple[Tensor, Tensor, None, None, None]:
+    def backward(ctx: Any, d_loss: Tensor) -> tuple[Tensor | None, ...]:
         dx_ND, dhead_VD = ctx.saved_tensors
-        return dx_ND * d_loss.to(dx_ND.dtype), (dhead_VD * d_loss).to(ctx.weight_dtype), None, None, None
+        d_weight_VD = (dhead_VD * d_loss).to(ctx.weight_dtype)
+        return dx_ND * d_loss.to(dx_ND.dtype), d_weight_VD, None, None, None, None
 
 
 def _to_gradient(logits_RV: Tensor, targets_R: Tensor, softcap: float | None, z_loss: float, wanted: bool) -> Tensor:

@@ -16,7 +16,7 @@ import torch.distributed as dist
 from torch import Tensor
 from torch.distributed.tensor import DTensor, Shard
 
-from groundup.model.cross_entropy import IGNORED, rows_at_once
+from groundup.model.cross_entropy import IGNORED, gradients_wanted, rows_at_once
 
 
 def sharded_cross_entropy(
@@ -33,8 +33,9 @@ def sharded_cross_entropy(
     mesh = weight_VD.device_mesh
     words = -(-len(weight_VD) // mesh.size())  # of every process but the last ones, as DTensor cuts
     first = mesh.get_local_rank() * words
+    wanted = gradients_wanted(x_ND, weight_VD)
     loss: Tensor = _ShardedCrossEntropy.apply(  # type: ignore[no-untyped-call]
-        x_ND, weight_VD.to_local(), targets_N, softcap, z_loss, first, words, mesh.get_group()
+        x_ND, weight_VD.to_local(), targets_N, softcap, z_loss, wanted, first, words, mesh.get_group()
     )
     return loss
 
@@ -48,12 +49,12 @@ class _ShardedCrossEntropy(torch.autograd.Function):
         targets_N: Tensor,
         softcap: float | None,
         z_loss: float,
+        wanted: bool,
         first: int,
         words: int,
         group: dist.ProcessGroup,
     ) -> Tensor:
         """`first` and `words`: this process's first word, and the most that any process has."""
-        wanted = ctx.needs_input_grad[0] or ctx.needs_input_grad[1]
         head_WD = weight_WD.to(x_ND.dtype)
         rows = rows_at_once(x_ND.dtype, 4 * words)  # as many in every process
         dx_ND = torch.empty_like(x_ND) if wanted else None
@@ -102,4 +103,4 @@ class _ShardedCrossEntropy(torch.autograd.Function):
     def backward(ctx: Any, d_loss: Tensor) -> tuple[Tensor | None, ...]:
         dx_ND, dhead_WD = ctx.saved_tensors
         d_weight_WD = (dhead_WD * d_loss).to(ctx.weight_dtype)
-        return dx_ND * d_loss.to(dx_ND.dtype), d_weight_WD, None, None, None, None, None, None
+        return dx_ND * d_loss.to(dx_ND.dtype), d_weight_WD, None, None, None, None, None, None, None
