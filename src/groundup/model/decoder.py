@@ -28,6 +28,7 @@ from groundup.model.configuration import LLMConfig
 from groundup.model.cross_entropy import IGNORED, linear_cross_entropy
 from groundup.model.experts import SparseMLP, load_balancing_loss, routing_sums
 from groundup.model.norm import RMSNorm
+from groundup.model.products import Linear
 from groundup.model.rotary import PADDING, Rotary, rotate
 
 INTO_STREAM = ("o_proj.weight", "mlp.down_proj.weight", "experts.down_proj")  # what writes into the residual stream
@@ -76,10 +77,10 @@ class Attention(nn.Module):
         self.rope, self.dropout = config.position_embedding == "rope", config.attention_dropout
         d, queries = config.hidden_size, config.num_attention_heads * config.head_dim
         kv, bias = config.num_key_value_heads * config.head_dim, config.attention_bias
-        self.q_proj = nn.Linear(d, queries, bias=bias or config.qkv_bias)
-        self.k_proj = nn.Linear(d, kv, bias=bias or config.qkv_bias)
-        self.v_proj = nn.Linear(d, kv, bias=bias or config.qkv_bias)
-        self.o_proj = nn.Linear(queries, d, bias=bias)
+        self.q_proj = Linear(d, queries, bias=bias or config.qkv_bias)
+        self.k_proj = Linear(d, kv, bias=bias or config.qkv_bias)
+        self.v_proj = Linear(d, kv, bias=bias or config.qkv_bias)
+        self.o_proj = Linear(queries, d, bias=bias)
         self.q_norm = RMSNorm(config.head_dim, config.rms_norm_eps) if config.qk_norm else None
         self.k_norm = RMSNorm(config.head_dim, config.rms_norm_eps) if config.qk_norm else None
 
@@ -111,9 +112,9 @@ class GatedMLP(nn.Module):
 
     def __init__(self, config: LLMConfig) -> None:
         super().__init__()
-        self.gate_proj = nn.Linear(config.hidden_size, config.intermediate_size, bias=config.mlp_bias)
-        self.up_proj = nn.Linear(config.hidden_size, config.intermediate_size, bias=config.mlp_bias)
-        self.down_proj = nn.Linear(config.intermediate_size, config.hidden_size, bias=config.mlp_bias)
+        self.gate_proj = Linear(config.hidden_size, config.intermediate_size, bias=config.mlp_bias)
+        self.up_proj = Linear(config.hidden_size, config.intermediate_size, bias=config.mlp_bias)
+        self.down_proj = Linear(config.intermediate_size, config.hidden_size, bias=config.mlp_bias)
         self.act = activation(config.hidden_act)
 
     def forward(self, x_BTD: Tensor) -> Tensor:
@@ -126,8 +127,8 @@ class MLP(nn.Module):
 
     def __init__(self, config: LLMConfig) -> None:
         super().__init__()
-        self.up_proj = nn.Linear(config.hidden_size, config.intermediate_size, bias=config.mlp_bias)
-        self.down_proj = nn.Linear(config.intermediate_size, config.hidden_size, bias=config.mlp_bias)
+        self.up_proj = Linear(config.hidden_size, config.intermediate_size, bias=config.mlp_bias)
+        self.down_proj = Linear(config.intermediate_size, config.hidden_size, bias=config.mlp_bias)
         self.act = activation(config.hidden_act)
 
     def forward(self, x_BTD: Tensor) -> Tensor:
@@ -267,7 +268,7 @@ class CustomLanguageModel(nn.Module):
         super().__init__()
         self.config = config
         self.model = Decoder(config)
-        self.lm_head = nn.Linear(config.hidden_size, config.vocab_size, bias=False)
+        self.lm_head = Linear(config.hidden_size, config.vocab_size, bias=False)
         if config.tie_word_embeddings:
             self.lm_head.weight = self.model.embed_tokens.weight
         if seed is not None:

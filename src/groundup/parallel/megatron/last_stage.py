@@ -17,6 +17,7 @@ from groundup.model.attention import KeyValueCache
 from groundup.model.configuration import LLMConfig
 from groundup.model.cross_entropy import IGNORED
 from groundup.model.decoder import CustomLanguageModel
+from groundup.model.products import Linear
 from groundup.parallel.megatron.context import in_order
 from groundup.parallel.megatron.model import Stage
 
@@ -27,7 +28,7 @@ class LastStage(CustomLanguageModel):
     def __init__(self, config: LLMConfig, stage: Stage) -> None:
         nn.Module.__init__(self)  # the weights are the stage's
         self.config, self.stage = config, stage
-        self.lm_head = nn.Linear(1, 1, bias=False, device="meta")
+        self.lm_head = Linear(1, 1, bias=False, device="meta")
         self.lm_head.weight = stage.head_weight  # this rank's rows
         self._served: Tensor | None = None
 

@@ -1,14 +1,16 @@
 """What this machine reaches in matrix products: the measure that a model's speed is held against.
 
 Peaks from data sheets are not reached by any program, and for most machines there is none. So the ceiling is measured,
-by this process, with its threads and its share of the machine, in the precision of the products that it will train
-with.
+by this process, with its threads and its share of the machine, in the precision of the products that it will train with
+and made as the model makes them.
 """
 
 import time
 from functools import cache
 
 import torch
+
+from groundup.model.products import product
 
 SIDES = {"cpu": (512, 1024, 2048, 4096), "cuda": (4096, 8192), "mps": (1024, 2048, 4096)}
 SECONDS = 0.25  # to measure for; one more product may be under way
@@ -36,22 +38,22 @@ def measure(device: torch.device, dtype: torch.dtype, seconds: float = SECONDS) 
         work = 2.0 * side**3
         if best and time.perf_counter() + (FEWEST + 1) * work / best > until:
             break
-        a, b, out = (torch.randn(side, side, device=device).to(dtype) for _ in range(3))
-        torch.mm(a, b, out=out)
+        a, b = (torch.randn(side, side, device=device).to(dtype) for _ in range(2))
+        product(a, b)
         share = time.perf_counter() + max(0.0, until - time.perf_counter()) / 2  # the rest is for larger ones
         counted = 0
         while counted < FEWEST or time.perf_counter() < share:
-            best = max(best, work / _seconds_of(a, b, out))
+            best = max(best, work / _seconds_of(a, b))
             counted += 1
             if time.perf_counter() > until:
                 break
     return best
 
 
-def _seconds_of(a: torch.Tensor, b: torch.Tensor, out: torch.Tensor) -> float:
+def _seconds_of(a: torch.Tensor, b: torch.Tensor) -> float:
     _wait(a.device)
     started = time.perf_counter()
-    torch.mm(a, b, out=out)
+    product(a, b)
     _wait(a.device)
     return time.perf_counter() - started
 

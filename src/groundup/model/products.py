@@ -1,0 +1,90 @@
+"""Products of float32 matrices on CPUs, made by oneDNN where PyTorch's own way is the slower one.
+
+PyTorch leaves products of bfloat16 to oneDNN and those of float32 to MKL, whose AVX-512 code is for Intel's processors
+alone. On others it falls back to half as wide instructions: 205 GFLOP/s on two cores of an EPYC, where oneDNN makes 450
+of the same numbers (docs/experiments.md). PyTorch has an operator for it, meant for its compiler; here it gets a
+backward pass.
+
+What decides is the processor and the shapes, never a trial: what is computed must not depend on how busy a machine is.
+
+Suffixes: M, K, N rows and columns, `_KN` = K x N.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
+
+LEAST = 1 << 20  # multiplications: for fewer, calling oneDNN (10 microseconds) takes longer than it saves
+OPERATORS = (torch.ops.mkldnn._linear_pointwise.default,) if torch._C._has_mkldnn else ()
+
+
+def _onednn_is_faster() -> bool:
+    """Whether this processor has AVX-512 and is not Intel's (where /proc/cpuinfo tells, so on Linux)."""
+    if not OPERATORS or torch.backends.cpu.get_cpu_capability() != "AVX512":
+        return False
+    try:
+        return "GenuineIntel" not in Path("/proc/cpuinfo").read_text(encoding="utf-8")
+    except OSError:
+        return False
+
+
+ONEDNN_IS_FASTER = _onednn_is_faster()
+
+
+def product(a_MK: Tensor, b_KN: Tensor) -> Tensor:
+    """`a @ b`, in the precision of its operands; no gradients."""
+    if _by_onednn(a_MK, b_KN) and a_MK.numel() * b_KN.shape[1] >= LEAST:
+        return _onednn(a_MK, b_KN.mT)
+    return a_MK @ b_KN
+
+
+class Linear(nn.Linear):
+    """PyTorch's linear module, but for who makes its products."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x: [..., in]; returns [..., out]."""
+        if _by_onednn(x, self.weight) and x.numel() * self.out_features >= LEAST:
+            y: Tensor = _Linear.apply(x, self.weight, self.bias)  # type: ignore[no-untyped-call]
+            return y
+        return F.linear(x, self.weight, self.bias)
+
+
+class _Linear(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight_NK: Tensor, bias_N: Tensor | None) -> Tensor:
+        ctx.save_for_backward(x, weight_NK)
+        return _onednn(x, weight_NK, bias_N)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, dy: Tensor) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
+        x, weight_NK = ctx.saved_tensors
+        x_wanted, weight_wanted, bias_wanted = ctx.needs_input_grad
+        dy_MN = dy.flatten(0, -2)
+        return (
+            _onednn(dy, weight_NK.mT) if x_wanted else None,
+            _onednn(dy_MN.mT, x.flatten(0, -2).mT) if weight_wanted else None,
+            dy_MN.sum(0) if bias_wanted else None,
+        )
+
+
+def _onednn(x: Tensor, weight_NK: Tensor, bias_N: Tensor | None = None) -> Tensor:
+    """[..., N]: x times the weight's transpose, plus the bias; strides as they come."""
+    y: Tensor = torch.ops.mkldnn._linear_pointwise(x, weight_NK, bias_N, "none", [], "")
+    return y
+
+
+def _by_onednn(x: Tensor, weight: Tensor) -> bool:
+    """Whether these are matrices of float32 in this process's memory, on a processor where it pays."""
+    return (
+        x.dtype == weight.dtype == torch.float32
+        and x.device.type == "cpu"
+        and type(x) is Tensor
+        and type(weight) in (Tensor, nn.Parameter)  # neither spread over processes nor quantised
+        and ONEDNN_IS_FASTER
+        and not torch.is_autocast_enabled("cpu")
+    )
