@@ -10,6 +10,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -144,7 +145,8 @@ def test_the_report_of_another_engine_is_the_same(
     engine: str, stages: tuple[str, ...], finished, by_one: dict[str, Any], tmp_path: Path
 ) -> None:
     """Megatron trains language models alone, so reward and ppo stay with the engine torch."""
-    pytest.importorskip("deepspeed" if engine == "deepspeed" else "megatron.core")
+    if find_spec(engine) is None:  # not imported here: other tests import megatron-core over the shim
+        pytest.skip(f"{engine} is not installed")
     run = tmp_path / "run"
     settings = {"engine": engine, "dp_shard": 2}
     more = [f"--set={stage}.parallel.{key}={value}" for stage in stages for key, value in settings.items()]
