@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 LEAST = 1 << 20  # multiplications: for fewer, calling oneDNN (10 microseconds) takes longer than it saves
-OPERATORS = (torch.ops.mkldnn._linear_pointwise.default,) if torch._C._has_mkldnn else ()
+OPERATORS = (torch.ops.mkldnn._linear_pointwise.default,) if hasattr(torch.ops.mkldnn, "_linear_pointwise") else ()
 
 
 def _onednn_is_faster() -> bool:
@@ -81,10 +81,10 @@ def _onednn(x: Tensor, weight_NK: Tensor, bias_N: Tensor | None = None) -> Tenso
 def _by_onednn(x: Tensor, weight: Tensor) -> bool:
     """Whether these are matrices of float32 in this process's memory, on a processor where it pays."""
     return (
-        x.dtype == weight.dtype == torch.float32
+        ONEDNN_IS_FASTER
+        and x.dtype == weight.dtype == torch.float32
         and x.device.type == "cpu"
         and type(x) is Tensor
         and type(weight) in (Tensor, nn.Parameter)  # neither spread over processes nor quantised
-        and ONEDNN_IS_FASTER
         and not torch.is_autocast_enabled("cpu")
     )
