@@ -74,8 +74,21 @@ class _Linear(torch.autograd.Function):
 
 def _onednn(x: Tensor, weight_NK: Tensor, bias_N: Tensor | None = None) -> Tensor:
     """[..., N]: x times the weight's transpose, plus the bias; strides as they come."""
+    if torch.compiler.is_compiling():
+        return _opaque(x, weight_NK, bias_N)
     y: Tensor = torch.ops.mkldnn._linear_pointwise(x, weight_NK, bias_N, "none", [], "")
     return y
+
+
+@torch.library.custom_op("groundup::onednn_linear", mutates_args=())
+def _opaque(x: Tensor, weight_NK: Tensor, bias_N: Tensor | None) -> Tensor:
+    """The same for PyTorch's compiler, whose own rules for the operator want weights that never change."""
+    return _onednn(x, weight_NK, bias_N)
+
+
+@_opaque.register_fake
+def _shape(x: Tensor, weight_NK: Tensor, bias_N: Tensor | None) -> Tensor:
+    return x.new_empty(*x.shape[:-1], len(weight_NK))
 
 
 def _by_onednn(x: Tensor, weight: Tensor) -> bool:
