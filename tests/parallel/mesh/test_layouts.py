@@ -149,7 +149,7 @@ def curves(request: pytest.FixtureRequest) -> Curves:
         for size, rows in by_size.items():
             for row in rows:
                 expected(ROWS[row][1])
-            results = ranks.run(size, train_all, rows, seconds=500)
+            results = ranks.run(size, train_all, rows, seconds=900)
             found |= {row: [result[row] for result in results] for row in rows}
     return found
 
