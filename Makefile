@@ -17,6 +17,7 @@ BLUEPRINT ?= src/groundup/blueprint/gallery/python-docs.yaml
 run: setup
 	@$(VENV)/bin/groundup run $(BLUEPRINT) --run $(RUN) $(ARGS)
 
+# two processes share the cores, so threads that wait must not spin
 test: setup
 	@OMP_WAIT_POLICY=passive $(VENV)/bin/python -m pytest --numprocesses=2 --dist=loadfile --no-loadscope-reorder $(ARGS)
 

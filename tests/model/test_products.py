@@ -8,6 +8,7 @@ from torch import Tensor, nn
 import tiny
 from groundup.model import products
 from groundup.model.products import LEAST, OPERATORS, Linear, product
+from groundup.parallel.compilation import SINCE
 from groundup.parallel.recompute import checkpoint_blocks
 
 pytestmark = pytest.mark.skipif(not OPERATORS, reason="this PyTorch has no oneDNN")
@@ -74,6 +75,23 @@ def test_gradients_that_nobody_wants_are_not_made(calls: list[tuple[int, ...]]) 
     layer(x).sum().backward()
     assert len(calls) == 1
     assert layer.bias.grad is not None and torch.equal(layer.bias.grad, torch.full((110,), 200.0))
+
+
+@pytest.mark.skipif(torch.__version__ < SINCE, reason=f"compiled layers need PyTorch {SINCE}")
+def test_a_compiled_layer_is_the_same() -> None:
+    """The compiler's own rules for oneDNN's operator fail for weights that are trained."""
+    torch._dynamo.reset()
+    torch.manual_seed(0)
+    layer, found = Linear(90, 110), []
+    for function in (layer.forward, torch.compile(layer.forward, fullgraph=True, dynamic=False)):
+        x = torch.randn(200, 90, generator=torch.Generator().manual_seed(1)).requires_grad_()
+        layer.zero_grad()
+        y = function(x)
+        y.square().sum().backward()
+        found.append([y, x.grad, layer.weight.grad, layer.bias.grad])
+    torch._dynamo.reset()
+    for ours, theirs in zip(*found, strict=True):
+        assert torch.allclose(ours, theirs, rtol=1e-5, atol=1e-4)
 
 
 def test_all_else_is_left_to_pytorch(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -50,7 +50,9 @@ def test_a_trial_decides_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, t
         return times
 
     monkeypatch.setattr(compilation, "gain", gain)
-    assert asked(tiny.engine(tiny.model()), tmp_path, "measure") == (taken, taken)
+    engine, drawn = tiny.engine(tiny.model()), torch.get_rng_state()
+    assert asked(engine, tmp_path, "measure") == (taken, taken)
+    assert torch.equal(torch.get_rng_state(), drawn)  # or a run killed before its first checkpoint would be another one
     assert (tmp_path / FOUND).exists()
     monkeypatch.setattr(compilation, "gain", None)
     assert asked(tiny.engine(tiny.model()), tmp_path, "measure") == (taken, taken)

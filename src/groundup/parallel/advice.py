@@ -114,24 +114,20 @@ def _options(parallel: ParallelConfig, needs: Needs) -> Iterator[Misfit]:
     if needs.precision == "fp16" and parallel.engine != "torch":
         yield Misfit("engine", f"{parallel.engine} trains in fp32 or bf16, and pretrain.precision is fp16")
     model = needs.model
-    asked = {
-        "dropout": (any((model.attention_dropout, model.resid_pdrop, model.embd_pdrop)), ("tp", "cp")),
-        "compile": (needs.compiled, ("tp", "cp", "ep")),
-        "fp8": (needs.float8, ("tp", "cp", "ep")),
-    }
-    for name, (wanted, degrees) in asked.items():
+    if any((model.attention_dropout, model.resid_pdrop, model.embd_pdrop)):
+        yield from _without(parallel, "dropout", "tp", "cp")
+    for name, wanted in (("compile", needs.compiled), ("fp8", needs.float8)):
         if not wanted:
             continue
-        for degree in degrees:
-            if getattr(parallel, degree) > 1:
-                yield Misfit(degree, f"{name} doesn't go with {degree}")
-                break
-        if name == "dropout":  # of the other engines, deepspeed knows it too
-            continue
+        yield from _without(parallel, name, "tp", "cp", "ep")
         if parallel.engine != "torch":
             yield Misfit("engine", f"{name} doesn't go with {parallel.engine}")
         if parallel.pp > 1 and parallel.schedule == "zero_bubble":
             yield Misfit("schedule", f"{name} doesn't go with the schedule zero_bubble")
+
+
+def _without(parallel: ParallelConfig, name: str, *degrees: str) -> Iterator[Misfit]:
+    return (Misfit(degree, f"{name} doesn't go with {degree}") for degree in degrees if getattr(parallel, degree) > 1)
 
 
 def _megatron(parallel: ParallelConfig, needs: Needs) -> Iterator[Misfit]:

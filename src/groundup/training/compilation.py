@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import torch
+from torch import nn
 
 from groundup.artifacts.durable import read_json, write_text
 from groundup.model.decoder import Block, Decoder
@@ -10,8 +11,10 @@ from groundup.parallel import float8
 from groundup.parallel.compilation import compile_blocks, gain
 from groundup.parallel.configuration import ParallelConfig
 from groundup.parallel.engine import Engine
+from groundup.parallel.recompute import checkpoint_blocks
 from groundup.progress import Progress
 from groundup.training.configuration import PretrainConfig
+from groundup.training.engines import recomputed
 from groundup.training.pretraining import Pretraining
 
 WORTH = 1.02  # times as fast, from which on compiled layers are taken
@@ -48,13 +51,14 @@ def _found(engine: Engine, objective: Pretraining, config: PretrainConfig, keep:
         return float(read_json(path)["times_as_fast"])
     progress.say("    pretrain: compiling a layer to see what it brings")
     decoder = next(module for module in engine.model.modules() if isinstance(module, Decoder))
-    block = Block(decoder.config, 0).to(engine.device)  # the model's own may be spread over processes
-    if config.fp8:
-        float8.convert(block, engine.device, "bf16", ParallelConfig())
     T = objective.train.length
     rotary = None if decoder.rotary is None else decoder.rotary(torch.arange(T, device=engine.device)[None])
-    x_BTD = torch.randn(objective.rows, T, decoder.config.hidden_size, device=engine.device)
-    with engine.autocast():
+    with torch.random.fork_rng(), engine.autocast():  # training draws what it would have drawn without a trial
+        block = Block(decoder.config, 0).to(engine.device)  # the model's own may be spread over processes
+        if config.fp8:
+            float8.convert(block, engine.device, "bf16", ParallelConfig())
+        checkpoint_blocks(nn.ModuleList([block]), recomputed(config))
+        x_BTD = torch.randn(objective.rows, T, decoder.config.hidden_size, device=engine.device)
         times = gain(block, [x_BTD, rotary])
     progress.say(f"    pretrain: compiled layers are {times:.2f} times as fast")
     write_text(path, f'{{"times_as_fast": {times}}}\n')
