@@ -55,8 +55,10 @@ ALLOWED = re.compile(
       in[- ]place | placeholders? | takes?\ place | first\ place
     | standard | standing\ for\ (?:its\ kind)
     | moment[s]?\ (?:match|estimate)
-    | (?:matrix|dot|inner|outer|scalar|cartesian|tensor|element[- ]?wise|head)[- ]products? | itertools\ product | import\ product | prod(?:uct)?\(
-    | shared | shares?\ (?:one|a|an|the|no|its|their|these|it|them|memory|code|with)\b | share-?alike
+    | (?:matrix|dot|inner|outer|scalar|cartesian|tensor|element[- ]?wise|head)[- ]products?
+    | itertools\ product | import\ product | prod(?:uct)?\(
+    | shared | share-?alike
+    | shares?\ (?:one|a|an|the|no|its|their|these|it|them|memory|code|with)\b
     | held-out | falls?\ behind | behind\ (?:a|the)\ (?:proxy|flag)
     """
 )
@@ -90,7 +92,7 @@ def files(paths: list[str]) -> list[Path]:
 
 def main() -> int:
     """Print every finding as file:line, and a count of each word; 1 where there is any."""
-    paths = [str(Path(path).resolve()) for path in sys.argv[1:]] or list(LOOKED_AT)
+    paths = [str(Path(path).resolve()) for path in sys.argv[1:]] or [str(path) for path in LOOKED_AT]
     counts: Counter[str] = Counter()
     for path in files(paths):
         if path == Path(__file__).resolve() or "results" in path.parts:
