@@ -5,16 +5,30 @@ from typing import Any, ClassVar
 from pydantic import BaseModel, ConfigDict, Field
 
 
+def _with_renamed(schema: dict[str, Any], section: type["Section"]) -> None:
+    """Put a section's `renamed` into its JSON Schema, which the blueprint's reader explains errors by."""
+    if section.renamed:
+        schema["x-renamed"] = section.renamed
+
+
 class Section(BaseModel):
     """A stage's configuration. Frozen; unknown keys are errors; a person may write `notes` in it.
 
     Fields named in `incidental` do not change what the stage produces (paths, devices, how often to save), so they
-    stay out of the key under which its artifact is stored.
+    stay out of the key under which its artifact is stored. `renamed` maps a former key to its present name: the error
+    for the former one names it.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, protected_namespaces=())
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        use_attribute_docstrings=True,
+        protected_namespaces=(),
+        json_schema_extra=_with_renamed,
+    )
 
     incidental: ClassVar[frozenset[str]] = frozenset()
+    renamed: ClassVar[dict[str, str]] = {}
 
     notes: str | None = Field(default=None, description="Anything you want to remember; it comes back in the report.")
 

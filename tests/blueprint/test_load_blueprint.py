@@ -10,9 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from groundup.alignment.configuration import SftConfig
 from groundup.blueprint import gallery
 from groundup.blueprint.load import MOST_BYTES, LoadedBlueprint, load
 from groundup.blueprint.problems import BlueprintError
+from groundup.blueprint.validate import shape
 
 LEAST = "curate:\n  sources:\n    - kind: python-docs\n"
 
@@ -32,6 +34,17 @@ def errors(path: Path, *overrides: str) -> list[str]:
     with pytest.raises(BlueprintError) as caught:
         load(path, overrides)
     return [line.removeprefix(f"{path.parent}/") for line in str(caught.value).splitlines()]
+
+
+def test_a_former_key_is_an_error_that_names_the_present_one(write, monkeypatch):
+    monkeypatch.setattr(SftConfig, "renamed", {"rounds": "epochs"})
+    shape.cache_clear()
+    try:
+        path = write(f"{LEAST}sft:\n  rounds: 2\n")
+        assert errors(path) == ["blueprint.yaml:5:3: sft.rounds: rounds is called epochs now"]
+        assert errors(path, "sft.rounds=3")[-1] == "--set sft.rounds=3: sft.rounds: rounds is called epochs now"
+    finally:
+        shape.cache_clear()
 
 
 def test_the_least_blueprint_loads_and_is_complete(write):

@@ -11,6 +11,7 @@ def json_schema() -> dict[str, Any]:
     """JSON Schema (draft 2020-12) of a blueprint file; descriptions are the configurations' docstrings."""
     schema = Blueprint.model_json_schema()
     for section in (schema, *schema["$defs"].values()):
+        section.pop("x-renamed", None)  # for this reader's errors, not for editors
         for value in section.get("properties", {}).values():
             value.pop("title", None)
             if "$ref" in value:

@@ -79,6 +79,9 @@ class _Explain:
         match wrong["type"]:
             case "extra_forbidden":
                 where = section.keys.get(key, section.where)
+                if renamed := self.shape.follow(schema).get("x-renamed", {}).get(key):
+                    self.covered.add(".".join([*map(visible, path[:-1]), renamed]))
+                    return Problem(where, dotted, f"{key} is called {renamed} now")
                 return Problem(where, dotted, f"unknown key{self._meant(key, path[:-1], schema, section)}")
             case "missing":
                 what = f"is missing: expected {expectation(schema, self.shape)}"
