@@ -10,9 +10,9 @@ from torch import Tensor, nn
 import tiny
 from groundup.model.decoder import CustomLanguageModel
 from groundup.parallel.compilation import compile_blocks
+from groundup.parallel.data_rank import SINGLE, DataRank
 from groundup.parallel.engine import Engine, Statistics
 from groundup.parallel.recompute import ActivationCheckpointing, checkpoint_blocks
-from groundup.parallel.share import WHOLE, Share
 from groundup.parallel.single_device import SingleDevice
 from groundup.training.configuration import OptimizerConfig
 from groundup.training.optimizer import make_optimizer
@@ -53,14 +53,14 @@ class Training:
             compile_blocks(made.model.layers)
         return made
 
-    def batches(self, step: int, share: Share = WHOLE) -> list[TokenBatch]:
+    def batches(self, step: int, data_rank: DataRank = SINGLE) -> list[TokenBatch]:
         generator = torch.Generator().manual_seed(step)
         batches = []
         for part in range(self.accumulate):
             rows = torch.randint(61, (self.rows, self.length + 1), generator=generator)
             counted = torch.rand(self.rows, self.length, generator=generator) < (part + 1) / (self.accumulate + 1)
             targets = rows[:, 1:].masked_fill(~counted, -100)
-            mine = share.of(self.rows)
+            mine = data_rank.of(self.rows)
             batches.append(TokenBatch(rows[mine, :-1], targets[mine]))
         return batches
 
@@ -97,7 +97,7 @@ def loss(model: nn.Module, batch: TokenBatch) -> tuple[Tensor, Statistics]:
 def steps(engine: Engine, training: Training, numbers: Sequence[int] = range(STEPS)) -> Curve:
     losses, norms, shares = [], [], []
     for step in numbers:
-        batches = training.batches(step, engine.share)
+        batches = training.batches(step, engine.data_rank)
         result = engine.train_step(batches, [weight(batch) for batch in batches], loss, 1e-2 / (1 + step), 0.5)
         losses.append(result.loss)
         norms.append(result.gradient_norm)

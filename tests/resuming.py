@@ -12,7 +12,7 @@ from torch import Tensor
 
 from groundup.artifacts import read_metrics
 from groundup.parallel.configuration import ParallelConfig
-from groundup.parallel.share import WHOLE, Share
+from groundup.parallel.data_rank import SINGLE, DataRank
 from groundup.parallel.single_device import SingleDevice
 from groundup.progress import Silent
 from groundup.shards.stream import SampleStream
@@ -77,10 +77,10 @@ class Cut:
     def __getattr__(self, name: str) -> Any:
         return getattr(self.objective, name)
 
-    def batches(self, step: int, share: Share = WHOLE) -> Any:
+    def batches(self, step: int, data_rank: DataRank = SINGLE) -> Any:
         if step == self.at:
             raise KilledError
-        return self.objective.batches(step, share)
+        return self.objective.batches(step, data_rank)
 
 
 PLAN = Plan(steps=6, learning_rate=1e-2, config=LoopConfig(warmup=0.3), validate_every=2)

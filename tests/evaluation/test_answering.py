@@ -9,7 +9,7 @@ from groundup.evaluation import answering
 from groundup.evaluation.answering import Marked, Question, answer_all, rates
 from groundup.evaluation.checker import token_f1
 from groundup.inference.generate import generate
-from groundup.parallel.engine import Placed
+from groundup.parallel.engine import ModelOnDevice
 from groundup.progress import Silent
 
 TOKENIZER = tiny.tokenizer()
@@ -26,7 +26,7 @@ def test_answers_come_back_in_the_order_of_the_questions(monkeypatch: pytest.Mon
     alone = [TOKENIZER.decode(one.tokens, skip_special=True) for one in given]
     assert len(set(alone)) == len(texts)
     truths = [alone[0], alone[1] + " ", "x", *alone[3:]]
-    placed = Placed(made.requires_grad_(False), torch.device("cpu"), "fp32")
+    placed = ModelOnDevice(made.requires_grad_(False), torch.device("cpu"), "fp32")
     questions = [Question(text, truth, text) for text, truth in zip(texts, truths, strict=True)]
     marked = answer_all(placed, TOKENIZER, questions, 6, "test", Silent())
     assert [one.answer for one in marked] == alone

@@ -19,7 +19,7 @@ from groundup.evaluation.bits import (
     xz_primed_bits_per_byte,
 )
 from groundup.model.decoder import CustomLanguageModel
-from groundup.parallel.engine import Placed
+from groundup.parallel.engine import ModelOnDevice
 from groundup.progress import Silent
 from groundup.shards.token_file import TokenShard, TokenWriter
 
@@ -31,8 +31,8 @@ def shard(documents: list[list[int]]) -> TokenShard:
     return TokenShard.of([[*document, END] for document in documents])
 
 
-def placed(model: CustomLanguageModel) -> Placed:
-    return Placed(model.requires_grad_(False), torch.device("cpu"), "fp32")
+def placed(model: CustomLanguageModel) -> ModelOnDevice:
+    return ModelOnDevice(model.requires_grad_(False), torch.device("cpu"), "fp32")
 
 
 @given(documents_, st.integers(2, 20))

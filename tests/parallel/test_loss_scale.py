@@ -41,7 +41,7 @@ RATE, CLIP = 1e-2, 0.5
 
 
 def take(engine: TorchEngine, step: int, of: Callable[..., Any] = loss, **more: Any) -> StepResult:
-    batches = HALF.batches(step, engine.share)
+    batches = HALF.batches(step, engine.data_rank)
     return engine.train_step(batches, [weight(batch) for batch in batches], of, RATE, CLIP, **more)
 
 
@@ -167,9 +167,9 @@ def overflowing() -> Objective:
     made, now = pretraining(), [-1]
     batches, own = made.batches, made.loss
 
-    def noted(step: int, share: Any) -> Any:
+    def noted(step: int, data_rank: Any) -> Any:
         now[0] = step
-        return batches(step, share)
+        return batches(step, data_rank)
 
     def infinite(model: nn.Module, batch: TokenBatch) -> Any:
         value, statistics = own(model, batch)
@@ -239,7 +239,7 @@ def in_a_mesh(degrees: dict[str, Any]) -> tuple[Curve, bool, float, list[float],
     engine = mesh(degrees)
     take(engine, 0)
     before = [parameter.detach().clone() for parameter in engine.model.parameters()]
-    batches = HALF.batches(1, engine.share)
+    batches = HALF.batches(1, engine.data_rank)
     last = not engine.leader or engine.layout.dp.size() == 1
     left_out = take(engine, 1, times(math.inf, batches[1]) if last else loss)
     same = all(torch.equal(a, b) for a, b in zip(before, engine.model.parameters(), strict=True))

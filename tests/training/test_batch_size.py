@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 import tiny
 from groundup.errors import GroundupError
-from groundup.parallel.share import Share
+from groundup.parallel.data_rank import DataRank
 from groundup.parallel.single_device import SingleDevice
 from groundup.shards.stream import SampleStream
 from groundup.shards.token_file import TokenShard, TokenWriter
@@ -76,7 +76,7 @@ def test_the_same_tokens_in_the_same_order(accumulate: int, processes: int) -> N
     made = Pretraining(stream(), None, batch_tokens=128, accumulate=accumulate, sizes=sizes)
     steps, read = sizes.steps(100 // accumulate), []
     for step in range(steps):
-        shares = [made.batches(step, Share(rank, processes)) for rank in range(processes)]
+        shares = [made.batches(step, DataRank(rank, processes)) for rank in range(processes)]
         for part in range(accumulate):
             assert sum(len(share[part].inputs_BT) for share in shares) == sizes.at(step)
             read += [share[part].inputs_BT for share in shares]

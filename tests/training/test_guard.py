@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from groundup.artifacts import read_metrics
 from groundup.errors import GroundupError
-from groundup.parallel.share import WHOLE, Share
+from groundup.parallel.data_rank import SINGLE, DataRank
 from groundup.parallel.single_device import SingleDevice
 from groundup.progress import Silent
 from groundup.training.checkpoint import Checkpoints
@@ -76,7 +76,7 @@ class Pull:
     def __init__(self, factor: Callable[[int], float] = lambda step: 1.0) -> None:
         self.factor = factor
 
-    def batches(self, step: int, share: Share = WHOLE) -> list[int]:
+    def batches(self, step: int, data_rank: DataRank = SINGLE) -> list[int]:
         return [step]
 
     def weight(self, batch: int) -> float:

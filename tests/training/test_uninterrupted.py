@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 
 import tiny
+from groundup.parallel.data_rank import DataRank
 from groundup.parallel.engine import Statistics
-from groundup.parallel.share import Share
 from groundup.parallel.single_device import SingleDevice
 from groundup.training import guard
 from groundup.training.checkpoint import Checkpoints
@@ -60,9 +60,9 @@ def spiking() -> Objective:
     made, now = pretraining(), [-1]
     batches, loss = made.batches, made.loss
 
-    def noted(step: int, share: Share) -> Sequence[TokenBatch]:
+    def noted(step: int, data_rank: DataRank) -> Sequence[TokenBatch]:
         now[0] = step
-        return batches(step, share)
+        return batches(step, data_rank)
 
     def spiked(model: nn.Module, batch: TokenBatch) -> tuple[Tensor, Statistics]:
         value, statistics = loss(model, batch)

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 
 from groundup.alignment.answers import Answer, AnswerBatch, collate
+from groundup.parallel.data_rank import SINGLE, DataRank
 from groundup.parallel.engine import Engine, Statistics
-from groundup.parallel.share import WHOLE, Share
 from groundup.shards.order import samples_at
 
 EVALUATED = 64  # pairs at a time
@@ -35,11 +35,11 @@ class PairObjective(ABC):
         self.pairs, self.heldout = list(pairs), list(heldout)
         self.batch, self.accumulate, self.pad, self.seed = batch, accumulate, pad, seed
 
-    def batches(self, step: int, share: Share = WHOLE) -> list[AnswerBatch]:
+    def batches(self, step: int, data_rank: DataRank = SINGLE) -> list[AnswerBatch]:
         places = samples_at(step * self.batch, self.batch, len(self.pairs), self.seed).tolist()
         drawn = [self.pairs[place] for place in places]
-        every = self.accumulate * share.size
-        parts = range(share.rank, min(every, self.batch), share.size)
+        every = self.accumulate * data_rank.size
+        parts = range(data_rank.rank, min(every, self.batch), data_rank.size)
         return [collate_pairs(drawn[i::every], self.pad) for i in parts]
 
     def weight(self, batch: AnswerBatch) -> float:

@@ -37,12 +37,12 @@ from groundup.alignment.losses import (
 )
 from groundup.alignment.reward import RewardModel, ScalarModel, Scale
 from groundup.errors import GroundupError
-from groundup.inference.generate import Crowd, Sampling, generate
+from groundup.inference.generate import Sampling, ShardedSampling, generate
 from groundup.model.decoder import CustomLanguageModel
 from groundup.parallel.checkpointing.crew import Crew
 from groundup.parallel.checkpointing.part import below
+from groundup.parallel.data_rank import DataRank
 from groundup.parallel.engine import Engine, Statistics
-from groundup.parallel.share import Share
 from groundup.progress import Progress
 from groundup.shards.order import Permutation, samples_at
 from groundup.training.checkpoint import Checkpoints
@@ -97,7 +97,7 @@ class Ppo:
         self.policy, self.critic, self.reference, self.reward, self.scale = policy, critic, reference, reward, scale
         self.prompts, self.config, self.stop, self.pad, self.seed = list(prompts), config, stop, pad, seed
         self.kl = KlController(config.kl, config.kl_target, config.kl_horizon)
-        smallest, shares = config.rollouts % config.minibatch or config.minibatch, policy.share.size
+        smallest, shares = config.rollouts % config.minibatch or config.minibatch, policy.data_rank.size
         if smallest < shares:
             raise GroundupError(
                 f"a minibatch of {smallest} answers can't be shared out over {shares} processes",
@@ -105,7 +105,7 @@ class Ppo:
                 do=f"let minibatch divide rollouts ({config.rollouts}) and be at least {shares}",
             )
         self.crew = Crew()
-        self.mine = Share(self.crew.rank, self.crew.size).of(config.rollouts)  # answers that this process samples
+        self.mine = DataRank(self.crew.rank, self.crew.size).of(config.rollouts)  # answers that this process samples
         for frozen in (reference, reward):
             frozen.requires_grad_(False)
 
@@ -128,7 +128,7 @@ class Ppo:
             sampling=Sampling(self.config.temperature),
             generator=torch.Generator().manual_seed((self.seed << 20) + iteration),
             dtype=self.policy.dtype,
-            crowd=Crowd(self.mine, self._gathered) if self.crew.size > 1 else None,
+            sharded=ShardedSampling(self.mine, self._gathered) if self.crew.size > 1 else None,
         )
         together = [one for part in self._gathered(continuations) for one in part]
         return [Answer(prompt, one.tokens) for prompt, one in zip(prompts, together, strict=True)]
@@ -230,9 +230,9 @@ class Ppo:
 
     def _parts(self, drawn: Sequence[int]) -> list[Sequence[int]]:
         """This process's share of a minibatch, by micro-batch; as many in every process."""
-        share = self.policy.share
-        every = min(self.config.accumulate, len(drawn) // share.size) * share.size
-        return [drawn[first::every] for first in range(share.rank, every, share.size)]
+        data_rank = self.policy.data_rank
+        every = min(self.config.accumulate, len(drawn) // data_rank.size) * data_rank.size
+        return [drawn[first::every] for first in range(data_rank.rank, every, data_rank.size)]
 
     def _minibatch(self, rollout: Rollout, places: Sequence[int]) -> _Minibatch:
         batch = collate([rollout.answers[place] for place in places], self.pad, self.policy.device)

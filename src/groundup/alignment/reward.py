@@ -17,7 +17,7 @@ from groundup.artifacts.durable import read_json, write_text
 from groundup.model.configuration import LLMConfig
 from groundup.model.decoder import CustomLanguageModel, Decoder
 from groundup.model.weights import CONFIG, WEIGHTS, config_of, load_weights, named_weights, read_tensors
-from groundup.parallel.engine import Placed, Statistics
+from groundup.parallel.engine import ModelOnDevice, Statistics
 
 SCALE = "scale.json"
 
@@ -121,7 +121,7 @@ class RewardObjective(PairObjective):
 
 
 @torch.no_grad()
-def score_pairs(engine: Placed, pairs: Sequence[EncodedPair], pad: int) -> tuple[Tensor, Tensor]:
+def score_pairs(engine: ModelOnDevice, pairs: Sequence[EncodedPair], pad: int) -> tuple[Tensor, Tensor]:
     """(chosen, rejected) raw scores, each float32 [pairs]."""
     assert isinstance(engine.model, RewardModel)
     chosen, rejected = [], []

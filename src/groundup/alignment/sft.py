@@ -6,8 +6,8 @@ from torch import Tensor, nn
 
 from groundup.alignment.answers import Answer, AnswerBatch, collate, log_probabilities
 from groundup.alignment.packing import pack
+from groundup.parallel.data_rank import SINGLE, DataRank
 from groundup.parallel.engine import Engine, Statistics
-from groundup.parallel.share import WHOLE, Share
 from groundup.shards.order import Permutation, sample_at
 
 EVALUATED = 64  # rows at a time
@@ -54,9 +54,9 @@ class SftObjective:
         variants = self.lessons[index].variants
         return variants[(epoch + index) % len(variants)]
 
-    def batches(self, step: int, share: Share = WHOLE) -> list[AnswerBatch]:
-        every = self.accumulate * share.size
-        parts = range(share.rank, min(every, self.batch), share.size)
+    def batches(self, step: int, data_rank: DataRank = SINGLE) -> list[AnswerBatch]:
+        every = self.accumulate * data_rank.size
+        parts = range(data_rank.rank, min(every, self.batch), data_rank.size)
         if self.context is not None:
             chosen = [self.example(step * self.batch + offset) for offset in range(self.batch)]
             return [pack(chosen[i::every], self.context, self.pad) for i in parts]

@@ -32,7 +32,7 @@ from groundup.model.configuration import LLMConfig
 from groundup.model.decoder import CustomLanguageModel
 from groundup.model.weights import load_model, save_model
 from groundup.parallel.device import Precision, settle
-from groundup.parallel.engine import Engine, Placed
+from groundup.parallel.engine import Engine, ModelOnDevice
 from groundup.tokenizer.tokenizer import Tokenizer
 from groundup.training.checkpoint import Checkpoints
 from groundup.training.configuration import LoopConfig
@@ -162,7 +162,7 @@ def reward(config: RewardConfig, inputs: Mapping[str, Artifact], work: Work) -> 
     figures = _train(engine, objective, config, steps, work, "reward", model.config)
     with engine.whole() as whole:
         assert isinstance(whole, RewardModel)
-        placed = Placed(whole, engine.device, engine.precision)
+        placed = ModelOnDevice(whole, engine.device, engine.precision)
         chosen, rejected = score_pairs(placed, train_pairs[:1024], tokenizer.pad)
         scale = Scale(float(chosen.mean()), max(1e-3, float(torch.cat((chosen, rejected)).std())))
         if engine.leader:

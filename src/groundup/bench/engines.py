@@ -130,7 +130,7 @@ def _steps(degrees: dict[str, Any]) -> dict[str, Any]:
         inputs, targets = batch_of(size, number)
         batches = []
         for first in range(0, size.rows, rows):
-            mine = engine.share.of(rows)
+            mine = engine.data_rank.of(rows)
             place = slice(first + mine.start, first + mine.stop)
             batches.append(TokenBatch(inputs[place], targets[place]))
         before = sent()

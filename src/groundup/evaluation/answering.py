@@ -7,7 +7,7 @@ from groundup.alignment.examples import ask
 from groundup.evaluation.checker import exact, token_f1
 from groundup.inference.generate import generate
 from groundup.model.decoder import CustomLanguageModel
-from groundup.parallel.engine import Placed
+from groundup.parallel.engine import ModelOnDevice
 from groundup.progress import Progress
 from groundup.tokenizer.tokenizer import Tokenizer
 
@@ -34,7 +34,7 @@ class Marked:
 
 
 def answer_all(
-    placed: Placed,
+    placed: ModelOnDevice,
     tokenizer: Tokenizer,
     questions: Sequence[Question],
     max_tokens: int,

@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 
 from groundup.model.decoder import CustomLanguageModel
-from groundup.parallel.engine import Placed
+from groundup.parallel.engine import ModelOnDevice
 from groundup.progress import Progress
 from groundup.shards.token_file import TokenShard
 
@@ -25,7 +25,7 @@ ROWS = 16  # windows per forward pass
 
 
 @torch.no_grad()
-def model_nats(placed: Placed, shard: TokenShard, context: int, end_of_text: int, progress: Progress) -> float:
+def model_nats(placed: ModelOnDevice, shard: TokenShard, context: int, end_of_text: int, progress: Progress) -> float:
     """Nats that the model needs for all documents of a shard, each read on its own behind `<|endoftext|>`.
 
     Documents longer than the context are read in windows that overlap by half, and each token is counted once, in

@@ -20,7 +20,7 @@ from groundup.evaluation.checker import bootstrap
 from groundup.evaluation.configuration import EvaluateConfig
 from groundup.model.weights import load_model
 from groundup.parallel.device import best_device, settle
-from groundup.parallel.engine import Placed
+from groundup.parallel.engine import ModelOnDevice
 from groundup.shards.token_file import TokenShard
 from groundup.tokenizer.tokenizer import Tokenizer
 
@@ -78,9 +78,9 @@ def _summary(figures: Figures) -> str:
     return ", ".join(parts) or "nothing to ask"
 
 
-def _placed(inputs: Mapping[str, Artifact], stage_name: str) -> Placed:
+def _placed(inputs: Mapping[str, Artifact], stage_name: str) -> ModelOnDevice:
     model = load_model(inputs[stage_name].path / "model").requires_grad_(False)
-    return Placed(model, best_device(), inputs["pretrain"].figures["precision"])
+    return ModelOnDevice(model, best_device(), inputs["pretrain"].figures["precision"])
 
 
 def _bits(

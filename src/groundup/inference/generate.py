@@ -43,7 +43,7 @@ class Rows:
 
 
 @dataclass(frozen=True)
-class Crowd:
+class ShardedSampling:
     """Several processes that continue the prompts of one batch together, with the same samples as one would draw.
 
     They go through the batch in step: each draws the randomness of all rows and keeps its own rows' part, which takes
@@ -117,7 +117,7 @@ def generate(
     sampling: Sampling = Sampling(),
     generator: torch.Generator | None = None,
     dtype: torch.dtype = torch.float32,
-    crowd: Crowd | None = None,
+    sharded: ShardedSampling | None = None,
 ) -> list[Continuation]:
     """Continue each prompt until `stop` or `max_tokens`, or the end of the model's context.
 
@@ -125,12 +125,12 @@ def generate(
         prompts: token ids, none empty. Prompts longer than the context less one lose their beginning.
         generator: randomness for temperatures above 0, on the CPU.
         dtype: of the products and the cache; float32, bfloat16 or float16.
-        crowd: the processes that do this together, each with all prompts; each continues its own and returns those.
+        sharded: the processes that do this together, each with all prompts; each continues its own and returns those.
     """
     context = model.config.max_position_embeddings
     prompts = [list(prompt[-(context - 1) :]) for prompt in prompts]
     room = min(context, max(map(len, prompts)) + max_tokens)
-    mine = crowd.mine if crowd else range(len(prompts))
+    mine = sharded.mine if sharded else range(len(prompts))
     answers: list[list[int]] = [[] for _ in prompts]
     finished, ended = [False] * len(prompts), [False] * len(prompts)
     active, own = list(range(len(prompts))), list(mine)  # rows that are carried along; those of them that are here
@@ -140,7 +140,7 @@ def generate(
         logits_BV = decoding.start([prompts[row] for row in own]) if own else torch.empty(0, model.config.vocab_size)
         while True:
             place_of = {row: place for place, row in enumerate(active)}
-            rows = Rows(len(active), [place_of[row] for row in own]) if crowd else None
+            rows = Rows(len(active), [place_of[row] for row in own]) if sharded else None
             tokens_B = choose(logits_BV.cpu(), sampling, generator, rows)
             for row, token in zip(own, tokens_B.tolist(), strict=True):
                 if not finished[row]:
@@ -148,8 +148,8 @@ def generate(
                     ended[row] = token == stop
                     full = len(answers[row]) == max_tokens or len(prompts[row]) + len(answers[row]) == context
                     finished[row] = ended[row] or full
-            if crowd:
-                flags = crowd.gather([finished[row] for row in mine])
+            if sharded:
+                flags = sharded.gather([finished[row] for row in mine])
                 finished = [flag for part in flags for flag in part]
             going = [row for row in active if not finished[row]]
             if not going:

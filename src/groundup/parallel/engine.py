@@ -17,8 +17,8 @@ from groundup.errors import GroundupError
 from groundup.parallel.average import WeightAverage
 from groundup.parallel.checkpointing.files import TensorFiles
 from groundup.parallel.checkpointing.part import Snapshot, snapshot
+from groundup.parallel.data_rank import SINGLE, DataRank
 from groundup.parallel.device import DTYPES, Precision
-from groundup.parallel.share import WHOLE, Share
 
 Statistics = dict[str, Tensor]  # name -> sum over the micro-batch, to be divided by its weight
 Loss = Callable[[nn.Module, Any], tuple[Tensor, Statistics]]  # (model, micro-batch) -> (sum of losses, statistics)
@@ -50,7 +50,7 @@ class StepResult:
     taken: bool = True  # False: it was not accepted, or overflowed under `fp16`, and no weight has changed
 
 
-class Placed:
+class ModelOnDevice:
     """A model on a device, with the precision of its products. Weights are float32."""
 
     def __init__(self, model: nn.Module, device: torch.device, precision: Precision) -> None:
@@ -66,24 +66,24 @@ class Placed:
         return torch.autocast(self.device.type, self.dtype, enabled=self.precision != "fp32")
 
 
-class Engine(Placed, ABC):
+class Engine(ModelOnDevice, ABC):
     """What a training loop knows of it. Every process of a job has one, and each calls the same methods in the same
     order, since most of them are collective.
     """
 
     optimizer: torch.optim.Optimizer
     average: WeightAverage | None
-    share: Share = WHOLE  # the part of each global batch that this process reads
+    data_rank: DataRank = SINGLE  # the part of each global batch that this process reads
     leader: bool = True  # whether this process writes files and speaks
     dropout: bool = False  # whether `train_step` leaves out at random what the model's configuration says
 
-    def begin(self, step: int) -> Share:
+    def begin(self, step: int) -> DataRank:
         """Which part of the batch of a step, counted from 0, this process reads.
 
         Raises:
             RegroupedError: another step is to be taken.
         """
-        return self.share
+        return self.data_rank
 
     @abstractmethod
     def train_step(

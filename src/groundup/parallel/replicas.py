@@ -29,9 +29,9 @@ from torch._C._distributed_c10d import TCPStore
 from torch.distributed._serialization import _streaming_load
 
 from groundup.errors import GroundupError
+from groundup.parallel.data_rank import DataRank
 from groundup.parallel.device import Precision
 from groundup.parallel.engine import Loss, RegroupedError
-from groundup.parallel.share import Share
 from groundup.parallel.single_device import SingleDevice
 from groundup.parallel.torch_engine import Sums
 
@@ -65,10 +65,10 @@ class ReplicaGroup(SingleDevice):
         super().__init__(model, make_optimizer, device, precision, ema_decay)
         self._torchft, self._timeout = _Torchft.load(), timeout
         self.groups: Any = None  # torchft's manager; the others wait for whoever has one, so it is made when needed
-        self._last: Share | None = None
+        self._last: DataRank | None = None
         self._begun: int | None = None  # the step that the groups have agreed on and not yet taken
 
-    def begin(self, step: int) -> Share:
+    def begin(self, step: int) -> DataRank:
         """Agree with the other groups on who takes part in `step`.
 
         Raises:
@@ -90,11 +90,11 @@ class ReplicaGroup(SingleDevice):
             self._begun = self.groups.current_step()
             if self._begun != step:
                 raise RegroupedError(self._begun)
-        share = Share(self.groups.participating_rank(), self.groups.num_participants())
-        if share != self._last:
-            self._last = share
-            _log.warning("step %d: replica group %d of %d", step + 1, share.rank + 1, share.size)
-        return share
+        data_rank = DataRank(self.groups.participating_rank(), self.groups.num_participants())
+        if data_rank != self._last:
+            self._last = data_rank
+            _log.warning("step %d: replica group %d of %d", step + 1, data_rank.rank + 1, data_rank.size)
+        return data_rank
 
     def _join(self) -> Any:
         self._store = TCPStore("0.0.0.0", 0, is_master=True, wait_for_workers=False)  # where gloo's processes meet

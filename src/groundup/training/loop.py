@@ -15,8 +15,8 @@ from typing import Any, Protocol
 from torch import Tensor, nn
 
 from groundup.errors import GroundupError
+from groundup.parallel.data_rank import DataRank
 from groundup.parallel.engine import DivergedError, Engine, RegroupedError, Statistics
-from groundup.parallel.share import Share
 from groundup.progress import Progress
 from groundup.training.checkpoint import Checkpoint, Checkpoints
 from groundup.training.configuration import LoopConfig
@@ -33,10 +33,10 @@ class Objective(Protocol):
 
     unit: str  # what `weight` counts: "tokens", "pairs"
 
-    def batches(self, step: int, share: Share) -> Sequence[Any]:
-        """The micro-batches of a step that belong to a share of its batch, a function of the arguments alone.
+    def batches(self, step: int, data_rank: DataRank) -> Sequence[Any]:
+        """The micro-batches of a step that `data_rank` reads, a function of the arguments alone.
 
-        Every share has as many micro-batches; all shares together hold the same examples however many they are.
+        Every rank has as many micro-batches; all ranks together read the same examples however many they are.
         """
 
     def weight(self, batch: Any) -> float:

@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from groundup.model.decoder import CustomLanguageModel
+from groundup.parallel.data_rank import SINGLE, DataRank
 from groundup.parallel.engine import Engine, Statistics
-from groundup.parallel.share import WHOLE, Share
 from groundup.shards.stream import SampleStream, Span
 from groundup.shards.windows import Windows
 from groundup.training.batch_size import BatchSizes, rows_of
@@ -68,9 +68,9 @@ class Pretraining:
         """The draws of a step, counted from 0, micro-batch after micro-batch."""
         return range(self.sizes.before(step) * self.accumulate, self.sizes.before(step + 1) * self.accumulate)
 
-    def batches(self, step: int, share: Share = WHOLE) -> list[TokenBatch]:
+    def batches(self, step: int, data_rank: DataRank = SINGLE) -> list[TokenBatch]:
         first, whole = self.draws(step).start, self.sizes.at(step)
-        rows = share.of(whole)
+        rows = data_rank.of(whole)
         return [self._drawn(first + part * whole + rows.start, len(rows)) for part in range(self.accumulate)]
 
     def _drawn(self, first: int, rows: int) -> TokenBatch:

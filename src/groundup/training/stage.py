@@ -84,7 +84,7 @@ def begin(config: PretrainConfig, shards: Path, tokenizer: Tokenizer, seed: int)
     checkpoint_blocks(model.model.layers, recomputed(config))
     engine = engine_for(model, config, precision)
     engine.dropout = config.model.dropout > 0
-    torch.manual_seed(seed + engine.share.rank)  # what dropout draws from; checkpoints hold how far it has come
+    torch.manual_seed(seed + engine.data_rank.rank)  # what dropout draws from; checkpoints hold how far it has come
     return engine, objective
 
 

@@ -33,7 +33,7 @@ def curve(given: LoopConfig, precision: str = "fp32", **shape: Any) -> list[tupl
 def test_the_curve_is_a_hard_one() -> None:
     """Clipping is at work, micro-batches and shares have unequal weights, and the loss falls."""
     assert sum(norm > zero.CLIP for _, norm, _ in SINGLE) > STEPS / 2
-    counts = [zero.weights(zero.batches(0, zero.Share(rank, 2))) for rank in range(2)]
+    counts = [zero.weights(zero.batches(0, zero.DataRank(rank, 2))) for rank in range(2)]
     assert len({count for share in counts for count in share}) == 4
     assert zero.train(zero.single(), 40)[-1][0] < SINGLE[0][0] - 0.3
 
@@ -78,12 +78,12 @@ def test_evaluation_changes_nothing(stage: int) -> None:
     def looked_at() -> tuple[list[Any], tuple[float, dict[str, float]]]:
         engine = zero.engine(zero.config(stage))
         zero.train(engine, 1)
-        figures = engine.evaluate(zero.batches(77, zero.Share()), zero.loss)
+        figures = engine.evaluate(zero.batches(77, zero.DataRank()), zero.loss)
         return zero.train(engine, 2, first=1), figures
 
     alone = zero.single()
     zero.train(alone, 1)
-    expected = alone.evaluate(zero.batches(77, zero.Share()), zero.loss)
+    expected = alone.evaluate(zero.batches(77, zero.DataRank()), zero.loss)
     for rest, (total, sums) in zero.run(2, looked_at):
         assert total == pytest.approx(expected[0], abs=1e-3)
         assert sums == expected[1]
@@ -94,10 +94,10 @@ def test_dropout_is_for_training() -> None:
     def dropping(drop: bool) -> tuple[float, float]:
         engine = zero.engine(zero.config(), resid_pdrop=0.5)
         engine.dropout = drop
-        held_out, _ = engine.evaluate(zero.batches(77, zero.Share()), zero.loss)
+        held_out, _ = engine.evaluate(zero.batches(77, zero.DataRank()), zero.loss)
         return held_out, zero.train(engine, 1)[0][0]
 
-    expected, _ = zero.single().evaluate(zero.batches(77, zero.Share()), zero.loss)
+    expected, _ = zero.single().evaluate(zero.batches(77, zero.DataRank()), zero.loss)
     (held_out, with_it), (again, without) = (zero.run(2, dropping, drop)[0] for drop in (True, False))
     assert held_out == again == pytest.approx(expected, abs=1e-3)
     assert without == pytest.approx(SINGLE[0][0], abs=1e-5)
@@ -122,7 +122,7 @@ def test_a_step_that_is_refused_changes_nothing(stage: int, precision: str, offl
         unchanged, taken = True, []
         for step in range(2):
             before = engine.state()
-            batch = zero.batches(50, engine.share)
+            batch = zero.batches(50, engine.data_rank)
             result = engine.train_step(batch, zero.weights(batch), zero.loss, 1.0, zero.CLIP, accept=refuse)
             unchanged &= not result.taken and asked[step:] == [(result.loss, result.gradient_norm)]
             unchanged &= same(before, engine.state())
@@ -154,13 +154,13 @@ def test_a_step_that_is_not_finite_changes_nothing(stage: int, precision: str) -
                 model: nn.Module, batch: zero.Batch, value: float = value, in_loss: bool = in_loss
             ) -> tuple[Tensor, dict[str, Tensor]]:
                 total, statistics = zero.loss(model, batch)
-                if engine.share.rank == 1 and in_loss:
+                if engine.data_rank.rank == 1 and in_loss:
                     return total * value, statistics
-                if engine.share.rank == 1:
+                if engine.data_rank.rank == 1:
                     total.register_hook(lambda gradient: gradient * value)
                 return total, statistics
 
-            batch = zero.batches(1, engine.share)
+            batch = zero.batches(1, engine.data_rank)
             with pytest.raises(DivergedError, match=r"sft, step 7: .*training has diverged"):
                 engine.train_step(batch, zero.weights(batch), broken, 1e-3, 1.0, where="sft, step 7")
         return same(before, engine.state()), zero.train(engine, 2, first=1)
@@ -206,7 +206,7 @@ def test_small_learning_rates_are_not_lost_in_bf16() -> None:
 
     def moved(stage: int) -> dict[str, Tensor]:
         engine = zero.engine(zero.config(stage), "bf16")
-        batch = zero.batches(0, engine.share)
+        batch = zero.batches(0, engine.data_rank)
         engine.train_step(batch, zero.weights(batch), zero.loss, 1e-6, 1.0)
         return {name: tensor for name, tensor in engine.state().items() if name.startswith("model.")}
 
@@ -228,7 +228,7 @@ def test_averaged_weights(stage: int, precision: str) -> None:
         zero.train(engine, 3)
         before, state = engine.state(), None
         with engine.averaged():
-            figures = engine.evaluate(zero.batches(9, zero.Share()), zero.loss)
+            figures = engine.evaluate(zero.batches(9, zero.DataRank()), zero.loss)
         unchanged = same(before, engine.state())
         rest = zero.train(engine, 1, first=3)
         state = engine.state()
@@ -241,7 +241,7 @@ def test_averaged_weights(stage: int, precision: str) -> None:
     alone = zero.single(given)
     zero.train(alone, 3)
     with alone.averaged():
-        expected = alone.evaluate(zero.batches(9, zero.Share()), zero.loss)
+        expected = alone.evaluate(zero.batches(9, zero.DataRank()), zero.loss)
     zero.train(alone, 1, first=3)
     tolerance = 1e-4 if precision == "fp32" else 0.3
     _, figures, unchanged, rest, state, kept = zero.run(2, averaged)[0]

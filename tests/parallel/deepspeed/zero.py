@@ -12,8 +12,8 @@ from torch import Tensor, nn
 import ranks
 import tiny
 from groundup.parallel.configuration import ParallelConfig
+from groundup.parallel.data_rank import DataRank
 from groundup.parallel.engine import Engine
-from groundup.parallel.share import Share
 from groundup.parallel.single_device import SingleDevice
 from groundup.training.configuration import LoopConfig
 from groundup.training.engines import engine_for
@@ -54,7 +54,7 @@ def single(given: LoopConfig | None = None, seed: int = 0, **shape: Any) -> Sing
     return SingleDevice(tiny.model(seed, **shape), made, torch.device("cpu"), "fp32", given.ema)
 
 
-def batches(step: int, share: Share) -> list[Batch]:
+def batches(step: int, data_rank: DataRank) -> list[Batch]:
     """A share of a step's micro-batches. Rows end after 1 to 9 tokens, those of the first half earlier."""
     made = []
     for part in range(ACCUMULATE):
@@ -62,7 +62,7 @@ def batches(step: int, share: Share) -> list[Batch]:
         ids, targets = tiny.ids(ROWS, TOKENS, seed=seed), tiny.ids(ROWS, TOKENS, seed=seed + 500)
         for row in range(ROWS):
             targets[row, 1 + (seed + 2 * row) % TOKENS :] = -100
-        rows = share.of(ROWS)
+        rows = data_rank.of(ROWS)
         made.append((ids[rows.start : rows.stop], targets[rows.start : rows.stop]))
     return made
 
@@ -93,7 +93,7 @@ def train(engine: Engine, steps: int, first: int = 0, **more: Any) -> list[tuple
     """(loss, gradient norm, share of tokens that were right) of each step."""
     curve = []
     for step in range(first, first + steps):
-        batch = batches(step, engine.share)
+        batch = batches(step, engine.data_rank)
         result = engine.train_step(batch, weights(batch), loss, RATE / (1 + step % 3), CLIP, **more)
         curve.append((result.loss, result.gradient_norm, result.statistics["right"]))
     return curve

@@ -13,9 +13,9 @@ import ranks
 import tiny
 from groundup.model.decoder import CustomLanguageModel
 from groundup.parallel.configuration import ParallelConfig
+from groundup.parallel.data_rank import DataRank
 from groundup.parallel.engine import Engine
 from groundup.parallel.megatron import library
-from groundup.parallel.share import Share
 from groundup.parallel.single_device import SingleDevice
 from groundup.training.configuration import LoopConfig, PretrainConfig
 from groundup.training.engines import engine_for
@@ -26,7 +26,7 @@ from groundup.training.pretraining import TokenBatch
 needs_megatron = pytest.mark.skipif(find_spec("megatron") is None, reason="Megatron-core is not installed")
 SECONDS = 240.0  # for a job; the machine may have other work
 
-ALL = Share()
+ALL = DataRank()
 STEPS, MICRO, ROWS, CLIP, RATE = 10, 4, 4, 0.5, 3e-3
 IGNORED = -100
 
@@ -44,7 +44,7 @@ def model(seed: int = 0, **changes: Any) -> CustomLanguageModel:
     return tiny.model(seed=seed, spread=0.1, **{"num_hidden_layers": 4} | changes)
 
 
-def batches(step: int, share: Share = ALL) -> list[TokenBatch]:
+def batches(step: int, data_rank: DataRank = ALL) -> list[TokenBatch]:
     """Micro-batches of 9 to 18 tokens, in whose rows up to 11 targets count for nothing; some hold two documents."""
     found = []
     for part in range(MICRO):
@@ -53,7 +53,7 @@ def batches(step: int, share: Share = ALL) -> list[TokenBatch]:
         for row in range(ROWS):
             targets[row, : (3 * row + 2 * part + step) % 12] = IGNORED
         documents = torch.arange(inputs.shape[1]).expand(ROWS, -1) // 7 if step % 2 else None
-        mine = share.of(ROWS)
+        mine = data_rank.of(ROWS)
         rows = slice(mine.start, mine.stop)
         found.append(TokenBatch(inputs[rows], targets[rows], None if documents is None else documents[rows]))
     return found
@@ -73,7 +73,7 @@ def loss(of: Any, batch: TokenBatch) -> tuple[Tensor, dict[str, Tensor]]:
 def train(engine: Engine, steps: Sequence[int] = range(STEPS)) -> Curve:
     curve = []
     for step in steps:
-        mine = batches(step, engine.share)
+        mine = batches(step, engine.data_rank)
         result = engine.train_step(mine, [weight(batch) for batch in mine], loss, RATE, CLIP, where=f"step {step}")
         curve.append((result.loss, result.gradient_norm, result.statistics["accuracy"]))
     return curve

@@ -176,7 +176,7 @@ def test_a_step_that_is_not_finite_or_not_accepted_changes_nothing() -> None:
         engine, asked = curves.megatron(pp=2), []
         curves.train(engine, range(1))
         before = engine.state()
-        mine = curves.batches(1, engine.share)
+        mine = curves.batches(1, engine.data_rank)
         weights = [curves.weight(batch) for batch in mine]
         diverged = False
         try:
@@ -220,7 +220,7 @@ def taught(engine: Engine) -> dict[str, list[float]]:
     for name, objective in objectives().items():
         rows = []
         for step in range(3):
-            mine = objective.batches(step, engine.share)
+            mine = objective.batches(step, engine.data_rank)
             weights = [objective.weight(batch) for batch in mine]
             result = engine.train_step(mine, weights, objective.loss, 3e-3, 1.0)
             rows += [result.loss, result.gradient_norm, *result.statistics.values(), result.weight]

@@ -20,11 +20,11 @@ from groundup.alignment.answers import Answer, AnswerBatch, collate, log_probabi
 from groundup.errors import GroundupError
 from groundup.model.attention import documents_of, runs_of, tensor_mask
 from groundup.parallel.configuration import ParallelConfig
+from groundup.parallel.data_rank import SINGLE, DataRank
 from groundup.parallel.mesh.context import SpreadAttention, attend_last, chunk_mask, gather, places
 from groundup.parallel.mesh.engine import MeshEngine
 from groundup.parallel.mesh.experts import summed
 from groundup.parallel.recompute import checkpoint_blocks
-from groundup.parallel.share import WHOLE, Share
 from groundup.training.optimizer import make_optimizer
 from groundup.training.pretraining import TokenBatch
 
@@ -109,12 +109,12 @@ def test_gathered_tokens_stand_in_the_order_of_the_row() -> None:
 class Packed(Training):
     """Rows of several documents, cut elsewhere in each row."""
 
-    def batches(self, step: int, share: Share = WHOLE) -> list[TokenBatch]:
+    def batches(self, step: int, data_rank: DataRank = SINGLE) -> list[TokenBatch]:
         cuts = torch.randint(1, self.length, (self.rows, 2), generator=torch.Generator().manual_seed(step))
         ends = torch.cat((cuts.sort(1).values, torch.full((self.rows, 1), self.length)), 1)
         documents_BT = torch.cat([documents_of(F.pad(row, (1, 0)), self.length) for row in ends])
-        mine = share.of(self.rows)
-        return [replace(batch, documents_BT=documents_BT[mine]) for batch in super().batches(step, share)]
+        mine = data_rank.of(self.rows)
+        return [replace(batch, documents_BT=documents_BT[mine]) for batch in super().batches(step, data_rank)]
 
 
 WINDOWS: dict[str, Any] = {"sliding_window": 5, "layer_types": ["sliding_attention", "full_attention"]}

@@ -36,7 +36,7 @@ def goes_wrong(degrees: dict[str, Any]) -> tuple[str, bool, bool, bool]:
     made, training = engine(degrees, Training().model()), Training()
     steps(made, training, [0])
     before = made.state()
-    batches = training.batches(1, made.share)
+    batches = training.batches(1, made.data_rank)
 
     def bad(model: nn.Module, batch: TokenBatch) -> tuple[Tensor, dict[str, Tensor]]:
         value, statistics = loss(model, batch)
@@ -100,7 +100,7 @@ def aligned(made: Engine, kind: str) -> list[float]:
     """Losses, norms and statistics of four steps, and what is held out."""
     task, found = objective(kind), []
     for step in range(4):
-        batches = task.batches(step, made.share)
+        batches = task.batches(step, made.data_rank)
         result = made.train_step(batches, [task.weight(batch) for batch in batches], task.loss, 1e-2, 0.5)
         found += [result.loss, result.gradient_norm, *result.statistics.values()]
     return [*found, *task.validate(made).values()]

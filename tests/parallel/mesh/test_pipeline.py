@@ -22,11 +22,11 @@ from groundup.alignment.sft import Lesson, SftObjective
 from groundup.errors import GroundupError
 from groundup.model.decoder import CustomLanguageModel
 from groundup.parallel.configuration import ParallelConfig
+from groundup.parallel.data_rank import SINGLE, DataRank
 from groundup.parallel.engine import Engine, Statistics
 from groundup.parallel.mesh.engine import MeshEngine
 from groundup.parallel.mesh.stage import HALVES_SINCE
 from groundup.parallel.recompute import checkpoint_blocks
-from groundup.parallel.share import WHOLE, Share
 from groundup.training.optimizer import make_optimizer
 from groundup.training.pretraining import Pretraining, TokenBatch
 
@@ -115,12 +115,12 @@ def test_a_run_goes_on_in_a_pipeline_and_out_of_it(training: Training, schedule:
 class Documents(Training):
     """Rows of several documents, which a window cuts as well."""
 
-    def batches(self, step: int, share: Share = WHOLE) -> list[TokenBatch]:
+    def batches(self, step: int, data_rank: DataRank = SINGLE) -> list[TokenBatch]:
         starts = torch.tensor([0, 5, 9, 13])
         documents = (torch.arange(self.length)[:, None] >= starts).sum(1)
         return [
             replace(batch, documents_BT=(documents + number).expand_as(batch.inputs_BT).roll(number, 1))
-            for number, batch in enumerate(super().batches(step, share))
+            for number, batch in enumerate(super().batches(step, data_rank))
         ]
 
 
@@ -129,7 +129,7 @@ def pretrain(parallel: ParallelConfig | None, training: Training) -> list[float]
     engine: Engine = spread(parallel, training) if parallel else alone(training)
     found = []
     for step in range(4):
-        batches = [replace(b, targets_BT=b.targets_BT.clamp_min(0)) for b in training.batches(step, engine.share)]
+        batches = [replace(b, targets_BT=b.targets_BT.clamp_min(0)) for b in training.batches(step, engine.data_rank)]
         sizes = [batch.targets_BT.numel() for batch in batches]
         result = engine.train_step(batches, sizes, own_loss, 1e-2, 0.5)
         found += [result.loss, result.gradient_norm, engine.evaluate(batches[:3], own_loss)[0]]
@@ -184,7 +184,7 @@ def align(parallel: ParallelConfig | None, objective_of: Callable[[], Any]) -> l
     engine: Engine = spread(parallel, training) if parallel else alone(training)
     found = []
     for step in range(5):
-        batches = objective.batches(step, engine.share)
+        batches = objective.batches(step, engine.data_rank)
         result = engine.train_step(batches, list(map(objective.weight, batches)), objective.loss, 5e-3, 0.5)
         found += [result.loss, result.gradient_norm, *result.statistics.values()]
     return [*found, *objective.validate(engine).values()]

@@ -34,7 +34,7 @@ def test_bytes_are_counted_exactly() -> None:
 def a_step(degrees: dict[str, Any]) -> int:
     engine = MeshEngine(WIDE.model(), make_optimizer(OptimizerConfig()), ParallelConfig(**degrees), "fp32")
     for step in range(2):  # in the first one connections are made
-        batches = WIDE.batches(step, engine.share)
+        batches = WIDE.batches(step, engine.data_rank)
         before = sent()
         engine.train_step(batches, [weight(batch) for batch in batches], loss, 1e-3, 1.0)
     torch.distributed.barrier()

@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from groundup.errors import GroundupError
 from groundup.model.configuration import LLMConfig
 from groundup.model.decoder import CustomLanguageModel
+from groundup.parallel.data_rank import SINGLE, DataRank
 from groundup.parallel.engine import DivergedError, StepResult
-from groundup.parallel.share import WHOLE, Share
 from groundup.parallel.single_device import SingleDevice
 from groundup.shards.stream import SampleStream
 from groundup.shards.token_file import TokenShard
@@ -83,7 +83,7 @@ class Bowl:
 
     unit = "tokens"
 
-    def batches(self, step: int, share: Share = WHOLE) -> list[int]:
+    def batches(self, step: int, data_rank: DataRank = SINGLE) -> list[int]:
         return [step]
 
     def weight(self, batch: Any) -> float:
@@ -99,7 +99,7 @@ class Bowl:
 class Formula:
     """An engine whose loss is `of(rate)`."""
 
-    share = WHOLE
+    data_rank = SINGLE
 
     def __init__(self, of: Any) -> None:
         self.of, self.rates = of, list[float]()

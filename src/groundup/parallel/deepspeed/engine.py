@@ -27,6 +27,7 @@ from torch._C._distributed_c10d import HashStore
 from groundup.errors import GroundupError
 from groundup.parallel.checkpointing.files import TensorFiles
 from groundup.parallel.checkpointing.part import Part, Snapshot
+from groundup.parallel.data_rank import DataRank
 from groundup.parallel.deepspeed.average import MasterAverage
 from groundup.parallel.deepspeed.gate import Gate
 from groundup.parallel.deepspeed.library import load, quiet
@@ -36,7 +37,6 @@ from groundup.parallel.deepspeed.universal import export, read
 from groundup.parallel.device import Precision
 from groundup.parallel.engine import Accept, DivergedError, Engine, Loss, Statistics, StepResult
 from groundup.parallel.mesh.process_group import backend_of
-from groundup.parallel.share import Share
 
 
 class _LossOf(nn.Module):
@@ -88,8 +88,8 @@ class DeepSpeedEngine(Engine):
         if self._alone:  # DeepSpeed wants a group of one process, and looks for its place again and again
             os.environ.setdefault("LOCAL_RANK", "0")
             dist.init_process_group(backend_of(device), store=HashStore(), rank=0, world_size=1)
-        self.share = Share(dist.get_rank(), dist.get_world_size())
-        self.leader = self.share.rank == 0
+        self.data_rank = DataRank(dist.get_rank(), dist.get_world_size())
+        self.leader = self.data_rank.rank == 0
         self.settings = settings
         if self.leader:
             deepspeed.utils.logger.warning("DeepSpeed's settings, from the blueprint:\n%s", shown(settings))
@@ -133,7 +133,7 @@ class DeepSpeedEngine(Engine):
         for place, micro_batch in enumerate(batch):
             self._engine.set_gradient_accumulation_boundary(place == len(batch) - 1)
             part, statistics = self._engine(loss, micro_batch)
-            self._engine.backward(part * (self.share.size / total), scale_wrt_gas=False)
+            self._engine.backward(part * (self.data_rank.size / total), scale_wrt_gas=False)
             _add(sums, {"": part.detach(), **statistics})
         self.model.eval()
         means = {name: value / total for name, value in self._sum(sums).items()}
@@ -184,7 +184,7 @@ class DeepSpeedEngine(Engine):
 
     def snapshot(self) -> Snapshot:
         """Whole tensors, dealt out to the processes one by one, so that each keeps and writes its share."""
-        rank, size = self.share.rank, self.share.size
+        rank, size = self.data_rank.rank, self.data_rank.size
         dealt = enumerate(self._whole_tensors())
         return {key: Part.of(tensor) for place, (key, tensor) in dealt if place % size == rank}
 

@@ -28,6 +28,7 @@ from groundup.parallel.average import WeightAverage
 from groundup.parallel.checkpointing.files import TensorFiles
 from groundup.parallel.checkpointing.part import Snapshot, below, snapshot
 from groundup.parallel.configuration import ParallelConfig
+from groundup.parallel.data_rank import DataRank
 from groundup.parallel.device import Precision
 from groundup.parallel.engine import Accept, DivergedError, Engine, Loss, StepResult
 from groundup.parallel.megatron import layout, native, torch_dist
@@ -38,7 +39,6 @@ from groundup.parallel.megatron.last_stage import LastStage
 from groundup.parallel.megatron.model import build_stages, check
 from groundup.parallel.megatron.optimizer import MOMENTS, Optimizer
 from groundup.parallel.recompute import ActivationCheckpointing
-from groundup.parallel.share import Share
 from groundup.training.configuration import OptimizerConfig
 
 Sums = dict[str, float]
@@ -109,7 +109,7 @@ class MegatronEngine(Engine):
         self.average = WeightAverage(named, ema_decay) if ema_decay else None
         self._dp = parallel_state.get_data_parallel_group()
         self._pp = parallel_state.get_pipeline_model_parallel_group()
-        self.share = Share(self._dp.rank(), self._dp.size())
+        self.data_rank = DataRank(self._dp.rank(), self._dp.size())
         self.leader = dist.get_rank() == 0
 
     def train_step(

@@ -70,7 +70,7 @@ class MeshEngine(TorchEngine):
         device = place()
         super().__init__(model, device, precision)
         self.layout = layout = Layout(parallel, device)
-        self.share, self.leader = layout.share, layout.leader
+        self.data_rank, self.leader = layout.data_rank, layout.leader
         self._skeleton = gather.skeleton(model)
 
         self.pipeline = pipeline.split(model, layout)
@@ -113,8 +113,8 @@ class MeshEngine(TorchEngine):
     def evaluate(self, batch: Sequence[Any], loss: Loss) -> tuple[float, dict[str, float]]:
         """Each data-parallel share of the processes takes its turn of the micro-batches; in a last round that is not
         full some compute one that isn't theirs, since gathering weights takes all of them."""
-        share, total, sums = self.share, 0.0, Sums()
-        turns = [(first, first + share.rank) for first in range(0, len(batch), share.size)]
+        data_rank, total, sums = self.data_rank, 0.0, Sums()
+        turns = [(first, first + data_rank.rank) for first in range(0, len(batch), data_rank.size)]
         mine = [batch[turn if turn < len(batch) else first] for first, turn in turns]
         with self.context.parts_of(mine) as (parts, times):
             for (_, turn), (value, found) in zip(turns, self._evaluated(parts, loss), strict=True):

@@ -23,7 +23,7 @@ import torch.distributed as dist
 from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
 
 from groundup.parallel.configuration import ParallelConfig
-from groundup.parallel.share import Share
+from groundup.parallel.data_rank import DataRank
 
 DIMENSIONS = ("pp", "dp_replicate", "dp_shard", "cp", "tp")
 
@@ -82,9 +82,9 @@ class Layout:
         return DeviceMesh(self.device.type, ranks.flatten(2, 3), mesh_dim_names=names)
 
     @property
-    def share(self) -> Share:
+    def data_rank(self) -> DataRank:
         """Which part of a global batch this process reads; the same along pp, cp and tp."""
-        return Share(self.dp.get_local_rank(), self.dp.size())
+        return DataRank(self.dp.get_local_rank(), self.dp.size())
 
     @property
     def leader(self) -> bool:

@@ -60,7 +60,7 @@ def range_test(
     blew_up = False
     for step in range(steps):
         rate = lowest * (highest / lowest) ** (step / max(1, steps - 1))
-        batches = objective.batches(step, engine.share)
+        batches = objective.batches(step, engine.data_rank)
         weights = [objective.weight(batch) for batch in batches]
         try:
             loss = engine.train_step(batches, weights, objective.loss, rate, clip_norm, where="tune").loss

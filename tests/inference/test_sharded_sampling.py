@@ -7,7 +7,7 @@ import pytest
 import torch
 
 import tiny
-from groundup.inference.generate import Continuation, Crowd, Rows, Sampling, choose, generate
+from groundup.inference.generate import Continuation, Rows, Sampling, ShardedSampling, choose, generate
 
 STOP = 60
 PROMPTS = [[place, *range(place % 5)] for place in range(1, 14)]
@@ -43,14 +43,14 @@ def test_the_samples_do_not_depend_on_how_many_draw_them(size: int, sampling: Sa
     with torch.no_grad():
         made.lm_head.weight[STOP] *= 2
 
-    def sample(crowd: Crowd | None = None) -> list[Continuation]:
+    def sample(sharded: ShardedSampling | None = None) -> list[Continuation]:
         return generate(
-            made, PROMPTS, stop=STOP, max_tokens=9, sampling=sampling, crowd=crowd,
+            made, PROMPTS, stop=STOP, max_tokens=9, sampling=sampling, sharded=sharded,
             generator=torch.Generator().manual_seed(5),
         )  # fmt: skip
 
     def share(rank: int, gather: Callable[[list[bool]], list[list[bool]]]) -> list[Continuation]:
-        return sample(Crowd(range(rank * len(PROMPTS) // size, (rank + 1) * len(PROMPTS) // size), gather))
+        return sample(ShardedSampling(range(rank * len(PROMPTS) // size, (rank + 1) * len(PROMPTS) // size), gather))
 
     alone = sample()
     assert 0 < sum(one.ended for one in alone) < len(alone)

@@ -4,15 +4,15 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class Share:
-    """Share `rank` of `size` about equal ones."""
+class DataRank:
+    """Data-parallel rank `rank` of `size`: it reads one of `size` nearly equal parts of every batch."""
 
     rank: int = 0
     size: int = 1
 
     def of(self, count: int) -> range:
-        """The items of `count` that belong to this share: neighbours, and all shares together are all items."""
+        """The items of `count` that this rank reads: consecutive ones, and all ranks together read every item once."""
         return range(self.rank * count // self.size, (self.rank + 1) * count // self.size)
 
 
-WHOLE = Share()
+SINGLE = DataRank()
