@@ -14,7 +14,7 @@ import pytest
 import groundup
 
 SOURCE = Path(groundup.__file__).parent
-GROUND = ("errors", "section", "progress", "compiled")
+GROUND = ("errors", "section", "progress", "lazy", "compiled")
 FLOORS = (
     *("artifacts", "corpus", "tokenizer", "model", "shards", "inference", "parallel", "training", "alignment"),
     *("evaluation", "export", "serve", "planning", "blueprint", "pipeline", "report", "bench", "cli"),

@@ -4,6 +4,7 @@ import random
 import subprocess
 import sys
 import unicodedata
+from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
 
@@ -14,12 +15,15 @@ import tokenizers
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import tiny
 from groundup.errors import GroundupError
 from groundup.tokenizer import batches
+from groundup.tokenizer.bpe import train_merges
 from groundup.tokenizer.pretokenizer import PATTERNS
 from groundup.tokenizer.streaming import StreamDecoder
-from groundup.tokenizer.tokenizer import SPECIAL_TOKENS, Tokenizer
-from groundup.tokenizer.vocabulary import trained
+from groundup.tokenizer.tokenizer import Tokenizer
+from groundup.tokenizer.vocabulary import SPECIAL_TOKENS, trained
+from groundup.tokenizer.word_counts import count_words
 
 LANGUAGES = Path(__file__).parents[2].parent / "shared" / "data" / "langid" / "udhr"
 
@@ -164,3 +168,26 @@ def test_a_missing_special_token_is_named() -> None:
     assert bare.end_of_text == 256
     with pytest.raises(GroundupError, match=r"no special token <\|pad\|>"):
         _ = bare.pad
+
+
+def test_training_from_texts_gives_the_merges_of_their_words(text: str) -> None:
+    """`Tokenizer.train` is word counts and merges in one call, whatever the number of threads."""
+    merges = train_merges(count_words([text], "llama3"), 300 - 262, 3).pairs
+    trained_one = Tokenizer.train([text], 300, "llama3", min_frequency=3, threads=2)
+    assert trained_one.merges.tolist() == merges.tolist()
+    assert repr(trained_one) == "Tokenizer(vocabulary=300, pattern='llama3')"
+    with pytest.raises(GroundupError, match="262 tokens or more"):
+        Tokenizer.train([text], 200)
+
+
+@pytest.mark.parametrize("special", [False, True])
+def test_a_batch_is_each_text_encoded(tokenizers_of, special: bool) -> None:
+    tokenizer = tokenizers_of["qwen2"]
+    texts = ["", "the cat <|end|>", b"\xff<|user|>", "\ud800"]
+    assert tokenizer.encode_batch(texts, special) == [tokenizer.encode(one, special) for one in texts]
+
+
+@pytest.mark.parametrize("call", [Tokenizer.train, tiny.tokenizer().encode_batch, tiny.tokenizer().encode_many])
+def test_a_single_text_where_several_are_expected_is_an_error(call: Callable[[str], object]) -> None:
+    with pytest.raises(TypeError, match="put it into a list"):
+        call("not a list")

@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import Any
 
 from groundup.artifacts import Artifact, Figures, Manifest, Store, Work
+from groundup.lazy import load
 from groundup.pipeline.answer import answer_to
-from groundup.pipeline.lazy import function
 from groundup.pipeline.provenance import provenance
 from groundup.pipeline.request import Request
 from groundup.pipeline.watchdog import Watchdog, Watched
@@ -54,7 +54,7 @@ def take_part(request: Request, out: Path, keep: Path, hangs: Callable[[str], No
                 base=request.base,
                 progress=Watched(shown, watchdog),
             )
-            figures: Figures = function(request.function)(request.config, inputs, work)
+            figures: Figures = load(request.function)(request.config, inputs, work)
         process_group.leave()
     finally:
         if scratch:

@@ -10,9 +10,9 @@ from typing import Any, Protocol
 from groundup.artifacts import Artifact, StageKey
 from groundup.artifacts.durable import sha256_of
 from groundup.artifacts.manifest import MANIFEST
+from groundup.lazy import load
 from groundup.pipeline.folder import RunFolder
 from groundup.pipeline.graph import Stage
-from groundup.pipeline.lazy import function
 from groundup.section import Section
 
 
@@ -82,7 +82,7 @@ def resolve(stage: Stage, made: Mapping[str, Artifact], loaded: Loaded, folder: 
     inputs = {name: made[name] for name in stage.inputs}
     sources: dict[str, str] = {}
     if stage.sources:
-        sources |= function(stage.sources)(config, loaded.base, folder.cache)
+        sources |= load(stage.sources)(config, loaded.base, folder.cache)
     if stage.sees_run:
         sources["blueprint"] = hashlib.sha256(f"{loaded.text}\n{loaded.dump()}".encode()).hexdigest()
         sources |= {f"{name}/{MANIFEST}": sha256_of(one.path / MANIFEST) for name, one in inputs.items()}

@@ -19,8 +19,8 @@ from typing import Any
 
 from groundup.artifacts import Artifact, Manifest, Measured, Store, Work
 from groundup.errors import GroundupError
+from groundup.lazy import load
 from groundup.pipeline.answer import answer_to
-from groundup.pipeline.lazy import function
 from groundup.pipeline.memory import PeakMemory
 from groundup.pipeline.provenance import provenance
 from groundup.pipeline.rank import follow, hanging, head, in_a_job, take_part
@@ -56,7 +56,7 @@ def build(request: Request, hangs: Callable[[str], None]) -> Artifact:
             if request.parallel is None:
                 run = request.run if request.sees_run else None
                 work = Work(out, keep, key.seed, request.base, progress, run)
-                figures, made_by = function(request.function)(request.config, inputs, work), provenance()
+                figures, made_by = load(request.function)(request.config, inputs, work), provenance()
             elif in_a_job():
                 head(0, request.processes)
                 figures, made_by = take_part(request, out, keep, hangs), provenance()
@@ -82,7 +82,7 @@ def build(request: Request, hangs: Callable[[str], None]) -> Artifact:
 def _check_sources(request: Request) -> None:
     """The key names the sources as they were before; the artifact must be of the same."""
     if request.sources:
-        now = function(request.sources)(request.config, request.base, request.run / "artifacts" / ".digests")
+        now = load(request.sources)(request.config, request.base, request.run / "artifacts" / ".digests")
         changed = sorted(name for name, digest in now.items() if request.key.sources.get(name) != digest)
         if changed:
             raise GroundupError("changed while it was read", where=changed[0], do="run again")

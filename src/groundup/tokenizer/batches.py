@@ -29,8 +29,10 @@ def batches(texts: Texts, size: int = 0) -> Iterator[Batch]:
     Lone surrogates, which UTF-8 can't carry, become U+FFFD. Arrow arrays (of strings or binary) are read in place.
 
     Raises:
+        TypeError: `texts` is a single text.
         ValueError: an Arrow array has nulls.
     """
+    refuse_single(texts)
     size = size or BATCH_BYTES
     if hasattr(texts, "iterchunks"):
         for chunk in texts.iterchunks():
@@ -39,6 +41,12 @@ def batches(texts: Texts, size: int = 0) -> Iterator[Batch]:
         yield from _of_arrow(texts, size)
     else:
         yield from _of_rows(texts, size)
+
+
+def refuse_single(texts: object) -> None:
+    """Raise TypeError for a string or bytes where several texts are expected: each character would be read as one."""
+    if isinstance(texts, str | bytes):
+        raise TypeError("a single text was given where several are expected: put it into a list")
 
 
 def well_formed(text: str) -> bytes:

@@ -34,6 +34,11 @@ def render(
     Trained are the assistant's contents and the `<|end|>` after each. Contents are plain text, also where they spell
     a special token.
 
+    >>> question = {"role": "user", "content": "Hi"}
+    >>> ids, trained = render([question], Tokenizer.train([]), answer_prompt=True)
+    >>> len(ids), trained
+    (4, [False, False, False, False])
+
     Args:
         messages: `{"role": "system" | "user" | "assistant", "content": text}`; a system message comes first only.
         answer_prompt: end with `<|assistant|>`, so that a model goes on with the answer.

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from groundup.corpus.documents import part_paths, read_batches
 from groundup.tokenizer.compare import read_other
-from groundup.tokenizer.tokenizer import SPECIAL_TOKENS, Tokenizer
-from groundup.tokenizer.vocabulary import BYTES
+from groundup.tokenizer.tokenizer import Tokenizer
+from groundup.tokenizer.vocabulary import BYTES, SPECIAL_TOKENS
 from groundup.tokenizer.word_counts import Words
 
 if TYPE_CHECKING:

@@ -16,8 +16,8 @@ from groundup.tokenizer.bpe import train_merges
 from groundup.tokenizer.configuration import TokenizerConfig
 from groundup.tokenizer.figures import compared, cut, longest_tokens, token_uses, uses_figures
 from groundup.tokenizer.pretokenizer import PatternName
-from groundup.tokenizer.tokenizer import SPECIAL_TOKENS, Tokenizer
-from groundup.tokenizer.vocabulary import BYTES
+from groundup.tokenizer.tokenizer import Tokenizer
+from groundup.tokenizer.vocabulary import BYTES, SPECIAL_TOKENS
 from groundup.tokenizer.word_files import count_corpus
 
 if TYPE_CHECKING:

@@ -10,6 +10,11 @@ class StreamDecoder:
     """Gives out text as soon as its characters are whole; a token may end in the middle of one.
 
     What `feed` and `finish` return joins to `tokenizer.decode` of all ids.
+
+    >>> tokenizer = Tokenizer.train([])  # bytes only: "é" is two tokens
+    >>> stream = StreamDecoder(tokenizer)
+    >>> [stream.feed(token) for token in tokenizer.encode("né")]
+    ['n', '', 'é']
     """
 
     def __init__(self, tokenizer: Tokenizer, skip_special: bool = True) -> None:

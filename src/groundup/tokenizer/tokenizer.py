@@ -1,9 +1,5 @@
 """Text to token ids and back.
 
-    tokenizer = Tokenizer.load("tokenizer.json")
-    ids = tokenizer.encode("What does os.path.join do?")
-    assert tokenizer.decode(ids) == "What does os.path.join do?"
-
 A text is cut into words by the pre-tokenizer's pattern, each word's UTF-8 bytes are merged, and the ids are joined. In
 `encode` the text of a special token is plain text unless `special=True`, so that nobody can forge the end of a turn by
 writing it.
@@ -13,23 +9,28 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import cached_property
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from groundup.errors import GroundupError
-from groundup.tokenizer.batches import Texts, batch_of, batches, padded, well_formed
+from groundup.tokenizer.batches import Texts, batch_of, batches, padded, refuse_single, well_formed
 from groundup.tokenizer.encoding import Encoder
 from groundup.tokenizer.pretokenizer import PatternName
-from groundup.tokenizer.vocabulary import SPECIAL_TOKENS, Vocabulary, trained
+from groundup.tokenizer.vocabulary import BYTES, SPECIAL_TOKENS, Vocabulary, trained
 from groundup.tokenizer.word_counts import Words
-
-__all__ = ["SPECIAL_TOKENS", "Tokenizer"]
 
 
 class Tokenizer:
     """A byte-level BPE, groundup's own or one that was read from another project's files.
+
+    >>> tokenizer = Tokenizer.train(["the cat sat on the mat"] * 10, vocabulary=270)
+    >>> tokenizer.decode(tokenizer.encode("the dog <|end|>"))
+    'the dog <|end|>'
+    >>> tokenizer.encode_batch(["the", "<|end|>"], special=True)
+    [[258], [269]]
 
     Args:
         merges: (merges, 2), the left and the right token of each merge; merge i makes token 256 + i. The special
@@ -58,6 +59,41 @@ class Tokenizer:
         self._cut_special = re.compile(b"(" + one_of + b")") if one_of else None
 
     @classmethod
+    def train(
+        cls,
+        texts: Texts,
+        vocabulary: int = 4096,
+        pattern: PatternName = "qwen2",
+        min_frequency: int = 2,
+        threads: int = 1,
+    ) -> "Tokenizer":
+        """Learn a tokenizer from texts (Sennrich et al., arXiv 1508.07909; on bytes as in GPT-2).
+
+        >>> Tokenizer.train(["the cat sat on the mat"] * 10, vocabulary=270).merges[:2].tolist()
+        [[97, 116], [104, 101]]
+
+        Args:
+            texts: strings, bytes, or an Arrow array of either; read once.
+            vocabulary: tokens in all, including the 256 bytes and the six special tokens. Little text gives fewer.
+            pattern: the pre-tokenizer's pattern; no merge crosses the cuts that it makes.
+            min_frequency: a pair of tokens seen less often than this is never merged.
+            threads: how many threads count words; the outcome is the same.
+
+        Raises:
+            GroundupError: the vocabulary has no room for the bytes and the special tokens.
+        """
+        from groundup.tokenizer.bpe import train_merges
+        from groundup.tokenizer.word_counts import count_words
+
+        merges = vocabulary - BYTES - len(SPECIAL_TOKENS)
+        if merges < 0:
+            raise GroundupError(
+                f"a vocabulary of {vocabulary} has no room for the {BYTES} bytes and the special tokens",
+                do=f"give it {BYTES + len(SPECIAL_TOKENS)} tokens or more",
+            )
+        return cls(train_merges(count_words(texts, pattern, threads), merges, min_frequency).pairs, pattern)
+
+    @classmethod
     def load(cls, path: str | Path) -> "Tokenizer":
         """Read a `tokenizer.json`, groundup's own or another byte-level BPE's; `interchange` reads other formats.
 
@@ -74,6 +110,9 @@ class Tokenizer:
         from groundup.tokenizer.interchange.tokenizer_json import write
 
         write(self, Path(path))
+
+    def __repr__(self) -> str:
+        return f"Tokenizer(vocabulary={self.vocabulary_size}, pattern={self.pattern!r})"
 
     @property
     def merges(self) -> NDArray[np.int32]:
@@ -136,6 +175,19 @@ class Tokenizer:
             return self._encode_special(self._cut_special.split(_bytes_of(text)))
         ids, _ = self._encoder.encode(batch_of([_bytes_of(text)]))
         return ids.tolist()
+
+    def encode_batch(self, texts: Iterable[str | bytes], special: bool = False, threads: int = 1) -> list[list[int]]:
+        """The ids of each text, as `encode` gives them.
+
+        Args:
+            special: the text of a special token becomes that token.
+            threads: how many threads encode; the outcome is the same.
+        """
+        refuse_single(texts)
+        if special:
+            return [self.encode(text, special=True) for text in texts]
+        ids, offsets = self.encode_many(texts, threads)
+        return [ids[start:end].tolist() for start, end in pairwise(offsets.tolist())]
 
     def encode_many(self, texts: Texts, threads: int = 1) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
         """The ids of all texts in a row, and (texts + 1,) offsets of where each text's begin.
