@@ -11,9 +11,9 @@ from groundup.artifacts import Measured
 from groundup.blueprint.load import load
 from groundup.cli.corpus import amount, threshold
 from groundup.cli.main import main
-from groundup.corpus.curation import curate
+from groundup.corpus.curate.curation import curate
+from groundup.corpus.curate.partitions import Given
 from groundup.corpus.documents import Document, document_id
-from groundup.corpus.partitions import Given
 from groundup.pipeline.folder import Remembered, RunFolder
 from groundup.pipeline.graph import stages
 from groundup.pipeline.status import survey

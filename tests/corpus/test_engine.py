@@ -20,7 +20,7 @@ LABELS = [f"docs: rows.jsonl, part {number}" for number in range(6)]
 
 @pytest.fixture(autouse=True)
 def _workers_find_the_tasks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent))
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(Path(__file__).parent), *sys.path]))
 
 
 def run(engine: Engine, function: Callable, marks: Path, tasks: int = 6) -> dict[int, object]:

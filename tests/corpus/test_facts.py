@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from groundup.corpus.clean import clean
 from groundup.corpus.documents import Fact
-from groundup.corpus.facts import first_heading, plain, section_facts, symbol_facts
+from groundup.corpus.facts import first_heading, plain, section_facts
 
 GUIDE = """\
 What stands before any heading. And more.
@@ -52,12 +52,6 @@ def test_sections() -> None:
 def test_text_before_any_heading_needs_a_title() -> None:
     assert section_facts("Plain text. More.", "") == ()
     assert section_facts("Plain text. More.", "notes") == (Fact("notes", "section", "Plain text."),)
-
-
-def test_symbols() -> None:
-    facts = symbol_facts("os.path.join", "Join two. If any.", ["a", "*p"])
-    assert facts == (Fact("os.path.join", "summary", "Join two."), Fact("os.path.join", "parameters", "a, *p"))
-    assert symbol_facts("f", "Word", []) == ()
 
 
 def test_plain() -> None:

@@ -14,9 +14,9 @@ from groundup.artifacts import Artifact, Manifest, Measured, MetricsLog, StageKe
 from groundup.blueprint import gallery
 from groundup.blueprint.load import load
 from groundup.corpus.configuration import CurateConfig
-from groundup.corpus.curation import curate
+from groundup.corpus.curate.curation import curate
+from groundup.corpus.curate.partitions import Given
 from groundup.corpus.documents import Document, Dropped, Fact, document_id, read_documents
-from groundup.corpus.partitions import Given
 from groundup.evaluation.checker import exact, token_f1
 from groundup.pipeline.folder import Remembered, RunFolder
 

@@ -46,9 +46,9 @@ def curated(paths: list[str], folder: str, workers: int) -> dict[str, Any]:
     import time
 
     from groundup.corpus.configuration import CurateConfig
-    from groundup.corpus.curation import curate
+    from groundup.corpus.curate.curation import curate
+    from groundup.corpus.curate.partitions import partitions
     from groundup.corpus.engine import Engine
-    from groundup.corpus.partitions import partitions
 
     with tempfile.TemporaryDirectory(dir=folder) as place:
         out, keep = Path(place) / "out", Path(place) / "keep"

@@ -2,7 +2,6 @@
 
 import re
 
-from groundup.corpus import docstrings
 from groundup.corpus.clean import squeeze
 from groundup.corpus.documents import Fact
 from groundup.corpus.sentences import first_sentence
@@ -15,15 +14,6 @@ _OTHER_BLOCK = re.compile(r"([-*+•]\s|\d+[.)]\s|>|\||!\[|<|\.\.\s|([-*_])(\s*\
 _IMAGE = re.compile(r"!\[[^\]]*\](\([^)]*\)|\[[^\]]*\])")
 _LINK = re.compile(r"\[([^\]]+)\](\([^)]*\)|\[[^\]]*\])")
 _STRONG = re.compile(r"\*\*(?=\S)([^*]+?)(?<=\S)\*\*")  # and not `__init__`
-
-
-def symbol_facts(name: str, docstring: str, parameters: list[str] | None) -> tuple[Fact, ...]:
-    """What the documentation of a symbol answers: its summary line, and its parameters' names where it has any."""
-    said = docstrings.summary(docstring, name.rsplit(".", 1)[-1])
-    facts = [Fact(name, "summary", said)] if said else []
-    if parameters:
-        facts.append(Fact(name, "parameters", ", ".join(parameters)))
-    return tuple(facts)
 
 
 def section_facts(text: str, title: str) -> tuple[Fact, ...]:

@@ -63,7 +63,7 @@ def _paths(value: object, key: str) -> Iterator[tuple[str, Path]]:
 
 
 def _versions(packages: Sequence[str]) -> dict[str, str]:
-    from groundup.corpus.sources.packages import distribution
+    from groundup.corpus.sources.python_docs.packages import distribution
 
     found = {"python": f"{platform.python_version()} ({sys.platform})"}
     return found | {package: distribution(package).version for package in packages}

@@ -48,7 +48,7 @@ def stages(align: str) -> tuple[Stage, ...]:
             "curate",
             2,
             (),
-            "groundup.corpus.stage:stage",
+            "groundup.corpus.curate.stage:stage",
             lambda b: b.curate,
             sources="groundup.corpus.fingerprint:fingerprint",
         ),

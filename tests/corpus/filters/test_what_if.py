@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 
 from groundup.corpus.configuration import CurateConfig
-from groundup.corpus.curation import curate
+from groundup.corpus.curate.curation import curate
+from groundup.corpus.curate.partitions import Given
 from groundup.corpus.documents import DOCUMENTS, Document, Dropped, document_id, read_documents
 from groundup.corpus.filters.configuration import RulesConfig
 from groundup.corpus.filters.rules import RULES
 from groundup.corpus.filters.what_if import WhatIf, changed, columns, rules_of, what_if, with_excerpts
 from groundup.corpus.ledger import LEDGER, read_ledger
-from groundup.corpus.partitions import Given
 from groundup.errors import GroundupError
 
 GERMAN = "Alle Menschen sind frei und gleich an Würde und Rechten geboren und sollen einander brüderlich begegnen."

@@ -86,7 +86,7 @@ def read_piece(
         GroundupError: a package is not installed; a jsonl or parquet file lacks the text column.
     """
     if isinstance(source, PythonDocs):
-        from groundup.corpus.sources.python_docs import read_python_docs
+        from groundup.corpus.sources.python_docs.reader import read_python_docs
 
         yield from read_python_docs(source.packages, piece.source, progress or Silent())
         return

@@ -8,10 +8,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from groundup.corpus.configuration import CurateConfig
-from groundup.corpus.curation import curate
+from groundup.corpus.curate.curation import curate
+from groundup.corpus.curate.partitions import Given
 from groundup.corpus.documents import DOCUMENTS, Document, Fact, document_id, read_documents, write_documents
 from groundup.corpus.ledger import LEDGER, Entry, entry, read_ledger
-from groundup.corpus.partitions import Given
 
 GOOD = "The theorem follows from the lemma by induction, and the proof of the lemma rests on the definition."
 BAD = "Click here to buy cheap watches now, best offer, free shipping, click click buy now today."

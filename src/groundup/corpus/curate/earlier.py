@@ -3,12 +3,12 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from groundup.corpus.candidates import FINGERPRINTS, ROWS
-from groundup.corpus.counts import Figures
+from groundup.corpus.curate.candidates import FINGERPRINTS, ROWS
+from groundup.corpus.curate.counts import Figures
+from groundup.corpus.curate.finished import once
+from groundup.corpus.curate.rows import Rows, as_numbers, byte_lengths
 from groundup.corpus.documents import DOCUMENTS, part_paths, read_batches
 from groundup.corpus.duplicates.configuration import NearDuplicates
-from groundup.corpus.finished import once
-from groundup.corpus.rows import Rows, as_numbers, byte_lengths
 
 
 @dataclass(frozen=True)

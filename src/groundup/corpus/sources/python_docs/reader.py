@@ -19,11 +19,11 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from groundup.corpus import docstrings
 from groundup.corpus.clean import clean
 from groundup.corpus.documents import Document, Dropped, document_id
-from groundup.corpus.facts import symbol_facts
-from groundup.corpus.sources.packages import package_documents
+from groundup.corpus.sources.python_docs import docstrings
+from groundup.corpus.sources.python_docs.docstrings import symbol_facts
+from groundup.corpus.sources.python_docs.packages import package_documents
 from groundup.errors import GroundupError
 from groundup.progress import Progress, Silent
 

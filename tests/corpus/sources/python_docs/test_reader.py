@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from groundup.corpus.documents import Document, Dropped
-from groundup.corpus.sources.python_docs import introspect, read_python_docs
+from groundup.corpus.sources.python_docs.reader import introspect, read_python_docs
 from groundup.errors import GroundupError
 
 
@@ -97,7 +97,7 @@ def test_nothing_of_this_machine_gets_in(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_alike_in_another_process_with_another_hash_seed(found: list[Document | Dropped], tmp_path: Path) -> None:
-    script = "from groundup.corpus.sources.python_docs import read_python_docs\n"
+    script = "from groundup.corpus.sources.python_docs.reader import read_python_docs\n"
     script += "import hashlib; print(hashlib.sha256(repr(list(read_python_docs())).encode()).hexdigest())"
     done = subprocess.run(
         [sys.executable, "-c", script],

@@ -16,11 +16,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from groundup.corpus.configuration import CurateConfig
-from groundup.corpus.counts import Counts
+from groundup.corpus.curate.counts import Counts
+from groundup.corpus.curate.rows import Rows, as_numbers, byte_lengths, column, digests
 from groundup.corpus.documents import EXCERPT_CHARACTERS, Document, Dropped, documents_schema
 from groundup.corpus.ledger import REDACTED, ledger_schema
 from groundup.corpus.redaction.configuration import KINDS
-from groundup.corpus.rows import Rows, as_numbers, byte_lengths, column, digests
 
 if TYPE_CHECKING:
     import pyarrow as pa

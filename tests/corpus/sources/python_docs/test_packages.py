@@ -8,8 +8,8 @@ import rich.console
 import safetensors.numpy
 
 from groundup.corpus.documents import Document
-from groundup.corpus.sources.packages import SourceTree, distribution, licence_of, package_documents
-from groundup.corpus.sources.python_docs import symbol_document
+from groundup.corpus.sources.python_docs.packages import SourceTree, distribution, licence_of, package_documents
+from groundup.corpus.sources.python_docs.reader import symbol_document
 from groundup.errors import GroundupError
 from groundup.progress import Silent
 

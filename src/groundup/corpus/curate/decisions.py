@@ -23,12 +23,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from groundup.corpus.candidates import CANDIDATES, FINGERPRINTS, ROWS, repeated_units, units_file
 from groundup.corpus.configuration import CurateConfig
-from groundup.corpus.counts import Counts, Figures
+from groundup.corpus.curate.candidates import CANDIDATES, FINGERPRINTS, ROWS, repeated_units, units_file
+from groundup.corpus.curate.counts import Counts, Figures
+from groundup.corpus.curate.rows import Rows
+from groundup.corpus.curate.split import heldout
 from groundup.corpus.documents import read_batches
-from groundup.corpus.rows import Rows
-from groundup.corpus.split import heldout
 from groundup.progress import Progress
 
 KEPT, QUALITY, EXACT, NEAR = range(4)

@@ -5,9 +5,9 @@ from collections.abc import Mapping
 from groundup.artifacts.manifest import Artifact
 from groundup.artifacts.work import Figures, Work
 from groundup.corpus.configuration import CurateConfig
-from groundup.corpus.curation import curate
+from groundup.corpus.curate.curation import curate
+from groundup.corpus.curate.partitions import partitions
 from groundup.corpus.engine import engine_of
-from groundup.corpus.partitions import partitions
 
 
 def stage(config: CurateConfig, inputs: Mapping[str, Artifact], work: Work) -> Figures:

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from groundup.corpus.split import heldout
+from groundup.corpus.curate.split import heldout
 
 HASHES = np.random.Generator(np.random.PCG64(5)).integers(0, 2**64 - 1, 5000, dtype=np.uint64)
 

@@ -19,13 +19,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from groundup.corpus.configuration import CurateConfig
-from groundup.corpus.counts import Counts, Figures
+from groundup.corpus.curate.counts import Counts, Figures
+from groundup.corpus.curate.finished import once
+from groundup.corpus.curate.partitions import Partition
+from groundup.corpus.curate.rows import Rows
+from groundup.corpus.curate.steps import Steps
 from groundup.corpus.documents import Document, Dropped, PartWriter, grouped
 from groundup.corpus.duplicates.configuration import RepeatedUnits
-from groundup.corpus.finished import once
-from groundup.corpus.partitions import Partition
-from groundup.corpus.rows import Rows
-from groundup.corpus.steps import Steps
 
 if TYPE_CHECKING:
     import pyarrow as pa

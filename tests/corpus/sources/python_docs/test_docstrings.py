@@ -4,7 +4,8 @@ import inspect
 
 import pytest
 
-from groundup.corpus import docstrings
+from groundup.corpus.documents import Fact
+from groundup.corpus.sources.python_docs import docstrings
 
 
 @pytest.mark.parametrize(
@@ -60,3 +61,9 @@ def test_every_form_of_a_signature_is_set_apart() -> None:
     assert split.signatures == ("range(stop) -> range object", "range(start, stop[, step]) -> range object")
     assert split.prose == "Text."
     assert docstrings.arguments(split.signatures[1]) == "start, stop[, step]"
+
+
+def test_facts_of_a_symbol() -> None:
+    facts = docstrings.symbol_facts("os.path.join", "Join two. If any.", ["a", "*p"])
+    assert facts == (Fact("os.path.join", "summary", "Join two."), Fact("os.path.join", "parameters", "a, *p"))
+    assert docstrings.symbol_facts("f", "Word", []) == ()

@@ -8,6 +8,7 @@ import re
 from dataclasses import dataclass
 
 from groundup.corpus.clean import squeeze
+from groundup.corpus.documents import Fact
 from groundup.corpus.sentences import first_sentence
 
 _CALL = re.compile(r"(?P<name>[A-Za-z_][\w.]*)\(")
@@ -171,3 +172,12 @@ def _top_level_parts(text: str) -> list[str]:
             start = at + 1
     parts.append(text[start:])
     return parts
+
+
+def symbol_facts(name: str, docstring: str, parameters: list[str] | None) -> tuple[Fact, ...]:
+    """What the documentation of a symbol answers: its summary line, and its parameters' names where it has any."""
+    said = summary(docstring, name.rsplit(".", 1)[-1])
+    facts = [Fact(name, "summary", said)] if said else []
+    if parameters:
+        facts.append(Fact(name, "parameters", ", ".join(parameters)))
+    return tuple(facts)

@@ -6,10 +6,10 @@ import sys
 from pathlib import Path
 
 from groundup.corpus.configuration import CurateConfig
-from groundup.corpus.curation import curate
+from groundup.corpus.curate.curation import curate
+from groundup.corpus.curate.partitions import Given
 from groundup.corpus.documents import Document, Fact, document_id
 from groundup.corpus.engine import Engine
-from groundup.corpus.partitions import Given
 
 PARTS = 12
 CONFIG = CurateConfig(sources=[{"kind": "python-docs"}])  # type: ignore[list-item]

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import numpy as np
 
-from groundup.corpus.candidates import CANDIDATES
-from groundup.corpus.counts import Figures
+from groundup.corpus.curate.candidates import CANDIDATES
+from groundup.corpus.curate.counts import Figures
+from groundup.corpus.curate.finished import once, place
 from groundup.corpus.documents import read_batches
-from groundup.corpus.finished import once, place
 from groundup.corpus.quality.configuration import Quality
 from groundup.progress import Progress
 

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-GENERATOR = Path(__file__).parents[2] / "benchmarks" / "large_corpus.py"
+GENERATOR = Path(__file__).parents[3] / "benchmarks" / "large_corpus.py"
 CURATE = """
 import json, resource, sys
 from pathlib import Path
 from groundup.corpus.configuration import CurateConfig
-from groundup.corpus.curation import curate
-from groundup.corpus.partitions import partitions
+from groundup.corpus.curate.curation import curate
+from groundup.corpus.curate.partitions import partitions
 folder = Path(sys.argv[1])
 config = CurateConfig(sources=[{"kind": "files", "path": str(folder)}], partition_mb=8)
 out = folder.with_name(f"{folder.name}-out")

@@ -11,9 +11,9 @@ import pytest
 
 from groundup.artifacts.work import Work
 from groundup.corpus.configuration import CurateConfig, RulesConfig
+from groundup.corpus.curate.stage import stage
 from groundup.corpus.documents import DOCUMENTS, Fact, part_path, read_documents
 from groundup.corpus.ledger import LEDGER, dropped_entries
-from groundup.corpus.stage import stage
 from groundup.errors import GroundupError
 
 GERMAN = "Alle Menschen sind frei und gleich an Würde und Rechten geboren und sollen einander brüderlich begegnen. "
@@ -26,7 +26,7 @@ import sys
 from pathlib import Path
 from groundup.artifacts.work import Work
 from groundup.corpus.configuration import CurateConfig
-from groundup.corpus.stage import stage
+from groundup.corpus.curate.stage import stage
 out, base = Path(sys.argv[1]), Path(sys.argv[2])
 out.mkdir()
 config = CurateConfig(sources=[{"kind": "files", "path": "docs"}], near_duplicates={"digits_alike": False})

@@ -13,11 +13,11 @@ import curation_script as made_up
 import pytest
 
 from groundup.corpus.configuration import CurateConfig
-from groundup.corpus.curation import curate
+from groundup.corpus.curate.curation import curate
+from groundup.corpus.curate.finished import place
+from groundup.corpus.curate.partitions import Given
 from groundup.corpus.documents import DOCUMENTS, Document, Fact, document_id, read_documents
-from groundup.corpus.finished import place
 from groundup.corpus.ledger import LEDGER, dropped_entries, entries
-from groundup.corpus.partitions import Given
 from groundup.errors import GroundupError
 
 CONFIG = CurateConfig(sources=[{"kind": "python-docs"}], near_duplicates={"digits_alike": False})
@@ -30,7 +30,7 @@ def start(folder: Path, kind: str = "local", workers: int = 1) -> subprocess.Pop
     script = Path(made_up.__file__)
     return subprocess.Popen(
         [sys.executable, str(script), str(folder), kind, str(workers)],
-        env={**os.environ, "PYTHONPATH": str(script.parent), "PYTHONHASHSEED": "random"},
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(script.parent), *sys.path]), "PYTHONHASHSEED": "random"},
         stdout=subprocess.DEVNULL,
         process_group=0,
     )

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from groundup.corpus.finished import once, place, sweep
+from groundup.corpus.curate.finished import once, place, sweep
 
 
 class Maker:

@@ -13,16 +13,16 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
-from groundup.corpus.candidates import LEDGER_PART, Reading, read_partition
 from groundup.corpus.configuration import CurateConfig
-from groundup.corpus.counts import Counts, Figures, by_count, total
-from groundup.corpus.decisions import decide
+from groundup.corpus.curate.candidates import LEDGER_PART, Reading, read_partition
+from groundup.corpus.curate.counts import Counts, Figures, by_count, total
+from groundup.corpus.curate.decisions import decide
+from groundup.corpus.curate.finished import place, sweep
+from groundup.corpus.curate.keeping import DOCUMENTS_PART, Keeping, keep_partition
+from groundup.corpus.curate.partitions import Partition
 from groundup.corpus.documents import DOCUMENTS, part_path
 from groundup.corpus.engine import Engine
-from groundup.corpus.finished import place, sweep
-from groundup.corpus.keeping import DOCUMENTS_PART, Keeping, keep_partition
 from groundup.corpus.ledger import LEDGER
-from groundup.corpus.partitions import Partition
 from groundup.errors import GroundupError
 from groundup.progress import Progress, Silent
 
@@ -84,9 +84,9 @@ def curate(
 
 def _contamination(config: CurateConfig, base: Path, candidates: Sequence[Path], out: Path) -> list[Figures]:
     """Publish the account of what was found of evaluation sets; returns its sums, a row for each set."""
-    from groundup.corpus.candidates import ACCOUNT
     from groundup.corpus.contamination.items import Items
     from groundup.corpus.contamination.removal import summary
+    from groundup.corpus.curate.candidates import ACCOUNT
     from groundup.corpus.documents import read_batches
 
     assert config.contamination is not None
@@ -104,7 +104,7 @@ def _scores(
     """`(the file of each partition's scores, what is known of the classifier)`; nothing where none is asked for."""
     if config.quality is None:
         return [], {}
-    from groundup.corpus.scoring import SCORES, Scoring, classifier, score_partition
+    from groundup.corpus.curate.scoring import SCORES, Scoring, classifier, score_partition
 
     model, training = classifier(config.quality, base, candidates, keep / "classifier", phases.progress)
     if config.quality.train is not None:
@@ -119,7 +119,7 @@ def _scores(
 
 def _earlier(config: CurateConfig, base: Path, keep: Path, phases: "_Phases") -> list[Path]:
     """The folders of the fingerprints of earlier corpora's parts."""
-    from groundup.corpus.earlier import Earlier, earlier_parts, read_earlier
+    from groundup.corpus.curate.earlier import Earlier, earlier_parts, read_earlier
 
     folder, near = keep / "earlier", config.near_duplicates
     parts = earlier_parts(near, base)

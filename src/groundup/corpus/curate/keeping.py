@@ -14,15 +14,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from groundup.corpus.candidates import CANDIDATES, LEDGER_PART, Unit, repeated_units, units_file
 from groundup.corpus.configuration import CurateConfig
-from groundup.corpus.counts import Counts, Figures
-from groundup.corpus.decisions import KEPT, RULES, Decisions, decisions_path, facts_path
+from groundup.corpus.curate.candidates import CANDIDATES, LEDGER_PART, Unit, repeated_units, units_file
+from groundup.corpus.curate.counts import Counts, Figures
+from groundup.corpus.curate.decisions import KEPT, RULES, Decisions, decisions_path, facts_path
+from groundup.corpus.curate.finished import once, place
+from groundup.corpus.curate.rows import as_ids, byte_lengths
+from groundup.corpus.curate.steps import excerpts_of, known
 from groundup.corpus.documents import PartWriter, documents_schema, read_batches
-from groundup.corpus.finished import once, place
 from groundup.corpus.ledger import ENDS
-from groundup.corpus.rows import as_ids, byte_lengths
-from groundup.corpus.steps import excerpts_of, known
 
 if TYPE_CHECKING:
     import pyarrow as pa
