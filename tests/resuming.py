@@ -19,8 +19,8 @@ from groundup.shards.stream import SampleStream
 from groundup.shards.token_file import TokenShard
 from groundup.shards.windows import Windows
 from groundup.training.checkpoint import Checkpoints
-from groundup.training.configuration import LoopConfig
-from groundup.training.loop import Objective, Plan, train
+from groundup.training.configuration import CheckpointConfig, LoopConfig
+from groundup.training.loop import Objective, TrainPlan, train
 from groundup.training.pretraining import Pretraining
 from groundup.training.telemetry import MEASURED
 
@@ -39,10 +39,10 @@ class Every(Checkpoints):
     """A checkpoint after every `period` steps rather than seconds."""
 
     def __init__(self, folder: Path, period: int, parallel: ParallelConfig | None = None) -> None:
-        super().__init__(folder, LoopConfig(checkpoint_seconds=1e9, parallel=parallel))
+        super().__init__(folder, CheckpointConfig(checkpoint_seconds=1e9), parallel)
         self.period, self.asked = period, 0
 
-    def due(self, step: int, held_out: Mapping[str, float] | None = None) -> bool:
+    def due(self, step: int, validation: Mapping[str, float] | None = None) -> bool:
         self.asked += 1
         return self.asked % self.period == 0
 
@@ -83,13 +83,13 @@ class Cut:
         return self.objective.batches(step, data_rank)
 
 
-PLAN = Plan(steps=6, learning_rate=1e-2, config=LoopConfig(warmup=0.3), validate_every=2)
+PLAN = TrainPlan(steps=6, learning_rate=1e-2, config=LoopConfig(warmup=0.3), validate_every=2)
 
 
 Make = Callable[[int], tuple[SingleDevice, Objective]]  # from a seed of the weights alone
 
 
-def run(make: Make, folder: Path, period: int, at: int = -1, plan: Plan = PLAN) -> Outcome:
+def run(make: Make, folder: Path, period: int, at: int = -1, plan: TrainPlan = PLAN) -> Outcome:
     """Train in `folder` to the end, or to the kill before step `at`.
 
     Where there is a checkpoint the weights, and random numbers, begin as others: all that counts must come from it.
@@ -123,7 +123,7 @@ def assert_resumes(make: Make, folder: Path) -> None:
             assert run(make, place, period).equals(expected)  # nothing is left to do, and nothing is done
 
 
-def assert_survives_a_kill_after_each_step(make: Make, folder: Path, plan: Plan) -> Outcome:
+def assert_survives_a_kill_after_each_step(make: Make, folder: Path, plan: TrainPlan) -> Outcome:
     """A run of which each process lives for a single step ends as the uninterrupted one, which is given."""
     expected = run(make, folder / "whole", 100, plan=plan)
     for at in range(1, plan.steps):

@@ -30,7 +30,7 @@ from groundup.progress import Silent
 from groundup.training.checkpoint import Checkpoints
 from groundup.training.configuration import GuardConfig, LoopConfig, OptimizerConfig
 from groundup.training.engines import engine_for
-from groundup.training.loop import Objective, Plan, train
+from groundup.training.loop import Objective, TrainPlan, train
 from groundup.training.optimizer import make_optimizer
 from groundup.training.pretraining import TokenBatch
 from resuming import Cut, Every, KilledError, assert_survives_a_kill_after_each_step, pretraining
@@ -190,7 +190,7 @@ def test_a_resumed_run_is_the_uninterrupted_one(name: str, tmp_path: Path, monke
         rule = make_optimizer(config.optimizer)
         return SingleDevice(tiny.model(seed), rule, CPU, "fp16", config.ema), overflowing()
 
-    whole = assert_survives_a_kill_after_each_step(make, tmp_path, Plan(6, 1e-2, config, validate_every=2))
+    whole = assert_survives_a_kill_after_each_step(make, tmp_path, TrainPlan(6, 1e-2, config, validate_every=2))
     assert [row["loss_scale"] for row in whole.rows] == [256, 256, 512, 256, 256, 512]
     assert [row["step"] for row in whole.rows if row.get("skipped")] == [3]
     assert whole.rows[2]["loss"] is None
@@ -211,13 +211,13 @@ def test_a_run_returns_from_what_never_becomes_finite(tmp_path: Path, monkeypatc
     train(
         engine,
         overflowing(),
-        Plan(5, 1e-2, config),
+        TrainPlan(5, 1e-2, config),
         title="test",
         checkpoints=Checkpoints(tmp_path, config),
         metrics_path=tmp_path / "metrics.jsonl",
         progress=Silent(),
     )
-    assert [row["step"] for row in read_metrics(tmp_path / "metrics.jsonl") if row.get("passed_over")] == [3]
+    assert [row["step"] for row in read_metrics(tmp_path / "metrics.jsonl") if row.get("diverged")] == [3]
 
 
 LAYOUTS: dict[str, dict[str, Any]] = {
@@ -277,7 +277,7 @@ def train_until(folder: Path, degrees: dict[str, Any], until: int) -> None:
         train(
             engine,
             Cut(overflowing(), until),
-            Plan(6, 2e-3, config),
+            TrainPlan(6, 2e-3, config),
             title="test",
             checkpoints=Every(folder, 1, config.parallel),
             metrics_path=folder / "metrics.jsonl",

@@ -23,7 +23,7 @@ from groundup.progress import Silent
 from groundup.training.checkpoint import Checkpoints
 from groundup.training.configuration import LoopConfig, OptimizerConfig
 from groundup.training.engines import engine_for
-from groundup.training.loop import Plan, train
+from groundup.training.loop import TrainPlan, train
 from resuming import Cut, Every, KilledError, pretraining
 
 LAYOUTS: dict[str, dict[str, Any]] = {
@@ -67,7 +67,7 @@ def trained(folder: Path, layout: str, optimizer: str, until: int) -> Trained:
     parallel = ParallelConfig(**ALL[layout])
     rule = OptimizerConfig.model_validate({"name": optimizer, "eps": EPS})
     config = LoopConfig(warmup=0.3, accumulate=2, ema=0.8, parallel=parallel, optimizer=rule)
-    saved, loud = Checkpoints(folder, config).load(), Loud()
+    saved, loud = Checkpoints(folder, config, config.parallel).load(), Loud()
     made = engine_for(tiny.model(99 if saved else 0), config, "fp32")
     begun_with = {}
     if saved:
@@ -78,7 +78,7 @@ def trained(folder: Path, layout: str, optimizer: str, until: int) -> Trained:
         train(
             made,
             Cut(pretraining(), until),
-            Plan(STEPS, 2e-3, config, validate_every=2),
+            TrainPlan(STEPS, 2e-3, config, validate_every=2),
             title="test",
             checkpoints=Every(folder, 1, parallel),
             metrics_path=metrics,

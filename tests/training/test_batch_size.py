@@ -112,7 +112,7 @@ def shards(tmp_path: Path) -> Path:
 @pytest.mark.parametrize("accumulate", [1, 2])
 def test_from_the_blueprint(shards: Path, accumulate: int) -> None:
     plain = config(accumulate=accumulate)
-    warm = config(accumulate=accumulate, batch_warmup={"start": 0.25, "share": 0.5})
+    warm = config(accumulate=accumulate, batch_warmup={"start": 0.25, "fraction": 0.5})
     assert plain.result_affecting() != warm.result_affecting()
     for each in (plain, warm):
         made = objective_of(each, shards, tiny.tokenizer(), seed=1)

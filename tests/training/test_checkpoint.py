@@ -18,7 +18,7 @@ from groundup.parallel.checkpointing import files as files_module
 from groundup.parallel.checkpointing.files import TENSORS
 from groundup.parallel.checkpointing.part import snapshot
 from groundup.training import checkpoint as checkpoint_module
-from groundup.training.checkpoint import STATE, Checkpoints, Surroundings
+from groundup.training.checkpoint import STATE, Checkpoints, Environment
 from groundup.training.configuration import LoopConfig
 
 
@@ -29,7 +29,7 @@ def tensors(step: int) -> dict[str, torch.Tensor]:
 def saved(folder: Path, *steps: int) -> Checkpoints:
     made = Checkpoints(folder, LoopConfig(checkpoint_seconds=20.0))
     for step in steps:
-        made.save(step, snapshot(tensors(step)), {"held_out": {"loss": step / 3}, "nested": [None, "ü", 1e-300]})
+        made.save(step, snapshot(tensors(step)), {"validation": {"loss": step / 3}, "nested": [None, "ü", 1e-300]})
     made.finish()
     return made
 
@@ -43,8 +43,8 @@ def test_round_trip(tmp_path: Path) -> None:
     saved(tmp_path, 3)
     found = Checkpoints(tmp_path, LoopConfig(checkpoint_seconds=20.0)).load()
     assert found is not None
-    assert (found.step, found.made_with) == (3, Surroundings(torch.get_num_threads(), 1, {}))
-    assert found.values == {"held_out": {"loss": 1.0}, "nested": [None, "ü", 1e-300]}
+    assert (found.step, found.environment) == (3, Environment(torch.get_num_threads(), 1, {}))
+    assert found.values == {"validation": {"loss": 1.0}, "nested": [None, "ü", 1e-300]}
     assert found.tensors.keys() == {*tensors(3), "random.0.cpu"}
     read = found.tensors.whole()
     for name, tensor in tensors(3).items():
@@ -87,7 +87,7 @@ def replaced(path: Path, old: str, new: str) -> None:
 
 
 @pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
-def test_a_damaged_checkpoint_is_passed_over(damage, tmp_path: Path) -> None:
+def test_a_damaged_checkpoint_is_skipped(damage, tmp_path: Path) -> None:
     saved(tmp_path, 1, 2)
     damage(tmp_path / "checkpoint-000000002")
     assert newest(tmp_path) == 1
@@ -204,7 +204,7 @@ def test_lasting_ones_stay(tmp_path: Path) -> None:
     """Every third, the best, and the two newest; one that was not looked at is no candidate for the best."""
     made = Checkpoints(tmp_path, LoopConfig(checkpoint_every=3, checkpoint_best=True))
     for step, loss in enumerate([9.0, 4.0, 5.0, None, 6.0, 7.0, 8.0, 8.5], 1):
-        made.save(step, snapshot(tensors(step)), {"looked_at": {} if loss is None else {"heldout_loss": loss}})
+        made.save(step, snapshot(tensors(step)), {"measured": {} if loss is None else {"heldout_loss": loss}})
     made.finish()
     there = [int(path.name[-9:]) for path in sorted(tmp_path.iterdir())]
     assert there == [2, 3, 6, 7, 8]

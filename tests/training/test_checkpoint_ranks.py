@@ -23,7 +23,7 @@ from groundup.parallel.configuration import ParallelConfig
 from groundup.training.checkpoint import STATE, Checkpoints
 from groundup.training.configuration import LoopConfig
 
-TWO = LoopConfig(parallel=ParallelConfig(dp_shard=2))
+TWO = ParallelConfig(dp_shard=2)
 ROWS = 5
 
 
@@ -51,7 +51,7 @@ def parts(step: int) -> Snapshot:
 
 
 def saved(folder: Path, *steps: int) -> Checkpoints:
-    made = Checkpoints(folder, TWO)
+    made = Checkpoints(folder, LoopConfig(), TWO)
     for step in steps:
         made.save(step, parts(step), {"step": step})
     made.finish()
@@ -59,7 +59,7 @@ def saved(folder: Path, *steps: int) -> Checkpoints:
 
 
 def newest(folder: Path, said: list[str] | None = None) -> int | None:
-    found = Checkpoints(folder, TWO).load((said if said is not None else []).append)
+    found = Checkpoints(folder, LoopConfig(), TWO).load((said if said is not None else []).append)
     return None if found is None else found.step
 
 
@@ -68,7 +68,7 @@ def test_parts_become_tensors_again_without_the_other_process(tmp_path: Path) ->
     said: list[str] = []
     found = Checkpoints(tmp_path, LoopConfig()).load(said.append)
     assert found is not None
-    assert (found.step, found.made_with.processes, found.made_with.layout) == (2, 2, {"dp_shard": 2})
+    assert (found.step, found.environment.processes, found.environment.layout) == (2, 2, {"dp_shard": 2})
     assert [line.split(":")[0] for line in said] == [
         "the checkpoint was made by 2 processes (dp_shard 2), this run has 1 process"
     ]
@@ -112,7 +112,7 @@ def test_both_pass_over_what_one_finds_damaged(damage: Callable[[Path], object],
         said: list[str] = []
         return newest(tmp_path, said), said
 
-    expected = (1, ["checkpoint-000000002 is damaged: the one before it is used"])
+    expected = (1, ["checkpoint-000000002 is damaged: using the one before it"])
     assert ranks.run(2, work) == [expected, expected]
 
 
@@ -144,7 +144,7 @@ def test_training_goes_on_while_they_write(tmp_path: Path) -> None:
     """Both use the job's own group while their threads use that of the checkpoints."""
 
     def work() -> float:
-        made, sum_of_all = Checkpoints(tmp_path, TWO), 0.0
+        made, sum_of_all = Checkpoints(tmp_path, LoopConfig(), TWO), 0.0
         for step in range(1, 6):
             made.save(step, parts(step), {})
             for number in range(20):
@@ -160,7 +160,7 @@ def test_training_goes_on_while_they_write(tmp_path: Path) -> None:
 
 def saving(folder: Path) -> None:
     """Save step after step, from the newest checkpoint on, for ever."""
-    made = Checkpoints(folder / "kept", TWO)
+    made = Checkpoints(folder / "kept", LoopConfig(), TWO)
     found = made.load()
     (folder / f"process-{os.getpid()}").touch()
     for step in itertools.count(1 if found is None else found.step + 1):
@@ -189,7 +189,7 @@ def test_a_kill_of_either_leaves_whole_checkpoints_and_no_hang(kills: int, tmp_p
             ranks.run(2, saving, tmp_path)
         killer.join()
         half_written += (tmp_path / "kept" / ".checkpoint").exists()
-        found = Checkpoints(tmp_path / "kept", TWO).load()
+        found = Checkpoints(tmp_path / "kept", LoopConfig(), TWO).load()
         assert found is not None
         assert found.tensors.folder.name > newest_name
         newest_name = found.tensors.folder.name

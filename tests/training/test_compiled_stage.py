@@ -20,7 +20,7 @@ from groundup.training import compilation
 from groundup.training.compilation import FOUND, compile_training
 from groundup.training.configuration import LoopConfig, PretrainConfig
 from groundup.training.engines import engine_for
-from groundup.training.loop import Objective, Plan
+from groundup.training.loop import Objective, TrainPlan
 from resuming import assert_survives_a_kill_after_each_step, pretraining
 
 COMPILES = pytest.mark.skipif(torch.__version__ < SINCE, reason=f"compiled layers need PyTorch {SINCE}")
@@ -111,4 +111,4 @@ def test_resuming_is_exact(tmp_path: Path) -> None:
         compile_blocks(module for module in engine.model.modules() if isinstance(module, Block))
         return engine, pretraining()
 
-    assert_survives_a_kill_after_each_step(make, tmp_path, Plan(4, 1e-2, config, validate_every=2))
+    assert_survives_a_kill_after_each_step(make, tmp_path, TrainPlan(4, 1e-2, config, validate_every=2))

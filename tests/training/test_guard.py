@@ -18,10 +18,10 @@ from groundup.progress import Silent
 from groundup.training.checkpoint import Checkpoints
 from groundup.training.configuration import GuardConfig, LoopConfig
 from groundup.training.guard import WINDOW, SpikeGuard
-from groundup.training.loop import Plan, train
+from groundup.training.loop import TrainPlan, train
 from groundup.training.optimizer import make_optimizer
 
-SKIP = GuardConfig(skip_spikes=True, most_skips=2)
+SKIP = GuardConfig(skip_spikes=True, max_skips=2)
 
 
 def filled(config: GuardConfig = SKIP) -> SpikeGuard:
@@ -98,7 +98,7 @@ def trained(
     train(
         engine,
         Pull(factor),
-        Plan(steps, 0.01, config),
+        TrainPlan(steps, 0.01, config),
         title="pull",
         checkpoints=Checkpoints(folder, config),
         metrics_path=folder / "metrics.jsonl",
@@ -126,11 +126,11 @@ def test_a_return_passes_over_the_step(tmp_path: Path) -> None:
         tmp_path / "a", 12, lambda step: float("inf") if step in (0, 7) else 1.0, guard={"on_divergence": "return"}
     )
     assert [row["step"] for row in rows] == list(range(1, 13))
-    assert [row["step"] for row in rows if row.get("passed_over")] == [1, 8]
+    assert [row["step"] for row in rows if row.get("diverged")] == [1, 8]
     plain, _ = trained(tmp_path / "b", 10)
     assert torch.equal(back.model.weight, plain.model.weight)  # type: ignore[arg-type]
     with pytest.raises(GroundupError, match="pull, step 4"):
-        trained(tmp_path / "c", 12, lambda step: float("nan"), guard={"on_divergence": "return", "most_returns": 3})
+        trained(tmp_path / "c", 12, lambda step: float("nan"), guard={"on_divergence": "return", "max_returns": 3})
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

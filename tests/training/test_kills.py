@@ -19,7 +19,7 @@ from groundup.parallel.single_device import SingleDevice
 from groundup.progress import Silent
 from groundup.training.checkpoint import Checkpoints
 from groundup.training.configuration import GuardConfig, LoopConfig, OptimizerConfig
-from groundup.training.loop import Plan, train
+from groundup.training.loop import TrainPlan, train
 from groundup.training.optimizer import make_optimizer
 from resuming import outcome, pretraining
 
@@ -42,7 +42,7 @@ def digest(folder: Path) -> str:
     figures = train(
         engine,
         pretraining(),
-        Plan(STEPS, 1e-2, CONFIG, validate_every=10),
+        TrainPlan(STEPS, 1e-2, CONFIG, validate_every=10),
         title="killed",
         checkpoints=Checkpoints(folder, CONFIG),
         metrics_path=folder / "metrics.jsonl",

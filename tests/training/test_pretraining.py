@@ -17,7 +17,7 @@ from groundup.shards.token_file import TokenShard
 from groundup.shards.windows import Windows
 from groundup.training.checkpoint import Checkpoints
 from groundup.training.configuration import LoopConfig
-from groundup.training.loop import Plan, train
+from groundup.training.loop import TrainPlan, train
 from groundup.training.pretraining import HELDOUT_SAMPLES, Pretraining
 from resuming import PLAN, Cut, Every, KilledError, assert_resumes, run
 
@@ -134,14 +134,14 @@ def test_resuming_is_announced_and_so_is_another_number_of_threads(tmp_path: Pat
                     metrics_path=tmp_path / "metrics.jsonl",
                     progress=loud,
                 )
-            assert "going on after step 4 of 6" in loud.lines[-1]
+            assert "resuming after step 4 of 6" in loud.lines[-1]
             assert len(loud.lines) == (1 if number == threads else 2)
         assert f"made with {threads} threads, this process has {threads + 1}" in loud.lines[0]
     finally:
         torch.set_num_threads(threads)
 
 
-def trained(made: Pretraining, engine: SingleDevice, folder: Path, plan: Plan) -> dict[str, float]:
+def trained(made: Pretraining, engine: SingleDevice, folder: Path, plan: TrainPlan) -> dict[str, float]:
     checkpoints = Checkpoints(folder, plan.config)
     metrics = folder / "metrics.jsonl"
     return train(engine, made, plan, title="test", checkpoints=checkpoints, metrics_path=metrics, progress=Silent())
@@ -151,7 +151,7 @@ def test_one_batch_is_learnt_by_heart(tmp_path: Path) -> None:
     four = shard(33)  # rows, over and over
     made = Pretraining(SampleStream(four, LENGTH, seed=0), Windows(four, LENGTH), batch_tokens=32, accumulate=1)
     engine = tiny.engine(tiny.model(spread=0.1))
-    figures = trained(made, engine, tmp_path, Plan(120, 1e-2, LoopConfig()))
+    figures = trained(made, engine, tmp_path, TrainPlan(120, 1e-2, LoopConfig()))
     rows = read_metrics(tmp_path / "metrics.jsonl")
     assert rows[0]["loss"] > 4
     assert figures["heldout_loss"] < 0.05  # the same tokens: what is held out was seen
@@ -170,7 +170,7 @@ def test_a_diverging_run_stops_and_keeps_its_place(tmp_path: Path) -> None:
         train(
             engine,
             made,
-            Plan(6, 1e-3, LoopConfig()),
+            TrainPlan(6, 1e-3, LoopConfig()),
             title="test",
             checkpoints=Checkpoints(tmp_path, LoopConfig(checkpoint_seconds=0)),
             metrics_path=tmp_path / "metrics.jsonl",
@@ -184,7 +184,7 @@ def test_a_diverging_run_stops_and_keeps_its_place(tmp_path: Path) -> None:
 
 
 def test_a_row_tells_what_the_step_was(tmp_path: Path) -> None:
-    plan = Plan(6, 1e-2, LoopConfig(warmup=0.5), validate_every=4)
+    plan = TrainPlan(6, 1e-2, LoopConfig(warmup=0.5), validate_every=4)
     figures = trained(objective(heldout=60), tiny.engine(tiny.model()), tmp_path, plan)
     rows = read_metrics(tmp_path / "metrics.jsonl")
     assert [row["step"] for row in rows] == [1, 2, 3, 4, 5, 6]

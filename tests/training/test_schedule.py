@@ -7,12 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from groundup.training.configuration import LoopConfig
+from groundup.training.configuration import ScheduleConfig
 from groundup.training.schedule import learning_rate
 
 
 def curve(steps: int, peak: float = 1.0, **settings: object) -> list[float]:
-    config = LoopConfig.model_validate(settings)
+    config = ScheduleConfig.model_validate(settings)
     return [learning_rate(step, steps, peak, config) for step in range(steps)]
 
 
@@ -86,3 +86,12 @@ def test_corners_of_the_others(schedule: str, steps: int, warmup: float, expecte
     """The first step, the last of the rise, the first of the fall, the last; `wsd` falls over the last half."""
     found = curve(steps, warmup=warmup, schedule=schedule, decay=0.5, final_learning_rate=0.1)
     assert found == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("schedule", ["cosine", "linear", "wsd", "constant"])
+@pytest.mark.parametrize("warmup", [0.0, 0.25, 1.0])
+def test_it_stays_at_its_end(schedule: str, warmup: float) -> None:
+    """Beyond the planned steps a cosine would rise again, and a line would fall below zero."""
+    config = ScheduleConfig.model_validate({"schedule": schedule, "warmup": warmup, "final_learning_rate": 0.1})
+    end = 2.0 if schedule == "constant" else pytest.approx(0.2)
+    assert [learning_rate(step, 8, 2.0, config) for step in (8, 9, 15, 16, 1000)] == [end] * 5

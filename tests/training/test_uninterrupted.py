@@ -15,7 +15,7 @@ from groundup.parallel.single_device import SingleDevice
 from groundup.training import guard
 from groundup.training.checkpoint import Checkpoints
 from groundup.training.configuration import GuardConfig, LoopConfig, OptimizerConfig
-from groundup.training.loop import Objective, Plan
+from groundup.training.loop import Objective, TrainPlan
 from groundup.training.optimizer import make_optimizer
 from groundup.training.pretraining import TokenBatch
 from resuming import Outcome, assert_survives_a_kill_after_each_step, pretraining
@@ -33,7 +33,7 @@ def resumed(folder: Path, model: dict[str, Any], objective: Objective, **setting
         engine.dropout = True
         return engine, objective
 
-    return assert_survives_a_kill_after_each_step(make, folder, Plan(6, 1e-2, config, validate_every=2))
+    return assert_survives_a_kill_after_each_step(make, folder, TrainPlan(6, 1e-2, config, validate_every=2))
 
 
 @pytest.mark.parametrize("name", ["adamw", "muon", "adafactor"])

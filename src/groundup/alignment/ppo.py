@@ -281,10 +281,18 @@ def train_ppo(
         checkpoints.restore_random_state(saved)
         start, figures = saved.step, saved.values["figures"]
         ppo.kl.beta, seconds_before = saved.values["kl_beta"], saved.values["seconds"]
-        progress.say(f"    ppo: going on after iteration {start} of {config.iterations}")
+        progress.say(f"    ppo: resuming after iteration {start} of {config.iterations}")
     began = time.monotonic()
     with (
-        Telemetry(config, ppo.policy, metrics_path, title="ppo", steps=config.iterations, resume_at=start) as telemetry,
+        Telemetry(
+            config.telemetry,
+            ppo.policy,
+            metrics_path,
+            title="ppo",
+            steps=config.iterations,
+            resume_at=start,
+            settings=config.result_affecting(),
+        ) as telemetry,
         progress.task("ppo", config.iterations, "iterations", done=start) as task,
     ):
         for iteration in range(start, config.iterations):

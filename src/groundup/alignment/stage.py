@@ -37,7 +37,7 @@ from groundup.tokenizer.tokenizer import Tokenizer
 from groundup.training.checkpoint import Checkpoints
 from groundup.training.configuration import LoopConfig
 from groundup.training.engines import engine_for
-from groundup.training.loop import Objective, Plan, keep_lasting, train
+from groundup.training.loop import Objective, TrainPlan, keep_lasting, train
 from groundup.training.telemetry import flops_of, publish
 
 ITEMS, PAIRS = "items.jsonl", "pairs.jsonl"
@@ -226,7 +226,7 @@ def ppo(config: PpoConfig, inputs: Mapping[str, Artifact], work: Work) -> Figure
     figures = train_ppo(
         loop,
         learning_rate_peak=config.learning_rate,
-        checkpoints=Checkpoints(work.keep, config),
+        checkpoints=Checkpoints(work.keep, config, config.parallel),
         metrics_path=metrics,
         progress=work.progress,
     )
@@ -306,11 +306,11 @@ def _train(
     """
     assert config.learning_rate, "filled in from `size`"
     metrics: Path = work.keep / "metrics.jsonl"
-    checkpoints = Checkpoints(work.keep, config)
+    checkpoints = Checkpoints(work.keep, config, config.parallel)
     figures = train(
         engine,
         objective,
-        Plan(steps, config.learning_rate, config, validate_every=max(1, steps // 20)),
+        TrainPlan(steps, config.learning_rate, config, validate_every=max(1, steps // 20)),
         title=title,
         checkpoints=checkpoints,
         metrics_path=metrics,

@@ -226,7 +226,7 @@ class _Estimate:
         sizes = BatchSizes(rows_of(config.batch_tokens, sequence, config.accumulate))
         samples = math.ceil(tokens / sequence / config.accumulate)
         if warmup := config.batch_warmup:
-            sizes = rising(sizes.rows, samples, warmup.start, warmup.share)
+            sizes = rising(sizes.rows, samples, warmup.start, warmup.fraction)
         steps = sizes.steps(samples)
         micro = math.ceil(config.batch_tokens / config.accumulate)
         flops = float(tokens * self.model.flops_per_token(sequence))

@@ -1,11 +1,11 @@
-"""Where a stage keeps its place: the newest whole checkpoint is used, a damaged one is passed over.
+"""The checkpoints of a training stage: the newest complete one is used, damaged ones are skipped.
 
 A checkpoint is a folder `checkpoint-<step>` of safetensors files and `state.json`, which holds the step, the number of
 threads and processes, the layout, the SHA-256 of every file and one over all of that. Where a job has several
 processes, each writes what it holds, and they share the folder.
 
-Tensors are copied and then written by a thread, while training goes on: into a folder aside, which is renamed when all
-that is in it has reached the disk. A kill at any moment leaves the checkpoints that were there.
+Tensors are copied and then written by a thread while training continues: into a temporary folder, which is renamed when
+all that is in it has reached the disk. A kill at any moment leaves the checkpoints that were there.
 """
 
 import hashlib
@@ -29,7 +29,7 @@ from groundup.parallel.checkpointing.files import TensorFiles, write
 from groundup.parallel.checkpointing.part import Snapshot, snapshot
 from groundup.parallel.checkpointing.random_state import random_state, restore_random_state
 from groundup.parallel.configuration import ParallelConfig
-from groundup.training.configuration import LoopConfig
+from groundup.training.configuration import CheckpointConfig
 
 T = TypeVar("T")
 
@@ -38,16 +38,15 @@ NEWEST = 2  # kept in any case: the newest, and one to fall back to
 
 
 @dataclass(frozen=True)
-class Surroundings:
+class Environment:
     """What the last bits of a sum depend on."""
 
-    threads: int  # a CPU adds in another order with another number of them
+    threads: int  # their number decides in which order a CPU adds
     processes: int
-    layout: dict[str, Any]  # the fields of the `parallel:` section that are not as by default
+    layout: dict[str, Any]  # the fields of the `parallel:` section that are not the default
 
-    @property
-    def where(self) -> tuple[int, dict[str, Any]]:
-        return self.processes, self.layout
+    def same_layout(self, other: "Environment") -> bool:
+        return (self.processes, self.layout) == (other.processes, other.layout)
 
     def __str__(self) -> str:
         layout = ", ".join(f"{name} {value}" for name, value in self.layout.items())
@@ -60,41 +59,45 @@ class Checkpoint:
     step: int  # steps done
     tensors: TensorFiles
     values: dict[str, Any]  # the loop's other state, as JSON
-    made_with: Surroundings
+    environment: Environment
 
 
 class Checkpoints:
     """The checkpoints of one stage, in `folder`. Every process of a job has one and calls the same methods."""
 
-    def __init__(self, folder: Path, config: LoopConfig) -> None:
-        """`config` says how often one is due, which are kept beside the newest, and the layout."""
-        self.folder, self.config = folder, config
+    def __init__(self, folder: Path, config: CheckpointConfig, layout: ParallelConfig | None = None) -> None:
+        """
+        Args:
+            config: how often one is due, and which are kept besides the newest.
+            layout: over processes; random states are restored under the same one only.
+        """
+        self.folder, self.config, self.layout = folder, config, layout or ParallelConfig()
         self._last_saved = time.monotonic()
         self._writer: threading.Thread | None = None
         self._failure: BaseException | None = None
 
-    def due(self, step: int, held_out: Mapping[str, float] | None = None) -> bool:
+    def due(self, step: int, validation: Mapping[str, float] | None = None) -> bool:
         """Whether one should be saved after `step` steps.
 
         Args:
-            held_out: the held-out figures, where they were looked at after this step.
+            validation: the validation figures, where they were measured after this step.
         """
         every = self.config.checkpoint_every
         return (
             time.monotonic() - self._last_saved >= self.config.checkpoint_seconds
             or (every is not None and step % every == 0)
-            or (self.config.checkpoint_best and bool(held_out))
+            or (self.config.checkpoint_best and bool(validation))
         )
 
     def save(self, step: int, parts: Snapshot, values: Mapping[str, Any]) -> None:
-        """Write a snapshot in a thread: aside, synced, renamed; then drop the checkpoints no longer needed.
+        """Write a snapshot in a thread: to a temporary folder, synced, renamed; then drop unneeded checkpoints.
 
         Raises:
-            GroundupError: the disk is full or can't be written; told in every process, at this call or at the next.
+            GroundupError: the disk is full or can't be written; in every process, at this call or at the next.
         """
         self.finish()
         parts = parts | snapshot(random_state(self._crew.rank))
-        now = self._surroundings
+        now = self._environment
         state = {
             "step": step,
             "threads": now.threads,
@@ -123,7 +126,8 @@ class Checkpoints:
         """The newest checkpoint whose digests hold, the same in every process, or None.
 
         Args:
-            say: hears of damaged checkpoints, and why the run will not be the uninterrupted one bit for bit.
+            say: called with a line for each damaged checkpoint, and with the reason where the resumed run will not
+                equal the uninterrupted one bit for bit.
         """
         for name in self._crew.together(lambda: [folder.name for folder in self._newest_first()])[0]:
             checkpoint = self._read(self.folder / name)
@@ -131,21 +135,21 @@ class Checkpoints:
                 for line in self._differences(checkpoint):
                     say(line)
                 return checkpoint
-            say(f"{name} is damaged: the one before it is used")
+            say(f"{name} is damaged: using the one before it")
         return None
 
     def restore_random_state(self, saved: Checkpoint) -> None:
-        """Draw the random numbers that would have been drawn next; under another layout there are none such."""
-        if saved.made_with.where == self._surroundings.where:
+        """Continue the sequences of random numbers; under another layout there are no states to continue from."""
+        if saved.environment.same_layout(self._environment):
             restore_random_state(saved.tensors, self._crew.rank)
 
     def lasting(self) -> list[Path]:
-        """The checkpoints that are kept for good, oldest first: every so many steps, and the best."""
+        """The checkpoints that are kept permanently, oldest first: every `checkpoint_every` steps, and the best."""
         every = self.config.checkpoint_every
         folders = self._newest_first()[::-1]
         kept = {folder for folder in folders if every is not None and _step(folder) % every == 0}
         if self.config.checkpoint_best:
-            losses = {folder: loss for folder in folders if (loss := _held_out_loss(folder)) is not None}
+            losses = {folder: loss for folder in folders if (loss := _validation_loss(folder)) is not None}
             if losses:
                 kept.add(min(losses, key=lambda folder: (losses[folder], _step(folder))))
         return [folder for folder in folders if folder in kept]
@@ -155,24 +159,24 @@ class Checkpoints:
         return Crew()
 
     def _differences(self, saved: Checkpoint) -> list[str]:
-        made, now = saved.made_with, self._surroundings
+        made, now = saved.environment, self._environment
         why = "sums round differently, so the result will not be the same bit for bit"
         lines = []
         if made.threads != now.threads:
             lines.append(f"the checkpoint was made with {made.threads} threads, this process has {now.threads}: {why}")
-        if made.where != now.where:
-            lines.append(f"the checkpoint was made by {made}, this run has {now}: weights and moments are exact, {why}")
+        if not made.same_layout(now):
+            lines.append(f"the checkpoint was made by {made}, this run has {now}: the state is restored exactly, {why}")
         return lines
 
     @property
-    def _surroundings(self) -> Surroundings:
-        layout = (self.config.parallel or ParallelConfig()).model_dump(mode="json", exclude_defaults=True)
-        return Surroundings(torch.get_num_threads(), self._crew.size, layout)
+    def _environment(self) -> Environment:
+        layout = self.layout.model_dump(mode="json", exclude_defaults=True)
+        return Environment(torch.get_num_threads(), self._crew.size, layout)
 
     def _try_to_write(self, parts: Snapshot, state: dict[str, Any]) -> None:
         try:
             self._write(parts, state)
-        except BaseException as error:  # a thread has nobody to tell: the next call raises it
+        except BaseException as error:  # nothing in a thread could catch it: the next call raises it
             self._failure = error
 
     def _write(self, parts: Snapshot, state: dict[str, Any]) -> None:
@@ -222,11 +226,11 @@ class Checkpoints:
 
         if not all(self._crew.together(holds)) or state is None:
             return None
-        made_with = Surroundings(state["threads"], state["processes"], state["layout"])
-        return Checkpoint(state["step"], TensorFiles(folder), state["values"], made_with)
+        environment = Environment(state["threads"], state["processes"], state["layout"])
+        return Checkpoint(state["step"], TensorFiles(folder), state["values"], environment)
 
     def _digests(self, folder: Path) -> dict[str, str]:
-        """Names and SHA-256 of this process's share of the files."""
+        """Names and SHA-256 of the files that this process checks; together the processes check all."""
         return {path.name: sha256_of(path) for path in _files(folder)[self._crew.rank :: self._crew.size]}
 
     def _newest_first(self) -> list[Path]:
@@ -234,7 +238,7 @@ class Checkpoints:
 
 
 def _on_disk(step: Callable[[], T], path: Path) -> T:
-    """A full disk as a sentence."""
+    """Run `step`; an error of the disk becomes a GroundupError that names `path`."""
     try:
         return step()
     except (OSError, SafetensorError) as error:
@@ -250,11 +254,11 @@ def _step(folder: Path) -> int:
     return int(folder.name.removeprefix("checkpoint-"))
 
 
-def _held_out_loss(folder: Path) -> float | None:
-    """The loss that was looked at after exactly this checkpoint's step, None where it was not."""
+def _validation_loss(folder: Path) -> float | None:
+    """The loss that was measured after exactly this checkpoint's step, None where it was not."""
     state = _sealed_state(folder)
-    looked_at: dict[str, float] = {} if state is None else state["values"].get("looked_at", {})
-    return looked_at.get("heldout_loss")
+    measured: dict[str, float] = {} if state is None else state["values"].get("measured", {})
+    return measured.get("heldout_loss")
 
 
 def _sealed_state(folder: Path) -> dict[str, Any] | None:
@@ -266,5 +270,5 @@ def _sealed_state(folder: Path) -> dict[str, Any] | None:
 
 
 def _seal(state: Mapping[str, Any]) -> str:
-    """SHA-256 over the state, in which the digests of the files stand: a flipped bit anywhere would load silently."""
+    """SHA-256 over the state, which contains the digests of the files: without it a flipped bit would load silently."""
     return hashlib.sha256(json.dumps(state).encode()).hexdigest()

@@ -29,22 +29,24 @@ class OptimizerConfig(Section):
 class GuardConfig(Section):
     """What happens when training goes wrong."""
 
+    renamed: ClassVar[dict[str, str]] = {"most_skips": "max_skips", "most_returns": "max_returns"}
+
     skip_spikes: bool = False
-    """Leave out a step whose loss or gradient norm lies more than 6 standard deviations above the mean of the last 128
+    """Skip a step whose loss or gradient norm lies more than 6 standard deviations above the mean of the last 128
     steps (as OLMo-core does)."""
-    most_skips: int = Field(default=10, ge=1)
-    """Steps in a row that may be left out; one more stops the run."""
+    max_skips: int = Field(default=10, ge=1)
+    """Steps in a row that may be skipped; one more stops the run."""
     on_divergence: Literal["stop", "return"] = "stop"
-    """When the loss or the gradient is not finite: stop, or return to the last checkpoint and pass over that step."""
-    most_returns: int = Field(default=3, ge=1)
-    """Returns after which the run stops all the same."""
+    """When the loss or the gradient is not finite: stop, or return to the last checkpoint and skip that step."""
+    max_returns: int = Field(default=3, ge=1)
+    """Returns after which the run stops nevertheless."""
 
 
 class ProfileConfig(Section):
     """Which steps PyTorch's profiler watches; its trace lies in the artifact's `records/profile`."""
 
     start: int = Field(default=10, ge=1)
-    """The first, counted from 1; those before have code made and memory asked for."""
+    """The first, counted from 1; the steps before it compile code and allocate memory."""
     steps: int = Field(default=3, ge=1, le=100)
 
 
@@ -70,12 +72,12 @@ class TrackioConfig(Section):
 
 
 class TelemetryConfig(Section):
-    """What is written down of a training stage's steps, beside loss, learning rate, gradient norm, speed and memory,
-    which `records/metrics.jsonl` always has."""
+    """What is recorded of a training stage's steps, in addition to loss, learning rate, gradient norm, speed and
+    memory, which `records/metrics.jsonl` always has."""
 
     mfu: bool = True
-    """Measure what this machine reaches in matrix products (a quarter of a second at the start), and tell which share
-    of it each step's own FLOPs reach."""
+    """Model FLOPs utilisation of each step, against the FLOP/s that this machine reaches in matmuls (measured in a
+    quarter of a second at the start)."""
     layers: int | None = Field(default=None, ge=1)
     """Steps between statistics of each layer (norms of gradient and weights, how far the weights move, size of
     activations) in `records/layers.jsonl`; null: none."""
@@ -86,41 +88,56 @@ class TelemetryConfig(Section):
     profile: ProfileConfig | None = None
 
 
-class LoopConfig(Section):
-    """What one training loop needs. `None` means: derived from `size`."""
-
-    incidental: ClassVar[frozenset[str]] = frozenset(
-        {"checkpoint_seconds", "checkpoint_every", "checkpoint_best", "parallel", "telemetry"}
-    )
+class ScheduleConfig(Section):
+    """The learning rate over the steps. `None` means: derived from `size`."""
 
     learning_rate: float | None = Field(default=None, gt=0)
     """The peak, reached at the end of the warm-up."""
     warmup: float = Field(default=0.05, ge=0, le=1)
-    """Share of the steps in which the learning rate rises linearly from 0."""
+    """Fraction of the steps in which the learning rate rises linearly from 0."""
     schedule: Literal["cosine", "linear", "wsd", "constant"] = "cosine"
     """How it falls after the warm-up. `wsd` stays at the peak and falls linearly at the end (arXiv 2404.06395)."""
     decay: float = Field(default=0.2, gt=0, le=1)
-    """Share of the steps in which `wsd` falls."""
+    """Fraction of the steps in which `wsd` falls."""
     final_learning_rate: float = Field(default=0.0, ge=0, le=1)
-    """Where the fall ends, as a share of the peak."""
+    """Where the fall ends, as a fraction of the peak."""
+
+
+class UpdateConfig(Section):
+    """How one step changes the weights."""
+
     clip_norm: float = Field(default=1.0, gt=0)
-    """The gradient's norm is cut to this."""
+    """The gradient's norm is clipped to this."""
     accumulate: int = Field(default=1, ge=1)
     """Micro-batches per step; the loss is averaged over all their tokens."""
     optimizer: OptimizerConfig = OptimizerConfig()
     ema: float | None = Field(default=None, gt=0, lt=1)
     """Decay per step of a moving average of the weights, which then is what is validated and kept; null: none."""
-    guard: GuardConfig = GuardConfig()
+
+
+class CheckpointConfig(Section):
+    """How often a training stage saves its state, and which checkpoints are kept."""
+
+    incidental: ClassVar[frozenset[str]] = frozenset({"checkpoint_seconds", "checkpoint_every", "checkpoint_best"})
+
     checkpoint_seconds: float = Field(default=20.0, ge=0)
     """Seconds between checkpoints; a killed run loses at most this much."""
     checkpoint_every: int | None = Field(default=None, ge=1)
-    """Steps between checkpoints that are kept for good, in the artifact's `records/checkpoints`."""
+    """Steps between checkpoints that are kept permanently, in the artifact's `records/checkpoints`."""
     checkpoint_best: bool = False
-    """Whether the checkpoint with the lowest held-out loss is kept there too."""
+    """Whether the checkpoint with the lowest validation loss is kept there too."""
+
+
+class LoopConfig(CheckpointConfig, UpdateConfig, ScheduleConfig):
+    """What one training loop needs; in a blueprint all of it is written directly in the stage's section."""
+
+    incidental: ClassVar[frozenset[str]] = CheckpointConfig.incidental | {"parallel", "telemetry"}
+
+    guard: GuardConfig = GuardConfig()
     parallel: ParallelConfig | None = None
-    """Over how many processes this stage is spread; null: as the blueprint's `parallel` says."""
+    """The layout over processes of this stage; null: the blueprint's `parallel`."""
     telemetry: TelemetryConfig | None = None
-    """What this stage writes down of its steps; null: as the blueprint's `telemetry` says."""
+    """What this stage records of its steps; null: the blueprint's `telemetry`."""
 
 
 class ModelShape(Section):
@@ -135,15 +152,15 @@ class ModelShape(Section):
     kv_heads: int | None = Field(default=None, ge=1)
     feed_forward: int | None = Field(default=None, ge=1)
     context: int = Field(default=256, ge=8)
-    """Most tokens that the model can see at once."""
+    """Maximum number of tokens that the model can see at once."""
     window: int | None = Field(default=None, ge=1)
-    """Most tokens that one layer of `mistral` sees back; null: half the context, as published."""
+    """How many tokens back one layer of `mistral` sees; null: half the context, as published."""
     rope_theta: float = Field(default=10_000.0, gt=0)
     tied: bool = True
     """Whether the output head shares the embedding's matrix."""
     dropout: float = Field(default=0.0, ge=0, lt=1)
-    """Share of the embeddings, of attention's weights and of what each part adds that is left out at random while
-    pretraining (arXiv 1207.0580); worth it where the documents are read many times."""
+    """Probability with which embeddings, attention weights and residual additions are set to zero in pretraining
+    (arXiv 1207.0580); worth it where the documents are read many times."""
 
     @property
     def decoder_fields(self) -> dict[str, Any]:
@@ -159,13 +176,15 @@ class ModelShape(Section):
 
 
 class BatchWarmup(Section):
-    """A batch that is smaller at first and doubles until it is whole (arXiv 1711.00489, 2505.23971). Nothing but the
-    cutting into steps changes: what is read, and in which order, stays."""
+    """A batch that is smaller at first and doubles until it is whole (arXiv 1711.00489, 2505.23971). The tokens and
+    their order stay the same; only the steps are cut differently."""
+
+    renamed: ClassVar[dict[str, str]] = {"share": "fraction"}
 
     start: float = Field(default=0.125, gt=0, lt=1)
-    """The first batch, as a share of `batch_tokens`."""
-    share: float = Field(default=0.1, gt=0, le=1)
-    """Of all tokens, the first ones, which are read in smaller batches."""
+    """The first batch, as a fraction of `batch_tokens`."""
+    fraction: float = Field(default=0.1, gt=0, le=1)
+    """Fraction of all tokens that is read in smaller batches."""
 
 
 class PretrainConfig(LoopConfig):
@@ -183,34 +202,34 @@ class PretrainConfig(LoopConfig):
     """Tokens per training sequence; at most `model.context`."""
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
     """`auto` takes bf16 (with fp32 master weights) where the device multiplies it faster. `fp16`, with loss scaling
-    (arXiv 1710.03740), is for GPUs older than bf16, and for the engine torch. Held by all later stages."""
+    (arXiv 1710.03740), is for GPUs without bf16, and for the engine torch. All later stages use the same."""
     fp8: bool = False
-    """Whether the layers' products of matrices are made in float8, the rest in bf16 (extra `float8`): for GPUs of CUDA
-    capability 8.9 and above and the engine torch, without tp, cp and ep. It pays for wide models with `compile`."""
+    """Whether the layers' matmuls run in float8, the rest in bf16 (extra `float8`): for GPUs of CUDA capability 8.9
+    and above and the engine torch, without tp, cp and ep. It pays for wide models with `compile`."""
     mixture: dict[str, Annotated[float, Field(gt=0)]] | None = None
-    """The share of the tokens that each source gets, by its name: `{handbook: .7, wiki: .3}`. Only proportions matter,
-    and a source that is not named is left out. null: every document is read equally often."""
+    """The fraction of the tokens that comes from each source, by its name: `{handbook: .7, wiki: .3}`. Only
+    proportions matter, and a source that is not named is not read. null: every document is read equally often."""
     epochs: Annotated[float, Field(gt=0)] | dict[str, Annotated[float, Field(ge=0)]] | None = None
     """In place of `tokens`: how often the documents are read, all (`2.5`) or by source (`{handbook: 3, faq: 0}`, those
     that are not named once)."""
     inside_documents: bool = False
-    """Whether attention is kept inside documents; else a token sees what stands before it in its sequence, also of
-    other documents."""
+    """Whether attention is restricted to the token's own document; else a token sees all that comes before it in its
+    sequence, including other documents."""
     activation_checkpointing: Literal["none", "full", "selective"] | Annotated[float, Field(gt=0, lt=1)] = "none"
     """Compute activations a second time in the backward pass instead of keeping them: `full` runs each layer again,
-    `selective` keeps products of matrices and attention. Less memory, up to a third more work, the same result. A
-    number is the share of the activations that may be kept, the dearest to compute; with `compile: true`."""
+    `selective` keeps the results of matmuls and attention. Less memory, up to a third more work, the same result. A
+    number is the fraction of the activations that may be kept (the costliest ones); with `compile: true`."""
     compile: bool | Literal["measure"] = False
     """Whether torch.compile makes code for the training of the layers: half a minute at the start, then faster steps.
     `measure` tries both at the start. For the engine torch, without tp, cp and ep."""
     validate_every: int = Field(default=200, ge=1)
-    """Steps between looks at the held-out loss."""
+    """Steps between measurements of the validation loss."""
 
     @model_validator(mode="after")
     def _one_measure(self) -> "PretrainConfig":
         if self.epochs is not None and (self.tokens is not None or self.mixture is not None):
             other = "tokens" if self.tokens is not None else "mixture"
-            raise ValueError(f"epochs say how much is read of each source, and so does {other}: give one of them")
+            raise ValueError(f"both epochs and {other} set how much is read of each source: give one of them")
         return self
 
     @model_validator(mode="after")
@@ -222,5 +241,5 @@ class PretrainConfig(LoopConfig):
     @model_validator(mode="after")
     def _budget_of_compiled(self) -> "PretrainConfig":
         if isinstance(self.activation_checkpointing, float) and self.compile is not True:
-            raise ValueError("activation_checkpointing as a share is worked out while compiling: set compile to true")
+            raise ValueError("activation_checkpointing as a number needs the compiler: set compile to true")
         return self

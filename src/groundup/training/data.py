@@ -40,7 +40,7 @@ def _sizes(config: PretrainConfig, stream: SampleStream) -> BatchSizes:
     if config.batch_warmup is None:
         return BatchSizes(rows)
     warmup, total = config.batch_warmup, math.ceil(_samples(config, stream) / config.accumulate)
-    sizes = rising(rows, total, warmup.start, warmup.share)
+    sizes = rising(rows, total, warmup.start, warmup.fraction)
     if not sizes.rising:
         raise GroundupError(
             f"a micro-batch has {rows} sequences, and the share {warmup.start:g} of that is as many",

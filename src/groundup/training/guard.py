@@ -1,4 +1,4 @@
-"""Steps that would do harm are left out: spikes of the loss or of the gradient's norm."""
+"""Skips steps that would do harm: spikes of the loss or of the gradient's norm."""
 
 import math
 from collections import deque
@@ -13,10 +13,10 @@ SIGMAS = 6.0  # as OLMo-core's SkipStepOptimizer
 
 
 class SpikeGuard:
-    """Says whether a step's loss and gradient norm are like those of the last `WINDOW` steps that were taken.
+    """Decides whether a step's loss and gradient norm are like those of the last `WINDOW` steps that were taken.
 
     Nothing is a spike before the window is full. Its state is two lists of numbers, so that a resumed run decides as
-    the uninterrupted one.
+    the uninterrupted one does.
     """
 
     def __init__(self, config: GuardConfig) -> None:
@@ -29,11 +29,11 @@ class SpikeGuard:
         """Whether the step may be taken.
 
         Raises:
-            GroundupError: more steps in a row would be left out than are allowed.
+            GroundupError: more steps in a row would be skipped than are allowed.
         """
         if self.config.skip_spikes and (_is_spike(loss, self._losses) or _is_spike(norm, self._norms)):
             self.skipped += 1
-            if self.skipped > self.config.most_skips:
+            if self.skipped > self.config.max_skips:
                 raise GroundupError(
                     f"{self.skipped} steps in a row are spikes (loss {loss:.4g}, gradient norm {norm:.4g}, usually "
                     f"{fmean(self._losses):.4g} and {fmean(self._norms):.4g})",
@@ -50,7 +50,7 @@ class SpikeGuard:
         return {"skipped": self.skipped, "losses": list(self._losses), "norms": list(self._norms)}
 
     def restore(self, state: dict[str, int | list[float]]) -> None:
-        """Take up the state that `state` gave."""
+        """Restore what `state` returned."""
         skipped, losses, norms = state["skipped"], state["losses"], state["norms"]
         assert isinstance(skipped, int) and isinstance(losses, list) and isinstance(norms, list)
         self.skipped = skipped

@@ -1,14 +1,14 @@
 """The one training loop. It knows steps, accumulation, the schedule, guards, checkpoints and metrics; an objective
 knows what a batch is and what its loss is.
 
-The batch of step n depends on the objective's seed and n alone. So the loop's whole place is one integer beside the
-engine's tensors, and a run that was killed goes on exactly as if it had not been.
+The batch of step n depends on the objective's seed and n alone. So the loop's own state is little more than one
+integer, and a run that was killed resumes exactly as if it had not been.
 """
 
 import shutil
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -19,7 +19,7 @@ from groundup.parallel.data_rank import DataRank
 from groundup.parallel.engine import DivergedError, Engine, RegroupedError, Statistics
 from groundup.progress import Progress
 from groundup.training.checkpoint import Checkpoint, Checkpoints
-from groundup.training.configuration import LoopConfig
+from groundup.training.configuration import GuardConfig, LoopConfig
 from groundup.training.guard import SpikeGuard
 from groundup.training.schedule import learning_rate
 from groundup.training.stopping import Stop, stop_after_the_step
@@ -36,55 +36,59 @@ class Objective(Protocol):
     def batches(self, step: int, data_rank: DataRank) -> Sequence[Any]:
         """The micro-batches of a step that `data_rank` reads, a function of the arguments alone.
 
-        Every rank has as many micro-batches; all ranks together read the same examples however many they are.
+        Every rank has the same number of micro-batches; together they hold the same examples for any number of
+        ranks.
         """
 
     def weight(self, batch: Any) -> float:
         """How many losses a micro-batch's loss is the sum of."""
 
     def loss(self, model: nn.Module, batch: Any) -> tuple[Tensor, Statistics]:
-        """(sum of losses, sums of what else is worth a curve)."""
+        """(sum of losses, sums of other figures for the metrics)."""
 
     def validate(self, engine: Engine) -> dict[str, float]:
-        """Held-out figures, names to values."""
+        """Validation figures by name."""
 
 
 @dataclass(frozen=True)
-class Plan:
-    """How long and how fast."""
+class TrainPlan:
+    """How long and how fast to train."""
 
     steps: int
-    learning_rate: float
+    learning_rate: float  # the peak
     config: LoopConfig
     validate_every: int = 0  # steps; 0: only at the end
 
 
 @dataclass
-class _Place:
-    """All of the loop's state beside the engine's."""
+class TrainState:
+    """All of the loop's state besides the engine's."""
 
-    step: int  # steps done
-    held_out: dict[str, float]
-    seconds: float  # of training, earlier processes counted in
-    passed_over: list[int]  # steps that diverged and are left out
-    returns: int
     guard: SpikeGuard
+    step: int = 0  # steps done
+    validation: dict[str, float] | None = None  # the newest figures
+    seconds: float = 0.0  # of training, including those of earlier processes
+    diverged: tuple[int, ...] = ()  # steps that are skipped
+    returns: int = 0
 
     @classmethod
-    def of(cls, saved: Checkpoint | None, config: LoopConfig) -> "_Place":
-        guard = SpikeGuard(config.guard)
+    def of(cls, saved: Checkpoint | None, config: GuardConfig) -> "TrainState":
+        """The state that a checkpoint holds; without one, the initial state."""
+        guard = SpikeGuard(config)
         if saved is None:
-            return cls(0, {}, 0.0, [], 0, guard)
+            return cls(guard)
         values = saved.values
         guard.restore(values["guard"])
-        return cls(saved.step, values["held_out"], values["seconds"], values["passed_over"], values["returns"], guard)
+        diverged = tuple(values["diverged"])
+        return cls(guard, saved.step, values["validation"], values["seconds"], diverged, values["returns"])
 
-    def values(self, looked_at: dict[str, float]) -> dict[str, Any]:
+    def values(self, measured: dict[str, float]) -> dict[str, Any]:
+        """JSON-ready; `measured`: the validation figures of exactly this step, where there are any."""
         return {
-            "held_out": self.held_out,
-            "looked_at": looked_at,
+            "validation": self.validation,
+            "measured": measured,
             "seconds": self.seconds,
-            "passed_over": self.passed_over,
+            "diverged": self.diverged,
             "returns": self.returns,
             "guard": self.guard.state(),
         }
@@ -93,7 +97,7 @@ class _Place:
 def train(
     engine: Engine,
     objective: Objective,
-    plan: Plan,
+    plan: TrainPlan,
     *,
     title: str,
     checkpoints: Checkpoints,
@@ -102,143 +106,157 @@ def train(
     documents: Callable[[int], Sequence[str]] = lambda step: (),
     flops: Flops | None = None,
 ) -> dict[str, float]:
-    """Train to the end of the plan, from the newest checkpoint where there is one; returns the last held-out figures.
+    """Train to the end of the plan, from the newest checkpoint where there is one; returns the last validation figures.
 
     The model ends with its averaged weights, where the engine keeps an average.
 
     Args:
+        title: of the stage, for messages.
+        metrics_path: the JSON-lines file of the steps' rows; other telemetry is written next to it.
         documents: names what a step reads, for the error when it diverges.
-        flops: of a micro-batch, forward and backward, for the share of the machine's ceiling that is reached.
+        flops: of a micro-batch, forward and backward, for MFU.
 
     Raises:
         GroundupError: the loss is not finite, too many steps in a row are spikes, or the disk is full.
-        KeyboardInterrupt: SIGINT or SIGTERM came; the place is saved.
+        KeyboardInterrupt: SIGINT or SIGTERM came; the state is saved.
     """
-    saved = checkpoints.load(lambda line: progress.say(f"    {title}: {line}"))
-    place = _Place.of(saved, plan.config)
-    if saved is not None:
-        _take_up(engine, checkpoints, saved)
-        progress.say(f"    {title}: going on after step {place.step:,} of {plan.steps:,}")
-    elif plan.config.guard.on_divergence == "return":
-        checkpoints.save(0, engine.snapshot(), place.values({}))
-    try:
-        with (
-            Telemetry(
-                plan.config,
-                engine,
-                metrics_path,
-                title=title,
-                steps=plan.steps,
-                resume_at=place.step,
-                flops=flops,
-            ) as telemetry,
-            stop_after_the_step() as stop,
-        ):
-            while place.step < plan.steps:
-                try:
-                    _steps(engine, objective, plan, place, checkpoints, telemetry, progress, title, stop)
-                except RegroupedError as regrouped:
-                    place.step = regrouped.step
-                    progress.say(f"    {title}: processes have come or gone; {regrouped}")
-                except DivergedError as error:
-                    _return(engine, plan, place, checkpoints, progress, error, documents)
-                if stop.asked:
-                    raise KeyboardInterrupt
-    finally:
-        checkpoints.finish()
-    if engine.average:
-        engine.average.swap()
-    return place.held_out
+    return _Loop(engine, objective, plan, title, checkpoints, progress, documents).run(metrics_path, flops)
 
 
-def _steps(
-    engine: Engine,
-    objective: Objective,
-    plan: Plan,
-    place: _Place,
-    checkpoints: Checkpoints,
-    telemetry: Telemetry,
-    progress: Progress,
-    title: str,
-    stop: Stop,
-) -> None:
-    """Go on from `place` to the end, or until asked to stop."""
-    telemetry.resume(place.step)
-    before, began = place.seconds, time.monotonic()
-    with progress.task(title, plan.steps, "steps", done=place.step) as task:
-        for step in range(place.step, plan.steps):
-            rate = learning_rate(step, plan.steps, plan.learning_rate, plan.config)
-            row: dict[str, Any] = {"learning_rate": rate}
-            if step not in place.passed_over:
-                with telemetry.step(step + 1):
-                    batches = objective.batches(step, engine.begin(step))
-                    weights = [objective.weight(batch) for batch in batches]
-                    result = engine.train_step(
-                        batches,
-                        weights,
-                        objective.loss,
-                        rate,
-                        plan.config.clip_norm,
-                        where=f"{title}, step {step + 1}",
-                        accept=place.guard.accept,
-                    )
-                row |= {"loss": result.loss, **result.statistics, "gradient_norm": result.gradient_norm}
-                row |= {objective.unit: result.weight} | ({} if result.taken else {"skipped": 1})
-                row |= telemetry.measured(objective.unit, batches, weights, result)
-                task.advance(1, note=f"loss {result.loss:.3f}")
-            else:
-                row["passed_over"] = 1
-                task.advance(1)
-            place.step, place.seconds = step + 1, before + time.monotonic() - began
-            looked_at: dict[str, float] = {}
-            if place.step == plan.steps or (plan.validate_every and place.step % plan.validate_every == 0):
-                with engine.averaged():
-                    looked_at = place.held_out = objective.validate(engine)
-            telemetry.write(place.step, row | looked_at | {"seconds": round(place.seconds, 3)})
-            stopping = engine.any(stop.asked)
-            if place.step == plan.steps or stopping or engine.any(checkpoints.due(place.step, looked_at)):
-                checkpoints.save(place.step, engine.snapshot(), place.values(looked_at))
-            if stopping:
-                stop.asked = True
-                break
+class _Loop:
+    """One training, from its state on."""
 
+    def __init__(
+        self,
+        engine: Engine,
+        objective: Objective,
+        plan: TrainPlan,
+        title: str,
+        checkpoints: Checkpoints,
+        progress: Progress,
+        documents: Callable[[int], Sequence[str]],
+    ) -> None:
+        self.engine, self.objective, self.plan, self.title = engine, objective, plan, title
+        self.checkpoints, self.progress, self.documents = checkpoints, progress, documents
+        self.state = TrainState.of(None, plan.config.guard)
 
-def _return(
-    engine: Engine,
-    plan: Plan,
-    place: _Place,
-    checkpoints: Checkpoints,
-    progress: Progress,
-    error: DivergedError,
-    documents: Callable[[int], Sequence[str]],
-) -> None:
-    """Go back to the last checkpoint and pass over the step that diverged, where that is asked for.
+    def run(self, metrics_path: Path, flops: Flops | None) -> dict[str, float]:
+        plan, config = self.plan, self.plan.config
+        saved = self.checkpoints.load(lambda line: self.progress.say(f"    {self.title}: {line}"))
+        if saved is not None:
+            self._restore(saved)
+            self.progress.say(f"    {self.title}: resuming after step {self.state.step:,} of {plan.steps:,}")
+        elif config.guard.on_divergence == "return":
+            self._save({})
+        try:
+            with (
+                Telemetry(
+                    config.telemetry,
+                    self.engine,
+                    metrics_path,
+                    title=self.title,
+                    steps=plan.steps,
+                    resume_at=self.state.step,
+                    settings=config.result_affecting(),
+                    flops=flops,
+                ) as telemetry,
+                stop_after_the_step() as stop,
+            ):
+                while self.state.step < plan.steps:
+                    try:
+                        self._steps(telemetry, stop)
+                    except RegroupedError as regrouped:
+                        self.state.step = regrouped.step
+                        self.progress.say(f"    {self.title}: processes have come or gone; {regrouped}")
+                    except DivergedError as error:
+                        self._return(error)
+                    if stop.asked:
+                        raise KeyboardInterrupt
+        finally:
+            self.checkpoints.finish()
+        if self.engine.average:
+            self.engine.average.swap()
+        return self.state.validation or {}
 
-    Raises:
-        GroundupError: it is not asked for, or has happened too often; names the step's documents.
-    """
-    step, guard = place.step, plan.config.guard
-    checkpoints.finish()
-    saved = checkpoints.load() if guard.on_divergence == "return" and place.returns < guard.most_returns else None
-    if saved is None:
-        names = list(documents(step))
-        more = f" and {len(names) - NAMED_DOCUMENTS} more" if len(names) > NAMED_DOCUMENTS else ""
-        read = f"; it read {', '.join(names[:NAMED_DOCUMENTS])}{more}" if names else ""
-        raise GroundupError(error.what + read, where=error.where, do=error.do) from error
-    _take_up(engine, checkpoints, saved)
-    passed_over, returns, seconds = [*place.passed_over, step], place.returns + 1, place.seconds
-    back = _Place.of(saved, plan.config)
-    place.step, place.held_out, place.guard = back.step, back.held_out, back.guard
-    place.passed_over, place.returns, place.seconds = passed_over, returns, seconds
-    progress.say(f"    {error.where}: {error.what}; back to step {saved.step:,}, and past that step")
+    def _steps(self, telemetry: Telemetry, stop: Stop) -> None:
+        """Train from the state's step to the end, or until asked to stop."""
+        engine, plan, state = self.engine, self.plan, self.state
+        telemetry.resume(state.step)
+        before, began = state.seconds, time.monotonic()
+        with self.progress.task(self.title, plan.steps, "steps", done=state.step) as task:
+            for step in range(state.step, plan.steps):
+                row, note = self._step(step, telemetry)
+                task.advance(1, note=note)
+                state.step, state.seconds = step + 1, before + time.monotonic() - began
+                measured: dict[str, float] = {}
+                if state.step == plan.steps or (plan.validate_every and state.step % plan.validate_every == 0):
+                    with engine.averaged():
+                        measured = state.validation = self.objective.validate(engine)
+                telemetry.write(state.step, row | measured | {"seconds": round(state.seconds, 3)})
+                stopping = engine.any(stop.asked)
+                if state.step == plan.steps or stopping or engine.any(self.checkpoints.due(state.step, measured)):
+                    self._save(measured)
+                if stopping:
+                    stop.asked = True
+                    break
 
+    def _step(self, step: int, telemetry: Telemetry) -> tuple[dict[str, Any], str]:
+        """One step; its row of metrics and the note of the progress bar."""
+        engine, objective, plan = self.engine, self.objective, self.plan
+        rate = learning_rate(step, plan.steps, plan.learning_rate, plan.config)
+        row: dict[str, Any] = {"learning_rate": rate}
+        if step in self.state.diverged:
+            return row | {"diverged": 1}, ""
+        with telemetry.step(step + 1):
+            batches = objective.batches(step, engine.begin(step))
+            weights = [objective.weight(batch) for batch in batches]
+            result = engine.train_step(
+                batches,
+                weights,
+                objective.loss,
+                rate,
+                plan.config.clip_norm,
+                where=f"{self.title}, step {step + 1}",
+                accept=self.state.guard.accept,
+            )
+        row |= {"loss": result.loss, **result.statistics, "gradient_norm": result.gradient_norm}
+        row |= {objective.unit: result.weight} | ({} if result.taken else {"skipped": 1})
+        return row | telemetry.measured(objective.unit, batches, weights, result), f"loss {result.loss:.3f}"
 
-def _take_up(engine: Engine, checkpoints: Checkpoints, saved: Checkpoint) -> None:
-    engine.load(saved.tensors)
-    checkpoints.restore_random_state(saved)
+    def _return(self, error: DivergedError) -> None:
+        """Return to the last checkpoint and skip the step that diverged, where that is asked for.
+
+        Raises:
+            GroundupError: it is not asked for, or has happened too often; names the step's documents.
+        """
+        diverged, guard = self.state, self.plan.config.guard
+        self.checkpoints.finish()
+        may_return = guard.on_divergence == "return" and diverged.returns < guard.max_returns
+        saved = self.checkpoints.load() if may_return else None
+        if saved is None:
+            names = list(self.documents(diverged.step))
+            more = f" and {len(names) - NAMED_DOCUMENTS} more" if len(names) > NAMED_DOCUMENTS else ""
+            read = f"; it read {', '.join(names[:NAMED_DOCUMENTS])}{more}" if names else ""
+            raise GroundupError(error.what + read, where=error.where, do=error.do) from error
+        self._restore(saved)
+        self.state = replace(
+            self.state,
+            seconds=diverged.seconds,
+            diverged=(*diverged.diverged, diverged.step),
+            returns=diverged.returns + 1,
+        )
+        self.progress.say(f"    {error.where}: {error.what}; returning to step {saved.step:,} and skipping that step")
+
+    def _save(self, measured: dict[str, float]) -> None:
+        self.checkpoints.save(self.state.step, self.engine.snapshot(), self.state.values(measured))
+
+    def _restore(self, saved: Checkpoint) -> None:
+        self.engine.load(saved.tensors)
+        self.checkpoints.restore_random_state(saved)
+        self.state = TrainState.of(saved, self.plan.config.guard)
 
 
 def keep_lasting(checkpoints: Checkpoints, records: Path) -> None:
-    """Copy the checkpoints that are kept for good into a stage's records."""
+    """Copy the checkpoints that are kept permanently into a stage's records."""
     for folder in checkpoints.lasting():
         shutil.copytree(folder, records / "checkpoints" / folder.name)

@@ -1,30 +1,24 @@
 """The learning rate of each step."""
 
 import math
-from typing import Protocol
 
-
-class ScheduleConfig(Protocol):
-    """What of a training section gives the curve its shape."""
-
-    @property
-    def schedule(self) -> str: ...
-    @property
-    def warmup(self) -> float: ...
-    @property
-    def decay(self) -> float: ...
-    @property
-    def final_learning_rate(self) -> float: ...
+from groundup.training.configuration import ScheduleConfig
 
 
 def learning_rate(step: int, steps: int, peak: float, config: ScheduleConfig) -> float:
-    """Linear from 0 over the first `warmup` share of the steps, then as `schedule` says down to `final * peak`.
+    """Linear from 0 over the first `warmup` of the steps, then down to `final_learning_rate * peak`.
 
-    `cosine`: half a cosine. `linear`: a straight line. `wsd`: the peak until the last `decay` share of all steps, then
-    a straight line (warm-up, stable, decay: MiniCPM, arXiv 2404.06395). `constant`: the peak to the end.
+    `cosine`: half a cosine. `linear`: a straight line. `wsd`: the peak until the last `decay` of all steps, then a
+    straight line (warm-up, stable, decay: MiniCPM, arXiv 2404.06395). `constant`: the peak to the end.
 
-    `step` counts from 0. Every step learns: step 0 has its share of the rise, and the curve would reach its end one
-    step after the last.
+    Every step learns: the first one is already above 0, and the final value is reached one step after the last. From
+    there on it stays.
+
+    Args:
+        step: counted from 0.
+        steps: of the whole training.
+        peak: the highest rate.
+        config: the shape of the curve; its `learning_rate` is not read.
     """
     rising = max(1, round(steps * config.warmup)) if config.warmup else 0
     if step < rising:
@@ -32,13 +26,12 @@ def learning_rate(step: int, steps: int, peak: float, config: ScheduleConfig) ->
     falling = steps - rising
     if config.schedule == "wsd":
         falling = min(falling, max(1, round(steps * config.decay)))
-    share = max(0.0, (step - (steps - falling)) / falling)
+    progress = min(1.0, max(0.0, (step - (steps - falling)) / falling)) if falling else 1.0
     final = config.final_learning_rate
     match config.schedule:
         case "cosine":
-            return peak * (final + (1 - final) * 0.5 * (1 + math.cos(math.pi * share)))
+            return peak * (final + (1 - final) * 0.5 * (1 + math.cos(math.pi * progress)))
         case "linear" | "wsd":
-            return peak * (final + (1 - final) * (1 - share))
+            return peak * (final + (1 - final) * (1 - progress))
         case "constant":
             return peak
-    raise ValueError(f"no schedule {config.schedule}")

@@ -22,7 +22,7 @@ from groundup.training.compilation import compile_training
 from groundup.training.configuration import ModelShape, PretrainConfig
 from groundup.training.data import objective_of, source_epochs, steps_of
 from groundup.training.engines import engine_for, recomputed
-from groundup.training.loop import Plan, keep_lasting, train
+from groundup.training.loop import TrainPlan, keep_lasting, train
 from groundup.training.pretraining import Pretraining
 from groundup.training.telemetry import flops_of, publish
 
@@ -35,9 +35,9 @@ def stage(config: PretrainConfig, inputs: Mapping[str, Artifact], work: Work) ->
     llm_config = decoder_config(config.model, tokenizer.vocabulary_size)
     engine, objective = begin(config, inputs["tokens"].path, tokenizer, work.seed)
     compiled = compile_training(engine, objective, config, work.keep, work.progress)
-    plan = Plan(steps_of(config, objective), config.learning_rate, config, config.validate_every)
-    checkpoints, metrics = Checkpoints(work.keep, config), work.keep / "metrics.jsonl"
-    held_out = train(
+    plan = TrainPlan(steps_of(config, objective), config.learning_rate, config, config.validate_every)
+    checkpoints, metrics = Checkpoints(work.keep, config, config.parallel), work.keep / "metrics.jsonl"
+    validation = train(
         engine,
         objective,
         plan,
@@ -56,7 +56,7 @@ def stage(config: PretrainConfig, inputs: Mapping[str, Artifact], work: Work) ->
         publish(work.keep, work.records)
         keep_lasting(checkpoints, work.records)
     tokens = objective.draws(plan.steps).start * objective.train.length
-    loss = f", held-out loss {held_out['heldout_loss']:.3f}" if held_out else ""
+    loss = f", validation loss {validation['heldout_loss']:.3f}" if validation else ""
     return {
         "summary": f"{llm_config.num_parameters / 1e6:,.1f}M parameters read {tokens:,} tokens{loss}",
         "parameters": llm_config.num_parameters,
@@ -66,7 +66,7 @@ def stage(config: PretrainConfig, inputs: Mapping[str, Artifact], work: Work) ->
         "source_epochs": source_epochs(objective, plan.steps),
         "precision": engine.precision,
         "compiled": compiled,
-        **held_out,
+        **validation,
     }
 
 

@@ -108,7 +108,7 @@ def test_another_optimizers_state_is_refused(learnt: State) -> None:
 
 def save_and_go_on(folder: Path, layout: dict[str, Any]) -> tuple[State, curves.Curve]:
     config = LoopConfig(**EMA)
-    engine, checkpoints = curves.megatron(config=EMA, **layout), Checkpoints(folder, config)
+    engine, checkpoints = curves.megatron(config=EMA, **layout), Checkpoints(folder, config, config.parallel)
     curves.train(engine, range(3))
     checkpoints.save(3, engine.snapshot(), {})
     checkpoints.finish()

@@ -21,7 +21,7 @@ from groundup.shards.windows import Windows
 from groundup.training.checkpoint import Checkpoints
 from groundup.training.configuration import LoopConfig
 from groundup.training.engines import engine_for
-from groundup.training.loop import Plan, train
+from groundup.training.loop import TrainPlan, train
 from groundup.training.pretraining import Pretraining
 
 STEPS, LENGTH = 6, 8
@@ -43,9 +43,9 @@ def trained(degrees: dict[str, Any], folder: Path, ema: float | None) -> tuple[d
     figures = train(
         engine,
         objective,
-        Plan(STEPS, 1e-2, config, validate_every=2),
+        TrainPlan(STEPS, 1e-2, config, validate_every=2),
         title="pretrain",
-        checkpoints=Checkpoints(folder, config),
+        checkpoints=Checkpoints(folder, config, config.parallel),
         metrics_path=folder / "metrics.jsonl",
         progress=Silent(),
     )

@@ -17,7 +17,7 @@ from groundup.shards.stream import SampleStream
 from groundup.shards.token_file import TokenShard
 from groundup.training.checkpoint import Checkpoints
 from groundup.training.configuration import LoopConfig
-from groundup.training.loop import Plan, train
+from groundup.training.loop import TrainPlan, train
 from groundup.training.optimizer import make_optimizer
 from groundup.training.pretraining import Pretraining
 from groundup.training.telemetry import flops_of, recorder
@@ -34,7 +34,7 @@ def rows(engine: Engine, folder: Path) -> None:
     train(
         engine,
         made,
-        Plan(4, 1e-2, config),
+        TrainPlan(4, 1e-2, config),
         title="test",
         checkpoints=Checkpoints(folder, config),
         metrics_path=folder / "metrics.jsonl",

@@ -18,7 +18,7 @@ from groundup.shards.stream import SampleStream
 from groundup.shards.token_file import TokenShard
 from groundup.training.checkpoint import Checkpoints
 from groundup.training.configuration import LoopConfig, PretrainConfig
-from groundup.training.loop import Plan, train
+from groundup.training.loop import TrainPlan, train
 from groundup.training.pretraining import Pretraining
 from groundup.training.telemetry import flops_of, publish, recorder
 
@@ -36,7 +36,7 @@ def trained(folder: Path, steps: int = 6, accumulate: int = 1, **telemetry: Any)
     train(
         engine,
         made,
-        Plan(steps, 1e-2, config),
+        TrainPlan(steps, 1e-2, config),
         title="test",
         checkpoints=Checkpoints(folder, config),
         metrics_path=folder / "metrics.jsonl",

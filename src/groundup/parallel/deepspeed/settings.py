@@ -12,7 +12,7 @@ from typing import Any
 
 from groundup.errors import GroundupError
 from groundup.parallel.configuration import ParallelConfig
-from groundup.training.configuration import LoopConfig
+from groundup.training.configuration import UpdateConfig
 
 WHERE = "parallel.deepspeed"
 
@@ -97,7 +97,7 @@ UNFIT = frozenset(
 )
 
 
-def settings(config: LoopConfig, parallel: ParallelConfig, precision: str) -> dict[str, Any]:
+def settings(config: UpdateConfig, parallel: ParallelConfig, precision: str) -> dict[str, Any]:
     """What DeepSpeed is given, as it would stand in its JSON file. A pure function, which needs no DeepSpeed.
 
     Args:
@@ -150,7 +150,7 @@ def shown(given: Mapping[str, Any]) -> str:
     return json.dumps(given, indent=2) + "\n"
 
 
-def _refuse(config: LoopConfig, parallel: ParallelConfig, precision: str) -> None:
+def _refuse(config: UpdateConfig, parallel: ParallelConfig, precision: str) -> None:
     for degree in ("cp", "tp", "pp", "ep"):
         if getattr(parallel, degree) > 1:
             raise GroundupError(

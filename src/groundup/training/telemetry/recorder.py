@@ -1,16 +1,16 @@
-"""What a training loop writes down of its steps.
+"""What a training loop records of its steps.
 
-    metrics.jsonl     always: loss, learning rate, gradient norm, speed, memory, and the share of the machine's ceiling
+    metrics.jsonl     always: loss, learning rate, gradient norm, speed, memory and MFU
     layers.jsonl      `telemetry.layers`: statistics of each layer every so many steps
     profile/          `telemetry.profile`: a trace of a few steps
-    tensorboard/ ...  what other programs show
+    tensorboard/ ...  for other programs
 
-None of it changes a bit of what is trained. All lies beside the loop's checkpoints; `publish` copies it to a stage's
-records.
+None of it changes a bit of what is trained. The files lie next to the loop's checkpoints; `publish` copies them to a
+stage's records.
 
-The share of the ceiling is model FLOPs utilisation (PaLM, arXiv 2204.02311, appendix B): the FLOPs that the batch's
-own tokens need, padding and recomputation left out, per second, over what this machine reaches in matrix products. The
-ceiling is measured; where it was not, there is no share.
+MFU is model FLOPs utilisation (PaLM, arXiv 2204.02311, appendix B): the FLOPs that the batch's own tokens need, without
+padding and recomputation, per second, over the FLOP/s that this machine reaches in matmuls. That ceiling is measured;
+where it was not, there is no MFU.
 """
 
 import resource
@@ -28,7 +28,7 @@ import torch.distributed as dist
 from groundup.artifacts import MetricsLog
 from groundup.errors import GroundupError
 from groundup.parallel.engine import Engine, StepResult
-from groundup.training.configuration import LoopConfig, TelemetryConfig
+from groundup.training.configuration import TelemetryConfig
 from groundup.training.telemetry.ceiling import matmul_ceiling
 from groundup.training.telemetry.layers import LayerWatch
 from groundup.training.telemetry.profile import Profile
@@ -37,7 +37,7 @@ from groundup.training.telemetry.sinks import open_sinks
 METRICS, LAYERS, PROFILE = "metrics.jsonl", "layers.jsonl", "profile"
 MEASURED = ("seconds", "tokens_per_second", "pairs_per_second", "mfu", "peak_rss_bytes", "cuda_peak_bytes",
             "cuda_reserved_bytes")  # fmt: skip
-"""What of a row differs from run to run."""
+"""The columns that differ from run to run."""
 
 Flops = Callable[[Any], float]  # a micro-batch -> FLOPs, forward and backward, that its own tokens need
 
@@ -47,26 +47,29 @@ class Telemetry:
 
     def __init__(
         self,
-        config: LoopConfig,
+        config: TelemetryConfig | None,
         engine: Engine,
         metrics_path: Path,
         *,
         title: str,
         steps: int,
         resume_at: int = 0,
+        settings: Mapping[str, Any] | None = None,
         flops: Flops | None = None,
     ) -> None:
         """Measure the ceiling and open what the blueprint asks for.
 
         Args:
-            metrics_path: other files lie beside it.
+            config: None: the defaults.
+            metrics_path: other files are written next to it.
             steps: of the whole plan.
-            flops: without it no share of the ceiling is told.
+            settings: the training configuration, for programs that display it.
+            flops: without it there is no MFU.
 
         Raises:
-            GroundupError: something asked for can't be had: a package, a step to profile, an engine's layers.
+            GroundupError: something asked for is missing: a package, a step to profile, an engine's layers.
         """
-        self.config = config.telemetry or TelemetryConfig()
+        self.config = config or TelemetryConfig()
         self.engine, self.folder = engine, metrics_path.parent
         self._metrics_path, self._flops = metrics_path, flops
         self._processes, rank = (dist.get_world_size(), dist.get_rank()) if dist.is_initialized() else (1, 0)
@@ -86,13 +89,13 @@ class Telemetry:
         self._files = ExitStack()
         self._sinks = []
         if engine.leader:
-            settings = {"steps": steps, **config.result_affecting()}
-            self._sinks = open_sinks(self.config, self.folder, title=title, resume_at=resume_at, settings=settings)
+            shown = {"steps": steps, **(settings or {})}
+            self._sinks = open_sinks(self.config, self.folder, title=title, resume_at=resume_at, settings=shown)
         self._seconds, self._watched = 0.0, False
         self.resume(resume_at)
 
     def resume(self, step: int) -> None:
-        """Go on after `step` steps; rows of later ones are dropped."""
+        """Continue after `step` steps; rows of later ones are dropped."""
         self._files.close()
         self._metrics = self._layer_rows = None
         if self.engine.leader:
@@ -120,10 +123,10 @@ class Telemetry:
     def measured(
         self, unit: str, batches: Sequence[Any], weights: Sequence[float], result: StepResult
     ) -> dict[str, float]:
-        """Units a second of the step just taken, the share of the ceiling, and the memory taken so far.
+        """Units a second of the step just taken, its MFU, and the peak memory so far.
 
         Args:
-            batches: this process's share; `weights` are theirs. What they need is scaled up to the global batch.
+            batches: this process's micro-batches, with their weights; their FLOPs are scaled up to the global batch.
         """
         row: dict[str, float] = {f"{unit}_per_second": round(result.weight / self._seconds, 1)}
         if self.ceiling and self._flops is not None and sum(weights):
@@ -132,7 +135,7 @@ class Telemetry:
         return row | memory(self.engine.device)
 
     def write(self, step: int, row: Mapping[str, Any]) -> None:
-        """Write a step's row, and its layers' where they were watched; every process calls it."""
+        """Write a step's row, and its layers' rows where they were watched; every process calls it."""
         if self._metrics:
             self._metrics.write(step, **row)
         numbers = {name: float(value) for name, value in row.items() if isinstance(value, (int, float))}
@@ -158,7 +161,7 @@ class Telemetry:
 
 
 def memory(device: torch.device) -> dict[str, int]:
-    """Bytes: the most that this process held so far, and on a GPU the most that tensors took and what is reserved."""
+    """Peak bytes of this process so far; on a GPU also the peak of its tensors and what is reserved."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     found = {"peak_rss_bytes": peak if sys.platform == "darwin" else peak * 1024}
     if device.type == "cuda":
@@ -178,5 +181,5 @@ def publish(folder: Path, records: Path) -> None:
 
 
 def _links(folder: str, names: list[str]) -> list[str]:
-    """Wandb links its newest run and its logs: what they point to is copied already, or lies elsewhere."""
+    """Wandb's symbolic links (to its newest run and logs): the targets are copied already, or lie elsewhere."""
     return [name for name in names if (Path(folder) / name).is_symlink()]
