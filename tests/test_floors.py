@@ -3,34 +3,12 @@
 Floors are those of the design. Every room's `configuration` may be named by any room: it holds no logic.
 """
 
-import ast
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import pytest
-
-import groundup
-
-SOURCE = Path(groundup.__file__).parent
-GROUND = ("errors", "section", "progress", "lazy", "compiled")
-FLOORS = (
-    *("artifacts", "corpus", "tokenizer", "model", "shards", "inference", "parallel", "training", "alignment"),
-    *("evaluation", "export", "serve", "planning", "blueprint", "pipeline", "report", "bench", "cli"),
-)
-
-
-def _imports(path: Path) -> set[str]:
-    """The groundup modules that a file imports, anywhere in it."""
-    found = set()
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.ImportFrom) and node.module:
-            found.add(node.module)
-            found.update(f"{node.module}.{alias.name}" for alias in node.names)
-        elif isinstance(node, ast.Import):
-            found.update(alias.name for alias in node.names)
-    return {name for name in found if name.startswith("groundup.")}
+from house import FLOORS, GROUND, SOURCE, imports, is_configuration
 
 
 @pytest.mark.parametrize("room", FLOORS)
@@ -39,9 +17,9 @@ def test_a_room_knows_only_what_stands_below_it(room: str) -> None:
     files = sorted((SOURCE / room).rglob("*.py"))
     assert files, f"{room} is empty"
     for path in files:
-        for name in _imports(path):
+        for name in imports(path):
             other = name.split(".")[1]
-            if other in (*GROUND, room, "__version__") or name.split(".")[2:3] == ["configuration"]:
+            if other in (*GROUND, room, "__version__") or is_configuration(name):
                 continue
             assert other in FLOORS, f"{path.name} imports {name}, which is in no room"
             assert FLOORS.index(other) < FLOORS.index(room), f"{room}/{path.name} imports {name} from above"
