@@ -2,6 +2,7 @@
 # make test   set up .venv, then run the tests (make test-slow: the slow ones; make test-engines: DeepSpeed, Megatron, torchft)
 # make lint   ruff and mypy
 # make bench NAME=corpus [DATA=folder] [JSON=file]   set up .venv-bench with the peers, then measure against them
+# make test-bench   every benchmark at toy size, in a fresh environment of peers
 
 PYTHON ?= python3
 RUN ?= runs/python-docs
@@ -12,7 +13,7 @@ NAME ?= corpus
 DATA ?= $(wildcard ../shared/data/corpus)
 BLUEPRINT ?= src/groundup/blueprint/gallery/python-docs.yaml
 
-.PHONY: run test test-slow test-engines lint bench setup wheel constraints clean
+.PHONY: run test test-slow test-engines test-bench lint bench setup wheel constraints clean
 
 run: setup
 	@$(VENV)/bin/groundup run $(BLUEPRINT) --run $(RUN) $(ARGS)
@@ -33,7 +34,12 @@ lint: setup
 	@$(VENV)/bin/mypy
 
 bench: $(PEERS)/.installed
-	@$(PEERS)/bin/groundup bench $(NAME) $(if $(DATA),--data $(DATA)) $(if $(JSON),--json $(JSON))
+	@$(PEERS)/bin/python -m benchmarks $(NAME) $(if $(DATA),--data $(DATA)) $(if $(JSON),--json $(JSON))
+
+test-bench:
+	@rm -rf .venv-bench-fresh
+	@$(MAKE) --no-print-directory PEERS=.venv-bench-fresh .venv-bench-fresh/.installed
+	@.venv-bench-fresh/bin/python -m benchmarks all --check
 
 setup: $(INSTALLED)
 

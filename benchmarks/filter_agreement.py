@@ -3,7 +3,7 @@
     python benchmarks/filter_agreement.py FOLDER_OF_JSONL [--json FILE]
 
 For every document of the `text` column both sides give a verdict. Needs datatrove (see peers.txt). docs/filters.md
-explains the differences: spaCy's words, of which punctuation marks are some, against what stands between white space.
+explains the differences: spaCy's words, which include punctuation marks, against those between white space.
 """
 
 import argparse
@@ -32,7 +32,7 @@ FILTERS = (
 
 
 def compare(texts: list[str], name: str, preset: Any, keys: tuple[str, ...]) -> dict[str, Any]:
-    """Verdicts of datatrove's filter `name` beside those of these rules of the preset."""
+    """How often datatrove's filter `name` and these rules of the preset agree, and where they differ."""
     import pyarrow as pa
     from datatrove.data import Document
     from datatrove.pipeline import filters
@@ -55,7 +55,12 @@ def compare(texts: list[str], name: str, preset: Any, keys: tuple[str, ...]) -> 
         for (mine, theirs), count in both.most_common()
         if (mine == "") != (theirs == "")
     ]
-    return {"filter": name, "documents": len(texts), "agreement": round(agreed / len(texts), 4), "apart": differences}
+    return {
+        "filter": name,
+        "documents": len(texts),
+        "agreement": round(agreed / len(texts), 4),
+        "differences": differences,
+    }
 
 
 def main() -> None:
@@ -72,7 +77,7 @@ def main() -> None:
     rows = [compare(texts, *each) for each in FILTERS]
     for row in rows:
         print(f"{row['filter']}: {row['agreement']:.1%} of {row['documents']:,} documents")
-        for one in row["apart"]:
+        for one in row["differences"]:
             print(f"    {one['documents']:>6,}  ours {one['ours']:<34} theirs {one['theirs']}")
     if arguments.json:
         arguments.json.write_text(json.dumps({"datatrove": version("datatrove"), "rows": rows}, indent=1) + "\n")

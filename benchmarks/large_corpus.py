@@ -1,6 +1,6 @@
-"""A corpus of any size out of real text, with a known share of duplicates: what curation's memory is measured on.
+"""A corpus of any size out of real text, with a known fraction of duplicates: what curation's memory is measured on.
 
-    python benchmarks/large_corpus.py SOURCE TARGET --megabytes 2000
+    python -m benchmarks.large_corpus SOURCE TARGET --megabytes 2000
 
 SOURCE is a folder of text (any that `curate.sources` reads), TARGET a folder of jsonl files. Documents are cut from the
 source and perturbed: most are new texts made of paragraphs drawn from different documents, some repeat an earlier one
@@ -13,21 +13,22 @@ import random
 from collections.abc import Iterator
 from pathlib import Path
 
-NEAR, EXACT = 0.10, 0.05  # shares of documents
+from groundup.corpus.configuration import Files, Source
+
+NEAR, EXACT = 0.10, 0.05  # fractions of the documents
 CHANGED = 0.02  # of the words of a near-duplicate
 MEAN_PARAGRAPHS = 8
 FILE_BYTES = 100_000_000
-REMEMBERED = 2000  # documents that duplicates are made of
+REMEMBERED = 2000  # documents that duplicates are made from
 
 
-def paragraphs(source: Path) -> list[str]:
+def paragraphs(source: Source) -> list[str]:
     """The paragraphs of all documents of 40 characters or more."""
-    from groundup.corpus.configuration import Files
     from groundup.corpus.documents import Document
     from groundup.corpus.sources import read_sources
 
     found: list[str] = []
-    for item in read_sources([Files(kind="files", path=source)], Path()):
+    for item in read_sources([source], Path()):
         if isinstance(item, Document):
             found += [one for one in item.text.split("\n") if len(one) >= 40]
     return found
@@ -50,8 +51,7 @@ def documents(drawn: list[str], seed: int) -> Iterator[str]:
             yield " ".join(text)
             continue
         count = 1 + int(chance.expovariate(1 / MEAN_PARAGRAPHS))
-        # Every sentence is shifted by a word that no other text has at that place, so that paragraphs drawn twice do
-        # not make documents duplicates.
+        # The words that are changed in each paragraph keep two documents that drew the same one from being duplicates.
         text_ = "\n\n".join(_varied(chance.choice(drawn), chance, words) for _ in range(count))
         if len(before) < REMEMBERED:
             before.append(text_)
@@ -61,24 +61,24 @@ def documents(drawn: list[str], seed: int) -> Iterator[str]:
 
 
 def _varied(paragraph: str, chance: random.Random, words: list[str]) -> str:
-    """The paragraph with every ninth word or so drawn anew."""
-    said = paragraph.split(" ")
-    at = chance.randrange(9)
-    while at < len(said):
-        said[at] = chance.choice(words)
-        at += 1 + chance.randrange(16)
-    return " ".join(said)
+    """The paragraph with about every ninth word replaced."""
+    varied = paragraph.split(" ")
+    index = chance.randrange(9)
+    while index < len(varied):
+        varied[index] = chance.choice(words)
+        index += 1 + chance.randrange(16)
+    return " ".join(varied)
 
 
-def write(source: Path, target: Path, megabytes: float, seed: int = 1) -> int:
-    """Write the corpus; returns its documents."""
+def write(source: Source, target: Path, megabytes: float, seed: int = 1, file_bytes: int = FILE_BYTES) -> int:
+    """Write the corpus in files of `file_bytes`; returns the number of its documents."""
     target.mkdir(parents=True, exist_ok=True)
     texts = documents(paragraphs(source), seed)
     left, number, written = megabytes * 1e6, 0, 0
     while left > 0:
         size = 0
         with (target / f"part-{number:03}.jsonl").open("w", encoding="utf-8") as file:
-            while size < min(left, FILE_BYTES):
+            while size < min(left, file_bytes):
                 line = json.dumps({"text": next(texts), "url": f"https://example.org/{written}"}, ensure_ascii=False)
                 size += file.write(line + "\n")
                 written += 1
@@ -94,4 +94,4 @@ if __name__ == "__main__":
     parser.add_argument("--megabytes", type=float, default=2000.0)
     parser.add_argument("--seed", type=int, default=1)
     given = parser.parse_args()
-    print(f"{write(given.source, given.target, given.megabytes, given.seed):,} documents")
+    print(f"{write(Files(kind='files', path=given.source), given.target, given.megabytes, given.seed):,} documents")

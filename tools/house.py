@@ -15,7 +15,7 @@ PICTURE = HOME / "docs" / "house.svg"
 
 FLOORS = (  # from the ground up
     *("artifacts", "corpus", "tokenizer", "model", "shards", "inference", "parallel", "training", "alignment"),
-    *("evaluation", "export", "serve", "planning", "blueprint", "pipeline", "report", "bench", "cli"),
+    *("evaluation", "export", "serve", "planning", "blueprint", "pipeline", "report", "cli"),
 )
 
 GROUND = tuple(

@@ -1,4 +1,4 @@
-"""What every side of `bench train` does: shapes, batches and the optimizer's settings."""
+"""What every side of the benchmark `train` does: shapes, batches and the optimizer's settings."""
 
 from dataclasses import dataclass
 
@@ -31,13 +31,16 @@ SIZES = (
 )
 
 
+CHECK_SIZE = Size("check", 2, 32, 2, 65, 32, 2, 2)
+
+
 @dataclass(frozen=True)
 class Job:
     """One size in one family's shape and one precision."""
 
     size: Size
     family: str  # llama | gpt2
-    precision: str  # fp32 | bf16: products under autocast, weights float32
+    precision: str  # fp32 | bf16: matmuls under autocast, weights in float32
     recompute: str = "none"  # activation checkpointing
     compiled: bool = False  # by torch.compile: our layers, a peer's whole model
 
@@ -48,7 +51,7 @@ class Job:
 
     @property
     def case(self) -> str:
-        """What a row of the benchmark is called."""
+        """The name of the benchmark's row."""
         return f"{self.size.name} {self.family} {self.precision}" + (", compiled" if self.compiled else "")
 
     @property
@@ -58,7 +61,7 @@ class Job:
 
     @property
     def tokens(self) -> int:
-        """Of a step."""
+        """Per step."""
         return self.size.rows * self.size.context
 
 

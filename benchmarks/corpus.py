@@ -1,57 +1,63 @@
-"""`groundup bench corpus`: MinHash signatures and filter statistics against the peers on one core."""
+"""`make bench NAME=corpus`: MinHash signatures and filter statistics against the peers on one core."""
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from groundup.bench import corpus_peers as peers
-from groundup.bench.measure import best, in_process
-from groundup.bench.rows import Row, compare
+from benchmarks import corpus_peers as peers
+from benchmarks.measure import Failure, Measurement, best, in_process, peer_in_process
+from benchmarks.rows import Row, compare
 from groundup.errors import GroundupError
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 SMALL_BYTES = 6_000_000  # for the peers that need minutes for more
-DATATROVE_FILTERS = ("GopherQualityFilter", "GopherRepetitionFilter", "FineWebQualityFilter")
+CHECK_BYTES = 100_000
+DATATROVE_FILTERS = ["GopherQualityFilter", "GopherRepetitionFilter", "FineWebQualityFilter"]
+Peer = Callable[[str, int], float]
 
 
-def run(data: Path | None) -> Iterator[Row]:
+def run(data: Path | None, check: bool = False) -> Iterator[Row]:
     """Rows for `data`, a file or folder of text; without it, for the Python documentation of this machine."""
     with tempfile.TemporaryDirectory() as folder:
         where = str(data.resolve()) if data else ""
-        sizes: dict[str, int] = in_process(prepare, where, folder).value
+        sizes: dict[str, int] = in_process(prepare, where, folder, check).value
         yield from _signatures(Path(folder), sizes)
         yield from _statistics(Path(folder), sizes)
 
 
 def _signatures(folder: Path, sizes: dict[str, int]) -> Iterator[Row]:
-    all_texts, few = str(folder / "normalised.parquet"), str(folder / "normalised-small.parquet")
-    size, small = sizes["normalised"], sizes["normalised-small"]
-    case = f"MinHash, {peers.PERMUTATIONS} hashes of {peers.SHINGLE_WORDS} words, {size / 1e6:.0f} MB normalised"
-    ours = size / in_process(signatures, all_texts, peers.PERMUTATIONS).value / 1e6
-    daft = size / in_process(peers.daft_signatures, all_texts, peers.PERMUTATIONS).value / 1e6
-    yield compare(case, "speed", ours, daft, "daft", "MB/s", "higher")
-    rensa = size / in_process(peers.rensa_signatures, all_texts, peers.PERMUTATIONS).value / 1e6
-    yield compare(case, "speed", ours, rensa, "rensa", "MB/s", "higher")
-    case = case.replace(f"{size / 1e6:.0f} MB", f"{small / 1e6:.0f} MB")
-    ours = small / in_process(signatures, few, peers.PERMUTATIONS).value / 1e6
-    datatrove = small / in_process(peers.datatrove_signatures, few, 14, 8).value / 1e6
-    yield compare(case, "speed", ours, datatrove, "datatrove", "MB/s", "higher")
-    datasketch = small / in_process(peers.datasketch_signatures, few, peers.PERMUTATIONS).value / 1e6
-    yield compare(case, "speed", ours, datasketch, "datasketch", "MB/s", "higher")
+    groups: tuple[tuple[str, dict[str, Peer]], ...] = (
+        ("normalised", {"daft": peers.daft_signatures, "rensa": peers.rensa_signatures}),
+        (
+            "normalised-small",
+            {"datatrove": peers.datatrove_signatures, "datasketch": peers.datasketch_signatures},
+        ),
+    )
+    for name, others in groups:
+        path, megabytes = str(folder / f"{name}.parquet"), sizes[name] / 1e6
+        case = f"MinHash, {peers.PERMUTATIONS} hashes of {peers.SHINGLE_WORDS} words, {megabytes:.0f} MB normalised"
+        ours = megabytes / in_process(signatures, path, peers.PERMUTATIONS).value
+        for peer_name, peer in others.items():
+            theirs = _speed(megabytes, peer_in_process(peer, path, peers.PERMUTATIONS))
+            yield compare(case, "speed", ours, theirs, peer_name, "MB/s", "higher")
 
 
 def _statistics(folder: Path, sizes: dict[str, int]) -> Iterator[Row]:
-    few, small = str(folder / "raw-small.parquet"), sizes["raw-small"]
-    ours = small / in_process(statistics, few).value / 1e6
-    seconds = [in_process(peers.datatrove_filters, few, name).value for name in DATATROVE_FILTERS]
-    case = f"Gopher, repetition and FineWeb statistics, {small / 1e6:.0f} MB"
-    yield compare(case, "speed", ours, small / sum(seconds) / 1e6, "datatrove", "MB/s", "higher")
+    path, megabytes = str(folder / "raw-small.parquet"), sizes["raw-small"] / 1e6
+    ours = megabytes / in_process(statistics, path).value
+    theirs = _speed(megabytes, peer_in_process(peers.datatrove_filters, path, DATATROVE_FILTERS))
+    case = f"Gopher, repetition and FineWeb statistics, {megabytes:.0f} MB"
+    yield compare(case, "speed", ours, theirs, "datatrove", "MB/s", "higher")
 
 
-def prepare(data: str, folder: str) -> dict[str, int]:
+def _speed(megabytes: float, measured: Measurement | Failure) -> float | Failure:
+    return measured.figure(lambda it: megabytes / it.value)
+
+
+def prepare(data: str, folder: str, check: bool) -> dict[str, int]:
     """Write the texts as they are and in their normal form, all and a part of them; returns the bytes of each file."""
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -62,12 +68,9 @@ def prepare(data: str, folder: str) -> dict[str, int]:
     from groundup.corpus.sources import read_sources
 
     source: Source = Files(kind="files", path=Path(data)) if data else PythonDocs(kind="python-docs")
-    texts = [item.text for item in read_sources([source], Path()) if isinstance(item, Document)]
-    few: list[str] = []
-    for text in texts:
-        few.append(text)
-        if sum(map(len, few)) >= SMALL_BYTES:
-            break
+    documents = (item.text for item in read_sources([source], Path()) if isinstance(item, Document))
+    texts = list(_first(documents, CHECK_BYTES)) if check else list(documents)
+    few = list(_first(texts, SMALL_BYTES))
     if not texts:
         raise GroundupError("there is no text to measure with", where=data)
     sizes = {}
@@ -77,6 +80,16 @@ def prepare(data: str, folder: str) -> dict[str, int]:
             pq.write_table(pa.table({"text": values}), Path(folder) / f"{kind}.parquet")
             sizes[kind] = values.buffers()[2].size if len(values) else 0
     return sizes
+
+
+def _first(texts: Iterable[str], characters: int) -> Iterator[str]:
+    """The first texts that together have so many characters."""
+    size = 0
+    for text in texts:
+        yield text
+        size += len(text)
+        if size >= characters:
+            return
 
 
 def signatures(path: str, permutations: int) -> float:

@@ -1,9 +1,9 @@
-"""`groundup bench train`: tokens per second and peak memory of a training step against the peers.
+"""`make bench NAME=train`: tokens per second and peak memory of a training step against the peers.
 
 Every side trains the same shape on the same random tokens with the same batch, precision and optimizer (AdamW, clipping
 at 1), in a process of its own; then, in the fastest precision, those that compile the model do so. Two shapes: Llama's,
 against transformers' and litgpt's; GPT-2's, against transformers' and a plain reading of nanoGPT's step. Then our own
-speed is held against what matrix products reach on this machine, and two claims that are often made are measured: what
+speed is compared with what matmuls reach on this machine, and two claims that are often made are measured: what
 bf16 saves, and what activation checkpointing saves and costs.
 """
 
@@ -13,10 +13,10 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from groundup.bench import train_peers as peers
-from groundup.bench.measure import Measured, in_process
-from groundup.bench.rows import Row, compare
-from groundup.bench.train_jobs import CLIP, LEARNING_RATE, SIZES, WARM_UP, Job, Size, batch_of
+from benchmarks import train_peers as peers
+from benchmarks.measure import Failure, Measurement, in_process, peer_in_process
+from benchmarks.rows import Row, compare
+from benchmarks.train_jobs import CHECK_SIZE, CLIP, LEARNING_RATE, SIZES, WARM_UP, Job, Size, batch_of
 from groundup.model.configuration import LLMConfig
 
 CLAIMS = replace(SIZES[2], rows=8, steps=4)  # with activations that weigh more than the weights
@@ -28,42 +28,43 @@ PEERS = {
 COMPILING = ("litgpt", "nanoGPT's step")  # the peers whose own scripts compile the model
 
 
-def run(data: Path | None) -> Iterator[Row]:
+def run(data: Path | None, check: bool = False) -> Iterator[Row]:
     """Rows for every size, in fp32 and, where the processor multiplies it, bf16; tokens are random, not `data`."""
     from groundup.parallel.device import cpu_multiplies_bf16, usable_cores
 
     cores = usable_cores()
     precisions = ("fp32", "bf16") if cpu_multiplies_bf16() else ("fp32",)
-    ceilings = {precision: in_process(ceiling, precision, cores=cores).value for precision in precisions}
-    for size, precision, compiled in _kinds(precisions):
+    seconds = 0.1 if check else 4.0
+    ceilings = {precision: in_process(ceiling, precision, seconds, cores=cores).value for precision in precisions}
+    for size, precision, compiled in _kinds((CHECK_SIZE,) if check else SIZES, precisions):
         for family, others in PEERS.items():
             job = Job(size, family, precision, compiled=compiled)
             ours = in_process(step, asdict(job), cores=cores)
             for name, function in others.items():
                 if compiled and name not in COMPILING:
                     continue
-                theirs = in_process(function, asdict(job), cores=cores)
-                yield compare(job.case, "speed", _speed(job, ours), _speed(job, theirs), name, "tokens/s", "higher")
+                theirs = peer_in_process(function, asdict(job), cores=cores)
+                yield _speed(job.case, (job, job), ours, theirs, name)
                 if not compiled:  # compilers take memory of their own, in processes of their own
                     yield _memory(job.case, ours, theirs, name)
-            rate = _speed(job, ours) * ours.value["flops_per_token"] / 1e9
-            name = "matrix products on this machine"
+            rate = job.tokens / _step_seconds(ours) * ours.value["flops_per_token"] / 1e9
+            name = "matmuls on this machine"
             yield compare(job.case, "arithmetic", rate, ceilings[precision] / 1e9, name, "GFLOP/s", "higher")
-    yield from _claims(precisions, cores)
+    yield from _claims(replace(CHECK_SIZE, rows=8) if check else CLAIMS, precisions, cores)
 
 
-def _kinds(precisions: tuple[str, ...]) -> Iterator[tuple[Size, str, bool]]:
-    """(size, precision, whether all sides are compiled): compilation where products leave it most to gain."""
-    for size in SIZES:
+def _kinds(sizes: tuple[Size, ...], precisions: tuple[str, ...]) -> Iterator[tuple[Size, str, bool]]:
+    """(size, precision, whether all sides are compiled): compilation where matmuls leave it most to gain."""
+    for size in sizes:
         for precision in precisions:
             yield size, precision, False
         yield size, precisions[-1], True
 
 
-def _claims(precisions: tuple[str, ...], cores: int) -> Iterator[Row]:
+def _claims(size: Size, precisions: tuple[str, ...], cores: int) -> Iterator[Row]:
     """Our own step against itself: bf16 against fp32, activation checkpointing against none."""
     jobs = {
-        (precision, mode): Job(CLAIMS, "llama", precision, mode)
+        (precision, mode): Job(size, "llama", precision, mode)
         for precision in precisions
         for mode in ("none", "full", "selective")
         if mode == "none" or precision == precisions[-1]
@@ -73,33 +74,40 @@ def _claims(precisions: tuple[str, ...], cores: int) -> Iterator[Row]:
     if len(precisions) > 1:
         pairs.insert(0, (("bf16", "none"), ("fp32", "none")))
     for one, other in pairs:
-        case = f"30M llama, {one[0]}" + (f", {one[1]} activation checkpointing" if one[1] != "none" else "")
+        case = f"{size.name} llama, {one[0]}" + (f", {one[1]} activation checkpointing" if one[1] != "none" else "")
         name = f"groundup, {other[0]}" + (" without" if one[1] != "none" else "")
         a, b = found[one], found[other]
-        yield compare(case, "speed", _speed(jobs[one], a), _speed(jobs[other], b), name, "tokens/s", "higher")
-        if one[1] != "selective":  # which keeps what it keeps beside autograd, unseen by its hooks
+        yield _speed(case, (jobs[one], jobs[other]), a, b, name)
+        if one[1] != "selective":  # which stores outside autograd, where its hooks can't see it
             kept = [measured.value["kept_bytes"] / 1e6 for measured in (a, b)]
             yield compare(case, "activations kept", kept[0], kept[1], name, "MB", "lower")
         yield _memory(case, a, b, name)
 
 
-def _speed(job: Job, measured: Measured) -> float:
-    return job.tokens / median(measured.value["seconds"][WARM_UP:])
+def _speed(case: str, jobs: tuple[Job, Job], ours: Measurement, theirs: Measurement | Failure, name: str) -> Row:
+    speed = jobs[0].tokens / _step_seconds(ours)
+    their_speed = theirs.figure(lambda it: jobs[1].tokens / _step_seconds(it))
+    return compare(case, "speed", speed, their_speed, name, "tokens/s", "higher")
 
 
-def _memory(case: str, ours: Measured, theirs: Measured, name: str) -> Row:
-    return compare(case, "peak memory", ours.peak_rss_bytes / 1e6, theirs.peak_rss_bytes / 1e6, name, "MB", "lower")
+def _step_seconds(measured: Measurement) -> float:
+    return median(measured.value["seconds"][WARM_UP:])
 
 
-def ceiling(precision: str) -> float:
-    """FLOP/s that large products reach."""
+def _memory(case: str, ours: Measurement, theirs: Measurement | Failure, name: str) -> Row:
+    their_peak = theirs.figure(lambda it: it.peak_rss_bytes / 1e6)
+    return compare(case, "peak memory", ours.peak_rss_bytes / 1e6, their_peak, name, "MB", "lower")
+
+
+def ceiling(precision: str, seconds: float) -> float:
+    """FLOP/s that large matmuls reach."""
     import torch
 
     from groundup.parallel.device import settle
     from groundup.training.telemetry.ceiling import measure
 
     settle()
-    return measure(torch.device("cpu"), torch.bfloat16 if precision == "bf16" else torch.float32, seconds=4.0)
+    return measure(torch.device("cpu"), torch.bfloat16 if precision == "bf16" else torch.float32, seconds=seconds)
 
 
 def config_of(values: dict[str, Any]) -> LLMConfig:

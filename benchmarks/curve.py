@@ -1,4 +1,4 @@
-"""`groundup bench curve`: how long it takes to reach a validation loss, and whether the published curve is met.
+"""`make bench NAME=curve`: how long it takes to reach a validation loss, and whether the published curve is met.
 
 The task is nanoGPT's for a CPU: characters of tinyshakespeare, sequences of 64, a model of at most 804,096 parameters.
 The plain configuration (4 layers, 4 heads, width 128, batch 12, AdamW, 2,000 steps) has many independent logs, which
@@ -9,18 +9,18 @@ process of its own; the clock counts training steps with their batches, and not 
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from groundup.bench.measure import in_process
-from groundup.bench.rows import Row, compare
+from benchmarks.measure import in_process
+from benchmarks.rows import Row, compare
 from groundup.errors import GroundupError
 
 if TYPE_CHECKING:
-    from groundup.bench.nanogpt import Shape
+    from benchmarks.nanogpt import NanoGPTShape
 
-MOST_PARAMETERS, CONTEXT = 804_096, 64
+MAX_PARAMETERS, CONTEXT = 804_096, 64
 PUBLISHED = "nanoGPT's published logs"
 LOGS = {
     0: 4.1649,
@@ -58,7 +58,7 @@ class Recipe:
         }
     )
 
-    def as_nanogpt(self, vocabulary: int) -> "Shape":
+    def as_nanogpt(self, vocabulary: int) -> "NanoGPTShape":
         """The same shape in nanoGPT's terms."""
         return {
             "layers": self.common["num_hidden_layers"],
@@ -110,12 +110,15 @@ FAST = Recipe(
 )
 
 
-def run(data: Path | None) -> Iterator[Row]:
-    """Rows for `data`, the folder of tinyshakespeare or one above it."""
+def run(data: Path | None, check: bool = False) -> Iterator[Row]:
+    """Rows for `data`, the folder of tinyshakespeare or one above it; a check takes a few steps on random letters."""
+    if check:
+        yield _checked()
+        return
     found = sorted(data.rglob("tinyshakespeare/*.txt")) if data else []
     found = found or (sorted(data.glob("*.txt")) if data else [])
     if not found:
-        raise GroundupError("there is no tinyshakespeare", where=str(data), do="name its folder with --data")
+        raise GroundupError("there is no tinyshakespeare", where=str(data or ""), do="name its folder with --data")
     from groundup.parallel.device import usable_cores
 
     cores = usable_cores()
@@ -136,6 +139,17 @@ def run(data: Path | None) -> Iterator[Row]:
     yield compare(case, "steps", reached["step"], last["step"], name, "steps", "lower")
 
 
+def _checked() -> Row:
+    """Both recipes for two steps; the row compares their losses, which mean nothing."""
+    import random
+    import string
+
+    text = "".join(random.Random(1).choices(string.ascii_letters + " \n", k=20_000))
+    plain, fast = (train(replace(recipe, steps=2), text)["looks"][-1]["loss"] for recipe in (PLAIN, FAST))
+    name = "groundup, plain configuration"
+    return compare("two steps on random letters", "validation loss", fast, plain, name, "nats", "lower")
+
+
 def trained(name: str, path: str) -> dict[str, Any]:
     """Train the recipe called `name` on a text; `{parameters, looks: [{step, seconds, loss, estimates}, ...]}`."""
     return train({"PLAIN": PLAIN, "FAST": FAST}[name], Path(path).read_text(encoding="utf-8"))
@@ -149,7 +163,7 @@ def train(recipe: Recipe, text: str, seed: int = 1337) -> dict[str, Any]:
     import torch
     from torch import Tensor, nn
 
-    from groundup.bench import nanogpt
+    from benchmarks import nanogpt
     from groundup.model.configuration import LLMConfig
     from groundup.model.decoder import CustomLanguageModel
     from groundup.parallel.device import Precision, settle
@@ -161,13 +175,13 @@ def train(recipe: Recipe, text: str, seed: int = 1337) -> dict[str, Any]:
     settle()
     characters = sorted(set(text))
     ids = torch.from_numpy(np.searchsorted(characters, list(text)).astype(np.int64))
-    first, held = ids[: len(ids) * 9 // 10], ids[len(ids) * 9 // 10 :]
+    first, validation = ids[: len(ids) * 9 // 10], ids[len(ids) * 9 // 10 :]
     model = CustomLanguageModel(LLMConfig(vocab_size=len(characters), **recipe.common, **recipe.shape), seed=seed)
     torch.manual_seed(seed)
     if recipe.published:
         nanogpt.give_weights(nanogpt.NanoGPT(recipe.as_nanogpt(len(characters))), model)
     parameters = sum(parameter.numel() for parameter in model.parameters())
-    assert parameters <= MOST_PARAMETERS
+    assert parameters <= MAX_PARAMETERS
     config = LoopConfig.model_validate(recipe.loop)
     precision: Precision = "bf16" if recipe.precision == "bf16" else "fp32"
     engine = SingleDevice(model, make_optimizer(config.optimizer), torch.device("cpu"), precision, config.ema)
@@ -185,10 +199,10 @@ def train(recipe: Recipe, text: str, seed: int = 1337) -> dict[str, Any]:
         found: dict[str, Any] = {
             "step": step,
             "seconds": seconds,
-            "loss": mean_loss(held.unfold(0, CONTEXT + 1, CONTEXT)),
+            "loss": mean_loss(validation.unfold(0, CONTEXT + 1, CONTEXT)),
         }
         if recipe.published:  # which draws batches, the next ones that are trained on among them
-            found["estimates"] = nanogpt.estimate(mean_loss, (first, held), recipe.batch, CONTEXT)
+            found["estimates"] = nanogpt.estimate(mean_loss, (first, validation), recipe.batch, CONTEXT)
         return found
 
     seconds, batch = 0.0, nanogpt.draw(first, recipe.batch, CONTEXT)

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from groundup.bench import nanogpt
-from groundup.bench.curve import CONTEXT, FAST, PLAIN, train
+from benchmarks import nanogpt
+from benchmarks.curve import CONTEXT, FAST, PLAIN, train
 from groundup.model.configuration import LLMConfig
 from groundup.model.decoder import CustomLanguageModel
 

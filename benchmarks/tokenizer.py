@@ -1,73 +1,75 @@
-"""`groundup bench tokenizer`: training and encoding of byte-level BPE against the peers, with equal merges and ids.
+"""`make bench NAME=tokenizer`: training and encoding of byte-level BPE against the peers, with equal merges and ids.
 
-Peers that are not installed are left out. All cut words by GPT-2's pattern, each in the way that is fastest for it
-(`tokenizers` has a pre-tokenizer of its own for this pattern). Our tokenizer starts each repeat without kept words, and
-all sides get the same list of strings. A peer whose merges or ids differ is an error, and no row. Memory is that of a
-process that does the work once.
+All cut words by GPT-2's pattern, each in the way that is fastest for it (`tokenizers` has a pre-tokenizer of its own
+for this pattern). Our tokenizer starts each repeat with an empty word cache, and all sides get the same list of
+strings. A peer whose merges or ids differ is an error, and no row. Memory is that of a process that does the work once.
 """
 
 import os
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from groundup.bench import tokenizer_peers as peers
-from groundup.bench.measure import Measured, in_process
-from groundup.bench.rows import Row, compare
+from benchmarks import tokenizer_peers as peers
+from benchmarks.measure import Measurement, in_process, peer_in_process
+from benchmarks.rows import Row, compare
 from groundup.errors import GroundupError
 
 VOCABULARIES = (8192, 32768)
-MOST_BYTES = 40_000_000  # sentencepiece and tokenizers need most of a minute for more
+MAX_BYTES = 40_000_000  # sentencepiece and tokenizers need most of a minute for more
+CHECK_VOCABULARIES, CHECK_BYTES = (400, 500), 200_000
 REPEATS = 3
 
 
-def run(data: Path | None) -> Iterator[Row]:
+def run(data: Path | None, check: bool = False) -> Iterator[Row]:
     """Rows for `data`, a file or folder of text; without it, for the Python documentation of this machine."""
     with tempfile.TemporaryDirectory() as folder:
         texts = str(Path(folder, "texts.json"))
-        size: int = in_process(prepare, str(data.resolve()) if data else "", texts).value
+        vocabularies, limit = (CHECK_VOCABULARIES, CHECK_BYTES) if check else (VOCABULARIES, MAX_BYTES)
+        size: int = in_process(prepare, str(data.resolve()) if data else "", texts, limit).value
         for function in (train, encode):  # compiles the kernels, which is not measured
             in_process(function, texts, folder, 300, 1, 1)
-        for vocabulary in VOCABULARIES:
+        for vocabulary in vocabularies:
             yield from _training(texts, folder, vocabulary, f"{size / 1e6:.0f} MB")
-        yield from _encoding(texts, folder, VOCABULARIES[-1], size)
-        yield from _two_cores(texts, folder, VOCABULARIES[-1], size)
+        yield from _memory_of_training(texts, folder, vocabularies[-1], f"{size / 1e6:.0f} MB")
+        yield from _encoding(texts, folder, vocabularies[-1], size)
+        yield from _two_cores(texts, folder, vocabularies[-1], size)
 
 
 def _training(texts: str, folder: str, vocabulary: int, size: str) -> Iterator[Row]:
     case = f"train {vocabulary:,} tokens, {size}"
-    ours = _timed(train, texts, folder, vocabulary)
+    ours = in_process(train, texts, folder, vocabulary, REPEATS, 1)
     for name, peer in peers.TRAINERS.items():
-        if not peers.installed(name):
-            continue
-        theirs = _timed(peer, texts, folder, vocabulary)
-        if theirs["result"] is not None:
-            expected = ours["spelled"] if name == "tokenizers" else ours["result"]
-            _same(theirs["result"], expected, f"the merges of {name} and ours", case)
-        yield compare(case, "time", ours["seconds"], theirs["seconds"], name, "s", "lower")
-    if vocabulary == VOCABULARIES[-1]:
-        held = _memory(train, texts, folder, vocabulary)
-        for name in filter(peers.installed, ("tokenizers", "rustbpe")):
-            theirs_held = _memory(peers.TRAINERS[name], texts, folder, vocabulary)
-            yield compare(case, "peak memory", held, theirs_held, name, "MB", "lower")
+        theirs = peer_in_process(peer, texts, folder, vocabulary, REPEATS, 1)
+        if isinstance(theirs, Measurement) and theirs.value["result"] is not None:
+            expected = ours.value["spelled"] if name == "tokenizers" else ours.value["result"]
+            _same(theirs.value["result"], expected, f"the merges of {name} and ours", case)
+        yield compare(case, "time", _seconds(ours), theirs.figure(_seconds), name, "s", "lower")
+
+
+def _memory_of_training(texts: str, folder: str, vocabulary: int, size: str) -> Iterator[Row]:
+    case = f"train {vocabulary:,} tokens, {size}"
+    ours = _megabytes(in_process(train, texts, folder, vocabulary, 0, 1))
+    for name in ("tokenizers", "rustbpe"):
+        theirs = peer_in_process(peers.TRAINERS[name], texts, folder, vocabulary, 0, 1)
+        yield compare(case, "peak memory", ours, theirs.figure(_megabytes), name, "MB", "lower")
 
 
 def _encoding(texts: str, folder: str, vocabulary: int, size: int) -> Iterator[Row]:
     case = f"encode with {vocabulary:,} tokens, {size / 1e6:.0f} MB"
-    ours = _timed(encode, texts, folder, vocabulary)
+    ours = in_process(encode, texts, folder, vocabulary, REPEATS, 1)
+    speed = size / 1e6 / _seconds(ours)
     for name, peer in peers.ENCODERS.items():
-        if not peers.installed(name):
-            continue
-        theirs = _timed(peer, texts, folder, vocabulary)
-        _same(theirs["result"], ours["result"], f"the ids of {name} and ours", case)
-        yield compare(
-            case, "speed", size / 1e6 / ours["seconds"], size / 1e6 / theirs["seconds"], name, "MB/s", "higher"
-        )
-    held = _memory(encode, texts, folder, vocabulary)
-    for name in filter(peers.installed, ("tokenizers", "tiktoken")):
-        theirs_held = _memory(peers.ENCODERS[name], texts, folder, vocabulary)
-        yield compare(case, "peak memory", held, theirs_held, name, "MB", "lower")
+        theirs = peer_in_process(peer, texts, folder, vocabulary, REPEATS, 1)
+        if isinstance(theirs, Measurement):
+            _same(theirs.value["result"], ours.value["result"], f"the ids of {name} and ours", case)
+        their_speed = theirs.figure(lambda it: size / 1e6 / _seconds(it))
+        yield compare(case, "speed", speed, their_speed, name, "MB/s", "higher")
+    peak = _megabytes(in_process(encode, texts, folder, vocabulary, 0, 1))
+    for name in ("tokenizers", "tiktoken"):
+        theirs = peer_in_process(peers.ENCODERS[name], texts, folder, vocabulary, 0, 1)
+        yield compare(case, "peak memory", peak, theirs.figure(_megabytes), name, "MB", "lower")
 
 
 def _two_cores(texts: str, folder: str, vocabulary: int, size: int) -> Iterator[Row]:
@@ -83,23 +85,22 @@ def _two_cores(texts: str, folder: str, vocabulary: int, size: int) -> Iterator[
         yield compare(case, "speed", size / 1e6 / fast, size / 1e6 / slow, "groundup on one core", "MB/s", "higher")
 
 
-def _timed(function: Callable[..., Any], texts: str, folder: str, vocabulary: int) -> dict[str, Any]:
-    found: dict[str, Any] = in_process(function, texts, folder, vocabulary, REPEATS, 1).value
-    return found
+def _seconds(measured: Measurement) -> float:
+    seconds: float = measured.value["seconds"]
+    return seconds
 
 
-def _memory(function: Callable[..., Any], texts: str, folder: str, vocabulary: int) -> float:
-    measured: Measured = in_process(function, texts, folder, vocabulary, 0, 1)
+def _megabytes(measured: Measurement) -> float:
     return measured.peak_rss_bytes / 1e6
 
 
 def _same(found: Any, expected: Any, what: str, case: str) -> None:
     if found != expected:
-        raise GroundupError(f"{what} differ", where=case, do="tell the authors: a comparison is of equal results only")
+        raise GroundupError(f"{what} differ", where=case, do="report this: only equal results are compared")
 
 
-def prepare(data: str, out: str) -> int:
-    """Write the texts, at most about MOST_BYTES, as a JSON list; returns their bytes in UTF-8."""
+def prepare(data: str, out: str, max_bytes: int) -> int:
+    """Write the texts, about `max_bytes` of them, as a JSON list; returns their bytes in UTF-8."""
     import json
 
     from groundup.corpus.configuration import Files, PythonDocs, Source
@@ -110,7 +111,7 @@ def prepare(data: str, out: str) -> int:
     texts: list[str] = []
     size = 0
     for item in read_sources([source], Path()):
-        if isinstance(item, Document) and size < MOST_BYTES:
+        if isinstance(item, Document) and size < max_bytes:
             texts.append(item.text)
             size += item.size
     if not texts:

@@ -1,4 +1,4 @@
-"""The peers of `bench train`, each a function that a fresh process calls: seconds of each optimizer step."""
+"""The peers of the benchmark `train`, each a function that a fresh process calls: seconds of each optimizer step."""
 
 import time
 from typing import Any
@@ -6,8 +6,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from groundup.bench.nanogpt import NanoGPT
-from groundup.bench.train_jobs import BETAS, CLIP, DECAY, LEARNING_RATE, WARM_UP, Job, batch_of
+from benchmarks.nanogpt import NanoGPT
+from benchmarks.train_jobs import BETAS, CLIP, DECAY, LEARNING_RATE, WARM_UP, Job, batch_of
 
 
 def transformers_step(values: dict[str, Any]) -> dict[str, Any]:
@@ -55,10 +55,10 @@ def transformers_step(values: dict[str, Any]) -> dict[str, Any]:
     seconds: list[float] = []
 
     class Clock(TrainerCallback):
-        def on_step_begin(self, *_given: Any, **_named: Any) -> None:
+        def on_step_begin(self, *_arguments: Any, **_named: Any) -> None:
             self.started = time.perf_counter()
 
-        def on_step_end(self, *_given: Any, **_named: Any) -> None:
+        def on_step_end(self, *_arguments: Any, **_named: Any) -> None:
             seconds.append(time.perf_counter() - self.started)
 
     rows = [row for number in range(WARM_UP + size.steps) for row in batch_of(size, number)[0]]

@@ -1,4 +1,4 @@
-"""`groundup bench engines`: two processes against one with two threads, and what each layout sends against the least.
+"""`make bench NAME=engines`: two processes against one with two threads, and what each layout sends against the least.
 
 A model of 30 million parameters in Llama's shape takes the same batch under every layout, on as many cores. Speed is
 that of one process with all cores; bytes are those at a process's sockets, held against what textbook algorithms send
@@ -14,11 +14,12 @@ from pathlib import Path
 from statistics import mean, median
 from typing import Any
 
-from groundup.bench.measure import in_process
-from groundup.bench.rows import Row, compare
-from groundup.bench.train_jobs import CLIP, LEARNING_RATE, SIZES, WARM_UP, Job, batch_of
+from benchmarks.measure import in_process
+from benchmarks.rows import Row, compare
+from benchmarks.train_jobs import CHECK_SIZE, CLIP, LEARNING_RATE, SIZES, WARM_UP, Job, batch_of
 
 JOB = Job(replace(SIZES[2], rows=4, steps=4), "llama", "fp32")
+CHECK = Job(replace(CHECK_SIZE, rows=4), "llama", "fp32")
 LAYOUTS: dict[str, dict[str, Any]] = {
     "ddp 2": {"dp_replicate": 2},
     "fsdp 2": {"dp_shard": 2},
@@ -30,24 +31,25 @@ LAYOUTS: dict[str, dict[str, Any]] = {
 ACCUMULATE = 2
 
 
-def run(data: Path | None) -> Iterator[Row]:
+def run(data: Path | None, check: bool = False) -> Iterator[Row]:
     """Rows for every layout of two processes; tokens are random, not `data`."""
-    one = in_process(alone, cores=2)
+    job = CHECK if check else JOB
+    one = in_process(alone, asdict(job), cores=2)
     for name, degrees in LAYOUTS.items():
-        several = in_process(together, degrees, cores=2)
-        speed = [JOB.tokens / median(seconds) for seconds in (several.value["seconds"], one.value["seconds"])]
-        case = f"30M llama fp32, {name}"
+        several = in_process(together, degrees, asdict(job), cores=2)
+        speed = [job.tokens / median(seconds) for seconds in (several.value["seconds"], one.value["seconds"])]
+        case = f"{job.case}, {name}"
         yield compare(case, "speed", speed[0], speed[1], "groundup, 1 process, 2 threads", "tokens/s", "higher")
         sent, least = several.value["sent"] / 1e6, several.value["least"] / 1e6
         yield compare(case, "sent per step and process", sent, least, "textbook minimum", "MB", "lower")
 
 
-def alone() -> dict[str, Any]:
+def alone(job: dict[str, Any]) -> dict[str, Any]:
     """Seconds of each step of one process with all cores."""
-    return _steps({})
+    return _steps({}, Job.of(job))
 
 
-def together(degrees: dict[str, Any]) -> dict[str, Any]:
+def together(degrees: dict[str, Any], job: dict[str, Any]) -> dict[str, Any]:
     """Mean over the processes of a layout: seconds of each step, bytes sent in the last one, and the least to send."""
     import multiprocessing
 
@@ -56,7 +58,7 @@ def together(degrees: dict[str, Any]) -> dict[str, Any]:
     count = ParallelConfig(**degrees).processes
     context = multiprocessing.get_context("spawn")
     with tempfile.TemporaryDirectory() as folder:
-        processes = [context.Process(target=_rank, args=(rank, count, degrees, folder)) for rank in range(count)]
+        processes = [context.Process(target=_rank, args=(rank, count, degrees, job, folder)) for rank in range(count)]
         for process in processes:
             process.start()
         for process in processes:
@@ -69,10 +71,10 @@ def together(degrees: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _rank(rank: int, count: int, degrees: dict[str, Any], folder: str) -> None:
+def _rank(rank: int, count: int, degrees: dict[str, Any], job: dict[str, Any], folder: str) -> None:
     os.environ |= {"RANK": str(rank), "WORLD_SIZE": str(count), "LOCAL_RANK": str(rank), "GROUNDUP_THREADS": "1"}
     os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": _port(folder, rank), "GLOO_SOCKET_IFNAME": "lo"}
-    (Path(folder) / str(rank)).write_text(json.dumps(_steps(degrees)))
+    (Path(folder) / str(rank)).write_text(json.dumps(_steps(degrees, Job.of(job))))
 
 
 def _port(folder: str, rank: int) -> str:
@@ -92,13 +94,13 @@ def _port(folder: str, rank: int) -> str:
     return path.read_text()
 
 
-def _steps(degrees: dict[str, Any]) -> dict[str, Any]:
+def _steps(degrees: dict[str, Any], job: Job) -> dict[str, Any]:
     import time
 
     import torch
     from torch import nn
 
-    from groundup.bench.train import config_of
+    from benchmarks.train import config_of
     from groundup.model.decoder import CustomLanguageModel
     from groundup.parallel.configuration import ParallelConfig
     from groundup.parallel.device import settle
@@ -112,7 +114,7 @@ def _steps(degrees: dict[str, Any]) -> dict[str, Any]:
     from groundup.training.pretraining import TokenBatch
 
     settle()
-    parallel, config, size = ParallelConfig(**degrees), config_of(asdict(JOB)), JOB.size
+    parallel, config, size = ParallelConfig(**degrees), config_of(asdict(job)), job.size
     make, model = make_optimizer(OptimizerConfig()), CustomLanguageModel(config)
     engine: Engine
     if parallel.processes == 1:
@@ -131,8 +133,8 @@ def _steps(degrees: dict[str, Any]) -> dict[str, Any]:
         batches = []
         for first in range(0, size.rows, rows):
             mine = engine.data_rank.of(rows)
-            place = slice(first + mine.start, first + mine.stop)
-            batches.append(TokenBatch(inputs[place], targets[place]))
+            local = slice(first + mine.start, first + mine.stop)
+            batches.append(TokenBatch(inputs[local], targets[local]))
         before = sent()
         started = time.perf_counter()
         engine.train_step(batches, [batch.targets_BT.numel() for batch in batches], loss, LEARNING_RATE, CLIP)

@@ -1,7 +1,7 @@
-"""`groundup bench curation`: whole curation of jsonl files, one process against two, and what size costs.
+"""`make bench NAME=curation`: whole curation of jsonl files, one process against two, and what size costs.
 
 Everything is on but extraction (the files hold text), language identification by py3langid and rules of the preset
-`gopher` included. `benchmarks/large_corpus.py` makes a corpus of any size. The peer is groundup itself: with one
+`gopher` included. `benchmarks.large_corpus` makes a corpus of any size. The peer is groundup itself: with one
 worker, and on the smallest part of the files.
 """
 
@@ -10,16 +10,31 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from groundup.bench.measure import in_process
-from groundup.bench.rows import Row, compare
+from benchmarks.large_corpus import write
+from benchmarks.measure import in_process
+from benchmarks.rows import Row, compare
+from groundup.corpus.configuration import PythonDocs
 from groundup.errors import GroundupError
 
 
-def run(data: Path | None) -> Iterator[Row]:
-    """Rows for `data`, a folder of jsonl files of about the same size."""
+def run(data: Path | None, check: bool = False) -> Iterator[Row]:
+    """Rows for `data`, a folder of jsonl files of about the same size; for a check the corpus is made here."""
+    if not check:
+        yield from _measured(data)
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        write(PythonDocs(kind="python-docs"), Path(folder), megabytes=2, file_bytes=1_000_000)
+        yield from _measured(Path(folder))
+
+
+def _measured(data: Path | None) -> Iterator[Row]:
     files = sorted(data.glob("*.jsonl")) if data else []
     if not files:
-        raise GroundupError("there are no jsonl files to curate", where=str(data), do="benchmarks/large_corpus.py")
+        raise GroundupError(
+            "there are no jsonl files to curate",
+            where=str(data or ""),
+            do="make some: python -m benchmarks.large_corpus SOURCE FOLDER, then make bench NAME=curation DATA=FOLDER",
+        )
     paths = [str(path) for path in files]
     few = paths[: max(1, len(paths) // 20)]
     with tempfile.TemporaryDirectory() as folder:
@@ -50,8 +65,8 @@ def curated(paths: list[str], folder: str, workers: int) -> dict[str, Any]:
     from groundup.corpus.curate.partitions import partitions
     from groundup.corpus.engine import Engine
 
-    with tempfile.TemporaryDirectory(dir=folder) as place:
-        out, keep = Path(place) / "out", Path(place) / "keep"
+    with tempfile.TemporaryDirectory(dir=folder) as scratch:
+        out, keep = Path(scratch) / "out", Path(scratch) / "keep"
         out.mkdir()
         keep.mkdir()
         sources = [{"kind": "files", "path": path} for path in paths]

@@ -1,12 +1,13 @@
-"""The peers of `bench corpus`, each a function that a fresh process calls: seconds for the texts of a Parquet file.
+"""The peers of the benchmark `corpus`: functions that a fresh process calls, which return seconds for a file's texts.
 
 Every peer runs as its documentation shows it, on text in memory; reading the file is not counted.
 """
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
-from groundup.bench.measure import best
+from benchmarks.measure import best
 
 PERMUTATIONS = 112  # FineWeb's 14 bands of 8
 SHINGLE_WORDS = 5
@@ -20,8 +21,8 @@ def texts_of(path: str) -> list[str]:
     return texts
 
 
-def datatrove_signatures(path: str, bands: int, rows: int) -> float:
-    """Datatrove's first MinHash step, with its own normalisation and words (spaCy)."""
+def datatrove_signatures(path: str, permutations: int) -> float:
+    """Datatrove's first MinHash step with FineWeb's rows of 8, with its own normalisation and words (spaCy)."""
     import tempfile
 
     from datatrove.data import Document
@@ -29,19 +30,23 @@ def datatrove_signatures(path: str, bands: int, rows: int) -> float:
 
     documents = [Document(text=text, id=str(number)) for number, text in enumerate(texts_of(path))]
     with tempfile.TemporaryDirectory() as folder:
-        config = MinhashConfig(n_grams=SHINGLE_WORDS, num_buckets=bands, hashes_per_bucket=rows)
+        config = MinhashConfig(n_grams=SHINGLE_WORDS, num_buckets=permutations // 8, hashes_per_bucket=8)
         step = MinhashDedupSignature(output_folder=str(Path(folder) / "signatures"), config=config)
         return best(lambda: step.run(documents, 0, 1), 1)
 
 
-def datatrove_filters(path: str, name: str) -> float:
-    """One of datatrove's filters with its defaults; every document is judged, whatever another filter said."""
+def datatrove_filters(path: str, names: list[str]) -> float:
+    """Datatrove's filters with their defaults; each judges every document, whatever another's verdict."""
     from datatrove.data import Document
     from datatrove.pipeline import filters
 
     documents = [Document(text=text, id=str(number)) for number, text in enumerate(texts_of(path))]
-    step = getattr(filters, name)()
-    return best(lambda: [step.filter(document) for document in documents], 1)
+    steps = [getattr(filters, name)() for name in names]
+
+    def judge(step: Any) -> float:
+        return best(lambda: [step.filter(document) for document in documents], 1)
+
+    return sum(judge(step) for step in steps)
 
 
 def daft_signatures(path: str, permutations: int) -> float:

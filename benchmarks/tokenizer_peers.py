@@ -1,11 +1,10 @@
-"""The peers of `groundup bench tokenizer`, each in the way that its own documentation shows for speed."""
+"""The peers of the benchmark `tokenizer`, each in the way that its own documentation shows for speed."""
 
 import hashlib
 import json
 from array import array
 from collections.abc import Callable, Iterable
 from importlib import import_module
-from importlib.util import find_spec
 from itertools import chain
 from pathlib import Path
 from time import perf_counter
@@ -44,11 +43,6 @@ def digest_of_ids(ids: Iterable[list[int]]) -> str:
     return digest([array("I", chain.from_iterable(ids)).tobytes()])
 
 
-def installed(name: str) -> bool:
-    """Whether a package can be imported."""
-    return find_spec(name) is not None
-
-
 def train_tokenizers(texts: str, folder: str, vocabulary: int, repeats: int, threads: int) -> dict[str, Any]:
     """Hugging Face's `tokenizers`, with its own pre-tokenizer for GPT-2's pattern."""
     library: Any = import_module("tokenizers")
@@ -72,7 +66,7 @@ def train_tokenizers(texts: str, folder: str, vocabulary: int, repeats: int, thr
 
 
 def train_rustbpe(texts: str, folder: str, vocabulary: int, repeats: int, threads: int) -> dict[str, Any]:
-    """The trainer of nanochat, which knows no least frequency: it would go on to pairs that occur once."""
+    """The trainer of nanochat, which has no minimum frequency: it would continue with pairs that occur once."""
     given = read(texts)
     seconds, found = timed(lambda: _rustbpe(given, vocabulary), repeats)
     return {"seconds": seconds, "result": digest(token for token, _ in found.get_mergeable_ranks())}

@@ -1,8 +1,8 @@
 """nanoGPT's model and the way it draws: a plain reading, to measure against and to meet its published curve.
 
 Modules are made, weights drawn and batches picked in nanoGPT's order, so that after `torch.manual_seed(1337)` every
-random number is the one behind the published logs: before the first step its estimate of the validation loss of
-tinyshakespeare's characters is 4.1649, as they say.
+random number is the one that the published logs have used: before the first step its estimate of the validation loss
+of tinyshakespeare's characters is 4.1649, as in those logs.
 """
 
 import math
@@ -18,7 +18,7 @@ from groundup.model.decoder import MLP, Block, CustomLanguageModel
 ESTIMATED = 20  # batches of each split that a loss is estimated from
 
 
-class Shape(TypedDict):
+class NanoGPTShape(TypedDict):
     """What makes a model of nanoGPT's."""
 
     layers: int
@@ -32,12 +32,12 @@ class Shape(TypedDict):
 class NanoGPT(nn.Module):
     """GPT-2 with a fused projection of queries, keys and values and PyTorch's flash attention."""
 
-    def __init__(self, shape: Shape) -> None:
+    def __init__(self, shape: NanoGPTShape) -> None:
         super().__init__()
         width = shape["width"]
         self.tokens = nn.Embedding(shape["vocabulary"], width)
         self.positions = nn.Embedding(shape["context"], width)
-        self.blocks = nn.ModuleList(_Block(shape) for _ in range(shape["layers"]))
+        self.blocks = nn.ModuleList(NanoGPTBlock(shape) for _ in range(shape["layers"]))
         self.norm = nn.LayerNorm(width, bias=shape["bias"])
         self.head = nn.Linear(width, shape["vocabulary"], bias=False)
         self.tokens.weight = self.head.weight
@@ -55,8 +55,8 @@ class NanoGPT(nn.Module):
         return F.cross_entropy(logits.flatten(0, 1), targets_BT.flatten())
 
 
-class _Block(nn.Module):
-    def __init__(self, shape: Shape) -> None:
+class NanoGPTBlock(nn.Module):
+    def __init__(self, shape: NanoGPTShape) -> None:
         super().__init__()
         width, bias = shape["width"], shape["bias"]
         self.heads = shape["heads"]
@@ -91,7 +91,7 @@ def give_weights(theirs: NanoGPT, ours: CustomLanguageModel) -> None:
     assert ours.model.embed_positions is not None
     ours.model.embed_positions.weight.copy_(theirs.positions.weight)
     for mine, block in zip(ours.model.layers, theirs.blocks, strict=True):
-        assert isinstance(mine, Block) and isinstance(block, _Block) and isinstance(mine.mlp, MLP)
+        assert isinstance(mine, Block) and isinstance(block, NanoGPTBlock) and isinstance(mine.mlp, MLP)
         attention, q_k_v = mine.self_attn, block.attention_in.weight.chunk(3)
         for projection, weight in zip((attention.q_proj, attention.k_proj, attention.v_proj), q_k_v, strict=True):
             projection.weight.copy_(weight)
