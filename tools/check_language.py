@@ -64,7 +64,7 @@ ALLOWED = re.compile(
 )
 
 CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
-FOUND = re.compile("|".join(rf"(?P<w{i}>(?<![a-z]){p}(?![a-z]))" for i, p in enumerate(INSTEAD)), re.IGNORECASE)
+FOUND = re.compile("|".join(rf"(?P<w{i}>(?<![a-z])(?:{p})(?![a-z]))" for i, p in enumerate(INSTEAD)), re.IGNORECASE)
 TERMS = tuple(INSTEAD.items())
 
 
