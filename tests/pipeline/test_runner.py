@@ -193,6 +193,21 @@ def test_the_first_line_says_how_long_the_rest_should_take(done: Path) -> None:
     assert [row["expected_seconds"] for row in started[-2:]] == [300.0, 240.0]
 
 
+@pytest.mark.parametrize(
+    ("set_by_the_user", "found"),
+    [({}, ("10000", None)), ({"GOMP_SPINCOUNT": "5"}, ("5", None)), ({"OMP_WAIT_POLICY": "active"}, (None, "active"))],
+)
+def test_threads_of_a_stage_give_way_to_other_work_unless_the_user_decides(
+    base: Path, monkeypatch: pytest.MonkeyPatch, set_by_the_user: dict[str, str], found: tuple[str | None, str | None]
+) -> None:
+    for name in ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in set_by_the_user.items():
+        monkeypatch.setenv(name, value)
+    figures = execute(base, table=(Stage("read", 1, (), "toys:waiting", lambda b: b.read),)).artifacts["read"].figures
+    assert (figures["GOMP_SPINCOUNT"], figures["OMP_WAIT_POLICY"]) == found
+
+
 def test_a_summary_is_the_stages_own_or_its_first_figures() -> None:
     assert summary({"summary": "as it says", "a": 1}) == "as it says"
     assert summary({"kept_documents": 12345, "rate": 0.98765, "rules": {"x": 1}}) == "kept documents 12,345, rate 0.988"

@@ -128,6 +128,11 @@ def teller(config: LastConfig, inputs: Mapping[str, Artifact], work: Work) -> Fi
     return {"run": work.run.name}
 
 
+def waiting(config: ReadConfig, inputs: Mapping[str, Artifact], work: Work) -> Figures:
+    """How OpenMP's threads are to wait in a stage's process."""
+    return {name: os.environ.get(name) for name in ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY")}
+
+
 def _break(fault: str, work: Work) -> None:
     if fault == "user":
         raise GroundupError("the numbers are odd", where="numbers.txt:3", do="make them even")

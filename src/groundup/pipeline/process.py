@@ -20,6 +20,7 @@ from groundup.pipeline.request import Request
 LOOK_SECONDS = 1.0  # between calls of `watch`
 GRACE = 3.0  # seconds in which an interrupted stage may put the terminal in order
 GRACE_TOGETHER = 25.0  # and in which ranks may agree on a last step and save it; SLURM gives 30
+SPINS = "10000"  # turns in which an OpenMP thread waits for the next piece of work before it sleeps
 FULL = 1 << 20  # bytes: with less than this free, a stage that broke was out of disk
 
 
@@ -57,7 +58,7 @@ def run_stage(
                 stderr=errors,
                 pass_fds=(result_end,),
                 process_group=0,
-                env={**environment, "PYTHONHASHSEED": "0"},
+                env=worker_environment(environment),
             )
         finally:
             os.close(result_end)
@@ -91,6 +92,17 @@ def run_stage(
         where=str(log),
         do="that file holds the details; please report it with them",
     )
+
+
+def worker_environment(environment: Mapping[str, str]) -> dict[str, str]:
+    """`environment` for a stage's process: sets hash with a fixed seed, and OpenMP's threads don't spin for long.
+
+    By default libgomp's threads spin for as long as they wait. Next to other work on the same cores that takes most of
+    the time; a limit costs nothing on an idle machine. libgomp reads it when torch is loaded, so it must be here. What
+    the user has set about waiting stays.
+    """
+    waiting = {} if {"GOMP_SPINCOUNT", "OMP_WAIT_POLICY"} & environment.keys() else {"GOMP_SPINCOUNT": SPINS}
+    return {**environment, "PYTHONHASHSEED": "0", **waiting}
 
 
 def _wait(process: subprocess.Popen[bytes], watch: Callable[[], None]) -> int:
