@@ -27,7 +27,14 @@ def test_a_room_knows_only_what_stands_below_it(room: str) -> None:
 
 def test_every_room_is_on_a_floor() -> None:
     rooms = {path.parent.relative_to(SOURCE).parts[0] for path in SOURCE.rglob("*/*.py")}
-    assert rooms == set(FLOORS)
+    assert rooms - set(GROUND) == set(FLOORS)
+
+
+@pytest.mark.parametrize("part", GROUND)
+def test_the_ground_floor_stands_on_nothing(part: str) -> None:
+    for path in [SOURCE / f"{part}.py", *(SOURCE / part).rglob("*.py")]:
+        for name in imports(path) if path.is_file() else ():
+            assert name.split(".")[1] in (*GROUND, "__version__"), f"{path.name} imports {name} from above"
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Kernels are compiled once, and also where the machine code can't be kept."""
+"""Each kernel of the tokenizer is compiled once, for whatever arrays it is called with."""
 
 from pathlib import Path
 
@@ -8,19 +8,10 @@ from numba.core.dispatcher import Dispatcher
 from groundup.tokenizer import bpe, encoding, pretokenizer, word_table
 from groundup.tokenizer.bpe import train_merges
 from groundup.tokenizer.interchange import ranks, read_tiktoken, write_tiktoken
-from groundup.tokenizer.kernel import kernel
 from groundup.tokenizer.pretokenizer import split
 from groundup.tokenizer.tokenizer import Tokenizer
 from groundup.tokenizer.word_counts import count_words
 from groundup.tokenizer.word_files import load_counts, save_counts
-
-
-def test_a_function_without_a_file_is_compiled() -> None:
-    namespace: dict = {}
-    exec("def double(x): return 2 * x", namespace)  # numba finds no place to keep the code of such a function
-    double = kernel(namespace["double"])
-    assert double(21) == 42
-    assert double.signatures
 
 
 def test_each_kernel_is_compiled_once(text: str, tmp_path: Path) -> None:

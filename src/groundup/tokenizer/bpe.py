@@ -22,9 +22,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from groundup.errors import GroundupError
+from groundup.kernels.bits import prefetch
+from groundup.kernels.compilation import Integer, lean_helper, lean_kernel
 from groundup.progress import Progress, Silent
-from groundup.tokenizer.bits import prefetch
-from groundup.tokenizer.kernel import Integer, helper, lean_kernel
 from groundup.tokenizer.vocabulary import BYTES
 from groundup.tokenizer.word_counts import WordCounts, Words
 
@@ -175,7 +175,7 @@ def _fill_slots(state: _State) -> None:
         state.slots[_slot_of(state, state.pairs[pair, KEY])] = pair
 
 
-@helper
+@lean_helper
 def _slot_of(state: _State, key: Integer) -> Integer:
     """The slot that holds the pair `key`, or the empty one where it belongs."""
     mask = state.slots.size - 1
@@ -186,7 +186,7 @@ def _slot_of(state: _State, key: Integer) -> Integer:
     return slot
 
 
-@helper
+@lean_helper
 def _add_pair(state: _State, key: Integer, count: Integer, first: Integer, length: Integer) -> Integer:
     """Put a new pair in the table and in the heap."""
     pair = state.size[PAIRS]
@@ -207,7 +207,7 @@ def _add_pair(state: _State, key: Integer, count: Integer, first: Integer, lengt
     return pair
 
 
-@helper
+@lean_helper
 def _lower(state: _State, left: Integer, right: Integer, weight: Integer) -> None:
     """Count a pair `weight` times less. One that is not in the table is too rare to matter."""
     pair = state.slots[_slot_of(state, (left << 32) | right)]
@@ -215,7 +215,7 @@ def _lower(state: _State, left: Integer, right: Integer, weight: Integer) -> Non
         state.pairs[pair, COUNT] -= weight
 
 
-@helper
+@lean_helper
 def _precedes(state: _State, count: Integer, pair: Integer, entry: Integer) -> bool:
     """Whether a pair with this count is merged before an entry of the heap: higher count, then smaller ids."""
     other = state.heap[entry, ENTRY_COUNT]
@@ -224,7 +224,7 @@ def _precedes(state: _State, count: Integer, pair: Integer, entry: Integer) -> b
     )
 
 
-@helper
+@lean_helper
 def _sink(state: _State, count: Integer, pair: Integer) -> None:
     """Put a pair in the place of the heap's top and let it sink to where it belongs."""
     at, size = 0, state.size[HEAP]
@@ -275,7 +275,7 @@ def _merge(
     return done, 0
 
 
-@helper
+@lean_helper
 def _merge_pair(state: _State, best: Integer, new: Integer, min_frequency: Integer) -> None:
     """Make a pair the token `new` wherever it stands, and put the pairs that this brings in the tables."""
     places, made = state.places, state.made

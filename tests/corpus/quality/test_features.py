@@ -7,8 +7,8 @@ import pyarrow as pa
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from groundup.corpus.kernel import buffers
 from groundup.corpus.quality.features import RING, hashed
+from groundup.kernels.arrow import buffers
 
 BUCKETS = 1 << 20
 # The rules, read off the documentation: runs of letters and digits; else one printable character each.

@@ -8,11 +8,11 @@ import pytest
 import torch
 from made_up import documents
 
-from groundup.corpus.kernel import buffers
 from groundup.corpus.quality.configuration import QualityTraining
 from groundup.corpus.quality.features import RING, hashed
 from groundup.corpus.quality.linear import LinearModel, train_linear
 from groundup.errors import GroundupError
+from groundup.kernels.arrow import buffers
 
 
 def config(**fields):

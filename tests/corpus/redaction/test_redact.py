@@ -11,10 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from planted import KINDS, harmless
 
-from groundup.corpus.kernel import buffers
 from groundup.corpus.redaction.configuration import KINDS as ALL
 from groundup.corpus.redaction.configuration import Redaction
 from groundup.corpus.redaction.redact import find, placeholder, redact, rules
+from groundup.kernels.arrow import buffers
 
 SHARED = Path(__file__).parents[4] / "shared" / "data"
 WORDS = "the of and to in is that it was for on are with as his they be at one have this from or had by".split()

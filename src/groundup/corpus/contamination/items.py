@@ -25,10 +25,10 @@ from groundup.corpus.contamination.matches import Matches, stretches
 from groundup.corpus.contamination.search import Table, hash_starts, make_table, search
 from groundup.corpus.duplicates.minhash import PADDING
 from groundup.corpus.duplicates.normal_form import normalise, table
-from groundup.corpus.kernel import Bytes, Offsets, buffers
 from groundup.corpus.sources.streams import bounded_lines, open_stream
 from groundup.corpus.sources.unreadable import UnreadableError
 from groundup.errors import GroundupError
+from groundup.kernels.arrow import Bytes, Offsets, buffers
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from groundup.corpus.kernel import Offsets
+from groundup.kernels.arrow import Offsets
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ import numpy as np
 from groundup.corpus.contamination.items import ANSWER, Items
 from groundup.corpus.contamination.matches import Matches
 from groundup.corpus.duplicates.normal_form import normalise
-from groundup.corpus.kernel import Offsets
+from groundup.kernels.arrow import Offsets
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -11,13 +11,12 @@ from numpy.typing import NDArray
 from groundup.corpus.duplicates.minhash import PADDING, Words, hash_words
 from groundup.corpus.duplicates.normal_form import MOST_GROWTH, squeeze, write_form
 from groundup.corpus.duplicates.normal_form import Table as Forms
-from groundup.corpus.kernel import Bytes, Number, Offsets, helper, kernel
+from groundup.kernels.arrow import Bytes, Offsets, longest_text
+from groundup.kernels.compilation import Integer, helper, kernel
+from groundup.kernels.hashing import BASE, GOLDEN, ONE, folded, power
 
-_BASE = np.uint64(0xD6E8FEB86659FD93)
-_GOLDEN = np.uint64(0x9E3779B97F4A7C15)
-_HALF = np.uint64(32)
 _SPACE = np.uint8(32)
-_ONE, _SIX, _LOWEST = np.uint64(1), np.uint64(6), np.uint64(63)  # of a place in the filter
+_SIX, _LOWEST = np.uint64(6), np.uint64(63)  # of a place in the filter
 _NONE = np.int32(-1)
 
 
@@ -71,31 +70,28 @@ def hash_starts(forms: Bytes, ends: Offsets, ngram_words: int, key_words: int) -
 
 
 @helper
-def _hash_rows(words: Words, count: int, size: int, keys: Words) -> Number:
+def _hash_rows(words: Words, count: int, size: int, keys: Words) -> Integer:
     """Write a hash of every `size` words in a row to `keys`, by their first word; returns how many there are."""
     if count < size:
         return 0
-    leaving = _ONE  # what a word was multiplied by when it leaves
-    for _ in range(size):
-        leaving *= _BASE
+    leaving = power(BASE, size)  # what a word was multiplied by when it leaves
     rolling = np.uint64(0)
     for word in range(size):
-        rolling = rolling * _BASE + words[word]
+        rolling = rolling * BASE + words[word]
     keys[0] = _mixed(rolling)
     for word in range(size, count):
-        rolling = rolling * _BASE + words[word] - words[word - size] * leaving
+        rolling = rolling * BASE + words[word] - words[word - size] * leaving
         keys[word - size + 1] = _mixed(rolling)
     return count - size + 1
 
 
 @helper
-def _mixed(rolling: Number) -> Number:
-    mixed = (rolling ^ (rolling >> _HALF)) * _GOLDEN
-    return mixed ^ (mixed >> _HALF)
+def _mixed(rolling: Integer) -> Integer:
+    return folded(folded(rolling) * GOLDEN)
 
 
 @helper
-def _word_starts(form: Bytes, end: int, places: Offsets) -> Number:
+def _word_starts(form: Bytes, end: int, places: Offsets) -> Integer:
     """Where each word of `form[:end]` starts, and one behind the last word's space; returns how many words."""
     count = 0
     for at in range(end):
@@ -111,9 +107,7 @@ def _starts(
     forms: Bytes, ends: Offsets, ngram_words: int, key_words: int
 ) -> tuple[Words, NDArray[np.int32], Offsets, Offsets, NDArray[np.int32]]:
     texts = len(ends) - 1
-    longest = 0
-    for one in range(texts):
-        longest = max(longest, ends[one + 1] - ends[one])
+    longest = longest_text(ends)
     form = np.empty(longest + PADDING, dtype=np.uint8)
     words = np.empty(longest + 1, dtype=np.uint64)
     places = np.empty(longest + 2, dtype=np.int64)
@@ -154,12 +148,12 @@ def _fill(keys: Words, size: int) -> NDArray[np.int32]:
 def _fill_filter(keys: Words, size: int) -> Words:
     marks = np.zeros(size, dtype=np.uint64)
     for at in range(keys.size):
-        marks[np.int64(keys[at] >> _SIX) & (size - 1)] |= _ONE << (keys[at] & _LOWEST)
+        marks[np.int64(keys[at] >> _SIX) & (size - 1)] |= ONE << (keys[at] & _LOWEST)
     return marks
 
 
 @helper
-def _first_of(slots: NDArray[np.int32], keys: Words, key: Number) -> Number:
+def _first_of(slots: NDArray[np.int32], keys: Words, key: Integer) -> Integer:
     """The number of the first with this key, or -1."""
     mask = slots.size - 1
     slot = np.int64(key) & mask
@@ -169,7 +163,7 @@ def _first_of(slots: NDArray[np.int32], keys: Words, key: Number) -> Number:
 
 
 @helper
-def _stands_at(form: Bytes, end: int, at: int, wanted: Bytes, first: Number, last: Number) -> bool:
+def _stands_at(form: Bytes, end: int, at: int, wanted: Bytes, first: Integer, last: Integer) -> bool:
     """Whether `wanted[first:last]` stands at `form[at]`, with the end of a word behind it. form[end] is a space."""
     size = last - first
     if at + size > end or form[at + size] != _SPACE:
@@ -193,9 +187,7 @@ def search(
         table: what is looked for.
         wanted: the bytes that the table's places are in.
     """
-    longest = 0
-    for row in range(len(offsets) - 1):
-        longest = max(longest, offsets[row + 1] - offsets[row])
+    longest = longest_text(offsets)
     form = np.empty(longest * MOST_GROWTH + PADDING, dtype=np.uint8)
     words = np.empty(longest + 1, dtype=np.uint64)
     places = np.empty(longest + 2, dtype=np.int64)
@@ -212,7 +204,7 @@ def search(
         placed = False
         for word in range(_hash_rows(words, total, size, row_keys)):
             key = row_keys[word]
-            if marks[np.int64(key >> _SIX) & last_mark] >> (key & _LOWEST) & _ONE == 0:
+            if marks[np.int64(key >> _SIX) & last_mark] >> (key & _LOWEST) & ONE == 0:
                 continue
             at = _first_of(slots, keys, key)
             if at < 0:

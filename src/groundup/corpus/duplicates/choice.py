@@ -7,7 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from groundup.corpus.duplicates.sets import Numbers, ShingleSets, similarity
-from groundup.corpus.kernel import Offsets, helper, kernel
+from groundup.kernels.arrow import Offsets
+from groundup.kernels.compilation import helper, kernel
 
 _NEEDED = 16  # sets that are asked for at a time, at most: most documents go with the first comparison
 

@@ -3,7 +3,8 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from groundup.corpus.kernel import Number, Offsets, helper, kernel
+from groundup.kernels.arrow import Offsets
+from groundup.kernels.compilation import Integer, helper, kernel
 
 Keys = NDArray[np.uint64]
 Numbers = NDArray[np.int32]
@@ -30,7 +31,7 @@ def mark_equal(keys: Keys, by_key: Offsets, first_own: int, marks: NDArray[np.bo
 
 @kernel
 def group_equal(keys: Keys, by_key: Offsets, first_own: int, group: Numbers, groups: int, parents: Numbers) -> int:
-    """Number the groups of documents that have equal keys, and join the members of each.
+    """Integer the groups of documents that have equal keys, and join the members of each.
 
     Args:
         keys: [documents] of one band.
@@ -69,7 +70,7 @@ def roots(parents: Numbers) -> Numbers:
 
 
 @helper
-def _group_end(keys: Keys, by_key: Offsets, first: int) -> Number:
+def _group_end(keys: Keys, by_key: Offsets, first: int) -> Integer:
     """Behind the last document with the key of `by_key[first]`."""
     last = first + 1
     while last < by_key.size and keys[by_key[last]] == keys[by_key[first]]:
@@ -78,7 +79,7 @@ def _group_end(keys: Keys, by_key: Offsets, first: int) -> Number:
 
 
 @helper
-def _root(parents: Numbers, document: Number) -> Number:
+def _root(parents: Numbers, document: Integer) -> Integer:
     """The root of a document's tree, with the path to it halved."""
     while parents[document] != document:
         parents[document] = parents[parents[document]]

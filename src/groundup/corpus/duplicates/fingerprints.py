@@ -30,8 +30,11 @@ from groundup.corpus.duplicates.minhash import (
     sign_texts,
 )
 from groundup.corpus.duplicates.normal_form import MOST_GROWTH, Table, table, write_form
-from groundup.corpus.kernel import Bytes, Number, Offsets, buffers, helper, kernel, load64
 from groundup.errors import GroundupError
+from groundup.kernels.arrow import Bytes, Offsets, buffers, longest_text
+from groundup.kernels.bits import load64_before
+from groundup.kernels.compilation import Integer, helper, kernel
+from groundup.kernels.hashing import folded
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -211,7 +214,6 @@ def batches_of(texts: "pa.Array", most_bytes: int) -> "Iterator[pa.Array]":
 
 _FIRST_PRIME = np.uint64(0x9E3779B185EBCA87)
 _OTHER_PRIME = np.uint64(0xC2B2AE3D27D4EB4F)
-_HALF = np.uint64(32)
 
 
 @kernel
@@ -220,9 +222,7 @@ def _fingerprint(
 ) -> tuple[Keys, Keys, Hashes, Offsets]:
     size, bands, rows = shape
     documents = len(offsets) - 1
-    longest = 0
-    for one in range(documents):
-        longest = max(longest, offsets[one + 1] - offsets[one])
+    longest = longest_text(offsets)
     form = np.empty(longest * MOST_GROWTH + PADDING, dtype=np.uint8)
     words = np.empty(longest + 1, dtype=np.uint64)
     signature = np.empty(multipliers.size, dtype=np.uint32)
@@ -242,29 +242,22 @@ def _fingerprint(
             for band in range(bands):
                 key = _FIRST_PRIME
                 for row in range(band * rows, (band + 1) * rows):
-                    key = (key ^ np.uint64(signature[row])) * _OTHER_PRIME
-                    key ^= key >> _HALF
+                    key = folded((key ^ np.uint64(signature[row])) * _OTHER_PRIME)
                 keys[one, band] = key
     return digests, keys, shingles[: ends[documents]].copy(), ends
 
 
 @helper
-def _digest(data: Bytes, start: int, end: int) -> tuple[Number, Number]:
+def _digest(data: Bytes, start: int, end: int) -> tuple[Integer, Integer]:
     """128 bits of `data[start:end]`, in two halves that share nothing but the input."""
     first, other = np.uint64(end - start), ~np.uint64(end - start)
     at = start
     while at < end:
-        if at + 8 <= end:
-            eight = load64(data, at)
-        else:
-            eight = np.uint64(0)
-            for back in range(end - at):
-                eight |= np.uint64(data[at + back]) << np.uint64(8 * back)
-        first = (first ^ eight) * _FIRST_PRIME
-        first ^= first >> _HALF
+        eight = load64_before(data, at, end)
+        first = folded((first ^ eight) * _FIRST_PRIME)
         other = (other + eight) * _OTHER_PRIME
         other ^= other >> np.uint64(29)
         at += 8
     first = (first ^ (first >> np.uint64(31))) * _OTHER_PRIME
-    other = (other ^ (other >> _HALF)) * _FIRST_PRIME
-    return first ^ (first >> _HALF), other ^ (other >> _HALF)
+    other = folded(other) * _FIRST_PRIME
+    return folded(first), folded(other)

@@ -15,7 +15,10 @@ for eight shingles at once: so it becomes vector instructions, and a signature i
 import numpy as np
 from numpy.typing import NDArray
 
-from groundup.corpus.kernel import Bytes, Number, Offsets, bytes_equal, helper, kernel, load64, trailing_zeros
+from groundup.kernels.arrow import Bytes, Offsets, longest_text
+from groundup.kernels.bits import bytes_equal, load64_at, trailing_zeros
+from groundup.kernels.compilation import Integer, helper, kernel
+from groundup.kernels.hashing import BASE, GOLDEN, HALF, ONE, byte_masks, folded, power
 
 Hashes = NDArray[np.uint32]
 Words = NDArray[np.uint64]
@@ -26,12 +29,7 @@ VECTOR = 16  # functions are made up to a multiple of so many
 PADDING = 80  # bytes behind a text that its words are read with
 
 _SPACE = np.uint8(32)
-# What of the first and of the second eight bytes belongs to a word of so many bytes.
-_FIRST = np.array([(1 << 8 * min(size, 8)) - 1 for size in range(17)], dtype=np.uint64)
-_SECOND = np.array([(1 << 8 * max(size - 8, 0)) - 1 for size in range(17)], dtype=np.uint64)
-_BASE = np.uint64(0xD6E8FEB86659FD93)  # odd: of the polynomial over words
-_GOLDEN = np.uint64(0x9E3779B97F4A7C15)  # 2^64 / golden ratio
-_HALF, _ONE = np.uint64(32), np.uint64(1)
+_FIRST, _SECOND = byte_masks(16)
 _SEED = 20_241_121  # of the random functions; another one finds other candidates among the least similar pairs
 
 
@@ -52,28 +50,28 @@ def hash_words(text: Bytes, end: int, words: Words) -> int:
     """
     text[end : end + 64] = _SPACE
     count = start = 0
-    before = _ONE  # whether the byte before the block is a space
+    before = ONE  # whether the byte before the block is a space
     for block in range(0, end + 1, 64):
         spaces = bytes_equal(text, block, _SPACE)
-        after_space = spaces << _ONE | before
+        after_space = spaces << ONE | before
         begins, ends = ~spaces & after_space, spaces & ~after_space
         if before != 0:
             start = block + trailing_zeros(begins)
-            begins &= begins - _ONE
+            begins &= begins - ONE
         before = spaces >> np.uint64(63)
         while ends != 0:
             at = block + trailing_zeros(ends)
-            ends &= ends - _ONE
+            ends &= ends - ONE
             short = min(at - start, 16)
-            first, second = load64(text, start), load64(text, start + 8)
-            word = ((first & _FIRST[short]) ^ _GOLDEN) * _BASE
-            word = ((word ^ (word >> _HALF)) ^ (second & _SECOND[short])) * _BASE
+            first, second = load64_at(text, start), load64_at(text, start + 8)
+            word = ((first & _FIRST[short]) ^ GOLDEN) * BASE
+            word = (folded(word) ^ (second & _SECOND[short])) * BASE
             for more in range(start + 16, at):
-                word = ((word ^ (word >> _HALF)) ^ np.uint64(text[more])) * _BASE
-            words[count] = word ^ (word >> _HALF)
+                word = (folded(word) ^ np.uint64(text[more])) * BASE
+            words[count] = folded(word)
             count += 1
             start = block + trailing_zeros(begins)
-            begins &= begins - _ONE
+            begins &= begins - ONE
     return count
 
 
@@ -82,23 +80,21 @@ def hash_shingles(words: Words, count: int, size: int, shingles: Hashes, at: int
     """Write a hash of every `size` words in a row to `shingles` from `at` on; returns where they end."""
     if count < size:
         return at
-    leaving = _ONE  # what a word was multiplied by when it leaves
-    for _ in range(size):
-        leaving *= _BASE
+    leaving = power(BASE, size)  # what a word was multiplied by when it leaves
     rolling = np.uint64(0)
     for word in range(size):
-        rolling = rolling * _BASE + words[word]
+        rolling = rolling * BASE + words[word]
     shingles[at] = _mixed(rolling)
     for word in range(size, count):
-        rolling = rolling * _BASE + words[word] - words[word - size] * leaving
+        rolling = rolling * BASE + words[word] - words[word - size] * leaving
         shingles[at + word - size + 1] = _mixed(rolling)
     return at + count - size + 1
 
 
 @helper
-def _mixed(rolling: Number) -> Number:
-    rolling = (rolling ^ (rolling >> _HALF)) * _GOLDEN
-    return np.uint32((rolling ^ (rolling >> np.uint64(29))) * _BASE >> _HALF)
+def _mixed(rolling: Integer) -> Integer:
+    rolling = folded(rolling) * GOLDEN
+    return np.uint32((rolling ^ (rolling >> np.uint64(29))) * BASE >> HALF)
 
 
 @helper
@@ -134,9 +130,7 @@ def sign(shingles: Hashes, start: int, end: int, multipliers: Hashes, addends: H
 def sign_texts(text: Bytes, offsets: Offsets, size: int, multipliers: Hashes, addends: Hashes) -> Hashes:
     """(texts, functions) the signatures of texts in their normal form."""
     texts = len(offsets) - 1
-    longest = 0
-    for one in range(texts):
-        longest = max(longest, offsets[one + 1] - offsets[one])
+    longest = longest_text(offsets)
     padded = np.empty(longest + PADDING, dtype=np.uint8)
     words = np.empty(longest + 1, dtype=np.uint64)
     shingles = np.empty(longest + 1, dtype=np.uint32)

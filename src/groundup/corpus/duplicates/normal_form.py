@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from groundup.corpus.kernel import Bytes, Number, Offsets, as_texts, buffers, helper, kernel
+from groundup.kernels.arrow import Bytes, Offsets, as_texts, buffers, longest_text
+from groundup.kernels.compilation import Integer, helper, kernel
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -118,7 +119,7 @@ def _is_unspaced(code: int) -> bool:
 
 
 @helper
-def write_form(data: Bytes, start: int, end: int, forms: Table, out: Bytes) -> Number:
+def write_form(data: Bytes, start: int, end: int, forms: Table, out: Bytes) -> Integer:
     """Write the form of `data[start:end]` (UTF-8) to `out`, with white space not squeezed yet; returns where it ends.
 
     Whoever only hashes words needs no more. `out` has room for MOST_GROWTH times the bytes.
@@ -167,7 +168,7 @@ def write_form(data: Bytes, start: int, end: int, forms: Table, out: Bytes) -> N
 
 
 @helper
-def _ascii_form(byte: Number, digits_alike: bool) -> Number:
+def _ascii_form(byte: Integer, digits_alike: bool) -> Integer:
     """What one byte of ASCII becomes; without branches or a table, so that many are done at once."""
     if np.uint8(byte - 65) < 26:
         byte = np.uint8(byte + 32)
@@ -179,7 +180,7 @@ def _ascii_form(byte: Number, digits_alike: bool) -> Number:
 
 
 @helper
-def squeeze(form: Bytes, end: int) -> Number:
+def squeeze(form: Bytes, end: int) -> Integer:
     """Make white space of `form[:end]` one space between words, in place; returns where it ends then."""
     at = 0
     spaced = True  # so that there is no space at the beginning
@@ -195,9 +196,7 @@ def squeeze(form: Bytes, end: int) -> Number:
 @kernel
 def _transform(data: Bytes, offsets: Offsets, forms: Table) -> tuple[Bytes, Offsets]:
     texts = len(offsets) - 1
-    longest = 0
-    for text in range(texts):
-        longest = max(longest, offsets[text + 1] - offsets[text])
+    longest = longest_text(offsets)
     form = np.empty(longest * MOST_GROWTH + 1, dtype=np.uint8)
     out = np.empty((offsets[texts] - offsets[0]) * MOST_GROWTH, dtype=np.uint8)
     ends = np.zeros(texts + 1, dtype=np.int64)

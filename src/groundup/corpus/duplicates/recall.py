@@ -20,7 +20,8 @@ from groundup.corpus.duplicates.fingerprints import FingerprintFile
 from groundup.corpus.duplicates.minhash import Hashes
 from groundup.corpus.duplicates.near import Duplicates, Rows
 from groundup.corpus.duplicates.sets import make_sets
-from groundup.corpus.kernel import Number, Offsets, helper, kernel
+from groundup.kernels.arrow import Offsets
+from groundup.kernels.compilation import Integer, helper, kernel
 
 LEVELS = (0.5, 0.6, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95)
 _READ = 2 << 20  # shingles in memory at a time, but for longer documents
@@ -154,7 +155,7 @@ def _fill(shingles: Hashes, size: int) -> Offsets:
 
 
 @helper
-def _place(slots: Offsets, shingles: Hashes, shingle: Number) -> Number:
+def _place(slots: Offsets, shingles: Hashes, shingle: Integer) -> Integer:
     """The first place of a shingle in the table, or -1."""
     slot = np.int64(shingle) & (slots.size - 1)
     while slots[slot] >= 0 and shingles[slots[slot]] != shingle:

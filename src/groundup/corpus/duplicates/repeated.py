@@ -25,8 +25,8 @@ from groundup.corpus.duplicates.configuration import RepeatedUnits
 from groundup.corpus.duplicates.minhash import Words
 from groundup.corpus.duplicates.normal_form import table
 from groundup.corpus.duplicates.units import Unit, Units, find_units, without
-from groundup.corpus.kernel import as_texts, buffers
 from groundup.errors import GroundupError
+from groundup.kernels.arrow import as_texts, buffers
 from groundup.progress import Progress, Silent
 
 if TYPE_CHECKING:

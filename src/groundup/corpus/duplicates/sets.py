@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 
 from groundup.corpus.duplicates.fingerprints import FingerprintFile
 from groundup.corpus.duplicates.minhash import Hashes
-from groundup.corpus.kernel import Number, Offsets, helper, kernel
+from groundup.kernels.arrow import Offsets
+from groundup.kernels.compilation import Integer, helper, kernel
 
 Numbers = NDArray[np.int32]
 
@@ -170,7 +171,7 @@ def _radix_sort(values: Hashes, other: Hashes, size: int, counts: Offsets) -> No
         counts[3, value >> 24] += 1
     source, target = values, other
     for byte in range(4):
-        total: Number = 0
+        total: Integer = 0
         for digit in range(256):
             total, counts[byte, digit] = total + counts[byte, digit], total
         shift = 8 * byte
@@ -183,9 +184,9 @@ def _radix_sort(values: Hashes, other: Hashes, size: int, counts: Offsets) -> No
 
 
 @helper
-def least_common(together: int, threshold: float) -> Number:
+def least_common(together: int, threshold: float) -> Integer:
     """How many elements two sets must share, of `together` in both counted apart, for their similarity to reach it."""
-    common: Number = np.int64(threshold * together / (1.0 + threshold))
+    common: Integer = np.int64(threshold * together / (1.0 + threshold))
     while common > 0 and (common - 1) / (together - common + 1) >= threshold:
         common -= 1
     while common <= together - common and common / (together - common) < threshold:

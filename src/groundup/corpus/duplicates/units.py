@@ -12,7 +12,9 @@ from numpy.typing import NDArray
 from groundup.corpus.duplicates.configuration import RepeatedUnits
 from groundup.corpus.duplicates.minhash import PADDING, Words, hash_words
 from groundup.corpus.duplicates.normal_form import MOST_GROWTH, Table, table, write_form
-from groundup.corpus.kernel import Bytes, Number, Offsets, buffers, helper, kernel
+from groundup.kernels.arrow import Bytes, Offsets, buffers, longest_text
+from groundup.kernels.compilation import Integer, helper, kernel
+from groundup.kernels.hashing import GOLDEN, folded
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -50,12 +52,10 @@ def units_of(texts: "pa.Array", unit: Unit, config: RepeatedUnits, first: int = 
 
 _NEWLINE, _SPACE, _RETURN, _TAB = np.uint8(10), np.uint8(32), np.uint8(13), np.uint8(9)
 _PRIME = np.uint64(0xC2B2AE3D27D4EB4F)
-_GOLDEN = np.uint64(0x9E3779B97F4A7C15)
-_HALF = np.uint64(32)
 
 
 @helper
-def _line_end(data: Bytes, start: int, end: int) -> Number:
+def _line_end(data: Bytes, start: int, end: int) -> Integer:
     """Where the line that starts at `start` ends, without its newline."""
     while start < end and data[start] != _NEWLINE:
         start += 1
@@ -70,7 +70,7 @@ def _is_blank(data: Bytes, start: int, end: int) -> bool:
 
 
 @helper
-def _unit_end(data: Bytes, start: int, end: int, paragraphs: bool) -> Number:
+def _unit_end(data: Bytes, start: int, end: int, paragraphs: bool) -> Integer:
     """Where the line, or the paragraph, that starts at `start` ends: before its last newline. Blank lines are alone."""
     last = _line_end(data, start, end)
     if not paragraphs or _is_blank(data, start, last):
@@ -84,22 +84,13 @@ def _unit_end(data: Bytes, start: int, end: int, paragraphs: bool) -> Number:
 
 
 @helper
-def _hash_unit(data: Bytes, start: int, end: int, forms: Table, form: Bytes, words: Words) -> tuple[Number, Number]:
+def _hash_unit(data: Bytes, start: int, end: int, forms: Table, form: Bytes, words: Words) -> tuple[Integer, Integer]:
     """`(words, hash of their normal form)`"""
     count = hash_words(form, write_form(data, start, end, forms, form), words)
-    hashed = _GOLDEN
+    hashed = GOLDEN
     for word in range(count):
-        hashed = (hashed ^ words[word]) * _PRIME
-        hashed ^= hashed >> _HALF
+        hashed = folded((hashed ^ words[word]) * _PRIME)
     return count, hashed
-
-
-@helper
-def _longest(offsets: Offsets) -> Number:
-    longest = 0
-    for one in range(len(offsets) - 1):
-        longest = max(longest, offsets[one + 1] - offsets[one])
-    return longest
 
 
 @kernel
@@ -107,7 +98,7 @@ def find_units(
     data: Bytes, offsets: Offsets, forms: Table, paragraphs: bool, least_words: int
 ) -> tuple[Words, Offsets]:
     """`(hash, document)` of every unit of enough words, in their order."""
-    longest = _longest(offsets)
+    longest = longest_text(offsets)
     form = np.empty(longest * MOST_GROWTH + PADDING, dtype=np.uint8)
     words = np.empty(longest + 1, dtype=np.uint64)
     most = 0
@@ -135,7 +126,7 @@ def without(
 ) -> tuple[Bytes, Offsets, Offsets, Offsets, Offsets]:
     """`(texts without the units that go, their ends, units removed, their bytes, words left)`."""
     texts = len(offsets) - 1
-    longest = _longest(offsets)
+    longest = longest_text(offsets)
     form = np.empty(longest * MOST_GROWTH + PADDING, dtype=np.uint8)
     words = np.empty(longest + 1, dtype=np.uint64)
     out = np.empty(offsets[texts] - offsets[0] + texts, dtype=np.uint8)

@@ -7,8 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from groundup.corpus.filters.language_codes import short
-from groundup.corpus.kernel import Bytes, Offsets
 from groundup.errors import GroundupError
+from groundup.kernels.arrow import Bytes, Offsets
 
 _LABEL = "__label__"
 

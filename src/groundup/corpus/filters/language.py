@@ -19,7 +19,7 @@ from groundup.corpus.filters.configuration import LanguageConfig
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from groundup.corpus.kernel import Bytes, Offsets
+    from groundup.kernels.arrow import Bytes, Offsets
 
 MIN_BYTES = 100  # UTF-8 bytes of letters: some 20 English words, or 33 Chinese characters
 UNDETERMINED = "und"
@@ -59,7 +59,7 @@ def identify_many(texts: "pa.Array", model: LanguageModel | None = None) -> tupl
         model: of `load`; without it, py3langid's.
     """
     from groundup.corpus.filters.words import words_of
-    from groundup.corpus.kernel import buffers
+    from groundup.kernels.arrow import buffers
 
     words, offsets, sizes = words_of(*buffers(texts))
     enough = np.flatnonzero(sizes >= MIN_BYTES)

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from groundup.corpus.filters import characters
 from groundup.corpus.filters.configuration import LinesConfig
 from groundup.corpus.filters.scan import bits_before, code_point, ends_in_ellipsis
-from groundup.corpus.kernel import Bytes, Offsets, as_texts, buffers, helper, kernel
+from groundup.kernels.arrow import Bytes, Offsets, as_texts, buffers
+from groundup.kernels.compilation import helper, kernel
 
 if TYPE_CHECKING:
     import pyarrow as pa

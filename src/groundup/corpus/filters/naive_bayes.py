@@ -14,7 +14,8 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
-from groundup.corpus.kernel import Bytes, Offsets, kernel
+from groundup.kernels.arrow import Bytes, Offsets, longest_text
+from groundup.kernels.compilation import kernel
 
 
 class NaiveBayes:
@@ -86,9 +87,7 @@ def _predicted(
     texts, classes = len(offsets) - 1, len(priors)
     best, probabilities = np.zeros(texts, np.int64), np.zeros(texts, np.float64)
     times = np.zeros(len(weights), np.int32)
-    longest = 0
-    for text in range(texts):
-        longest = max(longest, offsets[text + 1] - offsets[text])
+    longest = longest_text(offsets)
     found = np.empty(longest, np.int64)
     scores = np.empty(classes, np.float32)
     shares = np.empty(classes, np.float64)

@@ -21,11 +21,11 @@ from groundup.corpus.filters.columns import (
     DUPLICATE_PARAGRAPHS,
     TOP_BIGRAM,
 )
-from groundup.corpus.kernel import helper
+from groundup.kernels.compilation import helper
+from groundup.kernels.hashing import GOLDEN
 
 LEAST_WORDS = 50  # in shorter texts words in a row are not looked at: they repeat by chance
 _MOST_TOP, _LEAST_DUPLICATE, _MOST_DUPLICATE = 4, 5, 10
-_MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)
 _EMPTY = np.uint64(0)
 
 Hashes = NDArray[np.uint64]
@@ -46,7 +46,7 @@ def _bits_for(entries: int) -> int:
 def _slot(keys: Hashes, bits: int, key: np.uint64) -> np.int64:
     """Where `key` is, or the empty slot where it belongs."""
     mask = (1 << bits) - 1
-    slot = np.int64((key * _MULTIPLIER) >> np.uint64(64 - bits))
+    slot = np.int64((key * GOLDEN) >> np.uint64(64 - bits))
     while keys[slot] != _EMPTY and keys[slot] != key:
         slot = (slot + 1) & mask
     return slot

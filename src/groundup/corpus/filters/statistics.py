@@ -12,7 +12,8 @@ from groundup.corpus.filters.characters import classes
 from groundup.corpus.filters.columns import COUNTS, STATISTICS
 from groundup.corpus.filters.repetition import LEAST_WORDS, repeated_lines, sequences
 from groundup.corpus.filters.scan import scan
-from groundup.corpus.kernel import Bytes, Offsets, buffers, kernel
+from groundup.kernels.arrow import Bytes, Offsets, buffers
+from groundup.kernels.compilation import kernel
 
 if TYPE_CHECKING:
     import pyarrow as pa

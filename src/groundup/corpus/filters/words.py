@@ -7,7 +7,8 @@ from numpy.typing import NDArray
 
 from groundup.corpus.filters import characters
 from groundup.corpus.filters.scan import code_point
-from groundup.corpus.kernel import Bytes, Offsets, helper, kernel
+from groundup.kernels.arrow import Bytes, Offsets
+from groundup.kernels.compilation import helper, kernel
 
 MAX_CHARACTERS = 1000  # more of a text changes few answers, those between sister languages
 _SCANNED = 8 * MAX_CHARACTERS  # characters in which the words are looked for

@@ -12,7 +12,8 @@ Character n-grams were tried and left out: on 499 labelled web pages they change
 import numpy as np
 from numpy.typing import NDArray
 
-from groundup.corpus.kernel import Bytes, kernel
+from groundup.kernels.arrow import Bytes
+from groundup.kernels.compilation import kernel
 
 Hashes = NDArray[np.uint64]
 

@@ -15,10 +15,11 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from groundup.corpus.kernel import Bytes, Offsets, buffers, kernel
 from groundup.corpus.quality.configuration import EPOCHS, LEARNING_RATE, QualityTraining
 from groundup.corpus.quality.features import RING, hashed
 from groundup.errors import GroundupError
+from groundup.kernels.arrow import Bytes, Offsets, buffers
+from groundup.kernels.compilation import kernel
 from groundup.progress import Progress, Silent
 
 if TYPE_CHECKING:

@@ -10,7 +10,8 @@ Few bytes can be part of what is looked for: a digit, `@`, `:`, and the last byt
 import numpy as np
 from numpy.typing import NDArray
 
-from groundup.corpus.kernel import Bytes, Offsets, helper, kernel
+from groundup.kernels.arrow import Bytes, Offsets
+from groundup.kernels.compilation import helper, kernel
 
 EMAIL, NUMBER, IPV6, IBAN, KEY = range(5)
 

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from groundup.corpus.kernel import Bytes, Offsets, buffers
 from groundup.corpus.redaction.candidates import KEY, candidates
 from groundup.corpus.redaction.checks import CONTEXT, check
 from groundup.corpus.redaction.configuration import KINDS, Kind, Redaction
 from groundup.corpus.redaction.keys import PEM_BYTES
+from groundup.kernels.arrow import Bytes, Offsets, buffers
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -12,6 +12,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
+from groundup.kernels.compilation import lean_kernel
 from groundup.tokenizer.batches import batch_of
 from groundup.tokenizer.encoding import (
     LONG_WORD,
@@ -23,7 +24,6 @@ from groundup.tokenizer.encoding import (
     scratch_for,
     slot_of,
 )
-from groundup.tokenizer.kernel import lean_kernel
 from groundup.tokenizer.vocabulary import BYTES
 
 
