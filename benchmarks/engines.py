@@ -1,4 +1,4 @@
-"""`make bench NAME=engines`: two processes against one with two threads, and what each layout sends against the least.
+"""`make bench NAME=engines`: two processes against one with two threads, and what each layout sends at minimum.
 
 A model of 30 million parameters in Llama's shape takes the same batch under every layout, on as many cores. Speed is
 that of one process with all cores; bytes are those at a process's sockets, held against what textbook algorithms send
@@ -40,8 +40,8 @@ def run(data: Path | None, check: bool = False) -> Iterator[Row]:
         speed = [job.tokens / median(seconds) for seconds in (several.value["seconds"], one.value["seconds"])]
         case = f"{job.case}, {name}"
         yield compare(case, "speed", speed[0], speed[1], "groundup, 1 process, 2 threads", "tokens/s", "higher")
-        sent, least = several.value["sent"] / 1e6, several.value["least"] / 1e6
-        yield compare(case, "sent per step and process", sent, least, "textbook minimum", "MB", "lower")
+        sent, minimum = several.value["sent"] / 1e6, several.value["minimum"] / 1e6
+        yield compare(case, "sent per step and process", sent, minimum, "textbook minimum", "MB", "lower")
 
 
 def alone(job: dict[str, Any]) -> dict[str, Any]:
@@ -50,7 +50,7 @@ def alone(job: dict[str, Any]) -> dict[str, Any]:
 
 
 def together(degrees: dict[str, Any], job: dict[str, Any]) -> dict[str, Any]:
-    """Mean over the processes of a layout: seconds of each step, bytes sent in the last one, and the least to send."""
+    """Mean over the processes of a layout: seconds of each step, bytes sent in the last one, and the minimum."""
     import multiprocessing
 
     from groundup.parallel.configuration import ParallelConfig
@@ -67,7 +67,7 @@ def together(degrees: dict[str, Any], job: dict[str, Any]) -> dict[str, Any]:
     return {
         "seconds": [max(step) for step in zip(*(one["seconds"] for one in found), strict=True)],
         "sent": mean(one["sent"] for one in found),
-        "least": found[0]["least"],
+        "minimum": found[0]["minimum"],
     }
 
 
@@ -107,7 +107,7 @@ def _steps(degrees: dict[str, Any], job: Job) -> dict[str, Any]:
     from groundup.parallel.engine import Engine
     from groundup.parallel.mesh.engine import MeshEngine
     from groundup.parallel.mesh.process_group import leave
-    from groundup.parallel.mesh.traffic import least, sent
+    from groundup.parallel.mesh.traffic import minimum, sent
     from groundup.parallel.single_device import SingleDevice
     from groundup.training.configuration import OptimizerConfig
     from groundup.training.optimizer import make_optimizer
@@ -140,6 +140,6 @@ def _steps(degrees: dict[str, Any], job: Job) -> dict[str, Any]:
         engine.train_step(batches, [batch.targets_BT.numel() for batch in batches], loss, LEARNING_RATE, CLIP)
         seconds.append(time.perf_counter() - started)
     moved = sent() - before
-    bound = least(parallel, config, micro_batches=ACCUMULATE, rows=rows // parallel.dp, length=size.context)
+    bound = minimum(parallel, config, micro_batches=ACCUMULATE, rows=rows // parallel.dp, length=size.context)
     leave()
-    return {"seconds": seconds[WARM_UP:], "sent": moved, "least": bound}
+    return {"seconds": seconds[WARM_UP:], "sent": moved, "minimum": bound}

@@ -72,13 +72,13 @@ class Curve:
     losses: list[float]
     norms: list[float]
     shares: list[float]
-    held_out: float
+    validation: float
 
     def distance(self, other: "Curve", relative: bool = False) -> float:
         """The largest difference between two points; `relative`: over the size of those above 1."""
         pairs = zip(
-            [*self.losses, *self.norms, *self.shares, self.held_out],
-            [*other.losses, *other.norms, *other.shares, other.held_out],
+            [*self.losses, *self.norms, *self.shares, self.validation],
+            [*other.losses, *other.norms, *other.shares, other.validation],
             strict=True,
         )
         return max(abs(a - b) / (max(1.0, abs(b)) if relative else 1.0) for a, b in pairs)

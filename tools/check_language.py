@@ -52,12 +52,12 @@ INSTEAD = {
 # phrases in which a word above is right
 ALLOWED = re.compile(
     r"""(?xi)
-      in[- ]place | placeholders? | takes?\ place | first\ place
+      in[- ]place | placeholders? | placements? | takes?\ place | first\ place
     | standard | standing\ for\ (?:its\ kind)
     | moment[s]?\ (?:match|estimate)
     | (?:matrix|dot|inner|outer|scalar|cartesian|tensor|element[- ]?wise|head)[- ]products?
     | itertools\ product | import\ product | prod(?:uct)?\(
-    | shared | share-?alike
+    | shared | share-?alike | share\ embeddings
     | shares?\ (?:one|a|an|the|no|its|their|these|it|them|memory|code|with)\b
     | held-out | falls?\ behind | behind\ (?:a|the)\ (?:proxy|flag)
     """

@@ -1,4 +1,4 @@
-"""Impossible layouts are told before anything starts, with the nearest possible ones: beside brute force, and beside
+"""Impossible layouts are reported before anything starts, with the nearest possible ones: against brute force, and
 what the engines themselves refuse."""
 
 from itertools import product

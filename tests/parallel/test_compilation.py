@@ -1,4 +1,4 @@
-"""Compiled blocks take the steps of plain ones, in training alone, and keep as little as they are told."""
+"""Compiled blocks take the steps of plain ones, in training alone, and keep as little as they may."""
 
 from collections.abc import Iterator
 from typing import Any

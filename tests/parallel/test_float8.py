@@ -1,6 +1,6 @@
-"""Products in float8: rounded as published, the model's own in all else, and refused where they can't be had.
+"""Matmuls in float8: rounded as published, the model's own in all else, and refused where they can't be had.
 
-Without a GPU that multiplies float8, torchao's emulation stands for it: the same rounding, products in float32.
+Without a GPU that multiplies float8, torchao's emulation replaces it: the same rounding, matmuls in float32.
 """
 
 from pathlib import Path
@@ -48,7 +48,7 @@ def engine(training: Training = BF16, recompute: ActivationCheckpointing = "none
 
 def apart(a: Curve, b: Curve) -> float:
     """The largest difference between losses."""
-    return max(abs(x - y) for x, y in zip([*a.losses, a.held_out], [*b.losses, b.held_out], strict=True))
+    return max(abs(x - y) for x, y in zip([*a.losses, a.validation], [*b.losses, b.validation], strict=True))
 
 
 def rounded(x: Tensor, dtype: torch.dtype) -> Tensor:
@@ -58,7 +58,7 @@ def rounded(x: Tensor, dtype: torch.dtype) -> Tensor:
 
 
 @pytest.mark.slow
-def test_a_product_and_its_gradients_are_those_of_rounded_factors(torchao: Any) -> None:
+def test_a_matmul_and_its_gradients_are_those_of_rounded_factors(torchao: Any) -> None:
     layers = nn.ModuleList([nn.Linear(32, 48)])
     weight, bias = layers[0].weight.detach(), layers[0].bias.detach()
     float8.convert(layers, CPU, "bf16", ParallelConfig(), _emulate=True)
@@ -83,7 +83,7 @@ def test_a_curve_is_near_that_of_bf16(torchao: Any, training: Training) -> None:
 
 
 @pytest.mark.slow
-def test_only_the_layers_products_change_and_no_name(torchao: Any, tmp_path: Path) -> None:
+def test_only_the_layers_matmuls_change_and_no_name(torchao: Any, tmp_path: Path) -> None:
     plain, model = MIXTURE.model(), converted(MIXTURE)
     changed = {name for name, module in model.named_modules() if isinstance(module, torchao.Float8Linear)}
     assert changed == {f"model.layers.{n}.self_attn.{part}_proj" for n in (0, 1) for part in "qkvo"}
@@ -108,7 +108,7 @@ def test_recomputed_layers_are_the_same(torchao: Any, mode: ActivationCheckpoint
 
 
 @pytest.mark.slow
-def test_a_restored_engine_goes_on_bit_for_bit(torchao: Any) -> None:
+def test_a_restored_engine_continues_bit_for_bit(torchao: Any) -> None:
     one, other = engine(), engine()
     steps(one, BF16, range(2))
     steps(other, BF16, range(4, 6))
@@ -158,7 +158,7 @@ def test_what_does_not_go_with_it(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("capability", [(8, 0), (8, 6), (8, 9), (9, 0), (10, 0)])
-def test_gpus_are_told_apart(capability: tuple[int, int], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_gpus_are_distinguished(capability: tuple[int, int], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: capability)
     if capability >= (8, 9):
         float8._check_device(torch.device("cuda"))

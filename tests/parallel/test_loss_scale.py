@@ -1,4 +1,4 @@
-"""Training in float16 with loss scaling: PyTorch's GradScaler number for number, overflows left out, exact resume."""
+"""Training in float16 with loss scaling: PyTorch's GradScaler number for number, overflows skipped, exact resume."""
 
 import math
 from collections.abc import Callable
@@ -57,7 +57,7 @@ def times(factor: float, of: TokenBatch | None = None) -> Callable[..., Any]:
 
 def apart(a: Curve, b: Curve) -> float:
     """The largest difference between losses."""
-    return max(abs(x - y) for x, y in zip([*a.losses, a.held_out], [*b.losses, b.held_out], strict=True))
+    return max(abs(x - y) for x, y in zip([*a.losses, a.validation], [*b.losses, b.validation], strict=True))
 
 
 def test_the_rules_are_those_of_grad_scaler() -> None:
@@ -68,12 +68,12 @@ def test_the_rules_are_those_of_grad_scaler() -> None:
 
 
 def test_steps_are_those_of_grad_scaler(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Losses, norms, steps left out, scales and weights of 40 steps, bit for bit, with a scale that overflows."""
+    """Losses, norms, skipped steps, scales and weights of 40 steps, bit for bit, with a scale that overflows."""
     monkeypatch.setattr(loss_scale, "FINITE_STEPS", 3)
     engine, plain = alone(HALF), HALF.model()
     optimizer = make_optimizer(HALF.optimizer)(plain)
     scaler = torch.amp.GradScaler("cpu", growth_interval=3)
-    left_out, scales = [], set[float]()
+    skipped, scales = [], set[float]()
     for step in range(40):
         batches = HALF.batches(step)
         total, sums = sum(map(weight, batches)), 0.0
@@ -98,9 +98,9 @@ def test_steps_are_those_of_grad_scaler(monkeypatch: pytest.MonkeyPatch) -> None
         assert result.gradient_norm == norm or not (norm.isfinite() or math.isfinite(result.gradient_norm))
         scales.add(scale)
         if not result.taken:
-            left_out.append(step)
+            skipped.append(step)
     assert all(torch.equal(a, b) for a, b in zip(engine.model.parameters(), plain.parameters(), strict=True))
-    assert len(left_out) > 2 and len(scales) > 3
+    assert len(skipped) > 2 and len(scales) > 3
     assert engine.scaler is not None
     assert engine.scaler.scale == scaler.get_scale()
 
@@ -128,7 +128,7 @@ def test_small_gradients_need_the_scale(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 @pytest.mark.parametrize("value", [math.inf, math.nan])
-def test_an_overflow_is_left_out_and_training_goes_on(value: float) -> None:
+def test_an_overflow_is_skipped_and_training_continues(value: float) -> None:
     """A loss that isn't finite counts as one, as for GradScaler: no weight or moment moves, the guard isn't asked."""
     engine, twin = alone(HALF), alone(HALF)
     for one in (engine, twin):
@@ -181,7 +181,7 @@ def overflowing() -> Objective:
 
 @pytest.mark.parametrize("name", ["adamw", "muon", "adafactor"])
 def test_a_resumed_run_is_the_uninterrupted_one(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Bit for bit, across a scale that doubles and an overflow that halves it; the metrics tell both."""
+    """Bit for bit, across a scale that doubles and an overflow that halves it; the metrics show both."""
     monkeypatch.setattr(loss_scale, "FINITE_STEPS", 2)
     monkeypatch.setattr(loss_scale, "START", 256.0)
     config = LoopConfig(optimizer=OptimizerConfig.model_validate({"name": name}), warmup=0.3, ema=0.9)
@@ -233,15 +233,15 @@ def mesh(degrees: dict[str, Any], training: Training = HALF) -> MeshEngine:
 
 
 def in_a_mesh(degrees: dict[str, Any]) -> tuple[Curve, bool, float, list[float], float]:
-    """A curve; whether an overflow in one process's micro-batch is left out; the scale, alike everywhere, after it; a
-    state taken up by another engine."""
+    """A curve; whether an overflow in one process's micro-batch is skipped; the scale after it, the same everywhere;
+    a state restored by another engine."""
     curve = steps(mesh(degrees), HALF)
     engine = mesh(degrees)
     take(engine, 0)
     before = [parameter.detach().clone() for parameter in engine.model.parameters()]
     batches = HALF.batches(1, engine.data_rank)
     last = not engine.leader or engine.layout.dp.size() == 1
-    left_out = take(engine, 1, times(math.inf, batches[1]) if last else loss)
+    skipped = take(engine, 1, times(math.inf, batches[1]) if last else loss)
     same = all(torch.equal(a, b) for a, b in zip(before, engine.model.parameters(), strict=True))
     assert engine.scaler is not None
     scale = engine.scaler.scale
@@ -251,7 +251,7 @@ def in_a_mesh(degrees: dict[str, Any]) -> tuple[Curve, bool, float, list[float],
     assert other.scaler is not None
     assert (other.scaler.scale, other.scaler.good_steps) == (scale, 0)
     norms = [take(one, 2).gradient_norm for one in (engine, other)]
-    return curve, same and not left_out.taken, scale, norms, float(state.get("scaler.scale", 0))
+    return curve, same and not skipped.taken, scale, norms, float(state.get("scaler.scale", 0))
 
 
 @pytest.mark.parametrize("kind", LAYOUTS)
@@ -259,10 +259,10 @@ def test_processes_agree(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(loss_scale, "START", 256.0)
     whole = steps(alone(HALF), HALF)
     results = ranks.run(2, in_a_mesh, LAYOUTS[kind])
-    for curve, left_out, scale, norms, _ in results:
+    for curve, skipped, scale, norms, _ in results:
         assert apart(curve, whole) < 5e-3
         assert curve.norms[0] == pytest.approx(whole.norms[0], rel=1e-3)
-        assert left_out
+        assert skipped
         assert scale == 128.0
         assert norms[0] == norms[1] and math.isfinite(norms[0])
     assert results[0][4] == 128.0
@@ -285,8 +285,8 @@ def train_until(folder: Path, degrees: dict[str, Any], until: int) -> None:
         )
 
 
-def test_another_layout_goes_on_with_the_scale(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Shards of two processes write the checkpoint, right after an overflow; one process goes on, then two again."""
+def test_another_layout_continues_with_the_scale(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Shards of two processes write the checkpoint, right after an overflow; one process continues, then two again."""
     monkeypatch.setattr(loss_scale, "FINITE_STEPS", 2)
     monkeypatch.setattr(loss_scale, "START", 256.0)
     train_until(tmp_path / "whole", {}, -1)

@@ -20,8 +20,8 @@ from groundup.training.optimizer import make_optimizer
     [
         ({"parallel": {"dp_shard": 2}}, "pretrain.parallel: .* are of one process each"),
         ({"parallel": {"engine": "deepspeed"}}, "pretrain.parallel: .* are of one process each"),
-        ({"guard": {"skip_spikes": True}}, "pretrain.guard: .* leave out no steps"),
-        ({"guard": {"on_divergence": "return"}}, "pretrain.guard: .* leave out no steps"),
+        ({"guard": {"skip_spikes": True}}, "pretrain.guard: .* skip no steps"),
+        ({"guard": {"on_divergence": "return"}}, "pretrain.guard: .* skip no steps"),
     ],
 )
 def test_what_groups_cannot_do_is_refused(changes: dict[str, Any], said: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -62,7 +62,7 @@ class Loud(Silent):
 
 
 def trained(folder: Path, layout: str, optimizer: str, until: int) -> Trained:
-    """To the end, or to a kill before step `until`. A run that goes on begins with other weights: all that counts must
+    """To the end, or to a kill before step `until`. A run that resumes begins with other weights: all that counts must
     come from the checkpoint."""
     parallel = ParallelConfig(**ALL[layout])
     rule = OptimizerConfig.model_validate({"name": optimizer, "eps": EPS})
@@ -133,7 +133,7 @@ WITH_ENGINES = [*zip(["PP x FSDP", *ENGINES, "single"], [*ENGINES, "single", "Ze
         *(pytest.param(*pair, marks=pytest.mark.engines) for pair in WITH_ENGINES),
     ],
 )
-def test_any_layout_goes_on_from_any_other(
+def test_any_layout_resumes_from_any_other(
     before: str, after: str, whole: Trained, halves: Callable[[str], tuple[Path, Trained]], tmp_path: Path
 ) -> None:
     folder, half = halves(before)
@@ -141,12 +141,12 @@ def test_any_layout_goes_on_from_any_other(
     assert same(resumed.begun_with, half.ended_with)
     assert resumed.curve == pytest.approx(whole.curve, rel=TOLERANCE, abs=TOLERANCE)
     assert resumed.ended_with.keys() == whole.ended_with.keys()
-    told = [line for line in resumed.said if "not be the same bit for bit" in line]
-    assert len(told) == (before != after)
+    warned = [line for line in resumed.said if "not be the same bit for bit" in line]
+    assert len(warned) == (before != after)
 
 
 @pytest.mark.parametrize("optimizer", ["adamw", "muon", "adafactor"])
-def test_two_processes_go_on_bit_for_bit(optimizer: str, tmp_path: Path) -> None:
+def test_two_processes_resume_bit_for_bit(optimizer: str, tmp_path: Path) -> None:
     expected = run(tmp_path / "whole", "FSDP", optimizer)
     for until in (1, 2):
         run(tmp_path / "cut", "FSDP", optimizer, until)

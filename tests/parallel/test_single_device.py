@@ -101,7 +101,7 @@ def test_a_step_that_is_not_finite_changes_nothing(value: float, where: str) -> 
 
 
 @pytest.mark.parametrize("tied", [True, False], ids=["tied", "untied"])
-def test_a_restored_engine_goes_on_bit_for_bit(tied: bool) -> None:
+def test_a_restored_engine_continues_bit_for_bit(tied: bool) -> None:
     engine = tiny.engine(tiny.model(tie_word_embeddings=tied))
     for _ in range(2):
         engine.train_step(BATCHES, WEIGHTS, loss, 1e-2, 1.0)
@@ -117,7 +117,7 @@ def test_a_restored_engine_goes_on_bit_for_bit(tied: bool) -> None:
     assert not any(torch.equal(kept[name], engine.state()[name]) for name in kept if name.startswith("model."))
 
 
-def test_an_engine_restored_at_the_start_has_no_moments() -> None:
+def test_an_engine_restored_at_the_start_has_no_optimizer_state() -> None:
     fresh, used = tiny.engine(tiny.model()), tiny.engine(tiny.model())
     state = snapshot(fresh)
     used.train_step(BATCHES, WEIGHTS, loss, 1e-2, 1.0)
@@ -138,7 +138,7 @@ def test_frozen_parameters_stay() -> None:
 
 
 def test_bf16_keeps_float32_weights() -> None:
-    """Products are rounded, the weights and their small steps are not."""
+    """Matmuls are rounded, the weights and their small steps are not."""
     exact = tiny.engine(tiny.model())
     rounded = SingleDevice(tiny.model(), make_optimizer(OptimizerConfig()), torch.device("cpu"), "bf16")
     a, b = (one.train_step(BATCHES, WEIGHTS, loss, 1e-6, 1.0) for one in (exact, rounded))

@@ -53,7 +53,7 @@ class WeightAverage:
         }
 
     def restore(self, tensors: Mapping[str, Tensor]) -> None:
-        """Take up the state that `state` gave."""
+        """Restore what `state` returned."""
         self.steps = int(tensors["steps"])
         for name, average in self.weights.items():
             average.copy_(tensors[f"weight.{name}"])

@@ -1,7 +1,7 @@
-"""Compilation of a model's blocks by torch.compile: between the products of matrices, one pass over memory for many.
+"""Compilation of a model's blocks by torch.compile: one pass over memory for the many operations between matmuls.
 
-It is applied from outside, to the forward and backward pass of training alone: validation and generation, whose shapes
-change, stay as they are. All blocks of a shape share one compilation.
+It is applied from outside, and only to the forward and backward pass of training: validation and generation, whose
+shapes change, stay as they are. All blocks of a shape share one compilation.
 """
 
 import copy
@@ -16,7 +16,7 @@ from torch._dynamo import OptimizedModule
 from groundup.errors import GroundupError
 
 COMPILED = "compiled"  # the attribute of a block whose training is compiled
-SINCE = "2.13"  # PyTorch's: with 2.11 the gradients of compiled blocks are wrong, and nothing says so
+SINCE = "2.13"  # PyTorch's: with 2.11 the gradients of compiled blocks are wrong, and no error is raised
 TRIALS = 5  # passes that are timed, of which the fastest counts
 
 
@@ -24,8 +24,8 @@ def compile_blocks(blocks: Iterable[nn.Module], budget: float = 1.0) -> None:
     """Compile what each block does in training, at its first use.
 
     Args:
-        budget: of the memory that activations would take, the share that may be kept; what is cheapest to compute a
-            second time for its size is left out (a knapsack, solved by PyTorch). It holds for all of this process.
+        budget: the fraction of the activations' memory that may be kept; what is cheapest to recompute for its size is
+            dropped (a knapsack, solved by PyTorch). It applies to the whole process.
 
     Raises:
         GroundupError: PyTorch is too old, or finds no C++ compiler.
@@ -43,7 +43,7 @@ def check_compiler() -> None:
         raise GroundupError(
             f"compiled layers need PyTorch {SINCE}, this is {torch.__version__}",
             where="pretrain.compile",
-            do="leave it out",
+            do="remove it",
         )
     from torch._inductor.cpp_builder import get_cpp_compiler  # most of a second
     from torch._inductor.exc import InvalidCxxCompiler
@@ -54,12 +54,12 @@ def check_compiler() -> None:
         raise GroundupError(
             "there is no C++ compiler, which PyTorch needs to compile",
             where="pretrain.compile",
-            do="install g++ or clang++ (the environment variable CXX can name it), or leave compile out",
+            do="install g++ or clang++ (the environment variable CXX can name it), or remove compile",
         ) from error
 
 
 def is_compiled(module: nn.Module) -> bool:
-    """Whether torch.compile has been at it: around it, in place, or over its forward pass alone."""
+    """Whether it is compiled: wrapped, in place, or its forward pass alone."""
     compiled = getattr(module, COMPILED, False) or module._compiled_call_impl is not None
     return compiled or isinstance(module, OptimizedModule)
 
@@ -67,11 +67,11 @@ def is_compiled(module: nn.Module) -> bool:
 def gain(block: nn.Module, arguments: Sequence[Any]) -> float:
     """How much faster a block's forward and backward pass is when compiled: seconds before / seconds after.
 
-    Takes as long as compiling does; PyTorch keeps what comes of it on disk, and the training that follows finds it.
+    Takes as long as compiling does; PyTorch caches the result on disk, where the training that follows finds it.
 
     Args:
         block: it is copied, not changed.
-        arguments: those of its forward pass; tensors are the stream and what goes with it.
+        arguments: those of its forward pass; the first is the residual stream.
 
     Raises:
         GroundupError: PyTorch is too old, or finds no C++ compiler.

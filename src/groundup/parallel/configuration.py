@@ -11,20 +11,20 @@ Degree = Field(default=1, ge=1)
 
 
 class ParallelConfig(Section):
-    """How many processes share what. The product of the degrees is the number of processes; all 1: a single one.
+    """How training is spread over processes. The degrees multiply to the number of processes; all 1: a single one.
 
     It changes how fast a model is trained and on how many devices, not which model comes out, so it is no part of an
-    artifact's key, and a run may go on under another layout.
+    artifact's key, and a run may resume under another layout.
     """
 
     engine: Literal["torch", "deepspeed", "megatron"] = "torch"
     """`torch` knows every degree; `deepspeed` (extra `deepspeed`) shards by ZeRO over `dp_shard`; `megatron` (extra
     `megatron`) knows dp_replicate or dp_shard (its distributed optimizer), tp, pp and cp."""
     dp_replicate: int = Degree
-    """Copies of the model, each of which reads its share of a batch."""
+    """Copies of the model, each of which reads its part of a batch."""
     dp_shard: int = Degree
-    """Processes that hold one copy together, each a share of weights, gradients and optimizer state (FSDP, ZeRO), and
-    each read a share of the batch."""
+    """Processes that hold one copy together, each a shard of weights, gradients and optimizer state (FSDP, ZeRO), and
+    each read a part of the batch."""
     cp: int = Degree
     """Processes that each hold a part of every sequence (context parallel)."""
     tp: int = Degree
@@ -54,5 +54,5 @@ class ParallelConfig(Section):
 
     @property
     def dp(self) -> int:
-        """Into how many shares a batch is cut."""
+        """Into how many parts a batch is split."""
         return self.dp_replicate * self.dp_shard

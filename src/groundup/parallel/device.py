@@ -12,7 +12,7 @@ from groundup.errors import GroundupError
 
 Precision = Literal["fp32", "bf16", "fp16"]
 DTYPES: dict[Precision, torch.dtype] = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
-"""Of products and of key-value caches, by precision."""
+"""Of matmuls and of key-value caches, by precision."""
 
 
 def best_device() -> torch.device:
@@ -54,7 +54,7 @@ def settle() -> None:
     """Prepare this process for training: as many threads as cores it may use, freed memory kept, no denormals.
 
     glibc asks the kernel for every large tensor and gives it back when it is freed; each page is then zeroed and mapped
-    anew, which takes longer than what is done with it: two fifths of a step at 124M parameters (docs/experiments.md).
+    again, which takes longer than what is done with it: two fifths of a step at 124M parameters (docs/experiments.md).
     Keeping what is freed costs next to nothing of the peak.
     """
     torch.set_num_threads(int(os.environ.get("GROUNDUP_THREADS", 0)) or usable_cores())

@@ -22,10 +22,10 @@ from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
 LOOPBACK = "127.0.0.1"
 POLL_SECONDS = 0.2
-HANDLED = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)  # for which elastic puts handlers in place
+HANDLED = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)  # for which elastic installs handlers
 
 
-class RanksLostError(Exception):
+class RankFailedError(Exception):
     """A rank ended otherwise than by returning."""
 
 
@@ -39,7 +39,7 @@ def run_ranks(
         preload: modules to import before the processes are made.
 
     Raises:
-        RanksLostError: a rank failed or was killed; the others have been ended.
+        RankFailedError: a rank failed or was killed; the others have been ended.
         KeyboardInterrupt: SIGINT or SIGTERM came; it was passed on, and the ranks have ended.
     """
     os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo" if os.path.exists("/sys/class/net/lo") else "lo0")  # noqa: PTH110
@@ -62,7 +62,7 @@ def run_ranks(
     try:
         return dict(elastic_launch(config, function)(*arguments))
     except ChildFailedError as error:
-        raise RanksLostError(str(error.get_first_failure()[0])) from error
+        raise RankFailedError(str(error.get_first_failure()[0])) from error
     except SignalException as error:
         raise KeyboardInterrupt from error
     finally:
@@ -72,9 +72,9 @@ def run_ranks(
 
 
 def end_at_sigterm() -> None:
-    """In a rank, first of all: SIGTERM, by which elastic tells that another rank is lost, ends this one at once.
+    """In a rank, first of all: SIGTERM, which elastic sends when another rank has failed, ends this one at once.
 
-    The main thread may be waiting for the lost one inside a collective, where no Python code runs, so the signal is
+    The main thread may be waiting for the failed one inside a collective, where no Python code runs, so the signal is
     kept from it and taken by a thread that waits for nothing else.
     """
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})

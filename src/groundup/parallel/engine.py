@@ -1,4 +1,4 @@
-"""The engine: it owns the model's place, the micro-batch loop, clipping and the optimizer's step.
+"""The engine: it owns the model's device, the micro-batch loop, clipping and the optimizer's step.
 
 A training loop hands it a whole batch as micro-batches and a loss; it knows nothing of data, schedules or stages.
 One process is the degenerate case of many: engines over several devices offer the same methods.
@@ -32,10 +32,10 @@ class DivergedError(GroundupError):
 
 
 class RegroupedError(Exception):
-    """Processes have come or gone (`replicas.py`): training goes on with `step`, counted from 0."""
+    """Processes have come or gone (`replicas.py`): training continues with `step`, counted from 0."""
 
     def __init__(self, step: int) -> None:
-        super().__init__(f"going on with step {step + 1:,}")
+        super().__init__(f"continuing with step {step + 1:,}")
         self.step = step
 
 
@@ -51,7 +51,7 @@ class StepResult:
 
 
 class ModelOnDevice:
-    """A model on a device, with the precision of its products. Weights are float32."""
+    """A model on a device, with the precision of its matmuls. Weights are float32."""
 
     def __init__(self, model: nn.Module, device: torch.device, precision: Precision) -> None:
         self.device, self.precision = device, precision
@@ -59,7 +59,7 @@ class ModelOnDevice:
 
     @property
     def dtype(self) -> torch.dtype:
-        """Of products and of key-value caches."""
+        """Of matmuls and of key-value caches."""
         return DTYPES[self.precision]
 
     def autocast(self) -> torch.autocast:
@@ -75,7 +75,7 @@ class Engine(ModelOnDevice, ABC):
     average: WeightAverage | None
     data_rank: DataRank = SINGLE  # the part of each global batch that this process reads
     leader: bool = True  # whether this process writes files and speaks
-    dropout: bool = False  # whether `train_step` leaves out at random what the model's configuration says
+    dropout: bool = False  # whether `train_step` applies the dropout of the model's configuration
 
     def begin(self, step: int) -> DataRank:
         """Which part of the batch of a step, counted from 0, this process reads.
@@ -99,39 +99,39 @@ class Engine(ModelOnDevice, ABC):
         """One optimizer step over micro-batches, each loss sum divided by the weight of them all.
 
         Args:
-            batch: this process's share of the global batch; as many micro-batches in every process.
+            batch: this process's part of the global batch; as many micro-batches in every process.
             weights: how many losses each micro-batch's loss is the sum of.
-            accept: asked before the weights move; where it says no, they stay.
+            accept: called before the weights are updated; where it returns False, they stay.
 
         Returns:
             Means over the global batch, the same in every process.
 
         Raises:
-            RegroupedError: the step has to be begun again; nothing has been changed.
+            RegroupedError: the step has to be started again; nothing has been changed.
             DivergedError: the loss or the gradient is not finite, under `fp16` not with any loss scale; nothing has
                 been changed then.
         """
 
     @abstractmethod
     def evaluate(self, batch: Sequence[Any], loss: Loss) -> tuple[float, dict[str, float]]:
-        """(sum of losses, sums of statistics) of micro-batches that every process is given alike, without training."""
+        """(sum of losses, sums of statistics) of micro-batches that are the same in every process, without training."""
 
     @abstractmethod
     def state(self) -> dict[str, Tensor]:
-        """Weights (`model.NAME`), optimizer moments (`optimizer.MOMENT.NAME`), averages (`average.NAME`) and the loss
+        """Weights (`model.NAME`), optimizer state (`optimizer.KEY.NAME`), averages (`average.NAME`) and the loss
         scale (`scaler.NAME`), whole, on the CPU, under the model's own parameter names; what is given in processes that
         do not lead may be empty."""
 
     @abstractmethod
     def restore(self, tensors: Mapping[str, Tensor]) -> None:
-        """Take up the state that `state` gave, in this engine or in another."""
+        """Restore what `state` returned, of this engine or of another."""
 
     def snapshot(self) -> Snapshot:
         """A copy, in the CPU's memory, of what this process has to save of what `state` gives."""
         return snapshot(self.state())
 
     def load(self, files: TensorFiles) -> None:
-        """Take up what the processes' snapshots held, of this engine or of another, under whatever layout."""
+        """Restore what the processes' snapshots held, of this engine or of another, under any layout."""
         self.restore(files.whole())
 
     @abstractmethod

@@ -5,10 +5,10 @@ pass and the gradient divided by it after; the scale is a power of two, hence ne
 does not overflow is found by trying, as torch.amp.GradScaler does:
 
     2,000 finite gradients in a row      the scale doubles
-    a gradient that is not finite        the scale halves, and the step is left out
+    a gradient that is not finite        the scale halves, and the step is skipped
 
 Nothing is scaled any more at a scale of 1: what overflows there has diverged, as in every other precision. DeepSpeed
-and Megatron-LM end at 1 too (`min_loss_scale`). From the start that is 16 steps in a row that are left out.
+and Megatron-LM end at 1 too (`min_loss_scale`). From the start that is 16 skipped steps in a row.
 """
 
 from collections.abc import Mapping
@@ -21,7 +21,7 @@ FINITE_STEPS = 2_000  # in a row, before a larger scale is tried
 
 
 class LossScaler:
-    """The scale and what it is changed by. It is told of global gradients, so it is the same in every process."""
+    """The scale and how it changes. It sees global gradients, so it is the same in every process."""
 
     def __init__(self) -> None:
         self.scale = START
@@ -48,5 +48,5 @@ class LossScaler:
         }
 
     def restore(self, tensors: Mapping[str, Tensor]) -> None:
-        """Take up what `tensors` gave."""
+        """Restore what `tensors` returned."""
         self.scale, self.good_steps = float(tensors["scaler.scale"]), int(tensors["scaler.good_steps"])

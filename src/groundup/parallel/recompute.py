@@ -21,10 +21,10 @@ from torch.utils.checkpoint import (
 from groundup.model import products
 
 ActivationCheckpointing = Literal["none", "full", "selective"]
-RECOMPUTED = "activation_checkpointing"  # the attribute of a block that says how it was changed
+RECOMPUTED = "activation_checkpointing"  # the attribute of a block that names how it was changed
 
 # What `selective` keeps: the results that cost most to compute for their size. The rest (norms, activations, rotations,
-# scores) is computed anew.
+# scores) is computed again.
 _KEPT = frozenset(
     {
         torch.ops.aten.mm.default,
@@ -50,14 +50,14 @@ SAC_IGNORED_OPS |= {
 def checkpoint_blocks(blocks: nn.ModuleList, mode: ActivationCheckpointing) -> None:
     """Make each block forget its activations after the forward pass.
 
-    `full` keeps a block's input alone and runs the whole block again in the backward pass, a third more arithmetic in
-    all; `selective` keeps the products of matrices and the attention's result as well.
+    `full` keeps only a block's input and runs the whole block again in the backward pass, a third more arithmetic in
+    all; `selective` keeps the results of matmuls and of attention as well.
     """
     if mode == "none":
         return
     options: dict[str, Any] = {"use_reentrant": False}
     if mode == "selective":
-        options["context_fn"] = partial(create_selective_checkpoint_contexts, _keep_products)
+        options["context_fn"] = partial(create_selective_checkpoint_contexts, _keep_matmuls)
     for block in blocks:
         block.forward = _checkpointed(block.forward, options)
         setattr(block, RECOMPUTED, mode)
@@ -72,13 +72,13 @@ def _checkpointed(forward: Callable[..., Any], options: dict[str, Any]) -> Calla
     return again
 
 
-def _keep_products(_context: Any, operator: Any, *_arguments: Any, **_options: Any) -> CheckpointPolicy:
+def _keep_matmuls(_context: Any, operator: Any, *_arguments: Any, **_options: Any) -> CheckpointPolicy:
     return CheckpointPolicy.MUST_SAVE if operator in _KEPT else CheckpointPolicy.PREFER_RECOMPUTE
 
 
 @contextmanager
 def activations_kept(model: nn.Module) -> Iterator[dict[int, int]]:
-    """What a forward pass within it keeps for the backward pass: bytes by storage, the model's weights left out."""
+    """What a forward pass within it keeps for the backward pass: bytes by storage, without the model's weights."""
     weights = {parameter.untyped_storage().data_ptr() for parameter in model.parameters()}
     kept: dict[int, int] = {}
 

@@ -1,15 +1,15 @@
-"""Replica groups: runs that train one model together, and any of which may be lost while the others go on (torchft).
+"""Replica groups: runs that train one model together, any of which may fail while the others continue (torchft).
 
 Each is a run of one process in a folder of its own, and none leads. Before a step those that are alive agree on who
-takes part, by way of torchft's lighthouse, and share the step's batch among themselves:
+takes part, by way of torchft's lighthouse, and split the step's batch among themselves:
 
-    begin(step)    who is there? One that is behind takes up the state of another    -> this one's share of the batch
+    begin(step)    who is there? One that lags restores the state of another    -> this one's part of the batch
     train_step     weights, losses and gradients are added up over the groups; where all sums have arrived the optimizer
-                   steps, else somebody was lost, and those that are left begin the step again
+                   steps, else a group has failed, and the remaining ones start the step again
 
-So a step's batch is always the whole one, whoever computes it, and the curve is that of a single process whatever is
-lost or comes back. Gradients go over gloo, also from GPUs. A group that comes back is sent the state over HTTP, and
-takes tensors alone from it, but doesn't ask who sends: the network between the groups has to be one's own.
+So a step's batch is always the whole one, whoever computes it, and the curve is that of a single process whichever
+groups fail or come back. Gradients go over gloo, also from GPUs. A group that comes back gets the state over HTTP; it
+accepts only tensors, but doesn't authenticate the sender: the network between the groups has to be private.
 """
 
 import logging
@@ -36,9 +36,9 @@ from groundup.parallel.single_device import SingleDevice
 from groundup.parallel.torch_engine import Sums
 
 LIGHTHOUSE = "TORCHFT_LIGHTHOUSE"  # in the environment: where it is, http://host:29510
-TIMEOUT = timedelta(minutes=2)  # for a step of the slowest group; one that takes longer counts as lost
+TIMEOUT = timedelta(minutes=2)  # for a step of the slowest group; one that takes longer counts as failed
 CONNECT = timedelta(seconds=20)  # until a lighthouse has answered
-MOST_TRIES = 10  # of one step
+MAX_TRIES = 10  # of one step
 _log = logging.getLogger(__name__)
 
 
@@ -73,12 +73,12 @@ class ReplicaGroup(SingleDevice):
 
         Raises:
             GroundupError: the lighthouse doesn't answer, or the others train another model.
-            RegroupedError: the others are further; their state has been taken up.
+            RegroupedError: the others are further; their state has been restored.
         """
         if self._begun != step:
             try:
                 self.groups = self.groups or self._join()
-                if self.groups.current_step() != step:  # gone on from a checkpoint
+                if self.groups.current_step() != step:  # resumed from a checkpoint
                     self.groups.load_state_dict({"step": step, "batches_committed": 0})
                 self.groups.start_quorum()
             except (RuntimeError, TimeoutError) as error:
@@ -100,7 +100,7 @@ class ReplicaGroup(SingleDevice):
         self._store = TCPStore("0.0.0.0", 0, is_master=True, wait_for_workers=False)  # where gloo's processes meet
         return self._torchft.manager.Manager(
             pg=self._torchft.process_group.ProcessGroupGloo(timeout=self._timeout),
-            load_state_dict=self._take_up,
+            load_state_dict=self._restore_checked,
             state_dict=self.state,
             min_replica_size=1,
             use_async_quorum=False,
@@ -108,7 +108,7 @@ class ReplicaGroup(SingleDevice):
             timeout=self._timeout,
             quorum_timeout=self._timeout,
             connect_timeout=min(CONNECT, self._timeout),
-            max_retries=MOST_TRIES,
+            max_retries=MAX_TRIES,
             rank=0,
             world_size=1,
             store_addr=socket.gethostname(),
@@ -146,9 +146,9 @@ class ReplicaGroup(SingleDevice):
             taken = self.groups.should_commit()
         except RuntimeError as error:
             raise GroundupError(
-                f"step {step + 1} failed {MOST_TRIES} times: {self.groups.errored() or error}",
+                f"step {step + 1} failed {MAX_TRIES} times: {self.groups.errored() or error}",
                 where=LIGHTHOUSE,
-                do="look at the other groups' logs; started again, each goes on from its last checkpoint",
+                do="look at the other groups' logs; started again, each resumes from its last checkpoint",
             ) from error
         if not taken:
             self.optimizer.zero_grad(set_to_none=True)
@@ -166,7 +166,7 @@ class ReplicaGroup(SingleDevice):
         """In place; what comes out counts only if the step is committed."""
         self.groups.allreduce(tensor, reduce_op=dist.ReduceOp.SUM).wait()
 
-    def _take_up(self, state: Mapping[str, Tensor]) -> None:
+    def _restore_checked(self, state: Mapping[str, Tensor]) -> None:
         shapes = {name: p.shape for name, p in self.model.named_parameters()}
         theirs = {name[6:]: tensor.shape for name, tensor in state.items() if name.startswith("model.")}
         if shapes != theirs:
@@ -178,7 +178,7 @@ class ReplicaGroup(SingleDevice):
         self.restore(state)
 
     def close(self) -> None:
-        """Leave the groups; the others go on."""
+        """Leave the groups; the others continue."""
         if self.groups:
             self.groups.shutdown()
 
@@ -194,7 +194,7 @@ class _Torchft:
     @classmethod
     def load(cls) -> Self:
         """Raises GroundupError where it is not installed."""
-        os.environ.setdefault("RUST_LOG", "warn")  # it tells of every step, else
+        os.environ.setdefault("RUST_LOG", "warn")  # it logs every step, else
         logging.getLogger("torchft.manager").setLevel(logging.ERROR)
         names = ("manager", "process_group", "checkpointing.http_transport")
         try:

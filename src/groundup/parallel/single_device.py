@@ -14,7 +14,7 @@ from groundup.parallel.torch_engine import Sums, TorchEngine, add
 
 
 class SingleDevice(TorchEngine):
-    """A model that is trained on one device: float32 master weights, products in bf16 or fp16 where asked for."""
+    """A model that is trained on one device: float32 master weights, matmuls in bf16 or fp16 where asked for."""
 
     def __init__(
         self,

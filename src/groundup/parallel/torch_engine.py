@@ -1,8 +1,8 @@
-"""A step as PyTorch takes it, the same in one process and in many: sum, divide by the weight of the whole batch, clip,
-ask, step. What differs between the two is in a few small methods.
+"""A step with a PyTorch optimizer, the same in one process and in many: sum, divide by the weight of the whole batch,
+clip, ask, step. What differs between the two is in a few small methods.
 
-Under `fp16` the loss is scaled as well (`loss_scale.py`), and a step whose gradient overflows is left out: it counts as
-a step, and its statistics tell the scale.
+Under `fp16` the loss is scaled as well (`loss_scale.py`), and a step whose gradient overflows is skipped: it counts as
+a step, and its statistics include the scale.
 """
 
 from abc import abstractmethod
@@ -23,7 +23,7 @@ Sums = dict[str, float]  # name -> sum over the micro-batches so far
 
 
 def add(sums: Sums, statistics: Statistics) -> None:
-    """Take a micro-batch's statistics into the sums."""
+    """Add a micro-batch's statistics to the sums."""
     for name, value in statistics.items():
         sums[name] = sums.get(name, 0.0) + float(value)
 
@@ -100,15 +100,15 @@ class TorchEngine(Engine):
             torch._foreach_mul_(gradients, factor)
 
     def tensors(self) -> dict[str, Tensor]:
-        """What this process holds of the state, under the names of `state`: DTensors where it is a share of a tensor.
+        """What this process holds of the state, under the names of `state`: DTensors where it is a shard of a tensor.
 
         They are the state itself, no copies.
         """
         found: dict[str, Tensor] = {}
         for name, parameter in self.model.named_parameters():
             found[f"model.{name}"] = parameter.detach()
-            for moment, value in self.optimizer.state.get(parameter, {}).items():
-                found[f"optimizer.{moment}.{name}"] = value
+            for key, value in self.optimizer.state.get(parameter, {}).items():
+                found[f"optimizer.{key}.{name}"] = value
         if self.average:
             found["average.steps"] = torch.tensor(self.average.steps)
             found |= {f"average.weight.{name}": tensor for name, tensor in self.average.weights.items()}
@@ -116,53 +116,53 @@ class TorchEngine(Engine):
 
     @torch.no_grad()
     def restore(self, tensors: Mapping[str, Tensor]) -> None:
-        _make_moments(self.optimizer)
-        places, taken = self.tensors(), set[str]()
+        _make_state(self.optimizer)
+        own, restored = self.tensors(), set[str]()
         for name, whole in self._received(tensors):
-            if name in places:  # else it is of another pipeline stage
-                places[name].copy_(self._share_of(whole, places[name]))
-                taken.add(name)
-        self._forget_moments(taken)
-        self._take_counters(places)
+            if name in own:  # else it is of another pipeline stage
+                own[name].copy_(self._shard_of(whole, own[name]))
+                restored.add(name)
+        self._drop_state_not_in(restored)
+        self._restore_counters(own)
 
     def snapshot(self) -> Snapshot:
         return snapshot(self.tensors())
 
     @torch.no_grad()
     def load(self, files: TensorFiles) -> None:
-        _make_moments(self.optimizer)
-        self._forget_moments(files)
-        places = self.tensors()
-        files.read_into(places)
-        self._take_counters(places)
+        _make_state(self.optimizer)
+        self._drop_state_not_in(files)
+        own = self.tensors()
+        files.read_into(own)
+        self._restore_counters(own)
 
-    def _take_counters(self, tensors: Mapping[str, Tensor]) -> None:
-        """What of the state is no tensor."""
+    def _restore_counters(self, tensors: Mapping[str, Tensor]) -> None:
+        """The parts of the state that are no tensors."""
         if self.average:
             self.average.steps = int(tensors["average.steps"])
         if self.scaler:
             self.scaler.restore(tensors)
 
-    def _forget_moments(self, saved: Container[str]) -> None:
-        """Drop the moments of parameters that had none when they were saved: they had not taken a step."""
+    def _drop_state_not_in(self, saved: Container[str]) -> None:
+        """Drop the optimizer state of parameters that had none when they were saved: they had not taken a step."""
         for name, parameter in self.model.named_parameters():
-            moments = self.optimizer.state.get(parameter, {})
-            if not any(f"optimizer.{moment}.{name}" in saved for moment in moments):
+            state = self.optimizer.state.get(parameter, {})
+            if not any(f"optimizer.{key}.{name}" in saved for key in state):
                 self.optimizer.state.pop(parameter, None)
 
     def _received(self, tensors: Mapping[str, Tensor]) -> Iterable[tuple[str, Tensor]]:
         """The whole tensors of a state, one after the other, in every process."""
         return tensors.items()
 
-    def _share_of(self, whole: Tensor, place: Tensor) -> Tensor:
-        """What this process holds of a tensor that belongs into a place."""
+    def _shard_of(self, whole: Tensor, like: Tensor) -> Tensor:
+        """What this process holds of a whole tensor, laid out as `like` is."""
         return whole
 
 
 @torch.no_grad()
-def _make_moments(optimizer: torch.optim.Optimizer) -> None:
-    """Let the optimizer make the moments of all its parameters, by a step that moves none of them: at a learning rate
-    of 0, over gradients of 0. Only the optimizer knows how its moments lie over the processes; collective."""
+def _make_state(optimizer: torch.optim.Optimizer) -> None:
+    """Let the optimizer make the state of all its parameters, by a step that moves none of them: at a learning rate
+    of 0, over gradients of 0. Only the optimizer knows how its state is laid out over the processes; collective."""
     rates = [group["lr"] for group in optimizer.param_groups]
     for group in optimizer.param_groups:
         group["lr"] = 0.0

@@ -25,7 +25,7 @@ def make_together(request: Request, out: Path, keep: Path, progress: Progress) -
     Raises:
         GroundupError: a rank found something that a person can mend, or ranks are lost again and again.
     """
-    from groundup.parallel.elastic import RanksLostError, run_ranks
+    from groundup.parallel.elastic import RankFailedError, run_ranks
 
     stage, processes = request.key.stage, request.processes
     if processes > usable_cores() and not _has_devices(processes):
@@ -38,7 +38,7 @@ def make_together(request: Request, out: Path, keep: Path, progress: Progress) -
                     local_rank, (request, out, keep, folder), processes, [request.function.partition(":")[0]]
                 )[0]
                 return made
-            except RanksLostError:
+            except RankFailedError:
                 answers = _answers(folder)
             foreseen = [answer for answer in answers.values() if "what" in answer]
             if foreseen:

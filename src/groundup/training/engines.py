@@ -37,14 +37,14 @@ def engine_for(model: nn.Module, config: LoopConfig, precision: Precision) -> En
         case "deepspeed":
             from groundup.parallel.deepspeed.engine import DeepSpeedEngine
             from groundup.parallel.deepspeed.settings import settings
-            from groundup.parallel.mesh.process_group import join, place
+            from groundup.parallel.mesh.process_group import join, own_device
 
             given = settings(config, parallel, precision)
             join(parallel)
-            return DeepSpeedEngine(model, make_optimizer(config.optimizer), place(), precision, given, config.ema)
+            return DeepSpeedEngine(model, make_optimizer(config.optimizer), own_device(), precision, given, config.ema)
         case "megatron":
             from groundup.parallel.megatron import library
-            from groundup.parallel.mesh.process_group import join, place
+            from groundup.parallel.mesh.process_group import join, own_device
 
             if precision == "fp16":
                 raise GroundupError(
@@ -67,7 +67,7 @@ def engine_for(model: nn.Module, config: LoopConfig, precision: Precision) -> En
                 model,
                 config.optimizer,
                 parallel,
-                place(),
+                own_device(),
                 precision,
                 ema_decay=config.ema,
                 accumulate=config.accumulate,
@@ -98,7 +98,7 @@ def _check_replicas(config: PretrainConfig, parallel: ParallelConfig) -> None:
         )
     if config.guard.skip_spikes or config.guard.on_divergence == "return":
         raise GroundupError(
-            f"replica groups ({LIGHTHOUSE} is set) leave out no steps, since one that comes back knows no past losses",
+            f"replica groups ({LIGHTHOUSE} is set) skip no steps, since one that comes back knows no past losses",
             where="pretrain.guard",
             do=f"leave it out, or unset {LIGHTHOUSE}",
         )

@@ -1,4 +1,4 @@
-"""DeepSpeed's settings follow from the blueprint, and what is written beside it is checked. No DeepSpeed is needed."""
+"""DeepSpeed's settings follow from the blueprint, and the user's own settings are checked. No DeepSpeed is needed."""
 
 import json
 import subprocess

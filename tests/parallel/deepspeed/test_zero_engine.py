@@ -1,4 +1,4 @@
-"""Under ZeRO a model learns as in one process: the same losses, norms, weights and moments."""
+"""Under ZeRO a model learns as in one process: the same losses, norms, weights and optimizer state."""
 
 import math
 import os
@@ -34,7 +34,7 @@ def test_the_curve_is_a_hard_one() -> None:
     """Clipping is at work, micro-batches and shares have unequal weights, and the loss falls."""
     assert sum(norm > zero.CLIP for _, norm, _ in SINGLE) > STEPS / 2
     counts = [zero.weights(zero.batches(0, zero.DataRank(rank, 2))) for rank in range(2)]
-    assert len({count for share in counts for count in share}) == 4
+    assert len({count for of_rank in counts for count in of_rank}) == 4
     assert zero.train(zero.single(), 40)[-1][0] < SINGLE[0][0] - 0.3
 
 
@@ -56,7 +56,7 @@ def test_bf16_stays_close(stage: int) -> None:
 
 @pytest.mark.parametrize("stage", [2, 3])
 def test_three_processes(stage: int) -> None:
-    """They don't divide the parameters evenly, nor are products with 3 exact."""
+    """They don't divide the parameters evenly, nor are multiples of 3 exact."""
     assert zero.largest(zero.run(3, curve, zero.config(stage, 3))[0], SINGLE) < 1e-5
 
 
@@ -94,12 +94,12 @@ def test_dropout_is_for_training() -> None:
     def dropping(drop: bool) -> tuple[float, float]:
         engine = zero.engine(zero.config(), resid_pdrop=0.5)
         engine.dropout = drop
-        held_out, _ = engine.evaluate(zero.batches(77, zero.DataRank()), zero.loss)
-        return held_out, zero.train(engine, 1)[0][0]
+        validation, _ = engine.evaluate(zero.batches(77, zero.DataRank()), zero.loss)
+        return validation, zero.train(engine, 1)[0][0]
 
     expected, _ = zero.single().evaluate(zero.batches(77, zero.DataRank()), zero.loss)
-    (held_out, with_it), (again, without) = (zero.run(2, dropping, drop)[0] for drop in (True, False))
-    assert held_out == again == pytest.approx(expected, abs=1e-3)
+    (validation, with_it), (again, without) = (zero.run(2, dropping, drop)[0] for drop in (True, False))
+    assert validation == again == pytest.approx(expected, abs=1e-3)
     assert without == pytest.approx(SINGLE[0][0], abs=1e-5)
     assert abs(with_it - without) > 1e-2
 

@@ -1,4 +1,4 @@
-"""What one engine has learnt another takes up exactly, whichever of them is under DeepSpeed."""
+"""One engine's state is restored exactly by another, whichever of them is under DeepSpeed."""
 
 from pathlib import Path
 from typing import Any
@@ -46,8 +46,8 @@ def trained(stage: int, size: int, precision: str, steps: int = 3) -> State:
     return engine.state()
 
 
-def taken_up(stage: int, size: int, precision: str, state: State, of_leader: bool) -> tuple[State, list[Any]]:
-    """The state again, and how training goes on from there."""
+def restored(stage: int, size: int, precision: str, state: State, of_leader: bool) -> tuple[State, list[Any]]:
+    """The state again, and how training continues from there."""
     engine = zero.engine(zero.config(stage, size, ema=EMA), precision, seed=5)
     zero.train(engine, 1, first=40)
     engine.restore(state if engine.leader or not of_leader else {})
@@ -55,7 +55,7 @@ def taken_up(stage: int, size: int, precision: str, state: State, of_leader: boo
 
 
 @pytest.mark.parametrize(("stage", "size"), LAYOUTS)
-def test_one_process_goes_on_where_zero_was(stage: int, size: int) -> None:
+def test_one_process_continues_from_zero(stage: int, size: int) -> None:
     state = zero.run(size, trained, stage, size, "fp32")[0]
     assert state.keys() == single_state().keys()
     assert {tensor.dtype for name, tensor in state.items() if name != "average.steps"} == {torch.float32}
@@ -66,9 +66,9 @@ def test_one_process_goes_on_where_zero_was(stage: int, size: int) -> None:
 
 
 @pytest.mark.parametrize(("stage", "size"), LAYOUTS)
-def test_zero_goes_on_where_one_process_was(stage: int, size: int) -> None:
+def test_zero_continues_from_one_process(stage: int, size: int) -> None:
     state = single_state()
-    for again, rest in zero.run(size, taken_up, stage, size, "fp32", state, False)[:1]:
+    for again, rest in zero.run(size, restored, stage, size, "fp32", state, False)[:1]:
         assert equal(again, state)
         assert zero.largest(rest, SINGLE[3:]) < 1e-5
 
@@ -78,13 +78,13 @@ def test_bf16_masters_are_exact(stage: int) -> None:
     """From one stage to the next, given to the leading process alone."""
     state = zero.run(2, trained, stage, 2, "bf16")[0]
     other = stage % 3 + 1
-    assert equal(zero.run(2, taken_up, other, 2, "bf16", state, True)[0][0], state)
+    assert equal(zero.run(2, restored, other, 2, "bf16", state, True)[0][0], state)
 
 
-def test_the_state_before_the_first_step_has_no_moments() -> None:
+def test_the_state_before_the_first_step_has_no_optimizer_state() -> None:
     state = single_state(steps=0)
     assert not any(name.startswith("optimizer.") for name in state)
-    again, rest = zero.run(2, taken_up, 3, 2, "fp32", state, False)[0]
+    again, rest = zero.run(2, restored, 3, 2, "fp32", state, False)[0]
     assert equal(again, state)
     alone = zero.single(GIVEN)
     assert zero.largest(rest, zero.train(alone, 2, first=3)) < 1e-5

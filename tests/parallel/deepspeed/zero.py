@@ -1,4 +1,4 @@
-"""Batches with unequal numbers of valid tokens, and engines to train on them, for the tests beside this file."""
+"""Batches with unequal numbers of valid tokens, and engines to train on them, for the tests of this folder."""
 
 import gc
 from collections.abc import Callable
@@ -55,7 +55,7 @@ def single(given: LoopConfig | None = None, seed: int = 0, **shape: Any) -> Sing
 
 
 def batches(step: int, data_rank: DataRank) -> list[Batch]:
-    """A share of a step's micro-batches. Rows end after 1 to 9 tokens, those of the first half earlier."""
+    """A data rank's micro-batches of a step. Rows end after 1 to 9 tokens, those of the first half earlier."""
     made = []
     for part in range(ACCUMULATE):
         seed = 1000 * step + part
@@ -80,7 +80,7 @@ def loss(model: nn.Module, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
 
 def run(size: int, function: Callable[..., Result], *arguments: Any) -> list[Result]:
     """`ranks.run`, with time for DeepSpeed to start on a machine that is busy."""
-    for module in IMPORTED_LATE:  # seconds, which each rank would take anew
+    for module in IMPORTED_LATE:  # seconds, which each rank would take again
         import_module(module)
     gc.freeze()  # so that a rank's collections, of which DeepSpeed makes many, don't walk what is here
     try:
@@ -90,7 +90,7 @@ def run(size: int, function: Callable[..., Result], *arguments: Any) -> list[Res
 
 
 def train(engine: Engine, steps: int, first: int = 0, **more: Any) -> list[tuple[float, float, float]]:
-    """(loss, gradient norm, share of tokens that were right) of each step."""
+    """(loss, gradient norm, fraction of tokens that were right) of each step."""
     curve = []
     for step in range(first, first + steps):
         batch = batches(step, engine.data_rank)

@@ -16,7 +16,6 @@ from groundup.parallel.megatron.converter import (
     entries,
     from_megatron,
     in_model,
-    in_stage,
     padded_vocabulary,
     tied,
     to_megatron,
@@ -73,7 +72,7 @@ def test_any_shape_comes_back(
     tied: bool,
     tp: int,
 ) -> None:
-    """Every number of every tensor has exactly one place: they are counted through."""
+    """Every number of every tensor is held exactly once: they are enumerated."""
     tp = min(tp, groups)
     config = tiny.shape(
         num_key_value_heads=groups,
@@ -110,7 +109,7 @@ def test_a_rank_has_its_groups_of_queries_keys_and_values() -> None:
     assert torch.equal(second, torch.cat([q[2 * K : 4 * K], k[K : 2 * K], v[K : 2 * K]]))
 
 
-def test_gate_and_up_lie_one_behind_the_other_in_each_rank() -> None:
+def test_each_rank_holds_gate_then_up() -> None:
     made = model()
     ours = named_weights(made)
     gate, up = (ours[f"model.layers.0.mlp.{part}_proj.weight"] for part in ("gate", "up"))
@@ -139,7 +138,7 @@ def test_a_tied_head_is_a_second_name_of_the_embedding() -> None:
 
 
 @pytest.mark.parametrize("pp", [1, 2, 4])
-def test_stages_number_their_layers_anew(pp: int) -> None:
+def test_stages_number_their_layers_from_zero(pp: int) -> None:
     """Pipeline stages together are the model, whatever order they are merged in."""
     made = model(num_hidden_layers=4)
     theirs = to_megatron(named_weights(made), made.config)
@@ -147,7 +146,7 @@ def test_stages_number_their_layers_anew(pp: int) -> None:
     for name, tensor in theirs.items():
         layer = int(name.split(".")[2]) if name.startswith("decoder.layers.") else 0
         stage = layer * pp // 4
-        stages[stage][in_stage(name, stage * 4 // pp)] = tensor
+        stages[stage][in_model(name, -(stage * 4 // pp))] = tensor
     for stage in stages:
         layers = {int(name.split(".")[2]) for name in stage if name.startswith("decoder.layers.")}
         assert layers == set(range(4 // pp))

@@ -113,7 +113,7 @@ def test_curves_are_those_of_one_process(layout: str, shape: str, one: Any, spre
 
 
 @pytest.mark.parametrize(("layout", "shape"), CASES)
-def test_weights_and_moments_are_those_of_one_process(layout: str, shape: str, one: Any, spread: Any) -> None:
+def test_weights_and_optimizer_state_are_those_of_one_process(layout: str, shape: str, one: Any, spread: Any) -> None:
     leader, *others = spread[layout, shape]
     wanted = one[shape]["state"]
     assert leader["state"].keys() == wanted.keys()

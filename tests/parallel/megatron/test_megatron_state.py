@@ -1,4 +1,4 @@
-"""What one engine has learnt another takes up exactly, whichever of them is Megatron's, and through whatever files."""
+"""One engine's state is restored exactly by another, whichever of them is Megatron's, and through any files."""
 
 from pathlib import Path
 from typing import Any
@@ -43,8 +43,8 @@ def further(learnt: State) -> curves.Curve:
 
 
 @pytest.mark.parametrize("layout", LAYOUTS, ids=str)
-def test_it_takes_up_a_single_process_exactly_and_goes_on(layout: Any, learnt: State, further: curves.Curve) -> None:
-    """Weights, moments, steps and averages; what does not lead may be given nothing."""
+def test_it_restores_a_single_process_exactly_and_continues(layout: Any, learnt: State, further: curves.Curve) -> None:
+    """Weights, optimizer state, steps and averages; only the leader has to be given them."""
 
     def run() -> tuple[State, curves.Curve]:
         engine = curves.megatron(curves.model(seed=5), config=EMA, **layout)
@@ -70,7 +70,7 @@ def test_a_single_process_takes_it_up_exactly() -> None:
     assert curves.furthest(curves.train(single, range(3, 5)), curve) < 1e-5
 
 
-def test_a_state_from_before_the_first_step_has_no_moments(learnt: State) -> None:
+def test_a_state_from_before_the_first_step_has_no_optimizer_state(learnt: State) -> None:
     fresh = {name: tensor for name, tensor in learnt.items() if name.startswith("model.")}
 
     def run() -> tuple[State, float]:
@@ -106,7 +106,7 @@ def test_another_optimizers_state_is_refused(learnt: State) -> None:
         assert "different numbers of steps" in said[1]
 
 
-def save_and_go_on(folder: Path, layout: dict[str, Any]) -> tuple[State, curves.Curve]:
+def save_and_continue(folder: Path, layout: dict[str, Any]) -> tuple[State, curves.Curve]:
     config = LoopConfig(**EMA)
     engine, checkpoints = curves.megatron(config=EMA, **layout), Checkpoints(folder, config, config.parallel)
     curves.train(engine, range(3))
@@ -116,7 +116,7 @@ def save_and_go_on(folder: Path, layout: dict[str, Any]) -> tuple[State, curves.
     return state, curves.train(engine, range(3, 5))
 
 
-def load_and_go_on(folder: Path, layout: dict[str, Any]) -> tuple[State, curves.Curve]:
+def load_and_continue(folder: Path, layout: dict[str, Any]) -> tuple[State, curves.Curve]:
     engine = curves.megatron(curves.model(seed=5), config=EMA, **layout)
     saved = Checkpoints(folder, LoopConfig(**EMA)).load()
     assert saved is not None and saved.step == 3
@@ -125,9 +125,9 @@ def load_and_go_on(folder: Path, layout: dict[str, Any]) -> tuple[State, curves.
 
 
 @pytest.mark.parametrize("saver", [{"tp": 2, "pp": 2}, {"tp": 2, "dp_shard": 2}], ids=str)
-def test_a_checkpoint_of_parts_is_taken_up_under_any_layout(saver: dict[str, Any], tmp_path: Path) -> None:
+def test_a_sharded_checkpoint_is_restored_under_any_layout(saver: dict[str, Any], tmp_path: Path) -> None:
     """Each process writes what it holds; a single process, and other layouts, read it back bit for bit."""
-    (state, curve), *_ = curves.run(4, save_and_go_on, tmp_path, saver)
+    (state, curve), *_ = curves.run(4, save_and_continue, tmp_path, saver)
     single = curves.single(curves.model(seed=5), LoopConfig(**EMA))
     saved = Checkpoints(tmp_path, LoopConfig(**EMA)).load()
     assert saved is not None
@@ -135,13 +135,13 @@ def test_a_checkpoint_of_parts_is_taken_up_under_any_layout(saver: dict[str, Any
     assert curves.same(single.state(), state)
     assert curves.furthest(curves.train(single, range(3, 5)), curve) < 1e-5
     for layout in ({"pp": 2}, {"dp_shard": 2}):
-        for place, (found, onward) in enumerate(curves.run(2, load_and_go_on, tmp_path, layout)):
-            assert curves.same(found, state) or place
+        for rank, (found, onward) in enumerate(curves.run(2, load_and_continue, tmp_path, layout)):
+            assert curves.same(found, state) or rank
             assert curves.furthest(onward, curve) < 1e-5
 
 
 def test_the_parts_of_all_processes_make_up_the_state(tmp_path: Path) -> None:
-    """A single process's snapshot of the same state has the same numbers in the same places."""
+    """A single process's snapshot of the same state has the same numbers at the same offsets."""
 
     def run() -> tuple[State, Any]:
         engine = curves.megatron(tp=2)
@@ -154,8 +154,8 @@ def test_the_parts_of_all_processes_make_up_the_state(tmp_path: Path) -> None:
         whole = torch.full(tensor.shape, torch.nan)
         for part in (first[name], second[name]):
             assert part.shape == tensor.shape
-            place = tuple(slice(at, at + size) for at, size in zip(part.offsets, part.local.shape, strict=True))
-            whole[place] = part.local
+            block = tuple(slice(at, at + size) for at, size in zip(part.offsets, part.local.shape, strict=True))
+            whole[block] = part.local
         assert torch.equal(whole, tensor), name
 
 
@@ -174,7 +174,7 @@ def read_native(folder: Path, layout: dict[str, Any]) -> tuple[State, curves.Cur
 
 @pytest.mark.parametrize("writer", [{"tp": 2, "pp": 2}, {"tp": 2, "dp_shard": 2}], ids=str)
 def test_megatrons_own_checkpoints_are_exact(writer: dict[str, Any], tmp_path: Path) -> None:
-    """Read by plain PyTorch under our names, and taken up under other layouts and optimizers, sharded or not."""
+    """Read by plain PyTorch under our names, and restored under other layouts and optimizers, sharded or not."""
     folder = tmp_path / "native"
     state, *_ = curves.run(4, write_native, folder, writer)
     assert torch_dist.from_distributed_optimizer(folder) == ("dp_shard" in writer)
@@ -189,7 +189,7 @@ def test_megatrons_own_checkpoints_are_exact(writer: dict[str, Any], tmp_path: P
         assert curves.furthest(curve, onward) < 1e-5
 
 
-def test_an_average_has_no_place_in_them(tmp_path: Path) -> None:
+def test_they_hold_no_average(tmp_path: Path) -> None:
     def run() -> str:
         try:
             curves.megatron(config=EMA).save_native(tmp_path / "native")  # type: ignore[attr-defined]

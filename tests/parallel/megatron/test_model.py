@@ -78,7 +78,7 @@ def test_logits_are_those_of_our_decoder() -> None:
         ("dropout is there for the engines torch and deepspeed", {"embd_pdrop": 0.1}),
     ],
 )
-def test_what_it_has_no_place_for_is_refused_by_name(said: str, changes: dict[str, Any]) -> None:
+def test_what_it_cannot_express_is_refused_by_name(said: str, changes: dict[str, Any]) -> None:
     def build() -> str:
         try:
             curves.megatron(tiny.model(**changes))

@@ -23,7 +23,7 @@ def test_weights_come_back_bit_for_bit(tmp_path: Path, tied: bool) -> None:
     assert back.keys() == named_weights(made).keys()
     assert all(torch.equal(back[name], tensor) for name, tensor in named_weights(made).items())
     whole = torch_dist.read(tmp_path, made.config)
-    assert whole.keys() == {f"model.{name}" for name in back}  # no moments, hence no steps
+    assert whole.keys() == {f"model.{name}" for name in back}  # no optimizer state, hence no steps
     assert not torch_dist.from_distributed_optimizer(tmp_path)
 
 

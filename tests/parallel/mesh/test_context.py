@@ -101,7 +101,7 @@ def gathered_in_order() -> bool:
     return torch.equal(gather(row[:, places(12, rank, size)], 1, dist.group.WORLD), row)
 
 
-def test_gathered_tokens_stand_in_the_order_of_the_row() -> None:
+def test_gathered_tokens_are_in_the_order_of_the_row() -> None:
     assert ranks.run(3, gathered_in_order) == [True] * 3
 
 
@@ -182,7 +182,7 @@ def learn_answers(parallel: ParallelConfig | None) -> list[float]:
 
 @pytest.mark.parametrize("degrees", [{"cp": 2}, {"cp": 3}, {"cp": 2, "tp": 2}], ids=str)
 def test_losses_that_want_whole_rows_get_them(degrees: dict[str, int]) -> None:
-    """Answers: rows of any length, spread inside the decoder and gathered behind it."""
+    """Answers: rows of any length, split inside the decoder and gathered after it."""
     single, parallel = learn_answers(None), ParallelConfig(**degrees)
     for found in ranks.run(parallel.processes, learn_answers, parallel):
         assert found == pytest.approx(single, abs=2e-5)

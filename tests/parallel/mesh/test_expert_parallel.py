@@ -41,7 +41,7 @@ CASES = [
 
 
 def spread_experts_differ_by() -> float:
-    """The largest difference from all experts in one place: results, gradients of rows and of this rank's experts."""
+    """The largest difference from all experts in one process: results, gradients of rows and of this rank's experts."""
     rank, worst = dist.get_rank(), 0.0
     mesh = init_device_mesh("cpu", (2,), mesh_dim_names=("ep",))
     for case in CASES:

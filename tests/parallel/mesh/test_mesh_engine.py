@@ -97,7 +97,7 @@ def model_for(kind: str) -> nn.Module:
 
 
 def aligned(made: Engine, kind: str) -> list[float]:
-    """Losses, norms and statistics of four steps, and what is held out."""
+    """Losses, norms and statistics of four steps, and of validation."""
     task, found = objective(kind), []
     for step in range(4):
         batches = task.batches(step, made.data_rank)
@@ -134,7 +134,7 @@ def test_a_layout_is_of_as_many_processes_as_there_are(monkeypatch: pytest.Monke
 
 
 def refusals() -> list[str]:
-    told = []
+    messages = []
     for degrees, changes in [
         ({"tp": 2}, {"num_attention_heads": 3, "num_key_value_heads": 3, "head_dim": 8}),
         ({"tp": 2}, {"num_key_value_heads": 1}),
@@ -143,8 +143,8 @@ def refusals() -> list[str]:
     ]:
         with pytest.raises(GroundupError) as error:
             engine(degrees, tiny.model(**changes))
-        told.append(str(error.value))
-    return told
+        messages.append(str(error.value))
+    return messages
 
 
 def test_a_model_that_does_not_fit_is_refused() -> None:

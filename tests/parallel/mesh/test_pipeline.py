@@ -64,7 +64,7 @@ def test_stages_hold_the_model_between_them_under_its_own_names(training: Traini
 
 @dataclass(frozen=True)
 class Stretch:
-    """What a process has after going on from a state for three steps."""
+    """What a process has three steps after a state."""
 
     restored: dict[str, Tensor]  # the state as it gave it again, before them
     curve: Curve
@@ -74,7 +74,7 @@ class Stretch:
     state: dict[str, Tensor]
 
 
-def go_on(parallel: ParallelConfig, training: Training, state: dict[str, Tensor]) -> Stretch:
+def continued(parallel: ParallelConfig, training: Training, state: dict[str, Tensor]) -> Stretch:
     engine = spread(parallel, training)
     engine.restore(state)
     restored = {name: tensor.clone() for name, tensor in engine.state().items()}
@@ -89,12 +89,12 @@ def go_on(parallel: ParallelConfig, training: Training, state: dict[str, Tensor]
 
 @pytest.mark.parametrize("schedule", ["1f1b", "interleaved"])
 @pytest.mark.parametrize("training", [TIED, UNTIED], ids=["tied", "untied"])
-def test_a_run_goes_on_in_a_pipeline_and_out_of_it(training: Training, schedule: str) -> None:
-    """From one process to two stages and back, with moments and averages; both ends stay equal to the last bit."""
+def test_a_run_continues_in_a_pipeline_and_out_of_it(training: Training, schedule: str) -> None:
+    """From one process to two stages and back, with optimizer state and averages; both ends stay equal bit for bit."""
     single = alone(training)
     steps(single, training, range(3))
     state = {name: tensor.clone() for name, tensor in single.state().items()}
-    first, second = ranks.run(2, go_on, ParallelConfig(pp=2, schedule=schedule), training, state)
+    first, second = ranks.run(2, continued, ParallelConfig(pp=2, schedule=schedule), training, state)
     assert first.restored.keys() == state.keys() and not second.restored
     assert all(torch.equal(first.restored[name], state[name]) for name in state)
     wanted = steps(single, training, range(3, 6))

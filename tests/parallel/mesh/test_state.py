@@ -1,4 +1,4 @@
-"""What a mesh of processes has is what one process has: under the same names, the same tensors, and each goes on from
+"""What a mesh of processes has is what one process has: under the same names, the same tensors, and each resumes from
 the other."""
 
 from typing import Any
@@ -62,7 +62,7 @@ def test_the_leader_has_the_state_of_one_process(layout: str, shape: str) -> Non
     assert len(whole) > 100
 
 
-def go_on(degrees: dict[str, Any], training: Training, saved: dict[str, Tensor], first: int) -> tuple[Any, Tensor]:
+def continued(degrees: dict[str, Any], training: Training, saved: dict[str, Tensor], first: int) -> tuple[Any, Tensor]:
     """The rest of the curve, and the logits of the whole model after it."""
     made = engine(degrees, training, seed=7)
     made.restore(saved if made.leader else {})
@@ -75,7 +75,7 @@ def go_on(degrees: dict[str, Any], training: Training, saved: dict[str, Tensor],
 @pytest.mark.parametrize(
     ("layout", "optimizer"), [*((name, "adamw") for name in LAYOUTS), ("ddp", "muon"), ("ddp", "adafactor")]
 )
-def test_a_layout_goes_on_where_another_has_stopped(layout: str, optimizer: str, monkeypatch: Any) -> None:
+def test_a_layout_continues_where_another_has_stopped(layout: str, optimizer: str, monkeypatch: Any) -> None:
     """From each layout into the next of the table, and from one process into each."""
     monkeypatch.setattr("groundup.training.optimizer._fastest", lambda device: torch.float32)
     if optimizer == "muon" and torch.__version__ < MUON_SINCE:
@@ -87,11 +87,11 @@ def test_a_layout_goes_on_where_another_has_stopped(layout: str, optimizer: str,
     before = names[names.index(layout) - 1]
     [saved, *_] = ranks.run(ParallelConfig(**LAYOUTS[before]).processes, state_after, LAYOUTS[before], training, 4)
     degrees = LAYOUTS[layout]
-    results = ranks.run(ParallelConfig(**degrees).processes, go_on, degrees, training, saved, 4)
+    results = ranks.run(ParallelConfig(**degrees).processes, continued, degrees, training, saved, 4)
     with one.averaged():
         logits = one.model(tiny.ids(2, 9))[0].detach()
     for curve, ours in results:
         assert torch.allclose(torch.tensor(curve.losses), torch.tensor(whole_curve.losses[4:]), atol=1e-5)
         assert torch.allclose(torch.tensor(curve.norms), torch.tensor(whole_curve.norms[4:]), atol=1e-5)
-        assert abs(curve.held_out - whole_curve.held_out) < 1e-5
+        assert abs(curve.validation - whole_curve.validation) < 1e-5
         assert torch.allclose(ours, logits, atol=1e-4)

@@ -1,4 +1,4 @@
-"""What processes send is counted at their sockets, and a layout sends about the least that it can."""
+"""What processes send is counted at their sockets, and a layout sends about the minimum."""
 
 import socket
 from typing import Any
@@ -11,7 +11,7 @@ import tiny
 from curves import Training, loss, weight
 from groundup.parallel.configuration import ParallelConfig
 from groundup.parallel.mesh.engine import MeshEngine
-from groundup.parallel.mesh.traffic import least, sent
+from groundup.parallel.mesh.traffic import minimum, sent
 from groundup.training.configuration import OptimizerConfig
 from groundup.training.optimizer import make_optimizer
 
@@ -56,10 +56,10 @@ def a_step(degrees: dict[str, Any]) -> int:
     ],
     ids=["ddp", "fsdp", "hsdp", "tp", "tp, sequence", "pp", "cp"],
 )
-def test_a_step_sends_about_the_least(degrees: dict[str, Any], most: float) -> None:
+def test_a_step_sends_about_the_minimum(degrees: dict[str, Any], most: float) -> None:
     parallel = ParallelConfig(**degrees)
     counts = ranks.run(parallel.processes, a_step, degrees)
-    bound = least(
+    bound = minimum(
         parallel,
         tiny.shape(**SHAPE),
         micro_batches=WIDE.accumulate,

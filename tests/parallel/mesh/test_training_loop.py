@@ -64,7 +64,7 @@ def test_two_processes_train_as_one(degrees: dict[str, Any], tmp_path: Path) -> 
         watched = {name: theirs[name] for name in WATCHED if name in theirs}
         assert {name: ours[name] for name in watched} == pytest.approx(watched, abs=1e-5)
     assert sum("heldout_loss" in row for row in rows) == STEPS // 2
-    for held_out, whole in results:
-        assert held_out == pytest.approx(figures, abs=1e-5)
+    for validation, whole in results:
+        assert validation == pytest.approx(figures, abs=1e-5)
         assert whole.keys() == weights.keys()
         assert all(torch.allclose(whole[name], weight, atol=5e-5) for name, weight in weights.items())

@@ -1,4 +1,4 @@
-"""The processes of a job as those who write and read its checkpoints: beside training, and agreed on every outcome."""
+"""The processes of a job as writers and readers of its checkpoints: alongside training, agreed on every outcome."""
 
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -30,10 +30,10 @@ class Crew:
         return self.rank == 0
 
     def together(self, step: Callable[[], T]) -> list[T]:
-        """Take a step in every process, and give what it returned in each, by rank, once all have taken it.
+        """Run a step in every process; returns what it returned in each, by rank, once all have run it.
 
         Raises:
-            BaseException: what the step raised here, or GroundupError with the words of the process in which it did.
+            BaseException: what the step raised here, or GroundupError with the message of the process in which it did.
         """
         if self.group is None:
             return [step()]
@@ -41,7 +41,7 @@ class Crew:
         outcome: tuple[T | None, GroundupError | None] = (None, None)
         try:
             outcome = (step(), None)
-        except BaseException as error:  # raised again below, when the others have heard of it
+        except BaseException as error:  # raised again below, once the others know of it
             failure = error
             known = error if isinstance(error, GroundupError) else GroundupError(f"{type(error).__name__}: {error}")
             outcome = (None, known)

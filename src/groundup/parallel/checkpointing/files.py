@@ -1,8 +1,8 @@
 """Tensors in a folder of safetensors files, each written by one process, read back under any layout.
 
 One process writes `tensors.safetensors`. Several write a file each with their parts of the tensors, through
-torch.distributed.checkpoint; a part's place in the whole tensor stands in the file's header. Both are read alike: every
-process reads of every tensor the block that it needs, from whichever files hold it. No pickle is involved.
+torch.distributed.checkpoint; a part's offsets in the whole tensor are in the file's header. Both are read the same way:
+every process reads the block of every tensor that it needs, from whichever files hold it. No pickle is involved.
 """
 
 import warnings
@@ -26,7 +26,7 @@ TENSORS = "tensors.safetensors"
 
 
 def write(parts: Snapshot, folder: Path, crew: Crew) -> None:
-    """Write what the processes of the crew hold. What several hold alike is written by one of them.
+    """Write what the processes of the crew hold. What several of them hold is written by one.
 
     Raises:
         OSError: the disk is full or can't be written, here or in another process.

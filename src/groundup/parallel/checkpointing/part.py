@@ -1,4 +1,4 @@
-"""The part of a tensor that one process holds, copied to the CPU's memory so that training can go on."""
+"""The part of a tensor that one process holds, copied to the CPU's memory so that training can continue."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -15,7 +15,7 @@ def random_state(rank: int) -> dict[str, Tensor]:
 
 
 def restore_random_state(files: TensorFiles, rank: int) -> None:
-    """Go on with the numbers that this process would have drawn next."""
+    """Continue with the numbers that this process would have drawn next."""
     torch.set_rng_state(files.tensor(f"random.{rank}.cpu"))
     if torch.cuda.is_available() and f"random.{rank}.cuda" in files:
         torch.cuda.set_rng_state(files.tensor(f"random.{rank}.cuda"))

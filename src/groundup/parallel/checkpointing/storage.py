@@ -1,4 +1,4 @@
-"""What torch.distributed.checkpoint is told: which parts a process has to save, and to read headers once only."""
+"""How torch.distributed.checkpoint is used: which parts a process saves, and headers that are read only once."""
 
 from functools import cached_property
 
@@ -21,7 +21,7 @@ from groundup.parallel.checkpointing.part import Part
 class PartsPlanner(DefaultSavePlanner):
     """Plans the saving of a snapshot.
 
-    What it inherits writes parts that several processes hold alike once, and sees that those of each tensor fill it.
+    The base class writes parts that several processes hold once, and checks that the parts of each tensor fill it.
     """
 
     def __init__(self) -> None:
@@ -39,7 +39,7 @@ class PartsPlanner(DefaultSavePlanner):
 
 
 class TensorReader(HuggingFaceStorageReader):
-    """Reads safetensors files; keeps what their headers say, since tensors are read one after the other."""
+    """Reads safetensors files; keeps their headers, since tensors are read one after the other."""
 
     @cached_property
     def metadata(self) -> Metadata:

@@ -34,8 +34,8 @@ class MasterAverage(WeightAverage):
             for name in self._masters.trained:
                 yield f"weight.{name}", self._masters.weight(name)
 
-    def take_up(self, whole: Callable[[str], Tensor]) -> None:
-        """Take up what `whole_tensors` gave, given by name."""
+    def restore_from(self, whole: Callable[[str], Tensor]) -> None:
+        """Restore what `whole_tensors` yielded, looked up by name."""
         self.steps = int(whole("steps"))
         with self._in_masters():
             for name in self._masters.trained:
@@ -45,11 +45,11 @@ class MasterAverage(WeightAverage):
         return {name: tensor.cpu() for name, tensor in self.whole_tensors()}
 
     def restore(self, tensors: Mapping[str, Tensor]) -> None:
-        self.take_up(tensors.__getitem__)
+        self.restore_from(tensors.__getitem__)
 
     @contextmanager
     def _in_masters(self) -> Iterator[None]:
-        """Within it averages are where the masters were, which the model has not noticed."""
+        """Within it averages are where the masters were, unseen by the model."""
         self._exchange()
         try:
             yield

@@ -2,13 +2,13 @@
 
 DeepSpeed owns what lies between a backward pass and the next weights: it reduces gradients into the shards, clips them,
 steps AdamW on each shard and spreads the new weights. The engine gives it each micro-batch's loss, already divided by
-the weight of the global batch, and tells it which one is the last:
+the weight of the global batch, and marks the last one:
 
     micro-batches -> loss sum / global weight x processes -> backward -> ZeRO: mean over processes, norm, clip
         -> `Gate`: finite? accepted? -> AdamW on float32 shards (`Masters`) -> weights
 
-So the division is ours alone; DeepSpeed's own, by the number of processes, is undone, and that by the number of
-micro-batches is left out.
+So the only division is ours; DeepSpeed's own, by the number of processes, is undone, and that by the number of
+micro-batches is switched off.
 """
 
 import copy
@@ -31,7 +31,7 @@ from groundup.parallel.data_rank import DataRank
 from groundup.parallel.deepspeed.average import MasterAverage
 from groundup.parallel.deepspeed.gate import Gate
 from groundup.parallel.deepspeed.library import load, quiet
-from groundup.parallel.deepspeed.masters import MOMENTS, Masters
+from groundup.parallel.deepspeed.masters import ADAM_STATE, Masters
 from groundup.parallel.deepspeed.settings import WHERE, shown
 from groundup.parallel.deepspeed.universal import export, read
 from groundup.parallel.device import Precision
@@ -85,7 +85,7 @@ class DeepSpeedEngine(Engine):
         super().__init__(model, device, precision)
         self._deepspeed = deepspeed = load(device)
         self._alone = not dist.is_initialized()
-        if self._alone:  # DeepSpeed wants a group of one process, and looks for its place again and again
+        if self._alone:  # DeepSpeed wants a group of one process, and looks LOCAL_RANK up repeatedly
             os.environ.setdefault("LOCAL_RANK", "0")
             dist.init_process_group(backend_of(device), store=HashStore(), rank=0, world_size=1)
         self.data_rank = DataRank(dist.get_rank(), dist.get_world_size())
@@ -130,8 +130,8 @@ class DeepSpeedEngine(Engine):
         total = self._sum({"": sum(weights)})[""]
         sums = {"": 0.0}
         self.model.train(self.dropout)
-        for place, micro_batch in enumerate(batch):
-            self._engine.set_gradient_accumulation_boundary(place == len(batch) - 1)
+        for index, micro_batch in enumerate(batch):
+            self._engine.set_gradient_accumulation_boundary(index == len(batch) - 1)
             part, statistics = self._engine(loss, micro_batch)
             self._engine.backward(part * (self.data_rank.size / total), scale_wrt_gas=False)
             _add(sums, {"": part.detach(), **statistics})
@@ -183,20 +183,20 @@ class DeepSpeedEngine(Engine):
         return {key: tensor.cpu() for key, tensor in self._whole_tensors() if self.leader}
 
     def snapshot(self) -> Snapshot:
-        """Whole tensors, dealt out to the processes one by one, so that each keeps and writes its share."""
+        """Whole tensors, dealt out to the processes one by one, so that each keeps and writes about as many."""
         rank, size = self.data_rank.rank, self.data_rank.size
         dealt = enumerate(self._whole_tensors())
-        return {key: Part.of(tensor) for place, (key, tensor) in dealt if place % size == rank}
+        return {key: Part.of(tensor) for index, (key, tensor) in dealt if index % size == rank}
 
     def restore(self, tensors: Mapping[str, Tensor]) -> None:
-        """Take up a state that at least the leading process has.
+        """Restore a state that at least the leading process has.
 
         Raises:
             GroundupError: it is of another model, or its optimizer is no AdamW that moved all parameters together.
         """
         held = [{key: (tensor.shape, tensor.dtype) for key, tensor in tensors.items()}]
         dist.broadcast_object_list(held)
-        self._take_up(held[0], lambda key: self._from_leader(tensors.get(key), *held[0][key]))
+        self._restore(held[0], lambda key: self._from_leader(tensors.get(key), *held[0][key]))
 
     def load(self, files: TensorFiles) -> None:
         """Tensor by tensor, so that no process needs memory for the whole model.
@@ -204,7 +204,7 @@ class DeepSpeedEngine(Engine):
         Raises:
             GroundupError: as `restore`.
         """
-        self._take_up(files, files.tensor)
+        self._restore(files, files.tensor)
 
     def export_universal(self, folder: Path) -> None:
         """Write DeepSpeed's universal checkpoint, which it loads under any stage and number of processes.
@@ -215,13 +215,13 @@ class DeepSpeedEngine(Engine):
         export(self._engine, folder, self.leader)
 
     def import_universal(self, folder: Path) -> None:
-        """Take up weights and moments of a universal checkpoint.
+        """Restore weights and optimizer state from a universal checkpoint.
 
         Raises:
             GroundupError: it is not whole, or of another model.
         """
         state = read(folder, self._bare)
-        self._take_up(state, state.__getitem__)
+        self._restore(state, state.__getitem__)
 
     def _whole_tensors(self) -> Iterator[tuple[str, Tensor]]:
         """The state, tensor by tensor, each gathered as it is asked for: all processes ask for all."""
@@ -229,7 +229,7 @@ class DeepSpeedEngine(Engine):
         for name in self._parameters:
             yield f"model.{name}", self._masters.weight(name)
             if name in trained and steps:
-                for moment in MOMENTS:
+                for moment in ADAM_STATE:
                     yield f"optimizer.{moment}.{name}", self._masters.moment(name, moment)
                 yield f"optimizer.step.{name}", torch.tensor(float(steps))
         if self.average:
@@ -237,14 +237,14 @@ class DeepSpeedEngine(Engine):
                 yield f"average.{name}", tensor
 
     @torch.no_grad()
-    def _take_up(self, names: Collection[str], whole: Callable[[str], Tensor]) -> None:
-        """Take up a state: the names of its tensors, the same in every process, and what gives each of them."""
+    def _restore(self, names: Collection[str], whole: Callable[[str], Tensor]) -> None:
+        """Restore a state: the names of its tensors, the same in every process, and what returns each of them."""
         self._check(names)
         steps: set[int] = set()
         for name in self._parameters:
             self._masters.set_weight(name, whole(f"model.{name}"))
         for name in self._masters.trained:
-            for moment in MOMENTS:
+            for moment in ADAM_STATE:
                 key = f"optimizer.{moment}.{name}"
                 value = whole(key) if key in names else torch.zeros(self._masters.shape(name))
                 self._masters.set_moment(name, moment, value)
@@ -255,7 +255,7 @@ class DeepSpeedEngine(Engine):
         self._masters.steps = max(steps, default=0)
         self._masters.publish()
         if self.average:
-            self.average.take_up(lambda name: whole(f"average.{name}"))
+            self.average.restore_from(lambda name: whole(f"average.{name}"))
 
     def _check(self, names: Collection[str]) -> None:
         wanted = {f"model.{name}" for name in self._parameters}
@@ -264,7 +264,7 @@ class DeepSpeedEngine(Engine):
         if missing := wanted.difference(names):
             raise _foreign(f"it has no {min(missing)}")
         for moment in {name.split(".")[1] for name in names if name.startswith("optimizer.")}:
-            if moment not in ("step", *MOMENTS):
+            if moment not in ("step", *ADAM_STATE):
                 raise _foreign(f"its optimizer keeps {moment} of each weight, which AdamW does not")
 
     def close(self) -> None:
@@ -298,7 +298,7 @@ def _add(sums: dict[str, float], values: Mapping[str, Tensor]) -> None:
 def _without_weights(model: nn.Module) -> nn.Module:
     """A copy whose parameters are on the meta device; buffers are real.
 
-    What was put around a module's `forward` (activation checkpointing) refers to the original and is left behind.
+    What was put around a module's `forward` (activation checkpointing) refers to the original and is dropped.
     """
     empty: dict[int, Any] = {
         id(p): nn.Parameter(torch.empty_like(p, device="meta"), p.requires_grad) for p in model.parameters()
@@ -310,4 +310,7 @@ def _without_weights(model: nn.Module) -> nn.Module:
 
 
 def _foreign(what: str) -> GroundupError:
-    return GroundupError(f"this checkpoint can't go on under DeepSpeed: {what}", do="resume it as it was begun")
+    return GroundupError(
+        f"this checkpoint can't be resumed under DeepSpeed: {what}",
+        do="resume it under the engine that wrote it",
+    )

@@ -10,7 +10,7 @@ from groundup.parallel.engine import Accept
 
 
 class Gate:
-    """Stands before AdamW: where a step is refused, it finds no gradients, and nothing moves."""
+    """Sits before AdamW: where a step is refused, AdamW finds no gradients, and nothing moves."""
 
     def __init__(self, zero: Any) -> None:
         """`zero`: DeepSpeed's optimizer, around the one that is watched."""
@@ -39,7 +39,7 @@ class Gate:
         """Once per step, though ZeRO calls AdamW once for each group."""
         if self._taken is None:
             norm = float(self._zero._global_grad_norm)
-            self.norm = norm if norm >= 0 else math.inf  # -1 stands for infinite or not a number
+            self.norm = norm if norm >= 0 else math.inf  # -1 means infinite or not a number
             self._taken = self.finite and (self._accept is None or self._accept(self._mean, self.norm))
         return self._taken
 

@@ -1,8 +1,8 @@
-"""The float32 weights that AdamW moves, and its moments, wherever ZeRO has put them.
+"""The float32 weights that AdamW updates, and its state, wherever ZeRO has put them.
 
 ZeRO lays the parameters of a group end to end and gives each process an equal piece of the result, so a process may
 hold the end of one matrix and the beginning of the next. Here they are whole tensors again, by the parameter's own
-name. The weights that a model computes with are others: copies in bf16, or partitioned once more (stage 3).
+name. The weights that a model computes with are different ones: copies in bf16, or partitioned once more (stage 3).
 
 DeepSpeed's `safe_get_full_...` reads them; what has no public name there (`update_lp_params`, `_hp_mapping`) is used in
 this file alone.
@@ -18,14 +18,14 @@ from torch import Tensor, nn
 
 from groundup.errors import GroundupError
 
-MOMENTS = ("exp_avg", "exp_avg_sq")
+ADAM_STATE = ("exp_avg", "exp_avg_sq")
 
 
 class Masters:
-    """Weights and moments of an initialised DeepSpeed engine. All methods are collective."""
+    """Weights and optimizer state of an initialised DeepSpeed engine. All methods are collective."""
 
     def __init__(self, deepspeed: Any, optimizer: Any, parameters: Mapping[str, nn.Parameter]) -> None:
-        """`optimizer`: DeepSpeed's, around an AdamW; its moments are made here, as zeros."""
+        """`optimizer`: DeepSpeed's, around an AdamW; its state is made here, as zeros."""
         self._fragments = import_module("deepspeed.utils.tensor_fragment")
         self._frozen: dict[str, Tensor] = {}  # which ZeRO keeps no masters of
         self._deepspeed, self._zero, self._parameters = deepspeed, optimizer, parameters
@@ -39,7 +39,7 @@ class Masters:
         for piece in self.pieces:
             self._states[piece] = {
                 "step": torch.zeros((), device=piece.device),
-                **{moment: torch.zeros_like(piece) for moment in MOMENTS},
+                **{moment: torch.zeros_like(piece) for moment in ADAM_STATE},
             }
         if not self.sharded:  # it ties them to the parameters after its first step otherwise
             optimizer._lazy_init_hp_params_optimizer_state()
@@ -67,7 +67,7 @@ class Masters:
         return whole
 
     def moment(self, name: str, moment: str) -> Tensor:
-        """One of a trained parameter's MOMENTS, whole, a copy."""
+        """One of a trained parameter's ADAM_STATE, whole, a copy."""
         whole: Tensor = self._fragments.safe_get_full_optimizer_state(self._parameters[name], moment)
         return whole
 
@@ -106,8 +106,8 @@ class Masters:
             zero.update_lp_params()
             return
         zero._partition_all_parameters()
-        for place in range(len(self.pieces)):
-            zero._reassign_or_swap_out_partitioned_parameters(place)
+        for index in range(len(self.pieces)):
+            zero._reassign_or_swap_out_partitioned_parameters(index)
         zero._post_step(())
 
 

@@ -98,7 +98,7 @@ UNFIT = frozenset(
 
 
 def settings(config: UpdateConfig, parallel: ParallelConfig, precision: str) -> dict[str, Any]:
-    """What DeepSpeed is given, as it would stand in its JSON file. A pure function, which needs no DeepSpeed.
+    """DeepSpeed's settings, as in its JSON file. A pure function, which needs no DeepSpeed.
 
     Args:
         precision: `fp32` or `bf16`; of bf16 weights DeepSpeed keeps float32 masters, and sums gradients in float32.

@@ -1,11 +1,11 @@
 """DeepSpeed's universal checkpoints (arXiv 2406.18820): whole tensors in a folder for each parameter.
 
     latest_universal                    names the folder below
-    universal/zero/NAME/fp32.pt         a weight in float32; exp_avg.pt and exp_avg_sq.pt beside it are AdamW's
+    universal/zero/NAME/fp32.pt         a weight in float32; next to it AdamW's exp_avg.pt and exp_avg_sq.pt
     universal/zero/optimizer_state.pt   the parameter groups, and the number of steps
     universal/*model_states.pt          what else DeepSpeed keeps
 
-Any DeepSpeed training of the same model can go on from one, under any stage and number of processes, and so can every
+Any DeepSpeed training of the same model can resume from one, under any stage and number of processes, and so can every
 engine here: `read` gives the names that engines use.
 """
 
@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from groundup.errors import GroundupError
 from groundup.parallel.deepspeed.library import quiet
-from groundup.parallel.deepspeed.masters import MOMENTS
+from groundup.parallel.deepspeed.masters import ADAM_STATE
 
 UNIVERSAL, LATEST, STEP = "universal", "latest_universal", "step"
 
@@ -71,8 +71,8 @@ def read(folder: Path, model: nn.Module) -> dict[str, Tensor]:
         state: dict[str, Tensor] = {}
         for name, parameter in model.named_parameters():
             state[f"model.{name}"] = _tensor(inside / name / "fp32.pt", parameter.shape)
-            if (inside / name / f"{MOMENTS[0]}.pt").exists():  # it is trained, and a step was taken
-                for moment in MOMENTS:
+            if (inside / name / f"{ADAM_STATE[0]}.pt").exists():  # it is trained, and a step was taken
+                for moment in ADAM_STATE:
                     state[f"optimizer.{moment}.{name}"] = _tensor(inside / name / f"{moment}.pt", parameter.shape)
                 state[f"optimizer.step.{name}"] = _steps(inside, name)
     except (OSError, EOFError, RuntimeError, KeyError, pickle.UnpicklingError) as error:
@@ -93,7 +93,7 @@ def _tensor(path: Path, shape: torch.Size) -> Tensor:
 
 
 def _steps(inside: Path, name: str) -> Tensor:
-    """Stages 1 and 2 write the number beside each parameter, stage 3 once for a group."""
+    """Stages 1 and 2 write the number with each parameter, stage 3 once for a group."""
     if (inside / name / "step.pt").exists():
         return _tensor(inside / name / "step.pt", torch.Size())
     from deepspeed.runtime.fp16.loss_scaler import LossScaler

@@ -1,4 +1,4 @@
-"""Micro-batches in the shapes that a pipeline takes: of one step all alike."""
+"""Micro-batches in the shapes that a pipeline takes: the same shape for a whole step."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -31,7 +31,7 @@ def pad(batch: Sequence[Any], multiple: int, context: int, device: torch.device)
     """All micro-batches with as many rows as the largest, as many tokens as the longest, a multiple of `multiple`.
 
     Args:
-        context: positions behind it are those of padding, and set to its last one.
+        context: positions past it belong to padding, and are set to its last one.
 
     Raises:
         GroundupError: what is trained does not say what goes through the decoder, so it can't be sent through a pipe.

@@ -10,14 +10,14 @@ from torch import Tensor, nn
 from groundup.model.configuration import LLMConfig
 from groundup.parallel.checkpointing.files import TensorFiles
 from groundup.parallel.checkpointing.part import Part, Snapshot
-from groundup.parallel.megatron.converter import Entry, entries, in_model, tied
-from groundup.parallel.megatron.model import Stage
+from groundup.parallel.megatron.converter import WeightMapping, entries, in_model, tied
+from groundup.parallel.megatron.model import MegatronStage
 
 
 class Canonical:
     """Knows which process of a pipeline holds what. Making one is collective, and so is `gathered`."""
 
-    def __init__(self, stages: Sequence[Stage], config: LLMConfig, shapes: Mapping[str, torch.Size]) -> None:
+    def __init__(self, stages: Sequence[MegatronStage], config: LLMConfig, shapes: Mapping[str, torch.Size]) -> None:
         """`shapes`: of the whole tensors, by our names."""
         self.config, self.shapes = config, shapes
         self.parameters: dict[str, nn.Parameter] = {
@@ -33,7 +33,7 @@ class Canonical:
         names: list[list[str]] = [[] for _ in range(self.pp.size())]
         dist.all_gather_object(names, list(self.parameters), group=self.pp)
         self._owners = {name: rank for rank, of_rank in reversed(list(enumerate(names))) for name in of_rank}
-        self.entries: list[Entry] = [entry for entry in entries(config) if not tied(entry, config)]
+        self.entries: list[WeightMapping] = [entry for entry in entries(config) if not tied(entry, config)]
 
     def gathered(self, own: Mapping[str, Tensor]) -> Iterator[tuple[str, Tensor]]:
         """Our names and whole tensors on the CPU, one after the other, in every process.
@@ -67,14 +67,14 @@ class Canonical:
                 shape, offsets = self.shapes[name], [0] * part.dim()
                 if entry.dimension is not None:
                     offsets[entry.dimension] = self.tp.rank() * part.shape[entry.dimension]
-                    # a padded vocabulary goes on behind the whole tensor's end
+                    # a padded vocabulary extends past the whole tensor's end
                     begin, end = (min(at, shape[0]) for at in (offsets[0], offsets[0] + len(part)))
                     part, offsets[0] = part[: end - begin], begin
                 found[name] = Part(torch.empty(part.shape).copy_(part), tuple(offsets), shape)
         return found
 
     def read(self, files: TensorFiles, prefix: str) -> dict[str, Tensor]:
-        """This process's parts of tensors in files, by the names of `parameters`; `prefix` stands before our names."""
+        """This process's parts of tensors in files, by the names of `parameters`; `prefix` precedes our names."""
         found = {}
         for entry in entries(self.config):
             if entry.name in self.parameters:

@@ -11,7 +11,7 @@ from megatron.core.tensor_parallel import gather_from_sequence_parallel_region
 from torch import Tensor
 
 
-def places(T: int, rank: int, cp: int, device: torch.device) -> Tensor:
+def token_indices(T: int, rank: int, cp: int, device: torch.device) -> Tensor:
     """Which of T tokens rank `rank` has, int64 [T / cp]; T is a multiple of 2 cp."""
     all_T = torch.arange(T, device=device)
     if cp == 1:
@@ -26,5 +26,5 @@ def in_order(x_S: Tensor, group: dist.ProcessGroup) -> Tensor:
     if cp == 1:
         return x_S
     x_T = gather_from_sequence_parallel_region(x_S, tensor_parallel_output_grad=True, group=group)
-    order = torch.cat([places(len(x_T), rank, cp, x_T.device) for rank in range(cp)])
+    order = torch.cat([token_indices(len(x_T), rank, cp, x_T.device) for rank in range(cp)])
     return x_T[order.argsort()]

@@ -1,6 +1,6 @@
 """The same weights under two names: ours (Llama's) and Megatron-core's, whole or cut for tensor parallelism.
 
-Pure functions over tensors; nothing here needs Megatron. Optimizer moments have the shapes of their weights and are
+Pure functions over tensors; nothing here needs Megatron. Optimizer state has the shapes of its weights and is
 translated by the same functions. What Megatron lays out differently:
 
 - queries, keys and values are one matrix whose rows lie group by group, [q ... q, k, v] for each key-value head, so
@@ -34,7 +34,7 @@ Cut = Literal["qkv", "gate_up", "vocabulary", "rows", "columns", "none"]
 
 
 @dataclass(frozen=True)
-class Entry:
+class WeightMapping:
     """One of Megatron's tensors and ours that make it up."""
 
     name: str  # Megatron's, with the layer's number in the whole model
@@ -70,16 +70,16 @@ class Entry:
         return {"none": None, "columns": 1}.get(self.cut, 0)
 
 
-def entries(config: LLMConfig) -> list[Entry]:
+def entries(config: LLMConfig) -> list[WeightMapping]:
     """Every tensor of a model. A tied head is the last entry, and the embedding's second name."""
-    found = [Entry(EMBEDDING, ("model.embed_tokens.weight",), "vocabulary")]
+    found = [WeightMapping(EMBEDDING, ("model.embed_tokens.weight",), "vocabulary")]
     if config.position_embedding == "learned":
-        found.append(Entry("embedding.position_embeddings.weight", ("model.embed_positions.weight",), "none"))
+        found.append(WeightMapping("embedding.position_embeddings.weight", ("model.embed_positions.weight",), "none"))
     for layer in range(config.num_hidden_layers):
         found += _layer(config, layer)
     found += _norm(config, "decoder.final_layernorm", "model.norm")
     head = "model.embed_tokens.weight" if config.tie_word_embeddings else "lm_head.weight"
-    return [*found, Entry(HEAD, (head,), "vocabulary")]
+    return [*found, WeightMapping(HEAD, (head,), "vocabulary")]
 
 
 def padded_vocabulary(config: LLMConfig, tp: int) -> int:
@@ -87,20 +87,20 @@ def padded_vocabulary(config: LLMConfig, tp: int) -> int:
     return -(-config.vocab_size // tp) * tp
 
 
-def tied(entry: Entry, config: LLMConfig) -> bool:
+def tied(entry: WeightMapping, config: LLMConfig) -> bool:
     """Whether it is the second copy of a tensor."""
     return entry.name == HEAD and config.tie_word_embeddings
 
 
 def to_megatron(ours: Mapping[str, Tensor], config: LLMConfig, rank: int = 0, tp: int = 1) -> dict[str, Tensor]:
-    """A tensor-parallel rank's tensors of a whole model by Megatron's names; a tied head is left out."""
+    """A tensor-parallel rank's tensors of a whole model by Megatron's names; without a tied head."""
     return {entry.name: entry.split(ours, config, rank, tp) for entry in entries(config) if not tied(entry, config)}
 
 
 def from_megatron(ranks: Sequence[Mapping[str, Tensor]], config: LLMConfig) -> dict[str, Tensor]:
     """Our whole tensors from those of all tensor-parallel ranks, in their order; each rank has the same names.
 
-    A tied head is left out, and so is what the ranks don't hold (other stages' layers).
+    Without a tied head, and without what the ranks don't hold (other stages' layers).
     """
     found: dict[str, Tensor] = {}
     for entry in entries(config):
@@ -109,50 +109,43 @@ def from_megatron(ranks: Sequence[Mapping[str, Tensor]], config: LLMConfig) -> d
     return found
 
 
-def in_stage(name: str, first: int) -> str:
-    """A layer's name within a pipeline stage whose first layer is `first`; other names stay."""
-    return _renumbered(name, -first)
-
-
 def in_model(name: str, first: int) -> str:
-    """The other way round."""
-    return _renumbered(name, first)
-
-
-def _renumbered(name: str, by: int) -> str:
+    """The name in the whole model of a layer in a pipeline stage whose first layer is `first`; other names stay."""
     parts = name.split(".")
     if parts[:2] == ["decoder", "layers"]:
-        parts[2] = str(int(parts[2]) + by)
+        parts[2] = str(int(parts[2]) + first)
     return ".".join(parts)
 
 
-def _layer(config: LLMConfig, layer: int) -> list[Entry]:
+def _layer(config: LLMConfig, layer: int) -> list[WeightMapping]:
     theirs, ours = f"decoder.layers.{layer}", f"model.layers.{layer}"
     found = _norm(config, f"{theirs}.input_layernorm", f"{ours}.input_layernorm")
     attention, own = f"{theirs}.self_attention", f"{ours}.self_attn"
     for kind in ("weight", *(["bias"] if config.attention_bias or config.qkv_bias else [])):
         qkv = tuple(f"{own}.{part}_proj.{kind}" for part in "qkv")
-        found.append(Entry(f"{attention}.linear_qkv.{kind}", qkv, "qkv"))
-    found.append(Entry(f"{attention}.linear_proj.weight", (f"{own}.o_proj.weight",), "columns"))
+        found.append(WeightMapping(f"{attention}.linear_qkv.{kind}", qkv, "qkv"))
+    found.append(WeightMapping(f"{attention}.linear_proj.weight", (f"{own}.o_proj.weight",), "columns"))
     if config.attention_bias:
-        found.append(Entry(f"{attention}.linear_proj.bias", (f"{own}.o_proj.bias",), "none"))
+        found.append(WeightMapping(f"{attention}.linear_proj.bias", (f"{own}.o_proj.bias",), "none"))
     if config.qk_norm:
-        found.append(Entry(f"{attention}.q_layernorm.weight", (f"{own}.q_norm.weight",), "none"))
-        found.append(Entry(f"{attention}.k_layernorm.weight", (f"{own}.k_norm.weight",), "none"))
+        found.append(WeightMapping(f"{attention}.q_layernorm.weight", (f"{own}.q_norm.weight",), "none"))
+        found.append(WeightMapping(f"{attention}.k_layernorm.weight", (f"{own}.k_norm.weight",), "none"))
     found += _norm(config, f"{theirs}.pre_mlp_layernorm", f"{ours}.post_attention_layernorm")
     inner = ("gate_proj", "up_proj") if config.gated_mlp else ("up_proj",)
     for kind in ("weight", *(["bias"] if config.mlp_bias else [])):
         own_inner = tuple(f"{ours}.mlp.{part}.{kind}" for part in inner)
-        found.append(Entry(f"{theirs}.mlp.linear_fc1.{kind}", own_inner, "gate_up" if config.gated_mlp else "rows"))
-    found.append(Entry(f"{theirs}.mlp.linear_fc2.weight", (f"{ours}.mlp.down_proj.weight",), "columns"))
+        found.append(
+            WeightMapping(f"{theirs}.mlp.linear_fc1.{kind}", own_inner, "gate_up" if config.gated_mlp else "rows")
+        )
+    found.append(WeightMapping(f"{theirs}.mlp.linear_fc2.weight", (f"{ours}.mlp.down_proj.weight",), "columns"))
     if config.mlp_bias:
-        found.append(Entry(f"{theirs}.mlp.linear_fc2.bias", (f"{ours}.mlp.down_proj.bias",), "none"))
+        found.append(WeightMapping(f"{theirs}.mlp.linear_fc2.bias", (f"{ours}.mlp.down_proj.bias",), "none"))
     return found
 
 
-def _norm(config: LLMConfig, theirs: str, ours: str) -> list[Entry]:
+def _norm(config: LLMConfig, theirs: str, ours: str) -> list[WeightMapping]:
     kinds = ("weight", "bias") if config.norm == "layer_norm" and config.norm_bias else ("weight",)
-    return [Entry(f"{theirs}.{kind}", (f"{ours}.{kind}",), "none") for kind in kinds]
+    return [WeightMapping(f"{theirs}.{kind}", (f"{ours}.{kind}",), "none") for kind in kinds]
 
 
 def _split(cut: Cut, parts: Sequence[Tensor], config: LLMConfig, rank: int, tp: int) -> Tensor:

@@ -5,7 +5,7 @@ loss meets `LastStage`, which looks to it like any language model. Gradients are
 weight of the global batch; Megatron sums them over data-parallel processes, over the copies of a tied head and, under
 sequence parallelism, over the norms' ranks.
 
-Weights are float32; under bf16 products are made in bf16 by autocast, as in every other engine, and the residual
+Weights are float32; under bf16 matmuls run in bf16 by autocast, as in every other engine, and the residual
 stream and what passes between stages stay float32.
 """
 
@@ -34,17 +34,17 @@ from groundup.parallel.engine import Accept, DivergedError, Engine, Loss, StepRe
 from groundup.parallel.megatron import layout, native, torch_dist
 from groundup.parallel.megatron.batch import Padded, pad
 from groundup.parallel.megatron.canonical import Canonical
-from groundup.parallel.megatron.context import places
+from groundup.parallel.megatron.context import token_indices
 from groundup.parallel.megatron.last_stage import LastStage
 from groundup.parallel.megatron.model import build_stages, check
-from groundup.parallel.megatron.optimizer import MOMENTS, Optimizer
+from groundup.parallel.megatron.optimizer import ADAM_STATE, Optimizer
 from groundup.parallel.recompute import ActivationCheckpointing
 from groundup.training.configuration import OptimizerConfig
 
 Sums = dict[str, float]
 LOSS = "loss"
 WEIGHTS, AVERAGES = "model.", "average.weight."
-PREFIXES = (WEIGHTS, *(f"optimizer.{moment}." for moment in MOMENTS), AVERAGES)
+PREFIXES = (WEIGHTS, *(f"optimizer.{key}." for key in ADAM_STATE), AVERAGES)
 
 
 class MegatronEngine(Engine):
@@ -65,7 +65,7 @@ class MegatronEngine(Engine):
         """Collective: every process of the job makes one, of the same model.
 
         Args:
-            model: gives the weights, and takes them up again in `whole`.
+            model: gives the weights, and receives them again in `whole`.
             accumulate: micro-batches of a step.
 
         Raises:
@@ -97,15 +97,15 @@ class MegatronEngine(Engine):
         sharded = parallel.dp_shard > 1
         settings = DistributedDataParallelConfig(grad_reduce_in_fp32=True, use_distributed_optimizer=sharded)
         self._chunks = [
-            DistributedDataParallel(stage.config, settings, stage.to(device), disable_bucketing=place > 0)
-            for place, stage in enumerate(stages)
+            DistributedDataParallel(stage.config, settings, stage.to(device), disable_bucketing=index > 0)
+            for index, stage in enumerate(stages)
         ]
         stages[0].config.finalize_model_grads_func = _finalize
         self._optimizer = Optimizer(self._chunks, optimizer, sharded, 1 / config.width_multiplier)
         self.optimizer = self._optimizer.torch
         self._last = LastStage(config, stages[-1]) if stages[-1].post_process else None
         self._run = get_forward_backward_func()
-        named = _Named(self._canonical.parameters)
+        named = _NamedParameters(self._canonical.parameters)
         self.average = WeightAverage(named, ema_decay) if ema_decay else None
         self._dp = parallel_state.get_data_parallel_group()
         self._pp = parallel_state.get_pipeline_model_parallel_group()
@@ -124,7 +124,7 @@ class MegatronEngine(Engine):
     ) -> StepResult:
         total = self._summed(sum(weights))
         self._clear()
-        found = self._through(batch, loss, total, train=True)
+        found = self._run_pipeline(batch, loss, total, train=True)
         sums = self._from_last_stage({name: self._summed(value) for name, value in found.items()})
         mean, norm = sums.pop(LOSS) / total, self._optimizer.norm()
         means = {name: value / total for name, value in sums.items()}
@@ -149,11 +149,13 @@ class MegatronEngine(Engine):
         whole = list(batch)
         if layout.virtual_stages(self.parallel):  # the schedule takes multiples of pp
             whole += [batch[-1]] * (-len(batch) % self.parallel.pp)
-        found = self._through(whole, loss, 1.0, train=False, counted=len(batch))
+        found = self._run_pipeline(whole, loss, 1.0, train=False, counted=len(batch))
         sums = self._from_last_stage(found)
         return sums.pop(LOSS), sums
 
-    def _through(self, batch: Sequence[Any], loss: Loss, total: float, train: bool, counted: int | None = None) -> Sums:
+    def _run_pipeline(
+        self, batch: Sequence[Any], loss: Loss, total: float, train: bool, counted: int | None = None
+    ) -> Sums:
         """Send micro-batches through the pipeline: in the last stage sums over the first `counted`, elsewhere nothing.
 
         Gradients, where they are wanted, are those of the sum of losses over `total`.
@@ -190,7 +192,7 @@ class MegatronEngine(Engine):
     def _here(self, padded: Padded) -> tuple[Tensor, Tensor, Tensor | None]:
         """(ids, positions, documents) of this process's part of the rows; documents of all of them."""
         group = parallel_state.get_context_parallel_group()
-        here_S = places(padded.idx_BT.shape[1], group.rank(), group.size(), self.device)
+        here_S = token_indices(padded.idx_BT.shape[1], group.rank(), group.size(), self.device)
         return padded.idx_BT[:, here_S], padded.positions_BT[:, here_S], padded.documents_BT
 
     def _loss(
@@ -263,24 +265,24 @@ class MegatronEngine(Engine):
             for prefix in PREFIXES:
                 if key.startswith(prefix):
                     kinds.setdefault(prefix, {})[key.removeprefix(prefix)] = tensor
-        self._take_up({prefix: self._canonical.own(wholes) for prefix, wholes in kinds.items()}, counters)
+        self._restore({prefix: self._canonical.own(wholes) for prefix, wholes in kinds.items()}, counters)
 
     def load(self, files: TensorFiles) -> None:
         prefixes = [prefix for prefix in PREFIXES if any(key.startswith(prefix) for key in files)]
         counters = {key: files.tensor(key) for key in files if _counts(key)}
-        self._take_up({prefix: self._canonical.read(files, prefix) for prefix in prefixes}, counters)
+        self._restore({prefix: self._canonical.read(files, prefix) for prefix in prefixes}, counters)
 
     def save_native(self, folder: Path) -> None:
-        """Write weights, moments and steps as Megatron-core's own checkpoint, for its own tools. Collective.
+        """Write weights, optimizer state and steps as Megatron-core's own checkpoint, for its own tools. Collective.
 
         Raises:
-            GroundupError: there is an average of the weights, for which it has no place.
+            GroundupError: there is an average of the weights, which it can't hold.
         """
         self._has_no_average(folder)
         native.save(folder, self._chunks, self._optimizer)
 
     def load_native(self, folder: Path) -> None:
-        """Take up what `save_native` wrote, under this layout or another."""
+        """Restore what `save_native` wrote, under this layout or another."""
         self._has_no_average(folder)
         if self._optimizer.sharded or torch_dist.from_distributed_optimizer(folder):
             self.restore(torch_dist.read(folder, self.config) if self.leader else {})
@@ -298,7 +300,7 @@ class MegatronEngine(Engine):
         parameters = self._canonical.parameters
         found: dict[str, Mapping[str, Tensor]] = {WEIGHTS: parameters}
         if self._steps():
-            found |= {f"optimizer.{moment}.": own for moment, own in self._optimizer.moments(parameters).items()}
+            found |= {f"optimizer.{key}.": own for key, own in self._optimizer.adam_state(parameters).items()}
         return found | ({AVERAGES: self.average.weights} if self.average else {})
 
     def _counters(self) -> dict[str, Tensor]:
@@ -306,8 +308,8 @@ class MegatronEngine(Engine):
         found = {f"optimizer.step.{name}": torch.tensor(steps) for name in self._canonical.shapes} if steps else {}
         return found | ({"average.steps": torch.tensor(self.average.steps)} if self.average else {})
 
-    def _take_up(self, own: Mapping[str, Mapping[str, Tensor]], counters: Mapping[str, Tensor]) -> None:
-        """Take up this process's tensors, as `_tensors` gives them, and what `_counters` gives.
+    def _restore(self, own: Mapping[str, Mapping[str, Tensor]], counters: Mapping[str, Tensor]) -> None:
+        """Restore this process's tensors, as `_tensors` returns them, and what `_counters` returns.
 
         Raises:
             GroundupError: the optimizer that kept the state is not an AdamW that took all steps at once.
@@ -321,10 +323,10 @@ class MegatronEngine(Engine):
                 do="resume under the engine and the optimizer it was made with",
             )
         self._put(own[WEIGHTS])
-        self._optimizer.forget_moments()
+        self._optimizer.clear_state()
         if steps:
-            moments = {moment: own[f"optimizer.{moment}."] for moment in MOMENTS}
-            self._optimizer.set_moments(self._canonical.parameters, moments, steps.pop())
+            state = {key: own[f"optimizer.{key}."] for key in ADAM_STATE}
+            self._optimizer.set_adam_state(self._canonical.parameters, state, steps.pop())
         if self.average:
             averages = {f"weight.{name}": tensor for name, tensor in own[AVERAGES].items()}
             self.average.restore({"steps": counters["average.steps"], **averages})
@@ -344,7 +346,7 @@ class MegatronEngine(Engine):
             parameter.copy_(own[name])
 
     def _steps(self) -> float:
-        """Of the optimizer; a process may have no share of any tensor. Collective."""
+        """Of the optimizer; a process may hold no part of any tensor. Collective."""
         tensor = torch.tensor(self._optimizer.steps, dtype=torch.float64)
         dist.all_reduce(tensor, dist.ReduceOp.MAX)
         return tensor.item()
@@ -353,7 +355,7 @@ class MegatronEngine(Engine):
         layout.leave()
 
 
-class _Named(nn.Module):
+class _NamedParameters(nn.Module):
     """Parameters under names of ours."""
 
     def __init__(self, parameters: Mapping[str, nn.Parameter]) -> None:
@@ -365,7 +367,7 @@ class _Named(nn.Module):
 
 
 def _counts(key: str) -> bool:
-    """Whether a tensor of a state belongs to no weight; another optimizer's moments are among them."""
+    """Whether a tensor of a state belongs to no weight; another optimizer's state is among them."""
     return key.startswith(("optimizer.", "average.")) and not key.startswith(PREFIXES)
 
 

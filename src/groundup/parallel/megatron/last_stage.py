@@ -19,13 +19,13 @@ from groundup.model.cross_entropy import IGNORED
 from groundup.model.decoder import CustomLanguageModel
 from groundup.model.products import Linear
 from groundup.parallel.megatron.context import in_order
-from groundup.parallel.megatron.model import Stage
+from groundup.parallel.megatron.model import MegatronStage
 
 
 class LastStage(CustomLanguageModel):
     """Give it the stage's output with `served`, then let the loss use it."""
 
-    def __init__(self, config: LLMConfig, stage: Stage) -> None:
+    def __init__(self, config: LLMConfig, stage: MegatronStage) -> None:
         nn.Module.__init__(self)  # the weights are the stage's
         self.config, self.stage = config, stage
         self.lm_head = Linear(1, 1, bias=False, device="meta")

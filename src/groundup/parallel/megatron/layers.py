@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from groundup.model.attention import attend, flex_fits, mask_of, runs_of, visible
 from groundup.model.configuration import LLMConfig
 from groundup.model.rotary import Rotary, rotate
-from groundup.parallel.megatron.context import in_order, places
+from groundup.parallel.megatron.context import in_order, token_indices
 
 
 class RMSNorm(nn.RMSNorm):
@@ -57,7 +57,7 @@ def _mark(norm: nn.Module, config: Any) -> None:
 
 
 def _rounded(x: Tensor) -> Tensor:
-    """In autocast's precision, as the product behind the norm takes it: what is sent between ranks is half as much."""
+    """In autocast's precision, as the matmul after the norm takes it: half as much is sent between ranks."""
     device = x.device.type
     return x.to(torch.get_autocast_dtype(device)) if torch.is_autocast_enabled(device) else x
 
@@ -65,7 +65,7 @@ def _rounded(x: Tensor) -> Tensor:
 class CoreAttention(MegatronModule):  # type: ignore[misc]
     """Attention between projections, positions included.
 
-    In the place of Megatron's mask it takes the documents' ids [B, T] (int64), or None where rows are one each.
+    Instead of Megatron's mask it takes the documents' ids [B, T] (int64), or None where rows are one each.
     """
 
     def __init__(
@@ -81,7 +81,7 @@ class CoreAttention(MegatronModule):  # type: ignore[misc]
         shape: LLMConfig,
         rotary: Rotary | None,
     ) -> None:
-        """`rotary`: the one module that all layers of a stage share."""
+        """`rotary`: the one module shared by all layers of a stage."""
         super().__init__(config=config)
         self.rotary = rotary
         self.window, self.context = shape.window(layer_number - 1), shape.max_position_embeddings
@@ -100,14 +100,14 @@ class CoreAttention(MegatronModule):  # type: ignore[misc]
         """[S, B, H x K]."""
         cp, device = self.cp_group.size(), q_SBHK.device
         T = cp * len(q_SBHK)
-        here_S = places(T, self.cp_group.rank(), cp, device)
+        here_S = token_indices(T, self.cp_group.rank(), cp, device)
         runs_BT, positions_BS = None, here_S[None]
         if documents_BT is not None:
             runs_BT, positions_BT = runs_of(documents_BT)
             positions_BS = positions_BT[:, here_S]
         q_BHSK, k_BGSK = q_SBHK.permute(1, 2, 0, 3), k_SBGK.permute(1, 2, 0, 3)
         if self.rotary is not None:
-            cos, sin = self.rotary(positions_BS.clamp(max=self.context - 1))  # behind it there is only padding
+            cos, sin = self.rotary(positions_BS.clamp(max=self.context - 1))  # past it there is only padding
             q_BHSK, k_BGSK = rotate(q_BHSK, cos, sin), rotate(k_BGSK, cos, sin)
         if cp == 1:
             mask = mask_of(T, self.window, runs_BT, device, flex_fits(device, q_BHSK.shape[-1], 0.0))
@@ -132,7 +132,7 @@ class CoreAttention(MegatronModule):  # type: ignore[misc]
 
 
 def add_to_stream(training: bool, fused: bool) -> Any:
-    """Megatron's "bias, dropout, add" without dropout. The stream stays in float32 where products are in bf16."""
+    """Megatron's "bias, dropout, add" without dropout. The stream stays in float32 where matmuls are in bf16."""
 
     def add(x_with_bias: tuple[Tensor, Tensor | None], stream: Tensor, dropout: float) -> Tensor:
         x, bias = x_with_bias

@@ -36,7 +36,7 @@ from groundup.parallel.megatron.torch_dist import STORED
 from groundup.parallel.recompute import ActivationCheckpointing
 
 
-class Stage(GPTModel):  # type: ignore[misc]
+class MegatronStage(GPTModel):  # type: ignore[misc]
     """A stage of the pipeline, or all of the model. The last one ends with features, not logits: the loss decides which
     of them go through the head."""
 
@@ -61,7 +61,7 @@ class Stage(GPTModel):  # type: ignore[misc]
 
 
 def check(config: LLMConfig) -> None:
-    """Raises GroundupError naming the first field that Megatron's layers, as they are built here, have no place for."""
+    """Raises GroundupError naming the first field that Megatron's layers, as they are built here, can't take."""
     refused = {
         "num_experts": config.num_experts > 0,
         "attention_dropout": config.attention_dropout > 0,
@@ -85,7 +85,7 @@ def transformer_config(
     virtual: int | None = None,
     recompute: ActivationCheckpointing = "none",
 ) -> TransformerConfig:
-    """Our configuration in Megatron's words: float32 weights, nothing fused that needs Apex or Transformer Engine."""
+    """Our configuration as Megatron's: float32 weights, nothing fused that needs Apex or Transformer Engine."""
     recomputed: dict[str, Any] = {}
     if recompute == "full":
         recomputed = {"recompute_granularity": "full", "recompute_method": "uniform", "recompute_num_layers": 1}
@@ -164,31 +164,33 @@ def block_spec(config: LLMConfig, layers: int) -> TransformerBlockSubmodules:
 
 def build_stages(
     config: LLMConfig, parallel: ParallelConfig, virtual: int | None = None, recompute: ActivationCheckpointing = "none"
-) -> list[Stage]:
-    """This process's stages, one for each virtual place in the pipeline, weights not set. `parallel_state` stands.
+) -> list[MegatronStage]:
+    """This process's stages, one for each virtual rank in the pipeline, weights not set. Needs `parallel_state`.
 
     Raises:
-        GroundupError: a field of the configuration has no place in Megatron's model.
+        GroundupError: a field of the configuration has no counterpart in Megatron's model.
     """
     check(config)
     megatron = transformer_config(config, parallel, virtual, recompute)
-    return [_stage(config, megatron, parallel, place if virtual else None) for place in range(virtual or 1)]
+    return [_stage(config, megatron, parallel, index if virtual else None) for index in range(virtual or 1)]
 
 
-def _stage(config: LLMConfig, megatron: TransformerConfig, parallel: ParallelConfig, place: int | None) -> Stage:
-    first = parallel_state.is_pipeline_first_stage(ignore_virtual=False, vp_stage=place)
-    last = parallel_state.is_pipeline_last_stage(ignore_virtual=False, vp_stage=place)
-    stage = Stage(
+def _stage(
+    config: LLMConfig, megatron: TransformerConfig, parallel: ParallelConfig, virtual: int | None
+) -> MegatronStage:
+    first = parallel_state.is_pipeline_first_stage(ignore_virtual=False, vp_stage=virtual)
+    last = parallel_state.is_pipeline_last_stage(ignore_virtual=False, vp_stage=virtual)
+    stage = MegatronStage(
         config=megatron,
-        transformer_layer_spec=block_spec(config, get_num_layers_to_build(megatron, vp_stage=place)),
+        transformer_layer_spec=block_spec(config, get_num_layers_to_build(megatron, vp_stage=virtual)),
         vocab_size=padded_vocabulary(config, parallel.tp),
         max_sequence_length=config.max_position_embeddings,
         pre_process=first,
         post_process=last,
         share_embeddings_and_output_weights=config.tie_word_embeddings,
-        # rotary positions are applied by our own attention, for they begin anew in each document
+        # rotary positions are applied by our own attention, since they restart in each document
         position_embedding_type="learned_absolute" if config.position_embedding == "learned" else "none",
-        vp_stage=place,
+        vp_stage=virtual,
     )
     cuts = {entry.name: entry.cut for entry in entries(config)}
     for name, parameter in stage.named_parameters():

@@ -1,4 +1,4 @@
-"""Megatron-core's own checkpoints of a training: weights, moments and steps, written and read by all processes."""
+"""Megatron-core's own checkpoints: weights, optimizer state and steps, written and read by all processes."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -21,7 +21,7 @@ def save(folder: Path, chunks: Sequence[DistributedDataParallel], optimizer: Opt
 
 
 def load(folder: Path, chunks: Sequence[DistributedDataParallel], optimizer: Optimizer) -> None:
-    """Take up what `save` wrote, under this layout or another. Collective.
+    """Restore what `save` wrote, under this layout or another. Collective.
 
     Not for the distributed optimizer: over PyTorch's AdamW it stumbles over the count of steps (0.16.1).
     """
@@ -32,18 +32,18 @@ def load(folder: Path, chunks: Sequence[DistributedDataParallel], optimizer: Opt
     optimizer.megatron.load_state_dict(found["optimizer"])
 
 
-CONTENT = {"distrib_optim_sharding_type": "fully_reshardable"}  # moments in the shapes of their weights
+CONTENT = {"distrib_optim_sharding_type": "fully_reshardable"}  # state in the shapes of its weights
 
 
 def _content(chunks: Sequence[DistributedDataParallel], optimizer: Optimizer, loading: bool) -> dict[str, Any]:
     about = CONTENT | {"dp_cp_group": parallel_state.get_data_parallel_group(with_context_parallel=True)}
     model = {key: chunk.module.sharded_state_dict(metadata=about) for key, chunk in _named(chunks).items()}
-    moments = optimizer.megatron.sharded_state_dict(dict(model), is_loading=loading, metadata=about)
-    return model | {"optimizer": moments}
+    state = optimizer.megatron.sharded_state_dict(dict(model), is_loading=loading, metadata=about)
+    return model | {"optimizer": state}
 
 
 def _named(chunks: Sequence[DistributedDataParallel]) -> dict[str, DistributedDataParallel]:
     """As Megatron-LM names the stages of a process."""
     if len(chunks) == 1:
         return {"model": chunks[0]}
-    return {f"model{place}": chunk for place, chunk in enumerate(chunks)}
+    return {f"model{index}": chunk for index, chunk in enumerate(chunks)}

@@ -1,7 +1,7 @@
 """Megatron's optimizers, fed with our groups: AdamW over whole tensors, or over shards (the distributed optimizer).
 
 Megatron keeps gradients in buffers and, in the distributed optimizer, cuts those buffers into equal shards without
-regard to where a tensor ends; so a process has the moments of some flat ranges of some tensors (ZeRO stage 1).
+regard to where a tensor ends; so a process has the state of some flat ranges of some tensors (ZeRO stage 1).
 """
 
 from collections.abc import Mapping, Sequence
@@ -21,11 +21,11 @@ from groundup.errors import GroundupError
 from groundup.parallel.megatron import shim
 from groundup.training.configuration import OptimizerConfig
 
-MOMENTS = ("exp_avg", "exp_avg_sq")
+ADAM_STATE = ("exp_avg", "exp_avg_sq")
 
 
 class Optimizer:
-    """Clips, steps, and gives away its moments in the shape of their weights."""
+    """Clips, steps, and returns its state in the shapes of the weights."""
 
     def __init__(
         self, chunks: Sequence[DistributedDataParallel], config: OptimizerConfig, sharded: bool, matrix_scale: float
@@ -83,34 +83,34 @@ class Optimizer:
             group["lr"] = learning_rate * group.get("scale", 1.0)
         self.megatron.step_with_ready_grads()
 
-    def moments(self, parameters: Mapping[str, nn.Parameter]) -> dict[str, dict[str, Tensor]]:
+    def adam_state(self, parameters: Mapping[str, nn.Parameter]) -> dict[str, dict[str, Tensor]]:
         """Moment to name to tensor of the weight's shape, in every data-parallel process. Collective.
 
         Args:
             parameters: this process's, by any names; the same names come back.
         """
         found: dict[str, dict[str, Tensor]] = {}
-        for moment in MOMENTS:
-            found[moment] = {name: self._moment(parameter, moment) for name, parameter in parameters.items()}
+        for key in ADAM_STATE:
+            found[key] = {name: self._value(parameter, key) for name, parameter in parameters.items()}
         return found
 
-    def set_moments(
-        self, parameters: Mapping[str, nn.Parameter], moments: Mapping[str, Mapping[str, Tensor]], steps: float
+    def set_adam_state(
+        self, parameters: Mapping[str, nn.Parameter], state: Mapping[str, Mapping[str, Tensor]], steps: float
     ) -> None:
-        """Take up what `moments` gave after so many steps."""
+        """Restore what `adam_state` returned after `steps` steps."""
         for name, parameter in parameters.items():
             main, part = self._mains.get(parameter, (None, slice(0)))
             if main is None:
                 continue  # another process has it
-            state = {moment: moments[moment][name].to(main.device).flatten()[part] for moment in MOMENTS}
-            self.torch.state[main] = {moment: value.view_as(main).clone() for moment, value in state.items()}
+            own = {key: state[key][name].to(main.device).flatten()[part] for key in ADAM_STATE}
+            self.torch.state[main] = {key: value.view_as(main).clone() for key, value in own.items()}
             if self._counts_by_tensor:
                 self.torch.state[main]["step"] = torch.tensor(float(steps))
         if not self._counts_by_tensor:
             for group in self.torch.param_groups:
                 group["step"] = int(steps)
 
-    def forget_moments(self) -> None:
+    def clear_state(self) -> None:
         """As before the first step."""
         self.torch.state.clear()
         for group in self.torch.param_groups:
@@ -118,7 +118,7 @@ class Optimizer:
 
     @property
     def steps(self) -> float:
-        """Taken so far; 0 in a process that has no share of any tensor."""
+        """Taken so far; 0 in a process that holds no part of any tensor."""
         counters = self.torch.state.values() if self._counts_by_tensor else self.torch.param_groups
         return max((float(counter["step"]) for counter in counters if "step" in counter), default=0.0)
 
@@ -127,21 +127,21 @@ class Optimizer:
         """PyTorch's AdamW does; those of Apex and Transformer Engine, which Megatron prefers, count by group."""
         return isinstance(self.torch, torch.optim.AdamW)
 
-    def _moment(self, parameter: nn.Parameter, moment: str) -> Tensor:
+    def _value(self, parameter: nn.Parameter, key: str) -> Tensor:
         main, part = self._mains.get(parameter, (None, slice(0)))
         if not self.sharded:
             assert main is not None
-            whole: Tensor = self.torch.state[main][moment]
+            whole: Tensor = self.torch.state[main][key]
             return whole
         flat = torch.zeros(parameter.numel(), dtype=torch.float32, device=parameter.device)
         if main is not None:
-            flat[part] = self.torch.state[main][moment]
+            flat[part] = self.torch.state[main][key]
         dist.all_reduce(flat, group=self.part.data_parallel_group)  # the others' parts are 0
         return flat.view_as(parameter)
 
     @cached_property
     def _mains(self) -> dict[nn.Parameter, tuple[Tensor, slice]]:
-        """What PyTorch's optimizer holds in a parameter's place, and which of the parameter's numbers that is."""
+        """What PyTorch's optimizer holds for a parameter, and which range of the parameter that is."""
         if not self.sharded:
             return {parameter: (parameter, slice(None)) for parameter in self.part.get_parameters()}
         found = {}

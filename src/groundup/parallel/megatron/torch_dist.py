@@ -7,7 +7,7 @@ those of all layers are stacked into one:
     decoder.layers.self_attention.linear_qkv.weight [L, (H + 2 G) K, D]
     optimizer.state.exp_avg.<name of a weight>      the same shapes
 
-The index of such a folder is a pickle; here only what an index is made of may come out of it.
+The index of such a folder is a pickle; here it may only contain what an index is made of.
 """
 
 import pickle
@@ -37,7 +37,7 @@ STORED = {
 NAMED = "name the folder with .metadata and metadata.json, and the model that it is of"
 LAYERS = "decoder.layers."
 LINEARS = ("self_attention.linear_qkv", "self_attention.linear_proj", "mlp.linear_fc1", "mlp.linear_fc2")
-MOMENTS = {f"optimizer.{moment}.": f"optimizer.state.{moment}." for moment in ("exp_avg", "exp_avg_sq")}
+ADAM_STATE = {f"optimizer.{key}.": f"optimizer.state.{key}." for key in ("exp_avg", "exp_avg_sq")}
 INDEX = {
     *(
         f"torch.distributed.checkpoint.metadata.{name}"
@@ -58,7 +58,7 @@ INDEX = {
 
 
 def stored_name(name: str) -> tuple[str, int | None]:
-    """(the name under which a tensor of Megatron's is stored, its place in the stack or None)."""
+    """(the name under which a tensor of Megatron's is stored, its index in the stack or None)."""
     if not name.startswith(LAYERS):
         return name, None
     layer, _, rest = name.removeprefix(LAYERS).partition(".")
@@ -93,7 +93,7 @@ def write(folder: Path, theirs: Mapping[str, Tensor]) -> None:
 
 
 def read(folder: Path, config: LLMConfig) -> dict[str, Tensor]:
-    """All of a checkpoint under our names: `model.NAME`, and `optimizer.MOMENT.NAME` where it has moments, with
+    """All of a checkpoint under our names: `model.NAME`, and `optimizer.KEY.NAME` where it has optimizer state, with
     `optimizer.step.NAME`. Needs no other process, and no Megatron.
 
     Raises:
@@ -101,10 +101,10 @@ def read(folder: Path, config: LLMConfig) -> dict[str, Tensor]:
     """
     shapes, names = _shapes(folder), [entry.name for entry in entries(config) if not tied(entry, config)]
     found = _read(folder, shapes, names, "", config, "model.")
-    if any(key.startswith(tuple(MOMENTS.values())) for key in shapes):
+    if any(key.startswith(tuple(ADAM_STATE.values())) for key in shapes):
         steps = torch.tensor(_steps(folder))
         found |= {f"optimizer.step.{name.removeprefix('model.')}": steps.clone() for name in list(found)}
-        for ours, theirs in MOMENTS.items():
+        for ours, theirs in ADAM_STATE.items():
             found |= _read(folder, shapes, names, theirs, config, ours)
     return found
 
@@ -116,7 +116,7 @@ def read_weights(folder: Path, config: LLMConfig) -> dict[str, Tensor]:
 
 
 def from_distributed_optimizer(folder: Path) -> bool:
-    """Whether the moments are those of Megatron's distributed optimizer, which the other one can't load."""
+    """Whether the optimizer state is of Megatron's distributed optimizer, which the other one can't load."""
     return any(key.startswith("optimizer.state.param.") for key in _shapes(folder))
 
 
@@ -133,8 +133,8 @@ def _read(
     folder: Path, shapes: Mapping[str, torch.Size], names: Sequence[str], prefix: str, config: LLMConfig, ours: str
 ) -> dict[str, Tensor]:
     """Tensors that are stored under `prefix` and Megatron's names, under `ours` and our names."""
-    places = {name: stored_name(name) for name in names}
-    for key, layer in places.values():
+    indices = {name: stored_name(name) for name in names}
+    for key, layer in indices.values():
         if prefix + key not in shapes:
             raise GroundupError(f"has no tensor {prefix}{key}", where=str(folder), do=NAMED)
         if layer is not None and shapes[prefix + key][0] != config.num_hidden_layers:
@@ -143,11 +143,11 @@ def _read(
                 where=str(folder),
                 do=NAMED,
             )
-    stored = {prefix + key: torch.empty(shapes[prefix + key]) for key, _ in places.values()}
+    stored = {prefix + key: torch.empty(shapes[prefix + key]) for key, _ in indices.values()}
     with _alone():
         load(stored, storage_reader=_Reader(folder), no_dist=True)
     theirs = {}
-    for name, (key, layer) in places.items():
+    for name, (key, layer) in indices.items():
         theirs[name] = stored[prefix + key] if layer is None else stored[prefix + key][layer]
     return {ours + name: tensor for name, tensor in from_megatron([theirs], config).items()}
 

@@ -1,8 +1,8 @@
-"""Data parallel: each process reads its share of a batch, and gradients are averaged over all of them.
+"""Data parallel: each process reads its part of a batch, and gradients are averaged over all of them.
 
     dp_replicate      every process holds the model whole (DDP, arXiv 2006.15704)
-    dp_shard          every process holds a share of each tensor, gathers a block's weights when their turn comes and
-                      keeps its share of the summed gradient (FSDP2; ZeRO-3, arXiv 1910.02054)
+    dp_shard          every process holds a shard of each tensor, gathers a block's weights when their turn comes and
+                      keeps its shard of the summed gradient (FSDP2; ZeRO-3, arXiv 1910.02054)
     both              shards within groups of `dp_shard`, copies between the groups (HSDP)
 
 Processes that hold parts of one sequence (cp) hold the same weights, so weights are sharded over them as well.
@@ -33,7 +33,7 @@ from groundup.parallel.mesh.layout import Layout
 
 
 def apply(root: nn.Module, layout: Layout, precision: Precision) -> nn.Module:
-    """What to call in the place of `root`: a module, of all or of a pipeline stage, that computes a loss or hands on.
+    """What to call instead of `root`: a module, of all or of a pipeline stage, that computes a loss or hands on.
 
     Raises:
         GroundupError: weights are to be kept in the CPU's memory, but not sharded.
@@ -43,7 +43,7 @@ def apply(root: nn.Module, layout: Layout, precision: Precision) -> nn.Module:
         raise GroundupError(
             "offload keeps shards in the CPU's memory, and nothing is sharded",
             where="parallel",
-            do="raise dp_shard, or leave offload out",
+            do="raise dp_shard, or remove offload",
         )
     if layout.dp_cp.size() == 1:
         return root
@@ -52,7 +52,7 @@ def apply(root: nn.Module, layout: Layout, precision: Precision) -> nn.Module:
     options: dict[str, Any] = {"offload_policy": _offload(layout)}
     experts.shard(root, layout, mp_policy=_policy(precision), **options)
     options["mesh"] = layout.replicas_and_shards
-    # a product's output is never changed in place here
+    # a matmul's output is never changed in place here
     warnings.filterwarnings("ignore", "FSDP2-wrapped module .* returned a view tensor", UserWarning)
     for block in [module for module in root.modules() if isinstance(module, Block)]:
         fully_shard(_matrices(block), mp_policy=_policy(precision), **options)
@@ -98,8 +98,8 @@ def _replicated(root: nn.Module, layout: Layout) -> DistributedDataParallel:
 
 
 def _matrices(block: Block) -> list[nn.Module]:
-    """What products are taken with in a layer, gathered together. Norms and routers, which are small and want all of
-    their digits, are gathered with what belongs to no layer."""
+    """The matrices of a layer, gathered together. Norms and routers, which are small and need full
+    precision, are gathered with what belongs to no layer."""
     routers = [module.gate for module in block.modules() if isinstance(module, SparseMLP)]
     kinds = [module for module in block.modules() if isinstance(module, (nn.Linear, Experts))]
     return [module for module in kinds if module not in routers and not isinstance(module, FSDPModule)]

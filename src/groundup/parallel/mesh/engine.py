@@ -31,7 +31,7 @@ from groundup.parallel.engine import Loss, Statistics
 from groundup.parallel.mesh import context, data, experts, gather, pipeline, tensor
 from groundup.parallel.mesh.clip import clip
 from groundup.parallel.mesh.layout import Layout
-from groundup.parallel.mesh.process_group import join, leave, place
+from groundup.parallel.mesh.process_group import join, leave, own_device
 from groundup.parallel.torch_engine import Sums, TorchEngine, add
 
 
@@ -67,7 +67,7 @@ class MeshEngine(TorchEngine):
             GroundupError: there are not as many processes as the layout asks for, or the model doesn't fit it.
         """
         join(parallel)
-        device = place()
+        device = own_device()
         super().__init__(model, device, precision)
         self.layout = layout = Layout(parallel, device)
         self.data_rank, self.leader = layout.data_rank, layout.leader
@@ -111,8 +111,8 @@ class MeshEngine(TorchEngine):
 
     @torch.no_grad()
     def evaluate(self, batch: Sequence[Any], loss: Loss) -> tuple[float, dict[str, float]]:
-        """Each data-parallel share of the processes takes its turn of the micro-batches; in a last round that is not
-        full some compute one that isn't theirs, since gathering weights takes all of them."""
+        """Data-parallel ranks take turns with the micro-batches; in a last round that is not full some compute one
+        that isn't theirs, since gathering weights takes all of them."""
         data_rank, total, sums = self.data_rank, 0.0, Sums()
         turns = [(first, first + data_rank.rank) for first in range(0, len(batch), data_rank.size)]
         mine = [batch[turn if turn < len(batch) else first] for first, turn in turns]
@@ -162,8 +162,8 @@ class MeshEngine(TorchEngine):
     def _received(self, tensors: Mapping[str, Tensor]) -> Iterable[tuple[str, Tensor]]:
         return gather.from_leader(tensors, self.layout)
 
-    def _share_of(self, whole: Tensor, place: Tensor) -> Tensor:
-        return gather.share_of(whole, place)
+    def _shard_of(self, whole: Tensor, like: Tensor) -> Tensor:
+        return gather.shard_of(whole, like)
 
     @contextmanager
     def whole(self) -> Iterator[nn.Module]:

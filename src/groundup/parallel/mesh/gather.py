@@ -1,4 +1,4 @@
-"""Between shares and whole tensors: the state that a leader saves, what comes back from it, the model in one piece."""
+"""Between shards and whole tensors: the state that a leader saves, what comes back from it, the model in one piece."""
 
 import copy
 from collections.abc import Iterator, Mapping
@@ -32,12 +32,12 @@ def whole_of(tensor: Tensor, device: torch.device) -> Tensor:
     return tensor
 
 
-def share_of(whole: Tensor, place: Tensor) -> Tensor:
-    """What this process holds of a whole tensor, laid out as `place` is."""
-    if not isinstance(place, DTensor):
+def shard_of(whole: Tensor, like: Tensor) -> Tensor:
+    """What this process holds of a whole tensor, laid out as `like` is."""
+    if not isinstance(like, DTensor):
         return whole
-    whole = whole.to(place.device)
-    return distribute_tensor(whole, place.device_mesh, place.placements, src_data_rank=None)
+    whole = whole.to(like.device)
+    return distribute_tensor(whole, like.device_mesh, like.placements, src_data_rank=None)
 
 
 def to_leader(tensors: Mapping[str, Tensor], layout: Layout) -> dict[str, Tensor]:
@@ -71,7 +71,7 @@ def skeleton(model: nn.Module) -> nn.Module:
 
 
 def filled(bones: nn.Module, weights: Mapping[str, Tensor]) -> nn.Module:
-    """A copy of the skeleton with these weights; what is shared in the one is shared in the other."""
+    """A copy of the skeleton with these weights; tied weights stay tied."""
     named = {id(parameter): weights[name] for name, parameter in bones.named_parameters()}
     return copy.deepcopy(bones, dict[int, Any]({key: nn.Parameter(weight.clone()) for key, weight in named.items()}))
 

@@ -1,10 +1,10 @@
-"""Which process has which place: the degrees of the blueprint as a mesh with named dimensions.
+"""Which process has which coordinates: the degrees of the blueprint as a mesh with named dimensions.
 
 Processes are numbered along the last dimension first, so those that talk most (tensor parallel) are neighbours:
 
     pp          stages of layers
     dp_replicate  copies of the model
-    dp_shard    a copy's shards (FSDP); with dp_replicate, each reads its share of a batch
+    dp_shard    a copy's shards (FSDP); with dp_replicate, each reads its part of a batch
     cp          parts of every sequence
     tp          parts of every matrix
 
@@ -29,7 +29,7 @@ DIMENSIONS = ("pp", "dp_replicate", "dp_shard", "cp", "tp")
 
 
 class Layout:
-    """The mesh, and this process's place in it. Making one is collective: every process of the job does."""
+    """The mesh, and this process's coordinates in it. Making one is collective: every process of the job does."""
 
     def __init__(self, parallel: ParallelConfig, device: torch.device) -> None:
         self.parallel, self.device = parallel, device
@@ -45,7 +45,7 @@ class Layout:
         return degree
 
     def coordinate(self, name: str) -> int:
-        """This process's place along a dimension, from 0."""
+        """This process's rank along a dimension, from 0."""
         return self.mesh.get_local_rank(name)
 
     def rank_at(self, **coordinates: int) -> int:

@@ -7,7 +7,7 @@ With `pp: 2` and six layers, one stage per process:
 
 Layers keep their names (`model.layers.3...` in process 1), so that weights and states of all stages together are those
 of the whole model. The stages are balanced by the parameters that a token passes, the head among them. Every process
-has the micro-batches whole, so only the stream is sent: positions, masks and documents are made anew in every stage.
+has the micro-batches whole, so only the stream is sent: positions, masks and documents are rebuilt in every stage.
 The last one computes the loss with the model that it has left, whose features are those that came through the pipe.
 
 Where the head is tied to the embedding, the first and the last stage both hold the matrix; they add up its gradients
@@ -80,7 +80,7 @@ def _passed(block: Any) -> float:
 
 
 def _drop(model: CustomLanguageModel, layers: set[int], first: bool, last: bool) -> None:
-    """Leave these layers, under their numbers, and what comes before the first or behind the last."""
+    """Leave these layers, under their numbers, and what comes before the first or after the last."""
     decoder, tied = model.model, model.config.tie_word_embeddings
     for name, _ in list(decoder.layers.named_children()):
         if int(name) not in layers:
@@ -136,7 +136,7 @@ class Pipeline:
         check_micro_batches(self.layout.parallel, len(batch))
         inputs = self._inputs(batch)
         if self.layout.degree("cp") > 1 and len({idx_BT.shape[1] for idx_BT, _ in inputs}) > 1:
-            raise GroundupError(  # padding would stand between the parts of a row
+            raise GroundupError(  # padding would lie between the parts of a row
                 "cp within a pipeline takes micro-batches with rows of one length",
                 where="parallel",
                 do="set pp or cp to 1",
@@ -167,7 +167,7 @@ class Pipeline:
         """(loss, statistics) of each micro-batch, without a backward pass; they may be of any shapes."""
         inputs = [padded([one], self.parts)[0] for one in self._inputs(batch)]
         work = self._begin(Work(batch, inputs, loss))
-        before, behind = (self.rank - 1) % self.size, (self.rank + 1) % self.size
+        before, after = (self.rank - 1) % self.size, (self.rank + 1) % self.size
         sent: list[dist.Work] = []
         for idx_BT, _ in inputs:
             for stage, root in zip(self.stages, self.roots, strict=True):
@@ -178,7 +178,7 @@ class Pipeline:
                         dist.recv(tensor, group=self.group, group_src=before)
                 made = root(*given)
                 if not stage.last:
-                    sent += [_sent(tensor.contiguous(), self.group, behind) for tensor in made]
+                    sent += [_sent(tensor.contiguous(), self.group, after) for tensor in made]
         for one in sent:
             one.wait()
         return self._shared(work)
@@ -229,7 +229,7 @@ class Pipeline:
                 return ScheduleInterleavedZeroBubble(stages, count, **options)
 
     def _add_up_ends(self) -> None:
-        """Give both ends of the pipeline the sum of their gradients of the matrix that they share."""
+        """Give both ends of the pipeline the sum of their gradients of the matrix that both hold."""
         assert self.shared is not None
         mine = settled(self.shared)
         theirs, other = torch.empty_like(mine), (self.size - 1) - self.rank

@@ -1,6 +1,6 @@
 """Joining and leaving the job: the processes that torchrun, or whoever speaks its language, has started.
 
-Each finds its place in the environment: RANK, WORLD_SIZE, LOCAL_RANK, MASTER_ADDR and MASTER_PORT.
+Each finds its rank in the environment: RANK, WORLD_SIZE, LOCAL_RANK, MASTER_ADDR and MASTER_PORT.
 """
 
 import gc
@@ -31,7 +31,7 @@ def join(parallel: ParallelConfig, timeout: timedelta = TIMEOUT) -> None:
         raise GroundupError(
             f"the layout is of {parallel.processes} processes, the job has {found}",
             where="parallel",
-            do=f"start {parallel.processes} processes, or make the product of the degrees {found}",
+            do=f"start {parallel.processes} processes, or choose degrees that multiply to {found}",
         )
     if parallel.processes == 1 or dist.is_initialized():
         return
@@ -42,7 +42,7 @@ def join(parallel: ParallelConfig, timeout: timedelta = TIMEOUT) -> None:
             where="parallel",
             do=f"start it with `torchrun --nproc-per-node {parallel.processes}`, or set every degree to 1",
         )
-    device = place()
+    device = own_device()
     if device.type == "cuda":
         torch.cuda.set_device(device)
     quiet()
@@ -50,7 +50,7 @@ def join(parallel: ParallelConfig, timeout: timedelta = TIMEOUT) -> None:
 
 
 def quiet() -> None:
-    """Leave out what DTensor says of exchanges that could be merged, or that gloo takes apart, and what PyTorch says of
+    """Silence DTensor's warnings of exchanges that could be merged, or that gloo splits, and PyTorch's of
     its own old functions, which it, DeepSpeed and Megatron call with every step. All is right, every process says it,
     and nobody who reads it can change it."""
     warnings.filterwarnings("ignore", r"`torch\.distributed\.\w+` is deprecated", FutureWarning)
@@ -77,7 +77,7 @@ def size() -> int | None:
     return int(os.environ["WORLD_SIZE"]) if "WORLD_SIZE" in os.environ else None
 
 
-def place() -> torch.device:
+def own_device() -> torch.device:
     """This process's own device: of several GPUs the one with its local rank."""
     device = best_device()
     if device.type == "mps":

@@ -1,17 +1,17 @@
-"""What a process sends to others in a step: measured at its sockets, and the least that a layout could send.
+"""What a process sends to others in a step: measured at its sockets, and the minimum for a layout.
 
     before = sent()
     engine.train_step(...)
-    print(sent() - before, least(parallel, config, micro_batches=2, rows=4, length=128))
+    print(sent() - before, minimum(parallel, config, micro_batches=2, rows=4, length=128))
 
-The least is what textbook algorithms send, and of these a process's mean share: to sum or to gather n bytes over p
+The minimum is what textbook algorithms send, as a mean over the processes: to sum or to gather n bytes over p
 processes, a ring sends n (p - 1) / p from each (Patarasuk and Yuan 2009, "Bandwidth optimal all-reduce algorithms");
 an all-reduce is a reduce-scatter and an all-gather.
 
     dp_replicate   the gradient, all-reduced                                          once a step
     dp_shard       weights gathered for the forward pass and for the backward pass, gradients reduce-scattered
                                                                                       for each micro-batch (ZeRO-3)
-    tp             the stream summed behind each sub-layer, its gradient before each; the same at either end
+    tp             the stream summed after each sub-layer, its gradient before each; the same at either end
     pp             the stream and its gradient between stages
     cp             keys and values gathered, their gradients reduce-scattered, in each layer; weights as dp_shard
 
@@ -56,24 +56,24 @@ def sent() -> int:
     return total
 
 
-def least(parallel: ParallelConfig, config: LLMConfig, *, micro_batches: int, rows: int, length: int) -> float:
+def minimum(parallel: ParallelConfig, config: LLMConfig, *, micro_batches: int, rows: int, length: int) -> float:
     """Bytes that a process must send in a step in float32, on average over the processes.
 
     Args:
-        micro_batches, rows, length: of a process's share of the batch, before cp cuts the rows.
+        micro_batches, rows, length: of a process's part of the batch, before cp cuts the rows.
     """
     tp, pp, cp, layers = parallel.tp, parallel.pp, parallel.cp, config.num_hidden_layers
     weights = FLOAT * config.num_parameters / (tp * pp)
     shards = parallel.dp_shard * cp
     stream = FLOAT * rows * length / cp * config.hidden_size
     keys = 2 * FLOAT * rows * length * config.num_key_value_heads * config.head_dim / tp
-    each = 3 * _share(shards) * weights  # for a micro-batch
-    each += 2 * _share(tp) * stream * (4 * layers / pp + 2 / pp)
+    each = 3 * _fraction_sent(shards) * weights  # for a micro-batch
+    each += 2 * _fraction_sent(tp) * stream * (4 * layers / pp + 2 / pp)
     each += 2 * stream / tp * (pp - 1) / pp
-    each += 2 * _share(cp) * keys * layers / pp
-    return micro_batches * each + 2 * _share(parallel.dp_replicate) * weights / shards
+    each += 2 * _fraction_sent(cp) * keys * layers / pp
+    return micro_batches * each + 2 * _fraction_sent(parallel.dp_replicate) * weights / shards
 
 
-def _share(processes: int) -> float:
+def _fraction_sent(processes: int) -> float:
     """Of what is gathered or summed over so many, what each sends."""
     return (processes - 1) / processes

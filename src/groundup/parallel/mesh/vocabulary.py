@@ -22,7 +22,7 @@ from groundup.model.cross_entropy import IGNORED, gradients_wanted, rows_at_once
 def sharded_cross_entropy(
     x_ND: Tensor, weight_VD: Tensor, targets_N: Tensor, *, softcap: float | None = None, z_loss: float = 0.0
 ) -> Tensor:
-    """In the place of `linear_cross_entropy`: the same from a matrix that is sharded by rows over the processes.
+    """Replaces `linear_cross_entropy`: the same from a matrix that is sharded by rows over the processes.
 
     Features, targets and the result are the same in all of them, and so is the gradient of the features.
     """
@@ -64,22 +64,22 @@ class _ShardedCrossEntropy(torch.autograd.Function):
             x_CD, targets_C1 = x_ND[start : start + rows], targets_N[start : start + rows, None]
             counted_C1 = targets_C1 != IGNORED
             own_C1 = (targets_C1 >= first) & (targets_C1 < first + len(head_WD))
-            place_C1 = torch.where(own_C1, targets_C1 - first, 0)
+            row_C1 = torch.where(own_C1, targets_C1 - first, 0)
             logits_CW = (x_CD @ head_WD.mT).float()
             bent_CW = None
             if softcap is not None:
                 bent_CW = logits_CW.div_(softcap).tanh_()
                 logits_CW = bent_CW * softcap
-            most_C1 = logits_CW.amax(-1, keepdim=True)
-            dist.all_reduce(most_C1, dist.ReduceOp.MAX, group)
+            max_C1 = logits_CW.amax(-1, keepdim=True)
+            dist.all_reduce(max_C1, dist.ReduceOp.MAX, group)
             found_2C1 = torch.stack(
                 (
-                    (logits_CW - most_C1).exp().sum(-1, keepdim=True),
-                    logits_CW.gather(1, place_C1).masked_fill_(~own_C1, 0),
+                    (logits_CW - max_C1).exp().sum(-1, keepdim=True),
+                    logits_CW.gather(1, row_C1).masked_fill_(~own_C1, 0),
                 )
             )
             dist.all_reduce(found_2C1, group=group)
-            sums_C1, chosen_C1 = found_2C1[0].log() + most_C1, found_2C1[1]
+            sums_C1, chosen_C1 = found_2C1[0].log() + max_C1, found_2C1[1]
             losses_C1 = sums_C1 - chosen_C1 + z_loss * sums_C1.square()
             total += losses_C1.masked_fill_(~counted_C1, 0).sum()
             if dx_ND is None or dhead_WD is None:
@@ -87,7 +87,7 @@ class _ShardedCrossEntropy(torch.autograd.Function):
             dlogits_CW = logits_CW.sub_(sums_C1).exp_()
             if z_loss:
                 dlogits_CW.mul_(1 + 2 * z_loss * sums_C1)
-            dlogits_CW.scatter_add_(1, place_C1, -own_C1.to(dlogits_CW.dtype))
+            dlogits_CW.scatter_add_(1, row_C1, -own_C1.to(dlogits_CW.dtype))
             if bent_CW is not None:
                 dlogits_CW.mul_(1 - bent_CW.square_())
             d_CW = dlogits_CW.mul_(counted_C1).to(x_ND.dtype)
