@@ -2,6 +2,7 @@
 # make test   set up .venv, then run the tests (make test-slow: the slow ones; make test-engines: DeepSpeed, Megatron, torchft)
 # make lint   ruff and mypy
 # make bench NAME=corpus [DATA=folder] [JSON=file]   set up .venv-bench with the peers, then measure against them
+# make docs   draw again what docs/ takes from the code
 # make test-bench   every benchmark at toy size, in a fresh environment of peers
 
 PYTHON ?= python3
@@ -13,7 +14,7 @@ NAME ?= corpus
 DATA ?= $(wildcard ../shared/data/corpus)
 BLUEPRINT ?= src/groundup/blueprint/gallery/python-docs.yaml
 
-.PHONY: run test test-slow test-engines test-bench lint bench setup wheel constraints clean
+.PHONY: run test test-slow test-engines test-bench lint bench docs setup wheel constraints clean
 
 run: setup
 	@$(VENV)/bin/groundup run $(BLUEPRINT) --run $(RUN) $(ARGS)
@@ -32,6 +33,9 @@ lint: setup
 	@$(VENV)/bin/ruff check .
 	@$(VENV)/bin/ruff format --check .
 	@$(VENV)/bin/mypy
+
+docs: setup
+	@$(VENV)/bin/python tools/house.py
 
 bench: $(PEERS)/.installed
 	@$(PEERS)/bin/python -m benchmarks $(NAME) $(if $(DATA),--data $(DATA)) $(if $(JSON),--json $(JSON))

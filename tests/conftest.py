@@ -1,4 +1,4 @@
-"""What all tests share. That this file is here also puts its folder on the path, so that they can import `tiny`."""
+"""What all tests use. That this file is here also puts its folder on the path, so that they can import `tiny`."""
 
 import sys
 from collections.abc import Iterator
