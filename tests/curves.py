@@ -1,4 +1,4 @@
-"""Ten steps of training under a layout, beside the same ten in one process: what every engine has to repeat."""
+"""Ten steps of training under a layout, and the same ten in one process: what every engine has to repeat."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace

@@ -2,7 +2,7 @@
 
     losses = ranks.run(2, train, "some", argument)      # what train(argument...) returned in rank 0, rank 1, ...
 
-A function under test finds its place as under torchrun, in the environment, and the process group joined. Ranks talk
+A function under test finds its rank as under torchrun, in the environment, and the process group joined. Ranks talk
 over loopback, and find each other through a file.
 """
 

@@ -1,4 +1,4 @@
-"""Runs that are cut after any step and taken up again, beside the run that never was."""
+"""Runs that are cut after any step and resumed, compared with the run that never was cut."""
 
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -32,7 +32,7 @@ def pretraining() -> Pretraining:
 
 
 class KilledError(Exception):
-    """Stands for a kill: nothing catches it."""
+    """A kill: nothing catches it."""
 
 
 class Every(Checkpoints):
@@ -115,12 +115,12 @@ def assert_resumes(make: Make, folder: Path) -> None:
     assert [row["step"] for row in expected.rows] == list(range(1, PLAN.steps + 1))
     for period in (1, 2):
         for at in range(PLAN.steps):
-            place = folder / f"{period}-{at}"
+            cut = folder / f"{period}-{at}"
             for stop in {at, min(at + 2, PLAN.steps - 1)}:
                 with suppress(KilledError):
-                    run(make, place, period, stop)
-            assert run(make, place, period).equals(expected), (period, at)
-            assert run(make, place, period).equals(expected)  # nothing is left to do, and nothing is done
+                    run(make, cut, period, stop)
+            assert run(make, cut, period).equals(expected), (period, at)
+            assert run(make, cut, period).equals(expected)  # nothing is left to do, and nothing is done
 
 
 def assert_survives_a_kill_after_each_step(make: Make, folder: Path, plan: TrainPlan) -> Outcome:

@@ -16,7 +16,7 @@ from groundup.training.configuration import OptimizerConfig
 from groundup.training.optimizer import make_optimizer
 
 torch.set_num_threads(1)
-os.environ["GROUNDUP_THREADS"] = "1"  # stages set the number anew
+os.environ["GROUNDUP_THREADS"] = "1"  # stages set the number again
 
 MERGES = [(116, 104), (256, 101), (105, 110), (32, 257), (111, 117), (101, 114), (258, 103), (32, 97)]
 
