@@ -21,6 +21,7 @@ from groundup.alignment.reward import RewardModel, ScalarModel
 from groundup.alignment.sft import Lesson, SftObjective
 from groundup.errors import GroundupError
 from groundup.model.decoder import CustomLanguageModel
+from groundup.model.inputs import DecoderInputs
 from groundup.parallel.configuration import ParallelConfig
 from groundup.parallel.data_rank import SINGLE, DataRank
 from groundup.parallel.engine import Engine, Statistics
@@ -83,7 +84,7 @@ def continued(parallel: ParallelConfig, training: Training, state: dict[str, Ten
     with engine.whole() as whole, torch.no_grad():
         assert isinstance(whole, CustomLanguageModel)
         weights = {name: parameter.detach() for name, parameter in whole.named_parameters()}
-        features = whole.features(tiny.ids(2, 9))
+        features = whole.features(DecoderInputs(tiny.ids(2, 9)))
     return Stretch(restored, curve, None if end is None else end.detach(), weights, features, engine.state())
 
 
@@ -105,7 +106,7 @@ def test_a_run_continues_in_a_pipeline_and_out_of_it(training: Training, schedul
     for one in (first, second):
         for name, parameter in single.model.named_parameters():
             assert torch.allclose(one.whole[name], parameter, atol=1e-5), name
-        assert torch.allclose(one.features, single.model.features(tiny.ids(2, 9)), atol=1e-4)
+        assert torch.allclose(one.features, single.model.features(DecoderInputs(tiny.ids(2, 9))), atol=1e-4)
     back = alone(training)
     back.restore(first.state)
     assert steps(back, training, range(6, 8)).distance(steps(single, training, range(6, 8))) < 1e-5
@@ -298,12 +299,14 @@ def test_what_a_pipeline_cannot_do_is_refused_before_anything_is_computed(case: 
 
 def twice(model: nn.Module, batch: TokenBatch) -> tuple[Tensor, Statistics]:
     assert isinstance(model, CustomLanguageModel)
-    return model.features(batch.inputs_BT).sum() + model.features(batch.inputs_BT).sum(), {}
+    return model.features(DecoderInputs(batch.inputs_BT)).sum() + model.features(
+        DecoderInputs(batch.inputs_BT)
+    ).sum(), {}
 
 
 def other_tokens(model: nn.Module, batch: TokenBatch) -> tuple[Tensor, Statistics]:
     assert isinstance(model, CustomLanguageModel)
-    return model.features(batch.inputs_BT[:, 1:]).sum(), {}
+    return model.features(DecoderInputs(batch.inputs_BT[:, 1:])).sum(), {}
 
 
 LATE = {

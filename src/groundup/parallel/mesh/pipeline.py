@@ -115,7 +115,7 @@ class Pipeline:
         return weight
 
     def start(self, roots: Sequence[nn.Module], autocast: Callable[[], AbstractContextManager[Any]]) -> None:
-        """Take the stages as data parallel has wrapped them.
+        """Take the stages as data parallel has wrapped them, when nothing else will change the model.
 
         What is sharded of a stage is gathered once for all micro-batches of a step, and its gradients are given away
         once: with a gathering for each of them, a pipeline would send more than it saves.
@@ -123,6 +123,8 @@ class Pipeline:
         self.roots = list(roots)
         for stage in self.stages:
             stage.autocast = autocast
+        if self.stages[-1].last:
+            self.stages[-1].serve(self.model)
         for root in self.roots:
             if isinstance(root, FSDPModule):
                 root.set_reshard_after_forward(False)
