@@ -17,7 +17,6 @@ import tiny
 from curves import GPT2, LLAMA, Curve, Training, alone, expected, loss, steps, weight
 from groundup.alignment.answers import Answer
 from groundup.alignment.dpo import DpoObjective
-from groundup.alignment.reward import RewardModel, ScalarModel
 from groundup.alignment.sft import Lesson, SftObjective
 from groundup.errors import GroundupError
 from groundup.model.decoder import CustomLanguageModel
@@ -270,13 +269,8 @@ def of_numbers(parallel: ParallelConfig) -> None:
 
 
 REFUSED: dict[str, tuple[dict[str, Any], Callable[[ParallelConfig], Any], str]] = {
-    "reward model": ({}, of_model(lambda: RewardModel(tiny.model())), "a RewardModel can't be cut"),
-    "critic": ({}, of_model(lambda: ScalarModel(tiny.model())), "a ScalarModel can't be cut"),
-    "too few layers": ({"schedule": "interleaved"}, of_model(tiny.model), "2 layers can't be cut into 4 stages"),
-    "too few micro-batches": ({}, step_of(1), "can't work through 1 micro-batches; set accumulate to 2"),
-    "odd micro-batches": ({"schedule": "zero_bubble"}, step_of(5), "set accumulate to 4 or 6"),
-    "selective": ({"schedule": "zero_bubble"}, of_model(recomputed), "selective recomputing; take 1f1b"),
-    "compiled": ({"schedule": "zero_bubble"}, of_model(compiled), "zero_bubble doesn't go with compilation"),
+    "too few micro-batches": ({}, step_of(1), "can't keep pp 2 busy with 1 micro-batch; set accumulate to 2"),
+    "odd micro-batches": ({"schedule": "zero_bubble"}, step_of(5), "set accumulate to 6"),
     "several lengths under cp": ({"cp": 2}, uneven, "takes micro-batches with rows of one length"),
     "other batches": ({}, of_numbers, "can't take a int, which has no decoder_inputs()"),
 }

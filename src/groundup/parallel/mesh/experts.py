@@ -28,49 +28,19 @@ from torch.distributed.device_mesh import DeviceMesh
 from torch.distributed.fsdp import fully_shard
 from torch.distributed.tensor import DTensor, Shard, distribute_tensor
 
-from groundup.errors import GroundupError
 from groundup.model.decoder import CustomLanguageModel
 from groundup.model.experts import Experts, expert_mlps
 from groundup.parallel.mesh.layout import Layout
 
 
 def apply(model: nn.Module, layout: Layout) -> None:
-    """Balance experts over all processes' tokens, and leave this process's where they are spread.
-
-    Raises:
-        GroundupError: the model has no experts, or they can't be spread evenly.
-    """
+    """Balance experts over all processes' tokens, and leave this process's where they are spread."""
     if isinstance(model, CustomLanguageModel) and model.config.num_experts:
         model.sum_routing = partial(sum_over_processes, layout)
     if layout.degree("ep") == 1:
         return
-    mixtures = [module for module in model.modules() if isinstance(module, Experts)]
-    if not mixtures:
-        raise GroundupError("the model has no experts to spread", where="parallel.ep", do="set ep to 1")
-    for experts in mixtures:
-        _fits(experts, layout)
+    for experts in [module for module in model.modules() if isinstance(module, Experts)]:
         spread(experts, layout.experts["ep"])
-
-
-def _fits(experts: Experts, layout: Layout) -> None:
-    ep, shards = layout.degree("ep"), layout.experts["expert_shards"].size()
-    count = len(experts.gate_up_proj)
-    if count % ep:
-        processes = layout.degree("dp_shard")
-        fitting = [n for n in range(1, processes + 1) if processes % n == count % n == 0]
-        raise GroundupError(
-            f"{count} experts can't be spread evenly over {ep} processes",
-            where="parallel.ep",
-            do=f"take an ep of {' or '.join(map(str, fitting))}",
-        )
-    widths = (experts.gate_up_proj.shape[1], experts.down_proj.shape[1])
-    if any(width % shards for width in widths):
-        raise GroundupError(
-            f"experts' matrices of {widths[0]} and {widths[1]} rows can't be cut into {shards} equal shards "
-            "(dp_shard / ep x cp)",
-            where="parallel",
-            do="raise ep, or take other widths",
-        )
 
 
 def sum_over_processes(layout: Layout, sums_3E: Tensor) -> Tensor:

@@ -12,9 +12,7 @@ from torch import Tensor, nn
 from groundup.errors import GroundupError
 from groundup.model.decoder import CustomLanguageModel
 from groundup.model.inputs import NO_DOCUMENT, DecoderInputs
-from groundup.parallel.compilation import is_compiled
 from groundup.parallel.engine import Loss, Statistics
-from groundup.parallel.recompute import RECOMPUTED
 
 Inputs = tuple[Tensor, Tensor | None]  # token ids [B, T], documents [B, T]
 Stream = tuple[Tensor, ...]  # what is sent: the stream [B, T, D], and of a mixture the sums of its routing [3, E]
@@ -138,26 +136,6 @@ class ServedModel(CustomLanguageModel):
             inputs.routing.append(stream[1])
         B, T = self._shape
         return stream[0][:B, :T]
-
-
-def check_halves(model: nn.Module) -> None:
-    """Raises GroundupError where a model's backward pass can't be taken in two halves, gradients of inputs and those of
-    weights: both halves would go through what is compiled (wrong gradients, silently, in PyTorch 2.13) or selectively
-    recomputed (an error); and before PyTorch 2.13 no function with a backward pass of its own can be halved."""
-    if torch.__version__ < HALVES_SINCE:
-        raise GroundupError(
-            f"the schedule zero_bubble needs PyTorch {HALVES_SINCE}, this is {torch.__version__}",
-            where="parallel.schedule",
-            do="take 1f1b",
-        )
-    for module in model.modules():
-        selective = getattr(module, RECOMPUTED, None) == "selective"
-        if selective or is_compiled(module):
-            raise GroundupError(
-                f"the schedule zero_bubble doesn't go with {'selective recomputing' if selective else 'compilation'}",
-                where="parallel.schedule",
-                do=f"take 1f1b, or {'activation_checkpointing: full' if selective else 'do not compile'}",
-            )
 
 
 def inputs_of(batch: Sequence[Any]) -> list[Inputs]:

@@ -29,8 +29,6 @@ from torch.distributed.tensor.parallel import (
     parallelize_module,
 )
 
-from groundup.errors import GroundupError
-from groundup.model.configuration import LLMConfig
 from groundup.model.decoder import Block, CustomLanguageModel, Decoder, DecoderSeams
 from groundup.model.experts import SparseMLP
 from groundup.model.inputs import DecoderInputs, LayerInputs
@@ -41,17 +39,12 @@ Plan = dict[str, ParallelStyle]
 
 
 def apply(model: nn.Module, layout: Layout) -> None:
-    """Leave this process's part of every matrix; a no-op at degree 1.
-
-    Raises:
-        GroundupError: the model's heads or widths can't be divided by the degree.
-    """
+    """Leave this process's part of every matrix; a no-op at degree 1."""
     tp = layout.degree("tp")
     if tp == 1:
         return
     mesh, sequence = layout.mesh["tp"], layout.parallel.sequence_parallel
     for decoder in [module for module in model.modules() if isinstance(module, Decoder)]:
-        check(decoder.config, tp)
         for block in decoder.layers.children():
             assert isinstance(block, Block)
             _cut(block, mesh, _plan(block, sequence))
@@ -60,23 +53,6 @@ def apply(model: nn.Module, layout: Layout) -> None:
             decoder.seams = PaddedSequences(tp)
     for language in [module for module in model.modules() if isinstance(module, CustomLanguageModel)]:
         _cut_head(language, mesh)
-
-
-def check(config: LLMConfig, tp: int) -> None:
-    """Raises GroundupError where a decoder's heads or widths can't be divided by `tp`."""
-    counts = {
-        "query heads": config.num_attention_heads,
-        "key-value heads": config.num_key_value_heads,
-        "numbers of inner width": config.intermediate_size,
-    }
-    for what, count in counts.items():
-        if count % tp:
-            fitting = [n for n in range(1, count + 1) if all(other % n == 0 for other in counts.values())]
-            raise GroundupError(
-                f"{count} {what} can't be spread evenly over {tp} processes",
-                where="parallel.tp",
-                do=f"take a tp of {' or '.join(map(str, fitting))}",
-            )
 
 
 def _plan(block: Block, sequence: bool) -> Plan:
