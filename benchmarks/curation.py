@@ -63,7 +63,7 @@ def curated(paths: list[str], folder: str, workers: int) -> dict[str, Any]:
     from groundup.corpus.configuration import CurateConfig
     from groundup.corpus.curate.curation import curate
     from groundup.corpus.curate.partitions import partitions
-    from groundup.corpus.engine import Engine
+    from groundup.corpus.engine import DataEngine
 
     with tempfile.TemporaryDirectory(dir=folder) as scratch:
         out, keep = Path(scratch) / "out", Path(scratch) / "keep"
@@ -73,7 +73,7 @@ def curated(paths: list[str], folder: str, workers: int) -> dict[str, Any]:
         config = CurateConfig.model_validate({"sources": sources, "rules": {"preset": "gopher"}})
         started = time.perf_counter()
         parts = partitions(config, Path())
-        figures = curate(parts, config, out, keep, Path(), Engine(workers=workers))
+        figures = curate(parts, config, out, keep, Path(), DataEngine(workers=workers))
         seconds = time.perf_counter() - started
     megabytes = sum(Path(path).stat().st_size for path in paths) / 1e6
     return {"megabytes": megabytes, "seconds": seconds, "documents": figures["documents"]}

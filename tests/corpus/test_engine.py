@@ -12,7 +12,7 @@ import engine_tasks
 import pytest
 
 from groundup.corpus.configuration import EngineConfig
-from groundup.corpus.engine import Engine, engine_of
+from groundup.corpus.engine import DataEngine, engine_of
 from groundup.errors import GroundupError
 
 LABELS = [f"docs: rows.jsonl, part {number}" for number in range(6)]
@@ -23,19 +23,19 @@ def _workers_find_the_tasks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(Path(__file__).parent), *sys.path]))
 
 
-def run(engine: Engine, function: Callable, marks: Path, tasks: int = 6) -> dict[int, object]:
+def run(engine: DataEngine, function: Callable, marks: Path, tasks: int = 6) -> dict[int, object]:
     return dict(engine.map(function, range(tasks), LABELS[:tasks], marks))
 
 
 def test_one_worker_is_this_process(tmp_path: Path) -> None:
-    found = list(Engine().map(engine_tasks.square, range(4), LABELS[:4], tmp_path))
+    found = list(DataEngine().map(engine_tasks.square, range(4), LABELS[:4], tmp_path))
     assert found == [(number, (number * number, os.getpid())) for number in range(4)]
-    assert run(Engine(workers=3), engine_tasks.square, tmp_path, 1) == {0: (0, os.getpid())}
-    assert run(Engine(workers=3), engine_tasks.square, tmp_path, 0) == {}
+    assert run(DataEngine(workers=3), engine_tasks.square, tmp_path, 1) == {0: (0, os.getpid())}
+    assert run(DataEngine(workers=3), engine_tasks.square, tmp_path, 0) == {}
 
 
 def test_several_workers_share_the_tasks_and_none_waits_for_a_slow_one(tmp_path: Path) -> None:
-    found = list(Engine(workers=2).map(engine_tasks.square, range(6), LABELS, tmp_path))
+    found = list(DataEngine(workers=2).map(engine_tasks.square, range(6), LABELS, tmp_path))
     assert {index: square for index, (square, _) in found} == {number: number**2 for number in range(6)}
     processes = {process for _, (_, process) in found}
     assert len(processes) == 2
@@ -46,13 +46,13 @@ def test_several_workers_share_the_tasks_and_none_waits_for_a_slow_one(tmp_path:
 @pytest.mark.parametrize("workers", [1, 2])
 def test_a_mistake_of_the_user_arrives_as_it_was_raised(tmp_path: Path, workers: int) -> None:
     with pytest.raises(GroundupError) as error:
-        run(Engine(workers=workers), engine_tasks.mistaken, tmp_path)
+        run(DataEngine(workers=workers), engine_tasks.mistaken, tmp_path)
     assert (error.value.what, error.value.where, error.value.do) == ("the row is bad", "rows.jsonl:3", "mend it")
 
 
 def test_a_mistake_of_ours_keeps_its_traceback(tmp_path: Path) -> None:
     with pytest.raises(RuntimeError, match="ValueError: a mistake of ours"):
-        run(Engine(workers=2), engine_tasks.broken, tmp_path)
+        run(DataEngine(workers=2), engine_tasks.broken, tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -68,7 +68,7 @@ def test_the_end_of_a_worker_names_what_it_was_at(
     tmp_path: Path, function: Callable, what: str, where: str | None
 ) -> None:
     with pytest.raises(GroundupError) as error:
-        run(Engine(workers=2), function, tmp_path / "marks")
+        run(DataEngine(workers=2), function, tmp_path / "marks")
     assert error.value.what == what
     assert error.value.where == (where or str(tmp_path))
     assert error.value.do and "again: it goes on where it was" in error.value.do
@@ -77,8 +77,8 @@ def test_the_end_of_a_worker_names_what_it_was_at(
 def test_interrupting_ends_the_workers(tmp_path: Path) -> None:
     """Ctrl-C reaches the whole process group, as a terminal sends it."""
     code = (
-        "import sys, engine_tasks; from pathlib import Path; from groundup.corpus.engine import Engine\n"
-        "many = Engine(workers=2).map(engine_tasks.square, range(9999), ['x'] * 9999, Path(sys.argv[1]))\n"
+        "import sys, engine_tasks; from pathlib import Path; from groundup.corpus.engine import DataEngine\n"
+        "many = DataEngine(workers=2).map(engine_tasks.square, range(9999), ['x'] * 9999, Path(sys.argv[1]))\n"
         "for _, (_, process) in many:\n"
         "    print(process, flush=True)\n"
     )
@@ -104,8 +104,8 @@ def test_a_worker_that_dies_on_a_cluster_is_named_too(tmp_path: Path) -> None:
     """In a process of its own: Daft can't change its runner."""
     pytest.importorskip("ray")
     code = (
-        "import sys, engine_tasks; from pathlib import Path; from groundup.corpus.engine import Engine\n"
-        "engine, labels, marks = Engine('ray', 2), [f'task {n}' for n in range(6)], Path(sys.argv[1])\n"
+        "import sys, engine_tasks; from pathlib import Path; from groundup.corpus.engine import DataEngine\n"
+        "engine, labels, marks = DataEngine('ray', 2), [f'task {n}' for n in range(6)], Path(sys.argv[1])\n"
         "print({index: square for index, (square, _) in engine.map(engine_tasks.square, range(6), labels, marks)})\n"
         "for function in (engine_tasks.killed, engine_tasks.mistaken):\n"
         "    try:\n"
@@ -129,6 +129,6 @@ def _alive(process: int) -> bool:
 
 
 def test_workers_follow_from_the_machine_unless_they_are_given() -> None:
-    assert engine_of(EngineConfig(workers=3)) == Engine("local", 3, "")
-    assert engine_of(EngineConfig(kind="ray", address="auto", workers=2)) == Engine("ray", 2, "auto")
+    assert engine_of(EngineConfig(workers=3)) == DataEngine("local", 3, "")
+    assert engine_of(EngineConfig(kind="ray", address="auto", workers=2)) == DataEngine("ray", 2, "auto")
     assert 1 <= engine_of(EngineConfig()).workers <= (os.cpu_count() or 1)

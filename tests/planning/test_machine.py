@@ -5,8 +5,7 @@ import time
 import numpy as np
 import pytest
 
-from groundup.machine import usable_cores
-from groundup.planning.machine import EFFICIENCY, Machine, measure, probe
+from groundup.planning.machine import EFFICIENCY, Machine, measure, probe, usable_cores
 
 
 def test_it_takes_no_longer_than_it_may(tmp_path):

@@ -24,7 +24,7 @@ _ROWS_PER_BATCH = 1024
 _BYTES_PER_BATCH = 4_000_000
 
 Split = Literal["train", "heldout"]
-Item = TypeVar("Item")
+ItemT = TypeVar("ItemT")
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,7 @@ class Fact:
 class Document:
     """A clean text with where it comes from. Columns that a reader left out hold empty values."""
 
-    id: str = ""  # first 32 hex digits of the SHA-256 of the text's UTF-8
+    id: str = ""  # first 32 hex digits of the SHA-256 of the text's UTF-8; a reader leaves it to the steps
     text: str = ""
     title: str = ""
     source: str = ""  # the source's name
@@ -63,11 +63,10 @@ class Document:
 class Dropped:
     """A document, or a file that held none, that a source had to leave out, and why."""
 
-    id: str
-    title: str
     source: str
     origin: str
     rule: str
+    title: str = ""
     value: float | None = None  # what the rule measured
     threshold: float | None = None  # what it allows
     duplicate_of: str = ""
@@ -149,14 +148,14 @@ def read_documents(
                     yield Document(**row, facts=facts)
 
 
-def grouped(items: Iterable[Item], size: Callable[[Item], int]) -> Iterator[list[Item]]:
+def grouped(items: Iterable[ItemT], size: Callable[[ItemT], int]) -> Iterator[list[ItemT]]:
     """Items in groups that fit into memory, whatever their sizes: a group ends where it reaches a number or a size.
 
     Args:
         items: the items.
         size: about how many bytes an item takes.
     """
-    group: list[Item] = []
+    group: list[ItemT] = []
     held = 0
     for item in items:
         group.append(item)

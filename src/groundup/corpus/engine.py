@@ -7,7 +7,7 @@ distribute and the function is called here.
 
 Daft sends usage statistics home when it is imported, unless DO_NOT_TRACK is set: this module sets it.
 
-    engine = Engine(workers=2)
+    engine = DataEngine(workers=2)
     for index, figures in engine.map(read_partition, tasks, labels, marks):    # as they are finished
         ...
 
@@ -29,10 +29,9 @@ from typing import IO, Any, Literal, TypeVar
 from groundup.artifacts import durable
 from groundup.corpus.configuration import EngineConfig
 from groundup.errors import GroundupError
-from groundup.machine import total_memory, usable_cores
 
-Task = TypeVar("Task")
-Result = TypeVar("Result")
+TaskT = TypeVar("TaskT")
+ResultT = TypeVar("ResultT")
 
 _LESS = "give curate.engine fewer workers or close other programs, then run again: it goes on where it was"
 _WORKER_BYTES = 1 << 30  # a worker takes half of it, and a large page of HTML as much again
@@ -43,7 +42,7 @@ _LIBRARY_THREADS = ("OMP_NUM_THREADS", "NUMBA_NUM_THREADS", "OPENBLAS_NUM_THREAD
 
 
 @dataclass(frozen=True)
-class Engine:
+class DataEngine:
     """Where tasks run."""
 
     kind: Literal["local", "ray"] = "local"
@@ -53,11 +52,11 @@ class Engine:
 
     def map(
         self,
-        function: Callable[[Task], Result],
-        tasks: Sequence[Task],
+        function: Callable[[TaskT], ResultT],
+        tasks: Sequence[TaskT],
         labels: Sequence[str],
         marks: Path,
-    ) -> Iterator[tuple[int, Result]]:
+    ) -> Iterator[tuple[int, ResultT]]:
         """`(index of the task, what the function returned)`, in the order in which they are finished.
 
         Args:
@@ -127,7 +126,7 @@ class Engine:
                 frame = frame.into_partitions(len(rows))
             else:
                 workers = min(self.workers, len(rows))
-                run = functions.cls(_Worker, use_process=True, max_concurrency=workers, max_retries=0)().run
+                run = functions.cls(_TaskRunner, use_process=True, max_concurrency=workers, max_retries=0)().run
                 frame = frame.into_batches(1)
             frame = frame.select(run(daft.col("task")).alias("answer"))
             try:
@@ -166,18 +165,19 @@ class Engine:
             )
 
 
-def engine_of(config: EngineConfig) -> Engine:
+def engine_of(config: EngineConfig) -> DataEngine:
     """The engine that a blueprint asks for."""
-    return Engine(config.kind, config.workers or _processors(), config.address or "")
+    return DataEngine(config.kind, config.workers or _processors(), config.address or "")
 
 
 def _processors() -> int:
     """Processors that this process may use, as far as there is memory for a worker on each."""
-    cores, memory = usable_cores(), total_memory()
-    return cores if memory is None else max(1, min(cores, memory // _WORKER_BYTES))
+    processors = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return max(1, min(processors, memory // _WORKER_BYTES))
 
 
-class _Worker:
+class _TaskRunner:
     """What lives in each worker process of this machine and is called with one task after the other."""
 
     def run(self, row: bytes) -> bytes:

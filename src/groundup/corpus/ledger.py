@@ -35,7 +35,7 @@ REDACTED = "redacted_"  # how the columns with the counts of redaction begin
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class LedgerEntry:
     """One row of the ledger."""
 
     id: str
@@ -99,7 +99,7 @@ def read_ledger(folder: Path, columns: Sequence[str] | None = None) -> "Iterator
         yield from read_batches(path, columns)
 
 
-def entries(folder: Path, name: str) -> Iterator[Entry]:
+def entries(folder: Path, name: str) -> Iterator[LedgerEntry]:
     """The rows of what is called so: of documents whose id begins with `name`, or whose origin is `name`."""
     import pyarrow.compute as pc
 
@@ -110,7 +110,7 @@ def entries(folder: Path, name: str) -> Iterator[Entry]:
         yield from map(entry, batch.filter(wanted).to_pylist())
 
 
-def dropped_entries(folder: Path) -> Iterator[Entry]:
+def dropped_entries(folder: Path) -> Iterator[LedgerEntry]:
     """The rows of what was not kept."""
     import pyarrow.compute as pc
 
@@ -118,7 +118,7 @@ def dropped_entries(folder: Path) -> Iterator[Entry]:
         yield from map(entry, batch.filter(pc.not_equal(batch.column("rule"), "")).to_pylist())
 
 
-def entry(row: dict[str, Any]) -> Entry:
+def entry(row: dict[str, Any]) -> LedgerEntry:
     """A row of the ledger, as a dictionary by column, as an entry."""
     plain = {name: row.pop(name) for name in (*_PLACE, *ENDS)}
-    return Entry(**plain, measured=row)
+    return LedgerEntry(**plain, measured=row)

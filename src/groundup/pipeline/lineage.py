@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from groundup.artifacts import Artifact
 from groundup.corpus.documents import DOCUMENTS, Document, read_documents
-from groundup.corpus.ledger import LEDGER, Entry, entries
+from groundup.corpus.ledger import LEDGER, LedgerEntry, entries
 from groundup.errors import GroundupError
 from groundup.pipeline.folder import RunFolder
 
@@ -34,7 +34,7 @@ def documents(artifact: Artifact) -> Iterator[Document]:
     return read_documents(artifact.folder(DOCUMENTS), columns=COLUMNS)
 
 
-def found(artifact: Artifact, name: str) -> Iterator[Entry]:
+def found(artifact: Artifact, name: str) -> Iterator[LedgerEntry]:
     """What a `curate` artifact tells of a document, kept or not.
 
     Args:
@@ -44,7 +44,7 @@ def found(artifact: Artifact, name: str) -> Iterator[Entry]:
     return entries(artifact.folder(LEDGER), name)
 
 
-def account(entry: Entry) -> Iterator[str]:
+def account(entry: LedgerEntry) -> Iterator[str]:
     """What is known of a document, in lines: where it lies, what became of it and why, and what was measured."""
     yield f"{entry.id or '(not read)'}  {entry.title}"
     place = f"{entry.source}: {entry.origin}"

@@ -1,4 +1,4 @@
-"""What a run produced, as the report's sections read it. A stage that has not run gives empty values, not errors."""
+"""What a run left, as the report's sections ask for it. A stage that has not run gives empty answers, not errors."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from groundup.alignment.questions import MAIN_ASPECTS, Item, read_items
 from groundup.artifacts import Artifact, Figures, read_metrics
 from groundup.blueprint.load import LoadedBlueprint, load
 from groundup.corpus.documents import Document, read_documents
-from groundup.corpus.ledger import LEDGER, Entry, dropped_entries
+from groundup.corpus.ledger import LEDGER, LedgerEntry, dropped_entries
 from groundup.pipeline.folder import RunFolder
 
 METHODS = ("ppo", "dpo")
@@ -36,7 +36,7 @@ NAMES = {
 
 @dataclass(frozen=True)
 class Forecast:
-    """What planning predicted before a stage ran."""
+    """What planning said before a stage ran."""
 
     seconds: float | None = None
     memory_bytes: int | None = None
@@ -44,16 +44,16 @@ class Forecast:
 
 @dataclass(frozen=True)
 class Run:
-    """The artifacts of one run and its blueprint."""
+    """The artifacts of one run and the blueprint behind them."""
 
-    name: str
+    place: str
     """The run's folder as a person names it: `runs/python-docs`."""
     artifacts: Mapping[str, Artifact]
     """By stage, in the order in which they ran."""
     loaded: LoadedBlueprint
     forecast: Mapping[str, Forecast] = field(default_factory=dict)
     samples: int = 3
-    """How many of the documents that each rule dropped are shown."""
+    """Of the documents that each rule dropped, taken up to be shown."""
 
     @property
     def method(self) -> str | None:
@@ -103,11 +103,11 @@ class Run:
         return [json.loads(line) for line in path.open(encoding="utf-8")] if path else []
 
     @cached_property
-    def dropped(self) -> dict[str, list[Entry]]:
+    def dropped(self) -> dict[str, list[LedgerEntry]]:
         """A few of the documents that each rule dropped, evenly drawn; the rule that dropped most is first."""
         counts: Mapping[str, int] = self.figures("curate").get("dropped", {})
         chosen = {rule: spread(count, self.samples) for rule, count in counts.items()}
-        found: dict[str, list[Entry]] = {rule: [] for rule in counts}
+        found: dict[str, list[LedgerEntry]] = {rule: [] for rule in counts}
         seen: Counter[str] = Counter()
         path = self.folder("curate", LEDGER)
         for one in dropped_entries(path) if path else ():
@@ -136,23 +136,23 @@ class Run:
 
 @dataclass
 class Kept:
-    """The documents that were kept, as far as the report names them, without their texts."""
+    """The documents that were kept, as far as the report names them. Their texts are left out."""
 
     by_origin: Counter[tuple[str, str]] = field(default_factory=Counter)
     """How many there are of each source and licence."""
     named: dict[str, Document] = field(default_factory=dict)
     """By id: those that something was taught from, and those kept in place of a duplicate that is shown."""
     heldout: list[str] = field(default_factory=list)
-    """A few titles of the held-out documents, evenly drawn."""
+    """A few titles of those held out, evenly drawn."""
 
 
-def spread(total: int, wanted: int) -> frozenset[int]:
-    """Up to `wanted` indices below `total`, evenly spaced, with the first."""
-    return frozenset(range(total)) if total <= wanted else frozenset(i * total // wanted for i in range(wanted))
+def spread(total: int, most: int) -> frozenset[int]:
+    """At most `most` places of `total`, evenly spaced, the first among them."""
+    return frozenset(range(total)) if total <= most else frozenset(place * total // most for place in range(most))
 
 
 def read_run(folder: Path, artifacts: Mapping[str, Artifact], base: Path, samples: int = 3) -> Run:
-    """Read a run's folder.
+    """Take up a run's folder.
 
     Args:
         folder: holds `blueprint.source.yaml`, `run.json` and `metrics.jsonl`.
@@ -165,15 +165,15 @@ def read_run(folder: Path, artifacts: Mapping[str, Artifact], base: Path, sample
     loaded = load(folder / "blueprint.source.yaml", remembered.overrides if remembered else ())
     forecast = _forecast(loaded, artifacts, run_folder.events(), base)
     where = folder.resolve()
-    name = f"runs/{where.name}" if where.parent.name == "runs" else where.name
+    place = f"runs/{where.name}" if where.parent.name == "runs" else where.name
     ordered = {name: artifacts[name] for name in (*NAMES, *artifacts) if name in artifacts}
-    return Run(name, ordered, loaded, forecast, samples)
+    return Run(place, ordered, loaded, forecast, samples)
 
 
 def _forecast(
     loaded: LoadedBlueprint, artifacts: Mapping[str, Artifact], events: Sequence[Mapping[str, Any]], base: Path
 ) -> dict[str, Forecast]:
-    """Seconds as predicted when each stage started; memory as planning estimates it from the blueprint."""
+    """Seconds as they were foretold when each artifact was begun; memory as planning reckons it from the blueprint."""
     from groundup.planning.estimate import plan
 
     seconds = {row["key"]: row.get("expected_seconds") for row in events if row.get("event") == "started"}

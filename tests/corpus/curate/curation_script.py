@@ -9,7 +9,7 @@ from groundup.corpus.configuration import CurateConfig
 from groundup.corpus.curate.curation import curate
 from groundup.corpus.curate.partitions import Given
 from groundup.corpus.documents import Document, Fact, document_id
-from groundup.corpus.engine import Engine
+from groundup.corpus.engine import DataEngine
 
 PARTS = 12
 CONFIG = CurateConfig(sources=[{"kind": "python-docs"}])  # type: ignore[list-item]
@@ -44,7 +44,7 @@ def digests(folder: Path) -> dict[str, str]:
 def main(folder: Path, kind: str, workers: int) -> None:
     out = folder / "out"
     out.mkdir(parents=True, exist_ok=True)
-    engine = Engine(kind, workers)  # type: ignore[arg-type]
+    engine = DataEngine(kind, workers)  # type: ignore[arg-type]
     figures = curate(partitions(), CONFIG, out, folder / "keep", folder, engine)
     (folder / "figures.json").write_text(json.dumps(figures))
 

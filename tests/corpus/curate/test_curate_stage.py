@@ -78,6 +78,8 @@ def test_everything_is_kept_or_listed(base: Path) -> None:
     }
     by_origin = {one.origin: one for one in documents}
     assert len(documents) == 42
+    answer = "Number 3 has 9 parts, and each of them is named d."
+    assert by_origin["03.md"].facts == (Fact("Topic 3", "section", answer),)
     assert [one.origin for one in documents] == sorted(by_origin)
     near = next(one for one in dropped if one.rule == "near-duplicate")
     assert near.duplicate_of == by_origin["longer.txt"].id

@@ -11,7 +11,7 @@ from groundup.corpus.configuration import CurateConfig
 from groundup.corpus.curate.curation import curate
 from groundup.corpus.curate.partitions import Given
 from groundup.corpus.documents import DOCUMENTS, Document, Fact, document_id, read_documents, write_documents
-from groundup.corpus.ledger import LEDGER, Entry, entry, read_ledger
+from groundup.corpus.ledger import LEDGER, LedgerEntry, entry, read_ledger
 
 GOOD = "The theorem follows from the lemma by induction, and the proof of the lemma rests on the definition."
 BAD = "Click here to buy cheap watches now, best offer, free shipping, click click buy now today."
@@ -43,6 +43,9 @@ TEXTS = {
 }
 
 
+Ledger = dict[str, LedgerEntry]
+
+
 def prepared(base: Path, **more: object) -> CurateConfig:
     """A configuration in which no step is left out, with the files that it names."""
     (base / "exam.jsonl").write_text(json.dumps({"question": EXAM, "answer": "the brown bear"}) + "\n")
@@ -65,7 +68,7 @@ def prepared(base: Path, **more: object) -> CurateConfig:
     return CurateConfig.model_validate(sections | more)
 
 
-def run(config: CurateConfig, base: Path, parts: int, name: str = "out") -> tuple[dict, dict[str, Entry], Path]:
+def run(config: CurateConfig, base: Path, parts: int, name: str = "out") -> tuple[dict, Ledger, Path]:
     """`(figures, ledger by origin, the folder of the result)`"""
     out = base / f"{name}-{parts}"
     out.mkdir()
@@ -84,12 +87,12 @@ def run(config: CurateConfig, base: Path, parts: int, name: str = "out") -> tupl
 
 
 @pytest.fixture(scope="module")
-def done(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict, dict[str, Entry], Path]:
+def done(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict, Ledger, Path]:
     base = tmp_path_factory.mktemp("every")
     return run(prepared(base), base, 1)
 
 
-def test_each_document_ends_by_its_step(done: tuple[dict, dict[str, Entry], Path]) -> None:
+def test_each_document_ends_by_its_step(done: tuple[dict, Ledger, Path]) -> None:
     figures, rows, out = done
     assert {name: row.rule for name, row in rows.items() if row.rule} == {
         "url": "url-domain",
@@ -117,7 +120,7 @@ def test_each_document_ends_by_its_step(done: tuple[dict, dict[str, Entry], Path
         assert one.language == rows[one.origin].language == "en"
 
 
-def test_nothing_that_is_redacted_is_written_anywhere(done: tuple[dict, dict[str, Entry], Path]) -> None:
+def test_nothing_that_is_redacted_is_written_anywhere(done: tuple[dict, Ledger, Path]) -> None:
     """Not in texts, titles, facts and excerpts, whatever became of the document."""
     figures, rows, out = done
     (mail,) = (one for one in read_documents(out / DOCUMENTS) if one.origin == "mail")
@@ -131,21 +134,21 @@ def test_nothing_that_is_redacted_is_written_anywhere(done: tuple[dict, dict[str
             assert "4111" not in said
 
 
-def test_the_account_names_the_item(done: tuple[dict, dict[str, Entry], Path]) -> None:
+def test_the_account_names_the_item(done: tuple[dict, Ledger, Path]) -> None:
     figures, rows, out = done
     (row,) = pq.read_table(out / "contamination").to_pylist()
     assert (row["set"], row["line"], row["document"]) == ("exam.jsonl", 1, rows["exam"].id)
     assert figures["contamination"] == [{"set": "exam.jsonl", "items": 1, "too_short": 0, "found": 1, "documents": 1}]
 
 
-def test_the_trained_classifier_can_be_used_again(done: tuple[dict, dict[str, Entry], Path], tmp_path: Path) -> None:
+def test_the_trained_classifier_can_be_used_again(done: tuple[dict, Ledger, Path], tmp_path: Path) -> None:
     _, rows, out = done
     config = prepared(tmp_path, quality={"model": str(out / "quality"), "threshold": 0.5})
     _, again, _ = run(config, tmp_path, 1)
     assert {name: row.quality for name, row in again.items()} == {name: row.quality for name, row in rows.items()}
 
 
-def test_the_cut_of_the_input_changes_nothing(done: tuple[dict, dict[str, Entry], Path], tmp_path: Path) -> None:
+def test_the_cut_of_the_input_changes_nothing(done: tuple[dict, Ledger, Path], tmp_path: Path) -> None:
     figures, rows, _ = run(prepared(tmp_path), tmp_path, 4)
     assert figures == done[0]
     assert {name: asdict(row) for name, row in rows.items()} == {name: asdict(row) for name, row in done[1].items()}

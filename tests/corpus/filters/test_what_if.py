@@ -42,7 +42,7 @@ def found() -> tuple[Document | Dropped, ...]:
         Document(document_id(text), text, f"Text {at}", "made-up", f"{at}.txt", offset=at)
         for at, text in enumerate(texts)
     ]
-    return (*documents, Dropped("", "", "made-up", "x.bin", "binary"))
+    return (*documents, Dropped("made-up", "x.bin", "binary"))
 
 
 @cache

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 import zstandard
 
-from groundup.corpus.documents import Document, Dropped, Fact, document_id
+from groundup.corpus.documents import Document, Dropped
 from groundup.corpus.sources import pieces, read_piece, source_names
 from groundup.corpus.sources.configuration import Files
 from groundup.corpus.sources.walk import locate, walk
@@ -51,22 +51,17 @@ def test_every_kind_plain_and_compressed(tmp_path: Path) -> None:
     documents, dropped = read(tmp_path, licence="CC0-1.0")
     for suffix in packed:
         assert documents[f"a.txt{suffix}"].text == "Plain. Text."
-        assert documents[f"a.txt{suffix}"].facts == (Fact("a", "section", "Plain."),)
         assert documents[f"b.MD{suffix}"].title == "Head"
         page = documents[f"c.html{suffix}"]
         assert page.title == "My page"
         assert page.text.startswith("# Cats\n\nCats are small.")
-        assert page.facts == (
-            Fact("Cats", "section", "Cats are small."),
-            Fact("Food", "section", "Cats eat fish and mice, e.g. small ones."),
-        )
         assert documents[f"d.jsonl{suffix}:1"].title == "One"
         assert documents[f"d.jsonl{suffix}:3"].title == ""
         assert documents[f"e.parquet{suffix}:1"].text == "In a table."
         assert dropped[f"e.parquet{suffix}:2"].rule == "no-text"
     assert len(documents) == 18
     one = documents["a.txt"]
-    assert (one.id, one.source, one.licence) == (document_id("Plain. Text."), "src", "CC0-1.0")
+    assert (one.source, one.licence) == ("src", "CC0-1.0")
 
 
 @pytest.mark.parametrize(
@@ -190,7 +185,6 @@ def test_front_matter_gives_the_title(tmp_path: Path) -> None:
     (tmp_path / "page.md").write_text('---\ntitle: "The page"\nlayout: x\n---\n\nBody text. More.\n')
     (one,) = read(tmp_path)[0].values()
     assert (one.title, one.text) == ("The page", "Body text. More.")
-    assert one.facts == (Fact("The page", "section", "Body text."),)
 
 
 def test_mistakes_about_the_whole_source_are_errors(tmp_path: Path) -> None:

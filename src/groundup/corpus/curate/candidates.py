@@ -16,21 +16,20 @@ Everything that was read has statistics, also what a rule drops: that is what a 
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
+from groundup.artifacts.work import Figures
 from groundup.corpus.configuration import CurateConfig
-from groundup.corpus.curate.counts import Counts, Figures
+from groundup.corpus.curate.counts import Counts
 from groundup.corpus.curate.finished import once
 from groundup.corpus.curate.partitions import Partition
-from groundup.corpus.curate.rows import Rows
+from groundup.corpus.curate.rows import CandidateRows
 from groundup.corpus.curate.steps import Steps
 from groundup.corpus.documents import Document, Dropped, PartWriter, grouped
-from groundup.corpus.duplicates.configuration import RepeatedUnits
+from groundup.corpus.duplicates.configuration import RepeatedUnits, Unit
 
 if TYPE_CHECKING:
     import pyarrow as pa
-
-Unit = Literal["line", "paragraph"]
 
 ACCOUNT = "contamination.parquet"
 CANDIDATES, LEDGER_PART, FINGERPRINTS, ROWS = "candidates.parquet", "ledger.parquet", "fingerprints.bin", "rows.npz"
@@ -42,7 +41,7 @@ def units_file(unit: Unit) -> str:
 
 
 @dataclass(frozen=True)
-class Reading:
+class ReadTask:
     """The first pass over one partition, as a task."""
 
     number: int
@@ -52,12 +51,12 @@ class Reading:
     folder: Path
 
 
-def read_partition(task: Reading) -> Figures:
+def read_partition(task: ReadTask) -> Figures:
     """Make the partition's candidates, or find that an earlier run did; returns counts (see `_Counts`)."""
     return once(task.folder, task.number, lambda folder: _read(task, folder))
 
 
-def _read(task: Reading, folder: Path) -> Figures:
+def _read(task: ReadTask, folder: Path) -> Figures:
     from groundup.corpus.contamination.removal import account_schema
     from groundup.corpus.duplicates.fingerprints import FingerprintWriter
     from groundup.corpus.duplicates.repeated import write_units
@@ -65,7 +64,7 @@ def _read(task: Reading, folder: Path) -> Figures:
 
     config = task.config
     steps, counts = Steps(config, task.base), Counts()
-    rows: list[Rows] = []
+    rows: list[CandidateRows] = []
     units: dict[Unit, list[Units]] = {unit: [] for unit in repeated_units(config)}
     accounts: list[pa.RecordBatch] = []
     documents = 0
@@ -86,7 +85,7 @@ def _read(task: Reading, folder: Path) -> Figures:
                 accounts.append(batch.account)
             rows.append(batch.rows)
             documents += len(batch.rows)
-    Rows.joined(rows).save(folder / ROWS)
+    CandidateRows.joined(rows).save(folder / ROWS)
     for unit, wanted in repeated_units(config).items():
         write_units(folder / units_file(unit), units[unit], unit, wanted, documents)
     if config.contamination is not None:

@@ -3,9 +3,8 @@
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
-Figures = dict[str, Any]
+from groundup.artifacts.work import Figures
 
 
 @dataclass

@@ -13,20 +13,21 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
+from groundup.artifacts.work import Figures
 from groundup.corpus.configuration import CurateConfig
-from groundup.corpus.curate.candidates import LEDGER_PART, Reading, read_partition
-from groundup.corpus.curate.counts import Counts, Figures, by_count, total
+from groundup.corpus.curate.candidates import LEDGER_PART, ReadTask, read_partition
+from groundup.corpus.curate.counts import Counts, by_count, total
 from groundup.corpus.curate.decisions import decide
 from groundup.corpus.curate.finished import place, sweep
-from groundup.corpus.curate.keeping import DOCUMENTS_PART, Keeping, keep_partition
+from groundup.corpus.curate.keeping import DOCUMENTS_PART, KeepTask, keep_partition
 from groundup.corpus.curate.partitions import Partition
 from groundup.corpus.documents import DOCUMENTS, part_path
-from groundup.corpus.engine import Engine
+from groundup.corpus.engine import DataEngine
 from groundup.corpus.ledger import LEDGER
 from groundup.errors import GroundupError
 from groundup.progress import Progress, Silent
 
-Task = TypeVar("Task")
+TaskT = TypeVar("TaskT")
 
 
 def curate(
@@ -35,7 +36,7 @@ def curate(
     out: Path,
     keep: Path,
     base: Path,
-    engine: Engine | None = None,
+    engine: DataEngine | None = None,
     progress: Progress | None = None,
 ) -> Figures:
     """Write the documents that pass the rules and say something new, and the ledger of everything that was found.
@@ -55,12 +56,12 @@ def curate(
     Raises:
         GroundupError: a source has no document that can be read, or nothing is left.
     """
-    engine, progress = engine or Engine(), progress or Silent()
+    engine, progress = engine or DataEngine(), progress or Silent()
     read, decided, kept = keep / "read", keep / "decided", keep / "kept"
     phases = _Phases(partitions, engine, keep, progress)
     numbers = range(len(partitions))
     counts = total(phases.run("reading", read, read_partition, [
-        Reading(number, part, config, base, read) for number, part in enumerate(partitions)
+        ReadTask(number, part, config, base, read) for number, part in enumerate(partitions)
     ]))  # fmt: skip
     _check_sources(partitions, counts)
     candidates = [place(read, number) for number in numbers]
@@ -68,7 +69,7 @@ def curate(
     earlier = _earlier(config, base, keep, phases)
     figures = decide(candidates, decided, config, counts, progress, scores, earlier)
     counts.add_all(phases.run("writing", kept, keep_partition, [
-        Keeping(number, config, read, decided, kept) for number in numbers
+        KeepTask(number, config, part.has_sections, read, decided, kept) for number, part in enumerate(partitions)
     ]))  # fmt: skip
     if not counts.kept:
         raise _nothing_left(counts)
@@ -104,14 +105,14 @@ def _scores(
     """`(the file of each partition's scores, what is known of the classifier)`; nothing where none is asked for."""
     if config.quality is None:
         return [], {}
-    from groundup.corpus.curate.scoring import SCORES, Scoring, classifier, score_partition
+    from groundup.corpus.curate.scoring import SCORES, ScoreTask, classifier, score_partition
 
     model, training = classifier(config.quality, base, candidates, keep / "classifier", phases.progress)
     if config.quality.train is not None:
         shutil.copytree(model, out / "quality", ignore=shutil.ignore_patterns("finished.json"))
     scored = keep / "scored"
     tasks = [
-        Scoring(number, model, config.quality.good_label, keep / "read", scored) for number in range(len(candidates))
+        ScoreTask(number, model, config.quality.good_label, keep / "read", scored) for number in range(len(candidates))
     ]
     phases.run("scoring", scored, score_partition, tasks)
     return [place(scored, number) / SCORES for number in range(len(candidates))], training
@@ -119,11 +120,11 @@ def _scores(
 
 def _earlier(config: CurateConfig, base: Path, keep: Path, phases: "_Phases") -> list[Path]:
     """The folders of the fingerprints of earlier corpora's parts."""
-    from groundup.corpus.curate.earlier import Earlier, earlier_parts, read_earlier
+    from groundup.corpus.curate.earlier import EarlierTask, earlier_parts, read_earlier
 
     folder, near = keep / "earlier", config.near_duplicates
     parts = earlier_parts(near, base)
-    tasks = [Earlier(number, part, near, folder) for number, part in enumerate(parts)]
+    tasks = [EarlierTask(number, part, near, folder) for number, part in enumerate(parts)]
     labels, sizes = [str(part) for part in parts], [part.stat().st_size / 1e6 for part in parts]
     phases.run("reading earlier corpora", folder, read_earlier, tasks, labels, sizes)
     return [place(folder, number) for number in range(len(parts))]
@@ -132,7 +133,7 @@ def _earlier(config: CurateConfig, base: Path, keep: Path, phases: "_Phases") ->
 class _Phases:
     """Runs a function over all partitions, showing how much of them is done."""
 
-    def __init__(self, partitions: Sequence[Partition], engine: Engine, keep: Path, progress: Progress) -> None:
+    def __init__(self, partitions: Sequence[Partition], engine: DataEngine, keep: Path, progress: Progress) -> None:
         self.labels = [part.label for part in partitions]
         self.megabytes = [part.bytes / 1e6 for part in partitions]
         self.engine, self.keep, self.progress = engine, keep, progress
@@ -141,8 +142,8 @@ class _Phases:
         self,
         title: str,
         folder: Path,
-        function: Callable[[Task], Figures],
-        tasks: Sequence[Task],
+        function: Callable[[TaskT], Figures],
+        tasks: Sequence[TaskT],
         labels: Sequence[str] | None = None,
         megabytes: Sequence[float] | None = None,
     ) -> list[Figures]:

@@ -23,10 +23,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from groundup.artifacts.work import Figures
 from groundup.corpus.configuration import CurateConfig
 from groundup.corpus.curate.candidates import CANDIDATES, FINGERPRINTS, ROWS, repeated_units, units_file
-from groundup.corpus.curate.counts import Counts, Figures
-from groundup.corpus.curate.rows import Rows
+from groundup.corpus.curate.counts import Counts
+from groundup.corpus.curate.rows import CandidateRows
 from groundup.corpus.curate.split import heldout
 from groundup.corpus.documents import read_batches
 from groundup.progress import Progress
@@ -92,9 +93,9 @@ def decide(
     from groundup.corpus.duplicates.near import best_first, find
     from groundup.corpus.duplicates.recall import expected, measured
 
-    each = [Rows.load(part / ROWS) for part in parts]
+    each = [CandidateRows.load(part / ROWS) for part in parts]
     starts = np.cumsum([0, *(len(one) for one in each)])
-    rows = Rows.joined(each)
+    rows = CandidateRows.joined(each)
     del each
     quality = np.concatenate([np.zeros(0, np.float32), *(np.load(path) for path in scores)])
     if not scores:
@@ -142,7 +143,7 @@ def decide(
     return figures
 
 
-def _left(rows: Rows, alive: NDArray[np.bool_]) -> tuple[int, int]:
+def _left(rows: CandidateRows, alive: NDArray[np.bool_]) -> tuple[int, int]:
     """`(documents, bytes)`"""
     return int(alive.sum()), int(rows.sizes[alive].sum())
 
@@ -157,13 +158,13 @@ def _quality_threshold(quality: NDArray[np.float32], config: CurateConfig) -> fl
     return threshold_keeping(lambda: [quality], config.quality.keep)
 
 
-def _ids(kept: NDArray[np.int64], rows: Rows, earlier: Sequence[Path]) -> NDArray[np.uint64]:
+def _ids(kept: NDArray[np.int64], rows: CandidateRows, earlier: Sequence[Path]) -> NDArray[np.uint64]:
     """The ids of documents by their row; -1 and below are those of earlier corpora."""
     ids = np.zeros((len(kept), 2), np.uint64)
     own = kept >= 0
     ids[own] = rows.ids[kept[own]]
     if not own.all():
-        before = Rows.joined([Rows.load(part / ROWS) for part in earlier])
+        before = CandidateRows.joined([CandidateRows.load(part / ROWS) for part in earlier])
         ids[~own] = before.ids[-1 - kept[~own]]
     return ids
 

@@ -3,16 +3,16 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from groundup.artifacts.work import Figures
 from groundup.corpus.curate.candidates import FINGERPRINTS, ROWS
-from groundup.corpus.curate.counts import Figures
 from groundup.corpus.curate.finished import once
-from groundup.corpus.curate.rows import Rows, as_numbers, byte_lengths
+from groundup.corpus.curate.rows import CandidateRows, as_numbers, byte_lengths
 from groundup.corpus.documents import DOCUMENTS, part_paths, read_batches
 from groundup.corpus.duplicates.configuration import NearDuplicates
 
 
 @dataclass(frozen=True)
-class Earlier:
+class EarlierTask:
     """The fingerprints of one part of an earlier corpus, as a task."""
 
     number: int
@@ -36,20 +36,20 @@ def earlier_parts(config: NearDuplicates, base: Path) -> list[Path]:
     return found
 
 
-def read_earlier(task: Earlier) -> Figures:
+def read_earlier(task: EarlierTask) -> Figures:
     """Make the fingerprints, or find that an earlier try did."""
     return once(task.folder, task.number, lambda folder: _read(task, folder))
 
 
-def _read(task: Earlier, folder: Path) -> Figures:
+def _read(task: EarlierTask, folder: Path) -> Figures:
     from groundup.corpus.duplicates.fingerprints import FingerprintWriter
 
-    rows = [Rows.joined(())]
+    rows = [CandidateRows.joined(())]
     with FingerprintWriter(folder / FINGERPRINTS, task.config) as fingerprints:
         for batch in read_batches(task.part, ["id", "text"]):
             texts = batch.column("text")
             fingerprints.write(texts)
             ids = as_numbers([bytes.fromhex(id) for id in batch.column("id").to_pylist()])
-            rows.append(Rows(ids, byte_lengths(texts)))
-    Rows.joined(rows).save(folder / ROWS)
+            rows.append(CandidateRows(ids, byte_lengths(texts)))
+    CandidateRows.joined(rows).save(folder / ROWS)
     return {"documents": sum(map(len, rows))}

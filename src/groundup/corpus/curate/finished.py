@@ -14,7 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from groundup.artifacts import durable
-from groundup.corpus.curate.counts import Figures
+from groundup.artifacts.work import Figures
 
 _RECORD = "finished.json"
 _ASIDE = ".making-"

@@ -7,21 +7,24 @@ Repeated lines and paragraphs are taken out here. A document keeps the id that i
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from groundup.artifacts.work import Figures
 from groundup.corpus.configuration import CurateConfig
-from groundup.corpus.curate.candidates import CANDIDATES, LEDGER_PART, Unit, repeated_units, units_file
-from groundup.corpus.curate.counts import Counts, Figures
+from groundup.corpus.curate.candidates import CANDIDATES, LEDGER_PART, repeated_units, units_file
+from groundup.corpus.curate.counts import Counts
 from groundup.corpus.curate.decisions import KEPT, RULES, Decisions, decisions_path, facts_path
 from groundup.corpus.curate.finished import once, place
 from groundup.corpus.curate.rows import as_ids, byte_lengths
 from groundup.corpus.curate.steps import excerpts_of, known
 from groundup.corpus.documents import PartWriter, documents_schema, read_batches
+from groundup.corpus.duplicates.configuration import Unit
+from groundup.corpus.facts import section_facts
 from groundup.corpus.ledger import ENDS
 
 if TYPE_CHECKING:
@@ -33,11 +36,13 @@ DOCUMENTS_PART = "documents.parquet"
 
 
 @dataclass(frozen=True)
-class Keeping:
+class KeepTask:
     """The last pass over one partition, as a task."""
 
     number: int
     config: CurateConfig
+    has_sections: bool
+    """Whether facts are taken from the documents' sections."""
     candidates: Path
     """The folder of the first pass."""
     decisions: Path
@@ -55,12 +60,12 @@ class _End:
     excerpt: str
 
 
-def keep_partition(task: Keeping) -> Figures:
+def keep_partition(task: KeepTask) -> Figures:
     """Write the partition's documents and ledger, or find that an earlier run did; returns counts."""
     return once(task.folder, task.number, lambda folder: _keep(task, folder))
 
 
-def _keep(task: Keeping, folder: Path) -> Figures:
+def _keep(task: KeepTask, folder: Path) -> Figures:
     counts = Counts()
     source = place(task.candidates, task.number)
     decisions = Decisions.load(decisions_path(task.decisions, task.number))
@@ -81,13 +86,15 @@ def _keep(task: Keeping, folder: Path) -> Figures:
                     batch, numbers, unit, found, task.config, int(decisions.first[0]), counts
                 )
                 ends |= more
+            if task.has_sections:
+                batch = _with_section_facts(batch)
             _count(batch, counts, bool(repeated))
             writer.write(batch)
     _keep_ledger(source / LEDGER_PART, folder / LEDGER_PART, decisions, ends, counts)
     return counts.figures()
 
 
-def _repeated(task: Keeping) -> "dict[Unit, Repeated]":
+def _repeated(task: KeepTask) -> "dict[Unit, Repeated]":
     """What is repeated, of the units that are to be taken out."""
     wanted = repeated_units(task.config)
     if not wanted:
@@ -116,6 +123,17 @@ def _filled(
         for fact in inherited[int(numbers[row])]:
             told.setdefault((fact["subject"], fact["aspect"]), fact)
         facts[row] = list(told.values())
+    return _replaced(batch, "facts", facts)
+
+
+def _with_section_facts(batch: "pa.RecordBatch") -> "pa.RecordBatch":
+    """`batch` with the facts of the documents' sections before those that they inherited."""
+    columns = (batch.column(name).to_pylist() for name in ("text", "title", "facts"))
+    facts = []
+    for text, title, inherited in zip(*columns, strict=True):
+        own = [asdict(fact) for fact in section_facts(text, title)]
+        known = {(fact["subject"], fact["aspect"]) for fact in own}
+        facts.append(own + [fact for fact in inherited if (fact["subject"], fact["aspect"]) not in known])
     return _replaced(batch, "facts", facts)
 
 

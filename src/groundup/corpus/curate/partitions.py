@@ -25,6 +25,10 @@ class Partition(Protocol):
     def bytes(self) -> int:
         """About how much it reads, for the progress."""
 
+    @property
+    def has_sections(self) -> bool:
+        """Whether its documents' facts are found in their texts: the first sentence below each heading."""
+
     def read(self) -> Iterator[Document | Dropped]:
         """Its documents in their order, and what had to be left out."""
 
@@ -35,6 +39,7 @@ class Given:
 
     items: tuple[Document | Dropped, ...]
     source: str = "given"
+    has_sections: bool = False
 
     @property
     def label(self) -> str:
@@ -71,12 +76,16 @@ class Pieces:
     def bytes(self) -> int:
         return sum(piece.bytes for piece in self.pieces)
 
+    @property
+    def has_sections(self) -> bool:
+        return not isinstance(self.config, PythonDocs)
+
     def read(self) -> Iterator[Document | Dropped]:
         from groundup.corpus.sources import read_piece
 
         items = (item for piece in self.pieces for item in read_piece(piece, self.config, self.max_document_mb))
         if isinstance(self.config, PythonDocs):  # its order is that of the interpreter's modules
-            return iter(sorted(items, key=lambda item: (item.origin, item.id)))
+            return iter(sorted(items, key=_by_origin))
         return items
 
 
@@ -96,6 +105,10 @@ def partitions(config: CurateConfig, base: Path) -> list[Partition]:
         for some in _runs(pieces(source, name, base, most), most):
             found.append(Pieces(name, source, tuple(some), config.max_document_mb))
     return found
+
+
+def _by_origin(item: Document | Dropped) -> tuple[str, str]:
+    return item.origin, item.text if isinstance(item, Document) else ""
 
 
 def _runs(pieces: Sequence[Piece], most: int) -> Iterator[list[Piece]]:

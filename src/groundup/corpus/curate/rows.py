@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 @dataclass
-class Rows:
+class CandidateRows:
     """What decides between candidates, in columns of equal length, one row each."""
 
     ids: NDArray[np.uint64]  # [candidates, 2] the 128 bits of the id, the first 64 first
@@ -24,18 +24,19 @@ class Rows:
         return len(self.sizes)
 
     @staticmethod
-    def joined(parts: Sequence["Rows"]) -> "Rows":
+    def joined(parts: Sequence["CandidateRows"]) -> "CandidateRows":
         """The rows of all parts, one part after the other."""
-        parts = parts or [Rows(np.zeros((0, 2), np.uint64), np.zeros(0, np.int64))]
-        return Rows(*(np.concatenate([getattr(part, one.name) for part in parts]) for one in fields(Rows)))
+        parts = parts or [CandidateRows(np.zeros((0, 2), np.uint64), np.zeros(0, np.int64))]
+        columns = ([getattr(part, one.name) for part in parts] for one in fields(CandidateRows))
+        return CandidateRows(*map(np.concatenate, columns))
 
     def save(self, path: Path) -> None:
-        np.savez(path, **{one.name: getattr(self, one.name) for one in fields(Rows)})
+        np.savez(path, **{one.name: getattr(self, one.name) for one in fields(CandidateRows)})
 
     @staticmethod
-    def load(path: Path) -> "Rows":
+    def load(path: Path) -> "CandidateRows":
         with np.load(path) as found:
-            return Rows(*(found[one.name] for one in fields(Rows)))
+            return CandidateRows(*(found[one.name] for one in fields(CandidateRows)))
 
 
 def digests(texts: "pa.Array") -> list[bytes]:

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
+from groundup.artifacts.work import Figures
 from groundup.corpus.curate.candidates import CANDIDATES
-from groundup.corpus.curate.counts import Figures
 from groundup.corpus.curate.finished import once, place
 from groundup.corpus.documents import read_batches
 from groundup.corpus.quality.configuration import Quality
@@ -21,7 +21,7 @@ SCORES = "quality.npy"
 
 
 @dataclass(frozen=True)
-class Scoring:
+class ScoreTask:
     """The scoring of one partition's candidates, as a task."""
 
     number: int
@@ -32,12 +32,12 @@ class Scoring:
     folder: Path
 
 
-def score_partition(task: Scoring) -> Figures:
+def score_partition(task: ScoreTask) -> Figures:
     """Score the partition's candidates, or find that an earlier run did."""
     return once(task.folder, task.number, lambda folder: _score(task, folder))
 
 
-def _score(task: Scoring, folder: Path) -> Figures:
+def _score(task: ScoreTask, folder: Path) -> Figures:
     from groundup.corpus.quality.model import load
 
     model = load(task.model, task.good_label)

@@ -17,13 +17,15 @@ from numpy.typing import NDArray
 
 from groundup.corpus.configuration import CurateConfig
 from groundup.corpus.curate.counts import Counts
-from groundup.corpus.curate.rows import Rows, as_numbers, byte_lengths, column, digests
+from groundup.corpus.curate.rows import CandidateRows, as_numbers, byte_lengths, column, digests
 from groundup.corpus.documents import EXCERPT_CHARACTERS, Document, Dropped, documents_schema
 from groundup.corpus.ledger import REDACTED, ledger_schema
 from groundup.corpus.redaction.configuration import KINDS
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+    from groundup.corpus.contamination.matches import Matches
 
 _PLACE = ("source", "origin", "offset", "url", "licence")
 _Facts = list[dict[str, str]]
@@ -36,7 +38,7 @@ class Judged:
 
     ledger: "pa.RecordBatch"
     candidates: "pa.RecordBatch"
-    rows: Rows
+    rows: CandidateRows
     account: "pa.RecordBatch | None"
     """What of evaluation sets was found; None where nothing is looked for."""
 
@@ -64,7 +66,7 @@ class _Batch:
 
     @property
     def alive(self) -> NDArray[np.int64]:
-        """Rows of the documents that have broken no rule."""
+        """CandidateRows of the documents that have broken no rule."""
         return np.flatnonzero(self.rule == "")
 
     def drop(self, rule: NDArray[np.object_], value: Any = np.nan, threshold: Any = np.nan) -> None:
@@ -116,12 +118,13 @@ class Steps:
                 counts.tally("lines", reason, lines)
             batch.count(counts, "lines")
         self._measure(batch, counts)
-        account = self._decontaminate(batch, counts)
+        found = self._decontaminate(batch, counts)
         keys = self._identify(batch)
+        account = self._account(*found, keys) if found is not None else None
         for row in np.flatnonzero(batch.rule != ""):
             counts.drop(batch.found[row].source, batch.rule[row])
         passed = batch.alive
-        rows = Rows(as_numbers([keys[row] for row in passed]), byte_lengths(batch.texts)[passed])
+        rows = CandidateRows(as_numbers([keys[row] for row in passed]), byte_lengths(batch.texts)[passed])
         return Judged(self._ledger(batch), self._candidates(batch, passed), rows, account)
 
     def _redact(self, batch: _Batch, counts: Counts) -> None:
@@ -165,16 +168,18 @@ class Steps:
         batch.drop(verdicts.rule, verdicts.value, verdicts.threshold)
         batch.count(counts, "rules")
 
-    def _decontaminate(self, batch: _Batch, counts: Counts) -> "pa.RecordBatch | None":
-        """Drop documents that hold items of evaluation sets, or cut these out; returns the account of it.
+    def _decontaminate(self, batch: _Batch, counts: Counts) -> "tuple[pa.Array, NDArray[np.int64], Matches] | None":
+        """Drop documents that contain items of evaluation sets, or cut these out.
 
-        The account names documents by the id of what is left of them.
+        Returns:
+            The texts before cutting of the documents that were searched, their rows, and the matches in them; None if
+            there are no evaluation sets.
         """
         if self.evaluation is None:
             return None
         import pyarrow as pa
 
-        from groundup.corpus.contamination.removal import account, cut
+        from groundup.corpus.contamination.removal import cut
 
         config, alive = self.evaluation.config, batch.alive
         texts = batch.texts.take(pa.array(alive))
@@ -200,7 +205,16 @@ class Steps:
         batch.drop(rule, value, threshold)
         batch.because_of[batch.rule != CONTAMINATION] = ""
         batch.count(counts, "contamination")
-        return account(self.evaluation, texts, matches, [key.hex() for key in digests(left)])
+        return texts, alive, matches
+
+    def _account(
+        self, texts: "pa.Array", rows: NDArray[np.int64], matches: "Matches", keys: list[bytes]
+    ) -> "pa.RecordBatch":
+        """The account of what was found; it names documents by the id of what is left of them."""
+        from groundup.corpus.contamination.removal import account
+
+        assert self.evaluation is not None
+        return account(self.evaluation, texts, matches, [keys[row].hex() for row in rows])
 
     def _identify(self, batch: _Batch) -> list[bytes]:
         """The key of each document's id, which is of the text as it is now."""

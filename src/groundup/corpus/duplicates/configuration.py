@@ -1,11 +1,13 @@
 """What of `curate:` decides which documents, paragraphs and lines say what others say already."""
 
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from pydantic import Field
 
 from groundup.section import Section
+
+Unit = Literal["line", "paragraph"]
 
 
 class NearDuplicates(Section):

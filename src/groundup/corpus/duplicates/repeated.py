@@ -21,10 +21,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from groundup.corpus.duplicates.configuration import RepeatedUnits
+from groundup.corpus.duplicates.configuration import RepeatedUnits, Unit
 from groundup.corpus.duplicates.minhash import Words
 from groundup.corpus.duplicates.normal_form import table
-from groundup.corpus.duplicates.units import Unit, Units, find_units, without
+from groundup.corpus.duplicates.units import Units, find_units, without
 from groundup.errors import GroundupError
 from groundup.kernels.arrow import as_texts, buffers
 from groundup.progress import Progress, Silent

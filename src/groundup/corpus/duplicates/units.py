@@ -4,12 +4,12 @@ Paragraphs are what blank lines separate. Digits count: "Page 3" is another line
 """
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from groundup.corpus.duplicates.configuration import RepeatedUnits
+from groundup.corpus.duplicates.configuration import RepeatedUnits, Unit
 from groundup.corpus.duplicates.minhash import PADDING, Words, hash_words
 from groundup.corpus.duplicates.normal_form import MOST_GROWTH, Table, table, write_form
 from groundup.kernels.arrow import Bytes, Offsets, buffers, longest_text
@@ -18,8 +18,6 @@ from groundup.kernels.hashing import GOLDEN, folded
 
 if TYPE_CHECKING:
     import pyarrow as pa
-
-Unit = Literal["line", "paragraph"]
 
 
 @dataclass(frozen=True, slots=True)

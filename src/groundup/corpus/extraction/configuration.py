@@ -7,13 +7,13 @@ from pydantic import Field, field_validator
 
 from groundup.section import Section
 
-Method = Literal["trafilatura", "resiliparse"]
+HtmlMethod = Literal["trafilatura", "resiliparse"]
 
 
 class Extraction(Section):
     """How HTML and XML become text, and what one page may cost."""
 
-    method: Method = "trafilatura"
+    method: HtmlMethod = "trafilatura"
     """For HTML. trafilatura: main text with the fewest menus and other clutter; resiliparse: ten times as fast, with
     more clutter."""
     seconds: float = Field(default=10.0, gt=0)

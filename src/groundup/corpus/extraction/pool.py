@@ -62,7 +62,7 @@ class Extractor:
 
     def __init__(self, config: Extraction | None = None) -> None:
         self._config = config or Extraction()
-        self._worker: _Worker | None = None
+        self._worker: _WorkerProcess | None = None
         self._one_at_a_time = threading.Lock()
 
     def __enter__(self) -> "Extractor":
@@ -123,11 +123,11 @@ class Extractor:
             answers.append(UnreadableError(lost.rule, lost.detail, threshold=threshold))
         return answers
 
-    def _ready(self, method: Method) -> "_Worker":
+    def _ready(self, method: Method) -> "_WorkerProcess":
         if self._worker is not None and (self._worker.pages >= _PAGES_PER_WORKER or self._worker.process.poll()):
             self.close()
         if self._worker is None:
-            self._worker = _Worker(self._config, method)
+            self._worker = _WorkerProcess(self._config, method)
         return self._worker
 
 
@@ -159,7 +159,7 @@ def _judged(status: Status, title: str, text: str) -> Extracted | UnreadableErro
     return Extracted(title, text) if text.strip() else UnreadableError("no-text", "no main text was found in the page")
 
 
-class _Worker:
+class _WorkerProcess:
     """One process and the two pipes to it."""
 
     def __init__(self, config: Extraction, method: Method) -> None:

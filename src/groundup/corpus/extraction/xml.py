@@ -40,7 +40,7 @@ def read_xml(page: str) -> tuple[str, str]:
     Raises:
         xml.parsers.expat.ExpatError: it is no XML. What stands before the mistake is not given either.
     """
-    writer = _Writer()
+    writer = _XmlText()
     parser = expat.ParserCreate("utf-8", namespace_separator=" ")
     parser.buffer_text = True
     parser.UseForeignDTD(True)  # without a DTD of its own, `&nbsp;` is skipped and told of, and is no error
@@ -53,7 +53,7 @@ def read_xml(page: str) -> tuple[str, str]:
     return writer.title, writer.text()
 
 
-class _Writer:
+class _XmlText:
     """Takes events, and keeps finished blocks and the one under way."""
 
     def __init__(self) -> None:

@@ -99,7 +99,7 @@ def read_piece(
         with fetched(piece) as path:
             yield from read_file(piece, path, source, max_bytes)
     else:
-        yield from read_file(piece, Path(piece.place), source, max_bytes)
+        yield from read_file(piece, Path(piece.address), source, max_bytes)
 
 
 def read_sources(

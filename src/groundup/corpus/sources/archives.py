@@ -14,7 +14,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from groundup.corpus.sources.record import Failed, Place, Reading, Record, record_of
+from groundup.corpus.sources.record import Failed, Location, ReadOptions, Record, record_of
 from groundup.corpus.sources.streams import ByteStream
 from groundup.corpus.sources.unreadable import UnreadableError
 from groundup.corpus.sources.walk import sniff
@@ -36,18 +36,18 @@ _ARC_LINE = 16 << 10
 _LOOK_BACK = 256 << 10  # FastWARC reads ahead by less
 
 
-def read_archive(stream: ByteStream, relative: str, reading: Reading) -> Iterator[Record | Failed]:
+def read_archive(stream: ByteStream, relative: str, options: ReadOptions) -> Iterator[Record | Failed]:
     """The documents of a WARC, WET or ARC file."""
     buffered = _Buffered(stream)
     try:
         start = buffered.peek(11)
     except UnreadableError as error:
-        yield Failed(Place(relative), error)
+        yield Failed(Location(relative), error)
         return
     if start.startswith(b"filedesc://"):
-        yield from _read_arc(buffered, relative, reading)
+        yield from _read_arc(buffered, relative, options)
     elif start:
-        yield from _read_warc(buffered, relative, reading)
+        yield from _read_warc(buffered, relative, options)
 
 
 class _Buffered:
@@ -119,7 +119,7 @@ class _Buffered:
         """The stream belongs to who opened it."""
 
 
-def _read_warc(source: _Buffered, relative: str, reading: Reading) -> Iterator[Record | Failed]:
+def _read_warc(source: _Buffered, relative: str, options: ReadOptions) -> Iterator[Record | Failed]:
     from fastwarc.warc import ArchiveIterator
 
     number, offset = 0, 0  # of the record that was read last, or of where reading began again
@@ -129,58 +129,58 @@ def _read_warc(source: _Buffered, relative: str, reading: Reading) -> Iterator[R
                 for record in ArchiveIterator(source, parse_http=False):
                     number, offset = number + 1, record.stream_pos
                     url = (record.headers.get("WARC-Target-URI") or "").strip("<> ")
-                    yield from _warc_record(record, Place(f"{relative}:{number}", offset, url), reading)
+                    yield from _warc_record(record, Location(f"{relative}:{number}", offset, url), options)
                 return
             except OSError as error:
                 number += 1
                 detail = f"{error}, somewhere after byte {offset:,}"
-                yield Failed(Place(f"{relative}:{number}", offset), UnreadableError("corrupt", detail))
+                yield Failed(Location(f"{relative}:{number}", offset), UnreadableError("corrupt", detail))
             if not source.go_on_at(b"WARC/1.", offset + 1):
                 return
             offset = source.at
     except UnreadableError as error:
-        yield Failed(Place(f"{relative}:{number + 1}", source.at), error)
+        yield Failed(Location(f"{relative}:{number + 1}", source.at), error)
 
 
-def _warc_record(record: Any, place: Place, reading: Reading) -> Iterator[Record | Failed]:
+def _warc_record(record: Any, location: Location, options: ReadOptions) -> Iterator[Record | Failed]:
     """What one record gives: nothing, if it is none of a document."""
     from fastwarc.warc import WarcRecordType
 
     kind = record.record_type
-    if kind == WarcRecordType.resource and place.url.startswith("metadata:"):
-        yield Failed(place, UnreadableError("crawl-log", "what the crawler wrote about its work"))
+    if kind == WarcRecordType.resource and location.url.startswith("metadata:"):
+        yield Failed(location, UnreadableError("crawl-log", "what the crawler wrote about its work"))
     elif kind in (WarcRecordType.response, WarcRecordType.resource, WarcRecordType.conversion):
-        yield _warc_document(record, place, reading)
+        yield _warc_document(record, location, options)
     elif kind == WarcRecordType.revisit:
-        yield Failed(place, UnreadableError("revisit", "the page stands in another record"))
+        yield Failed(location, UnreadableError("revisit", "the page stands in another record"))
     elif kind == WarcRecordType.continuation:
-        yield Failed(place, UnreadableError("unsupported-type", "a record that continues another"))
+        yield Failed(location, UnreadableError("unsupported-type", "a record that continues another"))
     elif kind == WarcRecordType.unknown:
         cut = record.headers.get("Content-Length") is None
-        yield Failed(place, UnreadableError("truncated" if cut else "unsupported-type", "of no known type"))
+        yield Failed(location, UnreadableError("truncated" if cut else "unsupported-type", "of no known type"))
 
 
-def _warc_document(record: Any, place: Place, reading: Reading) -> Record | Failed:
+def _warc_document(record: Any, location: Location, options: ReadOptions) -> Record | Failed:
     from fastwarc.warc import WarcRecordType
 
-    declared, most = record.content_length, reading.max_bytes + _HEAD_BYTES
+    declared, most = record.content_length, options.max_bytes + _HEAD_BYTES
     if record.headers.get("Content-Length") is None:
-        return Failed(place, UnreadableError("corrupt", "a record without a length"))
+        return Failed(location, UnreadableError("corrupt", "a record without a length"))
     if declared > most:
-        return Failed(place, UnreadableError("too-large", "", float(declared), float(most)))
+        return Failed(location, UnreadableError("too-large", "", float(declared), float(most)))
     body = record.reader.read(most)
     if len(body) < declared:
         detail = "the archive ends within a record"
-        return Failed(place, UnreadableError("truncated", detail, float(len(body)), float(declared)), body)
+        return Failed(location, UnreadableError("truncated", detail, float(len(body)), float(declared)), body)
     if record.record_type == WarcRecordType.conversion:
-        return record_of(body, "text", place, "", reading)
+        return record_of(body, "text", location, "", options)
     if record.is_http:
-        return _http(body, place, reading)
+        return _http(body, location, options)
     media = record.headers.get("Content-Type") or record.headers.get("WARC-Identified-Payload-Type") or ""
-    return _payload(body, media, None, place, reading)
+    return _payload(body, media, None, location, options)
 
 
-def _http(message: bytes, place: Place, reading: Reading) -> Record | Failed:
+def _http(message: bytes, location: Location, options: ReadOptions) -> Record | Failed:
     """The document in a server's answer."""
     from fastwarc.warc import WarcRecord, WarcRecordType
 
@@ -193,7 +193,7 @@ def _http(message: bytes, place: Place, reading: Reading) -> Record | Failed:
         record.is_http = True
         try:
             record.parse_http(auto_decode=decoding)
-            body = record.reader.read(reading.max_bytes + 1)
+            body = record.reader.read(options.max_bytes + 1)
         except OSError as failure:
             error = error or failure
             continue
@@ -201,18 +201,18 @@ def _http(message: bytes, place: Place, reading: Reading) -> Record | Failed:
             break  # packed bytes
         status = record.http_headers.status_code
         if status is None:
-            return Failed(place, UnreadableError("corrupt", "no HTTP status"), message)
+            return Failed(location, UnreadableError("corrupt", "no HTTP status"), message)
         if status != 200:
             return Failed(
-                place, UnreadableError("http-status", record.http_headers.status_line or "", float(status), 200)
+                location, UnreadableError("http-status", record.http_headers.status_line or "", float(status), 200)
             )
-        if len(body) > reading.max_bytes:
-            return Failed(place, UnreadableError("too-large", "", float(len(body)), float(reading.max_bytes)))
-        return _payload(body, record.http_content_type or "", record.http_charset, place, reading)
-    return Failed(place, UnreadableError("corrupt", str(error)), message)
+        if len(body) > options.max_bytes:
+            return Failed(location, UnreadableError("too-large", "", float(len(body)), float(options.max_bytes)))
+        return _payload(body, record.http_content_type or "", record.http_charset, location, options)
+    return Failed(location, UnreadableError("corrupt", str(error)), message)
 
 
-def _payload(body: bytes, media: str, charset: str | None, place: Place, reading: Reading) -> Record | Failed:
+def _payload(body: bytes, media: str, charset: str | None, location: Location, options: ReadOptions) -> Record | Failed:
     from resiliparse.parse.encoding import detect_mime
 
     media = media.partition(";")[0].strip().lower()
@@ -222,11 +222,11 @@ def _payload(body: bytes, media: str, charset: str | None, place: Place, reading
     else:
         format = _FORMATS.get(media, "")
     if not format:
-        return Failed(place, UnreadableError("unsupported-type", media or "of no known type"))
-    return record_of(body, format, place, "", reading, charset)
+        return Failed(location, UnreadableError("unsupported-type", media or "of no known type"))
+    return record_of(body, format, location, "", options, charset)
 
 
-def _read_arc(source: _Buffered, relative: str, reading: Reading) -> Iterator[Record | Failed]:
+def _read_arc(source: _Buffered, relative: str, options: ReadOptions) -> Iterator[Record | Failed]:
     """Records of `URL IP date type [...] length`, a line, and so many bytes (Internet Archive, ARC 1 and 2)."""
     number = 0
     try:
@@ -238,23 +238,23 @@ def _read_arc(source: _Buffered, relative: str, reading: Reading) -> Iterator[Re
                 continue
             number += 1
             head = _ARC_HEAD.fullmatch(line.strip())
-            place = Place(f"{relative}:{number}", offset, head["url"].decode("utf-8", "replace") if head else "")
+            location = Location(f"{relative}:{number}", offset, head["url"].decode("utf-8", "replace") if head else "")
             if head is None:
-                yield Failed(place, UnreadableError("corrupt", "no header of an ARC record"), line)
+                yield Failed(location, UnreadableError("corrupt", "no header of an ARC record"), line)
                 return
-            size, most = int(head["size"]), reading.max_bytes + _HEAD_BYTES
+            size, most = int(head["size"]), options.max_bytes + _HEAD_BYTES
             wanted = size <= most and not head["url"].startswith(b"filedesc://")
             body = source.exactly(size) if wanted else b""
             there = len(body) if wanted else source.skip(size)
             if there < size:
                 detail = "the archive ends within a record"
-                yield Failed(place, UnreadableError("truncated", detail, float(there), float(size)), body)
+                yield Failed(location, UnreadableError("truncated", detail, float(there), float(size)), body)
                 return
             if size > most:
-                yield Failed(place, UnreadableError("too-large", "", float(size), float(most)))
+                yield Failed(location, UnreadableError("too-large", "", float(size), float(most)))
             elif wanted:
-                web = place.url.startswith(("http://", "https://"))
+                web = location.url.startswith(("http://", "https://"))
                 media = head["type"].decode("ascii", "replace")
-                yield _http(body, place, reading) if web else _payload(body, media, None, place, reading)
+                yield _http(body, location, options) if web else _payload(body, media, None, location, options)
     except UnreadableError as error:
-        yield Failed(Place(f"{relative}:{number + 1}", source.at), error)
+        yield Failed(Location(f"{relative}:{number + 1}", source.at), error)

@@ -47,7 +47,7 @@ def pieces_of(file: Found, source: str, contents: Contents, piece_bytes: int) ->
     starts = [(0, 0), *cuts]
     ends = [start for start, _ in cuts] + [size]
     return [
-        Piece(source, one.place, one.relative, one.format, end - start, start, end, lines)
+        Piece(source, one.address, one.relative, one.format, end - start, start, end, lines)
         for (start, lines), end in zip(starts, ends, strict=True)
     ]
 
@@ -78,7 +78,7 @@ def _row_groups(file: Piece, piece_bytes: int) -> list[Piece]:
     import pyarrow.parquet as pq
 
     try:
-        with pq.ParquetFile(file.place) as table:
+        with pq.ParquetFile(file.address) as table:
             groups = [table.metadata.row_group(at) for at in range(table.metadata.num_row_groups)]
     except (OSError, pa.ArrowInvalid):
         return [file]  # reading it tells why
@@ -91,7 +91,7 @@ def _members(file: Piece, piece_bytes: int) -> list[Piece]:
     from groundup.corpus.sources.zipped import members
 
     try:
-        sizes = [member.compress_size for member in members(Path(file.place))]
+        sizes = [member.compress_size for member in members(Path(file.address))]
     except UnreadableError:
         return [file]  # reading it tells why
     return _by_size(file, sizes, [0] * len(sizes), piece_bytes)
@@ -104,7 +104,7 @@ def _by_size(file: Piece, sizes: list[int], rows: list[int], piece_bytes: int) -
     for at, part in enumerate(sizes):
         size += part
         if size >= piece_bytes or at == len(sizes) - 1:
-            found.append(Piece(file.source, file.place, file.relative, file.format, size, start, at + 1, first))
+            found.append(Piece(file.source, file.address, file.relative, file.format, size, start, at + 1, first))
             first += sum(rows[start : at + 1])
             start, size = at + 1, 0
     return found or [file]

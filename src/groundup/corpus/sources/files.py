@@ -8,14 +8,14 @@ broke. Only what concerns the whole source (a missing folder, a wrong column nam
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePath
+from typing import Any
 
 from groundup.corpus.clean import clean, repair, squeeze
-from groundup.corpus.documents import EXCERPT_CHARACTERS, Document, Dropped, document_id
+from groundup.corpus.documents import EXCERPT_CHARACTERS, Document, Dropped
 from groundup.corpus.extraction.pool import BATCH_BYTES, BATCH_PAGES, Extracted, Extractor, Page, extractor
-from groundup.corpus.facts import section_facts
 from groundup.corpus.sources.configuration import Contents
 from groundup.corpus.sources.piece import Piece
-from groundup.corpus.sources.record import Failed, Place, Reading, Record, read_whole
+from groundup.corpus.sources.record import Failed, Location, ReadOptions, Record, read_whole
 from groundup.corpus.sources.streams import ByteStream, open_stream
 from groundup.corpus.sources.unreadable import UnreadableError
 
@@ -32,46 +32,50 @@ def read_file(piece: Piece, path: Path, contents: Contents, max_bytes: int) -> I
     Raises:
         GroundupError: a jsonl or parquet file lacks the text column.
     """
-    reading = Reading(contents, max_bytes)
-    with_text = _extracted(_records(piece, path, reading), extractor(contents.extraction))
+    options = ReadOptions(contents, max_bytes)
+    with_text = _extracted(_records(piece, path, options), extractor(contents.extraction))
     for found in with_text:
         yield _document(found, piece, contents) if isinstance(found, Record) else _dropped(found, piece, contents)
 
 
-def _records(piece: Piece, path: Path, reading: Reading) -> Iterator[Record | Failed]:
+def _records(piece: Piece, path: Path, options: ReadOptions) -> Iterator[Record | Failed]:
     if not piece.format:
-        yield Failed(Place(piece.relative), UnreadableError(piece.left_out))
+        yield Failed(Location(piece.relative), UnreadableError(piece.left_out))
         return
     found = False
     try:
-        for one in _opened(piece, path, reading):
+        for one in _opened(piece, path, options):
             found = True
             yield one
         if not found and piece.end < 0:
             raise UnreadableError("no-document", "there is none in this file")
     except UnreadableError as error:
-        yield Failed(Place(piece.relative), error)
+        yield Failed(Location(piece.relative), error)
 
 
-def _opened(piece: Piece, path: Path, reading: Reading) -> Iterator[Record | Failed]:
+def _opened(piece: Piece, path: Path, options: ReadOptions) -> Iterator[Record | Failed]:
     if piece.format == "parquet":
         from groundup.corpus.sources.rows import read_parquet, seekable
 
         with seekable(path) as table:
-            yield from read_parquet(table, piece.relative, piece.place, reading, (piece.start, piece.end), piece.first)
+            yield from read_parquet(
+                table, piece.relative, piece.address, options, (piece.start, piece.end), piece.first
+            )
     elif piece.format == "zip":
         from groundup.corpus.sources.zipped import read_zip
 
         def read(stream: ByteStream, format: str, relative: str, packed: int) -> Iterator[Record | Failed]:
             return read_stream(
-                stream, format, relative, f"{PurePath(piece.place).parent}/{relative}", reading, packed=packed
+                stream, format, relative, f"{PurePath(piece.address).parent}/{relative}", options, packed=packed
             )
 
         span = (piece.start, piece.end)
-        yield from read_zip(path, piece.relative, read, span, reading.contents.format)
+        yield from read_zip(path, piece.relative, read, span, options.contents.format)
     else:
         with open_stream(path, piece.start, piece.end) as stream:
-            yield from read_stream(stream, piece.format, piece.relative, piece.place, reading, piece.first, piece.start)
+            yield from read_stream(
+                stream, piece.format, piece.relative, piece.address, options, piece.first, piece.start
+            )
 
 
 def read_stream(
@@ -79,7 +83,7 @@ def read_stream(
     format: str,
     relative: str,
     where: str,
-    reading: Reading,
+    options: ReadOptions,
     first: int = 0,
     offset: int = 0,
     packed: int = 0,
@@ -101,26 +105,26 @@ def read_stream(
     if format == "jsonl":
         from groundup.corpus.sources.rows import read_jsonl
 
-        yield from read_jsonl(stream, relative, where, reading, first, offset)
+        yield from read_jsonl(stream, relative, where, options, first, offset)
     elif format == "wikipedia":
         from groundup.corpus.sources.wikipedia import read_articles
 
-        yield from read_articles(stream, relative, reading, offset)
+        yield from read_articles(stream, relative, options, offset)
     elif format == "warc":
         from groundup.corpus.sources.archives import read_archive
 
-        yield from read_archive(stream, relative, reading)
+        yield from read_archive(stream, relative, options)
     elif format == "parquet":
         from groundup.corpus.sources.rows import read_parquet, spooled
 
         with spooled(stream, packed) as table:
-            yield from read_parquet(table, relative, where, reading)
-    elif format == "text" and reading.contents.documents == "line":
+            yield from read_parquet(table, relative, where, options)
+    elif format == "text" and options.contents.documents == "line":
         from groundup.corpus.sources.rows import read_lines
 
-        yield from read_lines(stream, relative, reading, first, offset)
+        yield from read_lines(stream, relative, options, first, offset)
     else:
-        yield from read_whole(stream, format, relative, reading)
+        yield from read_whole(stream, format, relative, options)
 
 
 def _extracted(found: Iterable[Record | Failed], worker: Extractor) -> Iterator[Record | Failed]:
@@ -150,9 +154,9 @@ def _with_text(held: list[Record | Failed], worker: Extractor) -> Iterator[Recor
             continue
         answer = next(answers)
         if isinstance(answer, Extracted):
-            yield Record(one.place, answer.text, answer.title or one.title, one.licence)
+            yield Record(one.location, answer.text, answer.title or one.title, one.licence)
         else:
-            yield Failed(one.place, answer, one.text[:EXCERPT_CHARACTERS].encode("utf-8", "replace"))
+            yield Failed(one.location, answer, one.text[:EXCERPT_CHARACTERS].encode("utf-8", "replace"))
 
 
 def _document(record: Record, piece: Piece, contents: Contents) -> Document | Dropped:
@@ -160,37 +164,29 @@ def _document(record: Record, piece: Piece, contents: Contents) -> Document | Dr
     if contents.extraction.repair:
         text, title = repair(text), repair(title)
     text, title = clean(text), squeeze(clean(title))
-    place, licence = record.place, record.licence or contents.licence
-    if not text:
-        return Dropped(
-            *("", title, piece.source, place.origin, "no-text"), offset=place.offset, url=place.url, licence=licence
-        )
-    return Document(
-        id=document_id(text),
-        text=text,
-        title=title,
-        source=piece.source,
-        origin=place.origin,
-        offset=place.offset,
-        url=place.url,
-        licence=licence,
-        facts=section_facts(text, title),
-    )
+    location = record.location
+    known: dict[str, Any] = {
+        "title": title,
+        "source": piece.source,
+        "origin": location.origin,
+        "offset": location.offset,
+        "url": location.url,
+        "licence": record.licence or contents.licence,
+    }
+    return Document(text=text, **known) if text else Dropped(rule="no-text", **known)
 
 
 def _dropped(failed: Failed, piece: Piece, contents: Contents) -> Dropped:
-    place, error = failed.place, failed.error
+    location, error = failed.location, failed.error
     start = clean(failed.start[:EXCERPT_CHARACTERS].decode("utf-8", "replace"))
     return Dropped(
-        id="",
-        title="",
         source=piece.source,
-        origin=place.origin,
+        origin=location.origin,
         rule=error.rule,
         value=error.value,
         threshold=error.threshold,
         excerpt=error.detail or start,
-        offset=place.offset,
-        url=place.url,
+        offset=location.offset,
+        url=location.url,
         licence=contents.licence,
     )

@@ -12,7 +12,7 @@ class Piece:
     """A file, or a part of one, of one source."""
 
     source: str  # the source's name
-    place: str  # absolute path or address: where this machine finds it. Not to be written down
+    address: str  # absolute path, or URL; differs between machines, so no artifact holds it
     relative: str  # to the folder that is walked, with `/`; documents say that they come from here
     format: str  # how it is read (`Format`, `zip`, `python-docs`); empty for a file that is left out
     bytes: int  # to be read, as stored

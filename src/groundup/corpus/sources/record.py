@@ -18,7 +18,7 @@ METHODS = {"trafilatura": Method.TRAFILATURA, "resiliparse": Method.RESILIPARSE}
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class Location:
     """Where a document stands."""
 
     origin: str  # `guide.md`, `rows.jsonl:12`, `wiki_00#25`
@@ -30,7 +30,7 @@ class Place:
 class Record:
     """A document as it stands in its file."""
 
-    place: Place
+    location: Location
     text: str
     title: str = ""
     licence: str = ""  # its own, where it names one
@@ -41,31 +41,31 @@ class Record:
 class Failed:
     """A document, or the rest of a file, that can't be read."""
 
-    place: Place
+    location: Location
     error: UnreadableError
     start: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class ReadOptions:
     """How the files of a source are read."""
 
     contents: Contents
     max_bytes: int
 
 
-def read_whole(stream: ByteStream, format: str, relative: str, reading: Reading) -> Iterator[Record | Failed]:
+def read_whole(stream: ByteStream, format: str, relative: str, options: ReadOptions) -> Iterator[Record | Failed]:
     """A file that is one document.
 
     Raises:
         UnreadableError: it can't be read to its end.
     """
-    data = whole(stream, reading.max_bytes)
-    yield record_of(data, format, Place(relative), _name(relative), reading)
+    data = whole(stream, options.max_bytes)
+    yield record_of(data, format, Location(relative), _name(relative), options)
 
 
 def record_of(
-    data: bytes, format: str, place: Place, name: str, reading: Reading, charset: str | None = None
+    data: bytes, format: str, location: Location, name: str, options: ReadOptions, charset: str | None = None
 ) -> Record | Failed:
     """The document that `data` is, in the format `text`, `markdown`, `rst`, `html` or `xml`.
 
@@ -75,18 +75,18 @@ def record_of(
     """
     page = format in ("html", "xml")
     try:
-        text = decode(data, reading.contents.extraction.encoding, charset, page)
+        text = decode(data, options.contents.extraction.encoding, charset, page)
     except UnreadableError as error:
-        return Failed(place, error, data)
+        return Failed(location, error, data)
     if page:
         title, text = split_front_matter(text)
-        method = Method.XML if format == "xml" else METHODS[reading.contents.extraction.method]
-        return Record(place, text, title or name, page=method)
+        method = Method.XML if format == "xml" else METHODS[options.contents.extraction.method]
+        return Record(location, text, title or name, page=method)
     if format in ("markdown", "rst"):
         text = re.sub("\r\n?", "\n", text)
         title, text = read_markdown(text) if format == "markdown" else read_rst(text)
-        return Record(place, text, title or first_heading(text) or name)
-    return Record(place, text, name)
+        return Record(location, text, title or first_heading(text) or name)
+    return Record(location, text, name)
 
 
 def _name(relative: str) -> str:

@@ -55,13 +55,13 @@ def fetched(piece: Piece) -> Iterator[Path]:
     daft = _daft()
     with tempfile.NamedTemporaryFile(suffix=PurePosixPath(piece.relative).suffix.lower()) as file:
         try:
-            with daft.File(piece.place).open() as there:
+            with daft.File(piece.address).open() as there:
                 while chunk := there.read(_CHUNK):
                     file.write(chunk)
         except _failures(daft) as error:
-            raise _unreachable(piece.place, error) from error
+            raise _unreachable(piece.address, error) from error
         if piece.bytes and file.tell() != piece.bytes:
-            raise _unreachable(piece.place, f"{file.tell():,} of {piece.bytes:,} bytes came")
+            raise _unreachable(piece.address, f"{file.tell():,} of {piece.bytes:,} bytes came")
         file.flush()
         yield Path(file.name)
 

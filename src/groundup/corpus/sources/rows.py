@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from groundup.corpus.extraction.encoding import decode
-from groundup.corpus.sources.record import Failed, Place, Reading, Record
+from groundup.corpus.sources.record import Failed, Location, ReadOptions, Record
 from groundup.corpus.sources.streams import (
     COMPRESSED,
     ByteStream,
@@ -28,23 +28,23 @@ _BATCH_BYTES = 256 << 20  # and fewer of them where a column's row group is larg
 
 
 def read_lines(
-    stream: ByteStream, relative: str, reading: Reading, first: int = 0, offset: int = 0
+    stream: ByteStream, relative: str, options: ReadOptions, first: int = 0, offset: int = 0
 ) -> Iterator[Record | Failed]:
     """A plain text of one document per line."""
-    encoding = reading.contents.extraction.encoding
-    for number, at, line in bounded_lines(stream, reading.max_bytes, first + 1, offset):
-        place = Place(f"{relative}:{number}", at)
+    encoding = options.contents.extraction.encoding
+    for number, at, line in bounded_lines(stream, options.max_bytes, first + 1, offset):
+        location = Location(f"{relative}:{number}", at)
         if isinstance(line, UnreadableError):
-            yield Failed(place, line)
+            yield Failed(location, line)
             continue
         try:
-            yield Record(place, decode(line, encoding))
+            yield Record(location, decode(line, encoding))
         except UnreadableError as error:
-            yield Failed(place, error, line)
+            yield Failed(location, error, line)
 
 
 def read_jsonl(
-    stream: ByteStream, relative: str, where: str, reading: Reading, first: int = 0, offset: int = 0
+    stream: ByteStream, relative: str, where: str, options: ReadOptions, first: int = 0, offset: int = 0
 ) -> Iterator[Record | Failed]:
     """A JSON object per line, in UTF-8 as JSON is.
 
@@ -56,23 +56,23 @@ def read_jsonl(
     Raises:
         GroundupError: a line lacks the text column.
     """
-    for number, at, line in bounded_lines(stream, reading.max_bytes, first + 1, offset):
-        place = Place(f"{relative}:{number}", at)
+    for number, at, line in bounded_lines(stream, options.max_bytes, first + 1, offset):
+        location = Location(f"{relative}:{number}", at)
         if isinstance(line, UnreadableError):
-            yield Failed(place, line)
+            yield Failed(location, line)
             continue
         try:
             row = _json_object(decode(line, "utf-8"))
         except UnreadableError as error:
-            yield Failed(place, error, line)
+            yield Failed(location, error, line)
             continue
-        if reading.contents.text not in row:
-            raise _no_column(reading, f"{where}:{number}", list(row))
-        yield _row(row, place, reading)
+        if options.contents.text not in row:
+            raise _no_column(options, f"{where}:{number}", list(row))
+        yield _row(row, location, options)
 
 
 def read_parquet(
-    path: Path, relative: str, where: str, reading: Reading, groups: tuple[int, int] = (0, -1), first: int = 0
+    path: Path, relative: str, where: str, options: ReadOptions, groups: tuple[int, int] = (0, -1), first: int = 0
 ) -> Iterator[Record | Failed]:
     """The rows of a table.
 
@@ -92,9 +92,9 @@ def read_parquet(
     try:
         with pq.ParquetFile(path) as table:
             names = table.schema_arrow.names
-            columns = reading.contents
+            columns = options.contents
             if columns.text not in names:
-                raise _no_column(reading, where, names)
+                raise _no_column(options, where, names)
             wanted = dict.fromkeys([columns.text, columns.title, columns.url, columns.id, columns.licence_column])
             wanted_here = [name for name in wanted if name in names]
             last = table.metadata.num_row_groups if groups[1] < 0 else groups[1]
@@ -107,7 +107,7 @@ def read_parquet(
                 for batch in table.iter_batches(batch_size=rows, row_groups=[group], columns=wanted_here):
                     for row in batch.to_pylist():
                         number += 1
-                        yield _row(row, Place(f"{relative}:{number}", number - 1), reading)
+                        yield _row(row, Location(f"{relative}:{number}", number - 1), options)
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError, UnicodeDecodeError) as error:
         raise UnreadableError("corrupt", str(error)) from error
     except OSError as error:
@@ -139,18 +139,18 @@ def spooled(stream: ByteStream, packed: int) -> Iterator[Path]:
         yield Path(file.name)
 
 
-def _row(row: Mapping[str, Any], place: Place, reading: Reading) -> Record | Failed:
-    columns = reading.contents
+def _row(row: Mapping[str, Any], location: Location, options: ReadOptions) -> Record | Failed:
+    columns = options.contents
     url, name = row.get(columns.url), row.get(columns.id) if columns.id else None
-    origin = place.origin if name is None else f"{place.origin}#{name}"
-    place = Place(origin, place.offset, url if isinstance(url, str) else "")
+    origin = location.origin if name is None else f"{location.origin}#{name}"
+    location = Location(origin, location.offset, url if isinstance(url, str) else "")
     text = row[columns.text]
     if not isinstance(text, str):
-        return Failed(place, UnreadableError("no-text", f"the column {columns.text} holds no string"))
-    if len(text) > reading.max_bytes:
-        return Failed(place, UnreadableError("too-large", "", float(len(text)), float(reading.max_bytes)))
+        return Failed(location, UnreadableError("no-text", f"the column {columns.text} holds no string"))
+    if len(text) > options.max_bytes:
+        return Failed(location, UnreadableError("too-large", "", float(len(text)), float(options.max_bytes)))
     title, licence = row.get(columns.title), row.get(columns.licence_column)
-    return Record(place, text, title if isinstance(title, str) else "", licence if isinstance(licence, str) else "")
+    return Record(location, text, title if isinstance(title, str) else "", licence if isinstance(licence, str) else "")
 
 
 def _json_object(line: str) -> dict[str, Any]:
@@ -163,9 +163,9 @@ def _json_object(line: str) -> dict[str, Any]:
     return row
 
 
-def _no_column(reading: Reading, where: str, names: list[str]) -> GroundupError:
+def _no_column(options: ReadOptions, where: str, names: list[str]) -> GroundupError:
     return GroundupError(
-        f"there is no column {reading.contents.text!r}; the columns are {', '.join(names) or 'none'}",
+        f"there is no column {options.contents.text!r}; the columns are {', '.join(names) or 'none'}",
         where=where,
         do="name the one that holds the text with `text:` in this source",
     )

@@ -1,4 +1,4 @@
-"""Reading bytes of unknown goodness: plain or compressed, never more in memory than the limit.
+"""ReadOptions bytes of unknown goodness: plain or compressed, never more in memory than the limit.
 
 open_stream(path)  ->  whole(stream, limit)            a file that is one document
                    ->  bounded_lines(stream, limit)    a file of one document per line

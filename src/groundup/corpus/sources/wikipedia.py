@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from html import unescape
 
 from groundup.corpus.extraction.encoding import decode
-from groundup.corpus.sources.record import Failed, Place, Reading, Record
+from groundup.corpus.sources.record import Failed, Location, ReadOptions, Record
 from groundup.corpus.sources.streams import ByteStream, bounded_lines
 from groundup.corpus.sources.unreadable import UnreadableError
 
@@ -16,13 +16,17 @@ _START = re.compile(rb"<doc\s([^>]*)>")
 _ATTRIBUTE = re.compile(r'(\w+)="([^"]*)"')
 
 
-def read_articles(stream: ByteStream, relative: str, reading: Reading, offset: int = 0) -> Iterator[Record | Failed]:
+def read_articles(
+    stream: ByteStream, relative: str, options: ReadOptions, offset: int = 0
+) -> Iterator[Record | Failed]:
     """The articles of a file; what stands between them is `no-article`."""
     lines: list[bytes] | None = None  # of the article that is open
     size, start, head = 0, 0, b""
-    for _, at, line in bounded_lines(stream, reading.max_bytes, offset=offset):
+    for _, at, line in bounded_lines(stream, options.max_bytes, offset=offset):
         if isinstance(line, UnreadableError):
-            yield Failed(_place(relative, start, head) if lines is not None else Place(f"{relative}@{at}", at), line)
+            yield Failed(
+                _location(relative, start, head) if lines is not None else Location(f"{relative}@{at}", at), line
+            )
             lines = None
             if line.rule != "too-large":
                 return
@@ -31,44 +35,48 @@ def read_articles(stream: ByteStream, relative: str, reading: Reading, offset: i
         if begins:
             if lines is not None:
                 error = UnreadableError("truncated", "another article begins before </doc>")
-                yield Failed(_place(relative, start, head), error, head)
+                yield Failed(_location(relative, start, head), error, head)
             lines, size, start, head = [], 0, at, begins[1]
         elif lines is None:
             error = UnreadableError("no-article", "outside of <doc> and </doc>")
-            yield Failed(Place(f"{relative}@{at}", at), error, line)
+            yield Failed(Location(f"{relative}@{at}", at), error, line)
         elif line.strip() == b"</doc>":
-            place = _place(relative, start, head)
-            if size > reading.max_bytes:
-                yield Failed(place, UnreadableError("too-large", "", float(size), float(reading.max_bytes)), head)
+            location = _location(relative, start, head)
+            if size > options.max_bytes:
+                yield Failed(location, UnreadableError("too-large", "", float(size), float(options.max_bytes)), head)
             else:
-                yield _article(lines, place, head, reading)
+                yield _article(lines, location, head, options)
             lines = None
         else:
             size += len(line) + 1
             # A line that is not blank is a paragraph. Of an article that is too large only the size is wanted.
-            if size <= reading.max_bytes:
+            if size <= options.max_bytes:
                 lines.append(line)
             else:
                 lines.clear()
     if lines is not None:
-        yield Failed(_place(relative, start, head), UnreadableError("truncated", "the file ends before </doc>"), head)
+        yield Failed(
+            _location(relative, start, head), UnreadableError("truncated", "the file ends before </doc>"), head
+        )
 
 
 def _attributes(head: bytes) -> dict[str, str]:
     return {name: unescape(value) for name, value in _ATTRIBUTE.findall(head.decode("utf-8", "replace"))}
 
 
-def _place(relative: str, start: int, head: bytes) -> Place:
+def _location(relative: str, start: int, head: bytes) -> Location:
     known = _attributes(head)
-    return Place(f"{relative}#{known['id']}" if "id" in known else f"{relative}@{start}", start, known.get("url", ""))
+    return Location(
+        f"{relative}#{known['id']}" if "id" in known else f"{relative}@{start}", start, known.get("url", "")
+    )
 
 
-def _article(lines: list[bytes], place: Place, head: bytes, reading: Reading) -> Record | Failed:
+def _article(lines: list[bytes], location: Location, head: bytes, options: ReadOptions) -> Record | Failed:
     try:
-        paragraphs = decode(b"\n".join(lines), reading.contents.extraction.encoding).split("\n")
+        paragraphs = decode(b"\n".join(lines), options.contents.extraction.encoding).split("\n")
     except UnreadableError as error:
-        return Failed(place, error, head)
+        return Failed(location, error, head)
     title = _attributes(head).get("title", "")
     if paragraphs and title and paragraphs[0].strip() == title:
         paragraphs[0] = f"# {title}"
-    return Record(place, "\n\n".join(paragraphs), title)
+    return Record(location, "\n\n".join(paragraphs), title)

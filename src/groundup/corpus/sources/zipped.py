@@ -1,4 +1,4 @@
-"""Zip archives, read in place: every member is a file of its own, with the origin `archive.zip/inner/guide.md`.
+"""Zip archives, read in location: every member is a file of its own, with the origin `archive.zip/inner/guide.md`.
 
 Nothing is unpacked to disk but a member that is parquet. An archive made to fill memory is stopped: what all members
 together unpack to is bounded as for any packed file, and each member is bounded as a document.
@@ -11,7 +11,7 @@ from contextlib import closing
 from pathlib import Path, PurePosixPath
 from typing import IO
 
-from groundup.corpus.sources.record import Failed, Place, Record
+from groundup.corpus.sources.record import Failed, Location, Record
 from groundup.corpus.sources.streams import ByteStream, check_growth, unpacked
 from groundup.corpus.sources.unreadable import UnreadableError
 from groundup.corpus.sources.walk import format_of, sniff, suffix_of
@@ -56,7 +56,7 @@ def read_zip(
                 with _member(archive, member) as file:
                     yield from _read_one(_bounded(file, growth), member, name, read, format)
             except UnreadableError as error:
-                yield Failed(Place(name), error)
+                yield Failed(Location(name), error)
             if growth.stopped:
                 return
 

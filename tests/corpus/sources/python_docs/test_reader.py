@@ -1,6 +1,7 @@
 """The standard library's documentation: what is known of it by heart is found in it, once, and alike every time."""
 
 import hashlib
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -101,7 +102,7 @@ def test_alike_in_another_process_with_another_hash_seed(found: list[Document | 
     script += "import hashlib; print(hashlib.sha256(repr(list(read_python_docs())).encode()).hexdigest())"
     done = subprocess.run(
         [sys.executable, "-c", script],
-        env={"PYTHONHASHSEED": "99"},
+        env={"PYTHONHASHSEED": "99", "PYTHONPATH": os.pathsep.join(sys.path)},
         cwd=tmp_path,
         capture_output=True,
         text=True,

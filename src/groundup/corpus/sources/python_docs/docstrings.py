@@ -27,14 +27,14 @@ _TYPE_WORDS = 4  # `-> a set-like object providing a view on D's keys` is prose;
 
 
 @dataclass(frozen=True)
-class Split:
+class SplitDocstring:
     """A docstring in two."""
 
     signatures: tuple[str, ...]  # `max(iterable, ...) -> value`, each on one line
     prose: str
 
 
-def split(docstring: str, name: str) -> Split:
+def split(docstring: str, name: str) -> SplitDocstring:
     """Set the signatures at the start of a clean docstring apart from its prose.
 
     Args:
@@ -55,10 +55,10 @@ def split(docstring: str, name: str) -> Split:
             while end < len(lines) and lines[end].strip() and _signature_at(lines, end, name) is None:
                 end += 1
             next_form = [""] if end < len(lines) and lines[end].strip() else []
-            return Split(tuple(signatures), "\n".join([said, *lines[at:end], *next_form, *lines[end:]]))
+            return SplitDocstring(tuple(signatures), "\n".join([said, *lines[at:end], *next_form, *lines[end:]]))
         if at < len(lines) and not lines[at].strip():
             break
-    return Split(tuple(signatures), "\n".join(lines[at:]).strip("\n"))
+    return SplitDocstring(tuple(signatures), "\n".join(lines[at:]).strip("\n"))
 
 
 def summary(docstring: str, name: str) -> str:

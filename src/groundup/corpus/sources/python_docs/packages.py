@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePath
 
 from groundup.corpus.clean import clean
-from groundup.corpus.documents import Document, Dropped, document_id
+from groundup.corpus.documents import Document, Dropped
 from groundup.errors import GroundupError
 from groundup.progress import Progress
 
@@ -68,13 +68,13 @@ def package_documents(
     licence = licence_of(found)
     text = clean(_COMMENT.sub("", _BADGES.sub("", _field(found, "Description"))))
     if text and text != "UNKNOWN":
-        yield Document(document_id(text), text, name, source, f"{name} (description)", licence)
+        yield Document("", text, name, source, f"{name} (description)", licence)
     tree = SourceTree(_modules_of(found))
     with progress.task(f"reading the docstrings of {name}", len(tree.public), "modules") as task:
         for _ in tree.walk():
             task.advance()
     for broken, reason in sorted(tree.broken.items()):
-        yield Dropped("", broken, source, broken, rule="bad-python", excerpt=reason)
+        yield Dropped(source, broken, "bad-python", broken, excerpt=reason)
     symbols = tree.symbols()
     with progress.task(f"documents of {name}", len(symbols), "symbols") as task:
         for symbol in symbols:

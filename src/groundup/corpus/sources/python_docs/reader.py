@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from groundup.corpus.clean import clean
-from groundup.corpus.documents import Document, Dropped, document_id
+from groundup.corpus.documents import Document, Dropped
 from groundup.corpus.sources.python_docs import docstrings
 from groundup.corpus.sources.python_docs.docstrings import symbol_facts
 from groundup.corpus.sources.python_docs.packages import package_documents
@@ -44,12 +44,12 @@ def read_python_docs(
     with progress.task("reading the standard library", None, "symbols") as task:
         for row in introspect():
             if row["kind"] == "skipped":
-                yield Dropped("", row["name"], source, row["name"], rule="not-importable", excerpt=row["reason"])
+                yield Dropped(source, row["name"], "not-importable", row["name"], excerpt=row["reason"])
             elif row["kind"] == "topic":
                 text = clean(row["doc"])
                 origin = f"topics/{row['name']}"
                 licence = STANDARD_LIBRARY_LICENCE
-                yield Document(document_id(text), text, row["name"], source, origin, licence)
+                yield Document("", text, row["name"], source, origin, licence)
             elif row["kind"] == "symbol":
                 yield symbol_document(
                     row["name"], row["doc"], row["signature"], row["parameters"], source, STANDARD_LIBRARY_LICENCE
@@ -81,7 +81,7 @@ def symbol_document(
             parameters = docstrings.parameters(docstrings.arguments(first))
             doc = "\n".join([*split.signatures[1:], "", split.prose]).strip("\n")
     text = clean(f"{name}{signature or ''}\n\n{doc}")
-    return Document(document_id(text), text, name, source, name, licence, facts=symbol_facts(name, doc, parameters))
+    return Document("", text, name, source, name, licence, facts=symbol_facts(name, doc, parameters))
 
 
 def introspect(time_limit: float = TIME_LIMIT) -> Iterator[dict[str, Any]]:
