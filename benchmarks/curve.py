@@ -119,7 +119,7 @@ def run(data: Path | None, check: bool = False) -> Iterator[Row]:
     found = found or (sorted(data.glob("*.txt")) if data else [])
     if not found:
         raise GroundupError("there is no tinyshakespeare", where=str(data or ""), do="name its folder with --data")
-    from groundup.parallel.device import usable_cores
+    from groundup.machine import usable_cores
 
     cores = usable_cores()
     plain, fast = (in_process(trained, name, str(found[0]), cores=cores).value for name in ("PLAIN", "FAST"))

@@ -5,7 +5,6 @@ for this pattern). Our tokenizer starts each repeat with an empty word cache, an
 strings. A peer whose merges or ids differ is an error, and no row. Memory is that of a process that does the work once.
 """
 
-import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +14,7 @@ from benchmarks import tokenizer_peers as peers
 from benchmarks.measure import Measurement, in_process, peer_in_process
 from benchmarks.rows import Row, compare
 from groundup.errors import GroundupError
+from groundup.machine import usable_cores
 
 VOCABULARIES = (8192, 32768)
 MAX_BYTES = 40_000_000  # sentencepiece and tokenizers need most of a minute for more
@@ -73,8 +73,7 @@ def _encoding(texts: str, folder: str, vocabulary: int, size: int) -> Iterator[R
 
 
 def _two_cores(texts: str, folder: str, vocabulary: int, size: int) -> Iterator[Row]:
-    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    if usable < 2:
+    if usable_cores() < 2:
         return
     for what, function in (("count words", count), ("encode", encode_array)):
         one, two = (

@@ -30,10 +30,10 @@ COMPILING = ("litgpt", "nanoGPT's step")  # the peers whose own scripts compile 
 
 def run(data: Path | None, check: bool = False) -> Iterator[Row]:
     """Rows for every size, in fp32 and, where the processor multiplies it, bf16; tokens are random, not `data`."""
-    from groundup.parallel.device import cpu_multiplies_bf16, usable_cores
+    from groundup.machine import multiplies_bf16, usable_cores
 
     cores = usable_cores()
-    precisions = ("fp32", "bf16") if cpu_multiplies_bf16() else ("fp32",)
+    precisions = ("fp32", "bf16") if multiplies_bf16() else ("fp32",)
     seconds = 0.1 if check else 4.0
     ceilings = {precision: in_process(ceiling, precision, seconds, cores=cores).value for precision in precisions}
     for size, precision, compiled in _kinds((CHECK_SIZE,) if check else SIZES, precisions):

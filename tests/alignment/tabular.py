@@ -10,9 +10,9 @@ from torch import Tensor, nn
 
 from groundup.alignment.answers import AnswerBatch
 from groundup.alignment.reward import ScalarModel
-from groundup.model.attention import KeyValueCache
 from groundup.model.configuration import LLMConfig
 from groundup.model.decoder import CustomLanguageModel
+from groundup.model.inputs import DecoderInputs
 
 LETTERS, LONGEST = 5, 4
 START = LETTERS  # the prompt's only token, never an answer's
@@ -42,11 +42,10 @@ class TablePolicy(CustomLanguageModel):
         self.lm_head = nn.Linear(1, 1)  # asked for its device alone
         self.lm_head.requires_grad_(False)
 
-    def features(
-        self, idx_BT: Tensor, cache: KeyValueCache | None = None, documents_BT: Tensor | None = None
-    ) -> Tensor:
+    def features(self, inputs: DecoderInputs) -> Tensor:
         """The cache holds each row's last state where the decoder would hold keys."""
-        assert documents_BT is None, "a table has one document per row"
+        assert inputs.documents_BT is None, "a table has one document per row"
+        idx_BT, cache = inputs.ids_BT, inputs.cache
         states, state = [], torch.zeros(len(idx_BT), dtype=torch.long)
         if cache is not None:
             state = cache.keys[0, :, 0, 0, 0].long()

@@ -9,6 +9,7 @@ import tiny
 from groundup.alignment.answers import Answer, collate, log_probabilities, summed_log_probabilities
 from groundup.alignment.reward import RewardModel, ScalarModel
 from groundup.errors import GroundupError
+from groundup.model.inputs import DecoderInputs
 
 PAD = 56
 ANSWERS = [
@@ -105,7 +106,7 @@ def test_the_score_is_read_at_the_last_answer_token() -> None:
     with torch.no_grad():
         scores = made.scores(collate(ANSWERS, PAD))
         for row, one in enumerate(ANSWERS):
-            features = made.language.features(torch.tensor([one.prompt + one.answer]))[0]
+            features = made.language.features(DecoderInputs(torch.tensor([one.prompt + one.answer])))[0]
             logp = made.language.head(features).log_softmax(-1)
             nats = torch.stack([-logp[place - 1, t] for place, t in enumerate(one.answer, len(one.prompt))])
             surprise = made.surprise(torch.stack((nats.mean(), nats.max())))
@@ -117,7 +118,7 @@ def test_the_value_of_a_token_is_read_before_it() -> None:
     with torch.no_grad():
         values = made.values(collate(ANSWERS, PAD)).split([len(one.answer) for one in ANSWERS])
         for row, one in enumerate(ANSWERS):
-            features = made.model(torch.tensor([one.prompt + one.answer]))[0]
+            features = made.model(DecoderInputs(torch.tensor([one.prompt + one.answer])))[0]
             before = made.score(features[len(one.prompt) - 1 : -1])[:, 0]
             assert torch.allclose(values[row], before, atol=1e-4)
 

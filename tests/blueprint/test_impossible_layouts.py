@@ -28,7 +28,7 @@ def problems(tmp_path: Path, text: str, *overrides: str) -> list[str]:
 def test_what_no_stage_can_do_is_said_once_where_it_is_written(tmp_path: Path) -> None:
     """With layouts that suit every stage."""
     assert problems(tmp_path, "parallel:\n  dp_shard: 2\n  tp: 4\n") == [
-        "10:7: parallel.tp: 2 key-value heads can't be shared evenly by tp 4; possible: parallel: {dp_shard: 4, tp: 2} "
+        "10:7: parallel.tp: 2 key-value heads can't be split evenly by tp 4; possible: parallel: {dp_shard: 4, tp: 2} "
         "or {dp_shard: 2, cp: 2, tp: 2} or {dp_replicate: 2, dp_shard: 2, tp: 2}"
     ]
 

@@ -13,6 +13,7 @@ import tiny
 from groundup.model.attention import KeyValueCache
 from groundup.model.blockwise import KEPT
 from groundup.model.decoder import CustomLanguageModel
+from groundup.model.inputs import DecoderInputs
 from groundup.model.weights import named_weights
 
 HEADS = {"multi-head": 4, "grouped": 2, "one key-value head": 1}
@@ -97,13 +98,13 @@ def test_decoding_with_a_cache_is_the_full_forward(lengths: list[int], steps: in
         padded[place, :length] = rows[place][:length]
     with torch.no_grad():
         full = [ours(row[None])[0][0] for row in rows]
-        logits = ours.head(ours.features(padded, cache))
+        logits = ours.head(ours.features(DecoderInputs(padded, cache=cache)))
         for place, length in enumerate(lengths):
             assert torch.allclose(logits[place, :length], full[place][:length], atol=1e-4)
         cache.move(torch.tensor(lengths))
         for step in range(steps):
             new = torch.stack([row[length + step] for row, length in zip(rows, lengths, strict=True)])
-            logits = ours.head(ours.features(new[:, None], cache))
+            logits = ours.head(ours.features(DecoderInputs(new[:, None], cache=cache)))
             cache.move(cache.lengths_B + 1)
             for place, length in enumerate(lengths):
                 assert torch.allclose(logits[place, 0], full[place][length + step], atol=1e-4)
@@ -113,11 +114,11 @@ def test_kept_rows_go_on_as_before() -> None:
     ours, rows = tiny.model(), tiny.ids(4, 9)
     cache = KeyValueCache(ours.config, 4, 9, torch.float32, torch.device("cpu"))
     with torch.no_grad():
-        ours.features(rows[:, :8], cache)
+        ours.features(DecoderInputs(rows[:, :8], cache=cache))
         cache.move(torch.full((4,), 8))
         kept = torch.tensor([3, 1])
         cache.keep(kept)
-        logits = ours.head(ours.features(rows[kept, 8:], cache))
+        logits = ours.head(ours.features(DecoderInputs(rows[kept, 8:], cache=cache)))
         assert torch.allclose(logits[:, 0], ours(rows)[0][kept, 8], atol=1e-4)
 
 

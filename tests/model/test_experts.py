@@ -7,11 +7,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import tiny
-from groundup.model.experts import SparseMLP, grouped_linear, grouped_product, load_balancing_loss, routing_sums
+from groundup.model.experts import SparseMLP, grouped_linear, grouped_matmul, load_balancing_loss, routing_sums
 
 
 @given(st.lists(st.integers(0, 5), min_size=1, max_size=5), st.integers(0, 9))
-def test_grouped_products(counts: list[int], seed: int) -> None:
+def test_grouped_matmuls(counts: list[int], seed: int) -> None:
     """Experts without a token, and the kernel for GPUs, which PyTorch has on a CPU too."""
     generator = torch.Generator().manual_seed(seed)
     x = torch.randn(sum(counts), 16, generator=generator, requires_grad=True)
@@ -19,7 +19,7 @@ def test_grouped_products(counts: list[int], seed: int) -> None:
     direction = torch.randn(sum(counts), 24, generator=generator)
     owners = [expert for expert, count in enumerate(counts) for _ in range(count)]
     expected = torch.stack([weight[expert] @ row for expert, row in zip(owners, x, strict=True)]) if owners else None
-    kernels = (grouped_linear, grouped_product) if owners else (grouped_linear,)
+    kernels = (grouped_linear, grouped_matmul) if owners else (grouped_linear,)
     for kernel in kernels:
         found = kernel(x, weight, torch.tensor(counts))
         assert found.shape == direction.shape

@@ -13,6 +13,7 @@ import tiny
 from groundup.model.decoder import CustomLanguageModel
 from groundup.model.huggingface import to_huggingface
 from groundup.model.huggingface_config import family_of
+from groundup.model.inputs import DecoderInputs
 
 LENGTH = 33  # past every window and every context before scaling
 CLOSE = {"rtol": 0, "atol": 1e-4}
@@ -101,14 +102,14 @@ def test_decoding_with_a_cache_is_that_of_transformers(shape: str, tmp_path: Pat
     cache, past = families.cache_for(ours, 2, LENGTH), None
     with torch.no_grad():
         full = ours(rows)[0]
-        logits = ours.head(ours.features(rows[:, :prompt], cache))
+        logits = ours.head(ours.features(DecoderInputs(rows[:, :prompt], cache=cache)))
         cache.move(lengths)
         for step in range(prompt, LENGTH):
             given = theirs(rows[:1, :prompt] if past is None else rows[:1, step - 1 : step], past_key_values=past)
             past = given.past_key_values
             assert torch.allclose(logits[0, -1], given.logits[0, -1], **CLOSE)
             new = rows[torch.arange(2), cache.lengths_B][:, None]
-            logits = ours.head(ours.features(new, cache))
+            logits = ours.head(ours.features(DecoderInputs(new, cache=cache)))
             for row in (0, 1):
                 assert torch.allclose(logits[row, 0], full[row, cache.lengths_B[row]], **CLOSE)
             cache.move(cache.lengths_B + 1)

@@ -9,6 +9,7 @@ import torch.nn.functional as F
 
 import tiny
 from groundup.model.decoder import CustomLanguageModel
+from groundup.model.inputs import DecoderInputs
 
 OWN = {"hidden_act": "relu2", "gated_mlp": False, "qk_norm": True, "zero_init_outputs": True}
 
@@ -100,7 +101,8 @@ def test_zero_outputs_start_at_guessing() -> None:
     loss = untied(tiny.ids(2, 20), tiny.ids(2, 20, seed=1))[1]
     assert loss.item() == pytest.approx(math.log(61), rel=1e-6)
     tied = CustomLanguageModel(tiny.shape(**OWN))
-    assert torch.equal(tied.features(tiny.ids(1, 9)), tied.model.norm(tied.model.embed_tokens(tiny.ids(1, 9))))
+    ids = tiny.ids(1, 9)
+    assert torch.equal(tied.features(DecoderInputs(ids)), tied.model.norm(tied.model.embed_tokens(ids)))
     for model in (untied, tied):
         optimizer = torch.optim.AdamW(model.parameters(), lr=0.01)
         for _ in range(60):
@@ -170,9 +172,9 @@ def test_an_own_mixture_of_options_decodes_with_its_cache() -> None:
     idx, cache = tiny.ids(1, 15), families.cache_for(ours, 1, 15)
     with torch.no_grad():
         full = ours(idx)[0]
-        ours.features(idx[:, :3], cache)
+        ours.features(DecoderInputs(idx[:, :3], cache=cache))
         cache.move(torch.tensor([3]))
         for place in range(3, 15):
-            logits = ours.head(ours.features(idx[:, place : place + 1], cache))
+            logits = ours.head(ours.features(DecoderInputs(idx[:, place : place + 1], cache=cache)))
             cache.move(cache.lengths_B + 1)
             assert torch.allclose(logits[:, 0], full[:, place], atol=1e-5)

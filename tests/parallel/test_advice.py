@@ -1,5 +1,4 @@
-"""Impossible layouts are reported before anything starts, with the nearest possible ones: against brute force, and
-what the engines themselves refuse."""
+"""Impossible layouts are reported before anything starts, with the nearest possible ones: against brute force."""
 
 from itertools import product
 from math import log2, prod
@@ -10,11 +9,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import tiny
+from groundup.alignment.configuration import RewardConfig
+from groundup.alignment.reward import RewardModel
 from groundup.errors import GroundupError
 from groundup.model.configuration import LLMConfig
 from groundup.parallel.advice import DEGREES, Needs, misfits, nearest, shown
 from groundup.parallel.configuration import ParallelConfig
-from groundup.parallel.mesh.schedules import check_layers, check_micro_batches
+from groundup.training.configuration import PretrainConfig
+from groundup.training.engines import engine_for
 
 
 def needs(stage: str = "pretrain", rows: int = 8, sequence: int | None = 64, shape: Any = None, **rest: Any) -> Needs:
@@ -31,12 +33,12 @@ MIXTURE = {"num_experts": 4, "moe_intermediate_size": 48}
 @pytest.mark.parametrize(
     ("needed", "parallel", "what"),
     [
-        (needs(), {"tp": 3}, "tp: 4 heads can't be shared evenly by tp 3"),
-        (needs(), {"tp": 4}, "tp: 2 key-value heads can't be shared evenly by tp 4"),
+        (needs(), {"tp": 3}, "tp: 4 heads can't be split evenly by tp 3"),
+        (needs(), {"tp": 4}, "tp: 2 key-value heads can't be split evenly by tp 4"),
         (needs(shape=tiny.shape(intermediate_size=49)), {"tp": 2}, "tp: 49 columns of the feed-forward matrices"),
         (needs(accumulate=4), {"pp": 3}, "pp: 2 layers can't be cut into 3 stages"),
         (needs(accumulate=4), {"pp": 2, "schedule": "interleaved"}, "pp: 2 layers can't be cut into 4 stages"),
-        (needs(), {"pp": 2}, "pp: the schedule 1f1b can't keep pp 2 busy with 1 micro-batch (pretrain.accumulate); 2"),
+        (needs(), {"pp": 2}, "pp: the schedule 1f1b can't keep pp 2 busy with 1 micro-batch; set pretrain"),
         (needs("reward", language_model=False), {"pp": 2}, "pp: what reward trains has another head"),
         (needs(sequence=60), {"cp": 4}, "cp: sequences of 60 tokens can't be cut into 8 equal chunks"),
         (needs("sft", sequence=None, accumulate=2), {"cp": 2, "pp": 2}, "cp: cp and pp go together in pretraining"),
@@ -44,7 +46,7 @@ MIXTURE = {"num_experts": 4, "moe_intermediate_size": 48}
         (needs(rows=3, accumulate=2), {"dp_replicate": 4}, "dp_replicate: pretrain has 3 sequences a step in each of"),
         (needs(), {"ep": 2, "dp_shard": 2}, "ep: the model has no experts"),
         (needs(shape=tiny.shape(**MIXTURE)), {"ep": 2}, "ep: ep 2 is no divisor of dp_shard 1"),
-        (needs(shape=tiny.shape(**MIXTURE)), {"ep": 3, "dp_shard": 3}, "ep: 4 experts can't be shared evenly by ep 3"),
+        (needs(shape=tiny.shape(**MIXTURE)), {"ep": 3, "dp_shard": 3}, "ep: 4 experts can't be split evenly by ep 3"),
         (needs(), {"offload": True}, "offload: offload keeps shards in the CPU's memory, and nothing is sharded"),
         (needs(), {"engine": "deepspeed", "tp": 2}, "tp: the engine deepspeed shards over dp_shard alone"),
         (needs(), {"engine": "deepspeed", "dp_replicate": 2}, "dp_replicate: the engine deepspeed shards"),
@@ -62,6 +64,9 @@ MIXTURE = {"num_experts": 4, "moe_intermediate_size": 48}
         (needs(compiled=True), {"engine": "deepspeed"}, "engine: compile doesn't go with deepspeed"),
         (needs(compiled=True, accumulate=4), {"pp": 2, "schedule": "zero_bubble"}, "schedule: compile doesn't go"),
         (needs(float8=True), {"cp": 2}, "cp: fp8 doesn't go with cp"),
+        (needs(frozen=True), {"engine": "megatron"}, "engine: megatron trains all of a model, and pretrain trains a"),
+        (needs(layers_recorded=True), {"engine": "megatron"}, "engine: megatron's layers can't be watched"),
+        (needs(recompute="selective", accumulate=4), {"pp": 2, "schedule": "zero_bubble"}, "schedule: activation_ch"),
     ],
 )  # fmt: skip
 def test_what_is_wrong_is_said(needed: Needs, parallel: dict[str, Any], what: str) -> None:
@@ -176,49 +181,16 @@ def test_every_suggestion_is_possible_and_none_is_nearer(case: tuple[ParallelCon
         assert near[0] == parallel
 
 
-@given(asked())
-def test_engines_refuse_nothing_that_is_called_possible(case: tuple[ParallelConfig, list[Needs]]) -> None:
-    """And the other way: what the torch engine's own checks refuse is called impossible."""
-    from groundup.parallel.mesh.tensor import check
-
-    parallel, every = case
-    for needed in every:
-        try:
-            check(needed.model, parallel.tp)
-            if parallel.pp > 1:
-                check_layers(parallel, needed.model.num_hidden_layers)
-                check_micro_batches(parallel, needed.accumulate)
-        except GroundupError:
-            assert parallel.engine != "torch" or any(misfits(parallel, needed))
-            continue
-        if parallel.engine == "torch":
-            kept = [one for one in misfits(parallel, needed) if one.key in ("tp", "pp")]
-            assert all("another head" in one.what for one in kept)
-
-
-@pytest.mark.engines
-@given(asked())
-def test_megatron_refuses_what_is_called_impossible(case: tuple[ParallelConfig, list[Needs]]) -> None:
-    pytest.importorskip("megatron.core")
-    from groundup.parallel.megatron import layout
-    from groundup.parallel.megatron.model import check
-
-    parallel = case[0].model_copy(update={"engine": "megatron"})
-    for needed in case[1]:
-        refused = False
-        try:
-            layout.check(needed.model, parallel, needed.accumulate)
-            check(needed.model)
-        except GroundupError:
-            refused = True
-        if refused:
-            assert any(misfits(parallel, needed))
-        else:
-            rest = [
-                one for one in misfits(parallel, needed) if one.key in ("tp", "pp", "ep", "schedule", "dp_replicate")
-            ]
-            others = ("another head", "can't keep pp", "too few")
-            assert all(any(word in one.what for word in others) for one in rest), rest
+def test_an_engine_is_refused_by_the_same_law() -> None:
+    config = PretrainConfig(parallel=ParallelConfig(tp=3))
+    with pytest.raises(GroundupError) as error:
+        engine_for(tiny.model(), config, "fp32")
+    assert str(error.value) == (
+        "pretrain: parallel.tp: 4 heads can't be split evenly by tp 3; "
+        "possible are, for example, {dp_shard: 3} or {dp_replicate: 3}"
+    )
+    with pytest.raises(GroundupError, match=r"reward trains another head.* possible are, for example, .*dp_shard: 2"):
+        engine_for(RewardModel(tiny.model()), RewardConfig(parallel=ParallelConfig(engine="megatron", tp=2)), "fp32")
 
 
 def test_advice_needs_no_torch() -> None:

@@ -5,7 +5,8 @@ import time
 import numpy as np
 import pytest
 
-from groundup.planning.machine import EFFICIENCY, Machine, measure, probe, usable_cores
+from groundup.machine import usable_cores
+from groundup.planning.machine import EFFICIENCY, Machine, measure, probe
 
 
 def test_it_takes_no_longer_than_it_may(tmp_path):

@@ -47,7 +47,7 @@ class FakeRun:
 
     Args:
         align: `ppo` or `dpo`.
-        heldout: share of documents held out; 0 for none.
+        heldout: fraction of documents in the held-out set; 0 for none.
         own_data: SFT, preferences and (if True) no questions come from files that the blueprint names.
         documents: documents added to the made-up ones, e.g. hostile ones.
     """
@@ -234,7 +234,7 @@ class FakeRun:
 
     def _sft(self) -> None:
         facts = [(fact, one.id) for one in self.kept if one.split == "train" for fact in one.facts]
-        items = [Item(*place) for place in sorted((fact.subject, fact.aspect, fact.answer, id_) for fact, id_ in facts)]
+        items = [Item(*row) for row in sorted((fact.subject, fact.aspect, fact.answer, id_) for fact, id_ in facts)]
         self.items = [] if self.own_data else items[:300]
         write_items(self._at("sft") / "items.jsonl", self.items)
         self._rows("sft", self._loop(900, 4.5, 0.12, 0.0 if self.own_data else 0.4))
@@ -257,7 +257,7 @@ class FakeRun:
         rows[-1]["heldout_accuracy"] = 0.962
         self._rows("reward", rows)
         at, draw = self._at("reward"), self.random.gauss
-        kinds = ["given"] * 200 if self.own_data else [KINDS[place % 4] for place in range(200)]
+        kinds = ["given"] * 200 if self.own_data else [KINDS[index % 4] for index in range(200)]
         scores = {"chosen": [draw(2, 0.7) for _ in kinds], "rejected": [draw(-1.5, 1.2) for _ in kinds], "kind": kinds}
         (at / "records" / "heldout_scores.json").write_text(json.dumps(scores))
         (at / "model" / "scale.json").write_text(json.dumps({"mean": 2.0, "deviation": 2.1}))
@@ -276,14 +276,14 @@ class FakeRun:
     def _aligned(self) -> None:
         if self.align == "dpo":
             rows = self._loop(280, 0.69, 0.3, 0)
-            for place, row in enumerate(rows):
-                row |= {"accuracy": 0.5 + 0.45 * place / 280, "chosen_gain": -place / 200, "rejected_gain": -place / 40}
+            for index, row in enumerate(rows):
+                row |= {"accuracy": 0.5 + 0.45 * index / 280, "chosen_gain": -index / 200, "rejected_gain": -index / 40}
             rows[-1]["heldout_accuracy"] = 0.93
             figures: dict[str, Any] = {"pairs": 4320, "steps": 280, "precision": "bf16", "heldout_accuracy": 0.93}
         else:
             rows = []
-            for place in range(30):
-                done = place / 29
+            for index in range(30):
+                done = index / 29
                 rows.append(
                     {
                         "score": -0.9 + 0.7 * done + self.random.gauss(0, 0.06),

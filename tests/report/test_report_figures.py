@@ -60,22 +60,22 @@ def test_taught_subjects_by_origin(full, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("options", "told"),
+    ("options", "expected"),
     [
-        ({"align": "dpo"}, ["DPO: the pairs themselves", "Gain of DPO over SFT"]),
-        ({"heldout": 0.0}, ["No document is held out", "so this could not be measured"]),
+        ({"align": "dpo"}, [": the pairs themselves", "Gain of DPO over SFT"]),
+        ({"heldout": 0.0}, ["There are none, so nothing below is measured", "so this could not be measured"]),
         ({"own_data": True}, ["questions.jsonl", "pairs.jsonl", "There was nothing to ask"]),
-        ({"align": "dpo", "heldout": 0.0, "own_data": True}, ["DPO: the pairs themselves", "There was nothing to ask"]),
+        ({"align": "dpo", "heldout": 0.0, "own_data": True}, [": the pairs themselves", "There was nothing to ask"]),
         *(({"until": name}, []) for name in ("curate", "pretrain", "sft", "ppo")),
     ],
     ids=lambda value: " ".join(f"{k}={v}" for k, v in value.items()) if isinstance(value, dict) else "",
 )
-def test_parts_may_be_missing(options, told, tmp_path):
+def test_parts_may_be_missing(options, expected, tmp_path):
     """Without held-out documents, without questions, with DPO, and cut short after some stage: a report that says so,
     with no Python word for nothing in it."""
     run = FakeRun(tmp_path, **options)
     found, html, _ = made(run, tmp_path)
-    for sentence in told:
+    for sentence in expected:
         assert sentence in html, sentence
     for nothing in (">None<", " None ", ">nan", "nan ", "NaN", "{", "True"):
         assert nothing not in html.replace("None of ", "").split("<main>")[1].split("The file as it was written")[0]
@@ -83,7 +83,7 @@ def test_parts_may_be_missing(options, told, tmp_path):
     assert ("ppo" in found, "dpo" in found) == ("ppo" in run.artifacts, "dpo" in run.artifacts)
 
 
-def test_own_questions_are_told_apart(tmp_path):
+def test_own_questions_are_named(tmp_path):
     """Where the evaluation asked the user's own questions, `exact_match` is theirs and says so."""
     run = FakeRun(tmp_path)
     figures = run.artifacts["evaluate"].figures

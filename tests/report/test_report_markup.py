@@ -66,6 +66,6 @@ def test_attributes():
 
 
 def test_bars_stay_in_their_cell_and_empty_facts_stay_away():
-    """Shares out of bounds are cut to them; a pair without a value is left out."""
+    """Fractions out of bounds are clamped; a pair without a value is omitted."""
     assert "width:100.0%" in bar(1.7) and "width:0.0%" in bar(-1)
     assert "steps" not in facts([("steps", None), ("loss", 1)])

@@ -14,7 +14,7 @@ from groundup.report.page import STYLE, page
 from groundup.report.run import read_run
 from groundup.report.stage import stage
 
-SECTIONS = ["blueprint", "documents", "tokenizer", "pretraining", "alignment", "scores", "cost"]
+SECTIONS = ["blueprint", "documents", "tokenizer", "pretraining", "alignment", "scores", "cost", "glossary"]
 
 
 def rendered(run, config=None):
@@ -41,8 +41,8 @@ def tree(html):
     return lxml.html.fromstring(html)
 
 
-def test_sections_stand_in_order_and_are_reached(tree):
-    """All seven sections, each linked from the contents; every link within the page has a target; ids are unique."""
+def test_sections_are_in_order_and_linked(tree):
+    """All sections, each linked from the contents; every link within the page has a target; ids are unique."""
     assert [section.get("id") for section in tree.xpath("//main/section")] == SECTIONS
     assert [link.get("href") for link in tree.xpath("//nav/a")] == [f"#{name}" for name in SECTIONS]
     ids = Counter(tree.xpath("//@id"))
@@ -50,8 +50,16 @@ def test_sections_stand_in_order_and_are_reached(tree):
     assert {href[1:] for href in tree.xpath("//@href") if href.startswith("#")} <= set(ids)
 
 
+def test_terms_link_to_the_glossary(tree):
+    """Terms of the field are links to lines of the page's glossary, which holds no other terms."""
+    entries = {dt.get("id"): dt.getnext().text_content() for dt in tree.xpath("//section[@id='glossary']//dt")}
+    links = {link.get("href")[1:]: link.get("title") for link in tree.xpath("//a[@class='term']")}
+    assert links == entries
+    assert {"term-sft", "term-ppo", "term-token-f1", "term-bits-per-byte", "term-kl", "term-bpe"} <= set(links)
+
+
 def test_nothing_is_asked_of_anybody(tree, html):
-    """No script, frame or form; no address but the figures beside it and the icon that it carries; no import in the
+    """No script, frame or form; no address but the figures next to it and the icon that it carries; no import in the
     style."""
     assert not tree.xpath("//script|//iframe|//object|//embed|//form|//base|//img|//audio|//video")
     assert not [name for element in tree.iter() for name in element.attrib if name.startswith("on")]
@@ -61,7 +69,7 @@ def test_nothing_is_asked_of_anybody(tree, html):
     assert "default-src 'none'" in tree.xpath("//meta[@http-equiv]/@content")[0]
 
 
-def test_key_figures_are_told(full, tree):
+def test_key_figures_are_in_the_head(full, tree):
     """What the stages measured is what the head says, in words and in figures."""
     head = words(tree.xpath("//header")[0])
     rates = full.artifacts["evaluate"].figures["answers"]["sft"]
@@ -69,7 +77,7 @@ def test_key_figures_are_told(full, tree):
         "4.0 million parameters",
         f"{full.artifacts['curate'].figures['documents']} documents",
         f"{100 * rates['taught']['exact_match']:.1f} % of the documented answers to the letter",
-        f"{100 * rates['unseen']['exact_match']:.1f} % in phrasings that no training has seen",
+        f"{100 * rates['unseen']['exact_match']:.1f} % in phrasings that were not used in training",
         "+1.3 points of 100, 95 % interval +0.4 to +2.2: better than SFT alone",
         "2.04 bits per byte: fewer than n-grams (2.35), xz \u22129 primed (2.41) and xz \u22129 (3.10).",
         "groundup chat runs/python-docs",
@@ -79,7 +87,7 @@ def test_key_figures_are_told(full, tree):
 
 
 def test_notes_and_source_come_back(full, tree):
-    """The notes of the blueprint stand apart at their sections; the file is there as written; overrides are named."""
+    """The notes of the blueprint are quoted at their sections; the file is there as written; overrides are named."""
     quotes = [words(quote) for quote in tree.xpath("//section[@id='blueprint']//blockquote")]
     assert quotes[0].startswith("The default blueprint: does a 4M model")
     assert any("half the subjects" in quote for quote in quotes)
@@ -150,10 +158,10 @@ def test_documents_cannot_break_out(tmp_path):
     found = lxml.html.fromstring(html)
     assert not found.xpath("//script|//img|//header//i[not(@style)]")
     assert not [name for element in found.iter() for name in element.attrib if name.startswith("on")]
-    told = words(found)
+    text = words(found)
     for where in ("name", "note", "title", "text", "subject", "answer"):
-        assert f"alert('{where}')" in told, where
-    assert "<i>licence</i>" in told and "\x00" not in html and "\ufffd" in html
+        assert f"alert('{where}')" in text, where
+    assert "<i>licence</i>" in text and "\x00" not in html and "\ufffd" in html
 
 
 def hex_colours(theme):
@@ -195,7 +203,7 @@ def lab(rgb):
 
 
 @pytest.mark.parametrize("theme", [0, 1], ids=["light", "dark"])
-def test_colours_can_be_told_apart(theme):
+def test_colours_are_distinguishable(theme):
     """Text has a contrast of 4.5 and lines of 3 against the ground (WCAG 2.1); any two series differ by a CIE 1976
     distance of 20 or more, also for eyes without red or green cones."""
     colours = hex_colours(theme)

@@ -23,16 +23,16 @@ def points_of(svg, variable):
 
 
 def test_a_curve_is_drawn_where_its_numbers_are():
-    """Height and place of each point are the values, scaled and turned over: least squares leaves under a tenth of a
+    """Coordinates of each point are the values, scaled and flipped: least squares leaves under a tenth of a
     pixel."""
     x, y = [1, 2, 5, 9, 14], [3.0, 1.0, 4.0, 1.5, 9.2]
     line = max(points_of(curves("t", "t", [Curve("t", x, y)]), "a"), key=len)
     assert len(line) == len(x)
-    for place, values in ((0, x), (1, y)):
+    for axis, values in ((0, x), (1, y)):
         design = np.column_stack([values, np.ones(len(x))])
-        (slope, _), *_ = np.linalg.lstsq(design, line[:, place], rcond=None)
-        assert np.abs(design @ np.linalg.lstsq(design, line[:, place], rcond=None)[0] - line[:, place]).max() < 0.1
-        assert (slope > 0) == (place == 0)  # SVG counts from the top
+        (slope, _), *_ = np.linalg.lstsq(design, line[:, axis], rcond=None)
+        assert np.abs(design @ np.linalg.lstsq(design, line[:, axis], rcond=None)[0] - line[:, axis]).max() < 0.1
+        assert (slope > 0) == (axis == 0)  # SVG counts from the top
 
 
 def test_long_curves_keep_their_mean_and_their_extremes():
@@ -54,7 +54,7 @@ DRAWINGS = {
     "curves": lambda name: curves(
         name,
         "loss & <rate>",
-        [curve_of(ROWS, "loss", "training"), Curve("held out", [10, 500], [3, 1], "b", dots=True)],
+        [curve_of(ROWS, "loss", "training"), Curve("validation", [10, 500], [3, 1], "b", dots=True)],
         below=curve_of(ROWS, "loss", "rate", "c"),
         zero=True,
     ),
@@ -73,7 +73,7 @@ def test_drawings_fit_the_page(make):
     svg = make("first")
     assert svg == make("first")
     assert not re.search(r"#[0-9a-f]{6}\b|font-family|<style|<script|http", svg)
-    assert not any(stand_in in svg for stand_in in COLOURS.values())
+    assert not any(marker in svg for marker in COLOURS.values())
     ids = re.findall(r'\bid="([^"]+)"', svg)
     assert len(ids) == len(set(ids)) and not set(ids) & set(re.findall(r'\bid="([^"]+)"', make("second")))
     assert set(re.findall(r'(?:href="|url\()#([^")]+)', svg)) == set(ids)

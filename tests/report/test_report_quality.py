@@ -1,4 +1,4 @@
-"""The report's section on the quality classifier says what the held-out documents showed."""
+"""The report's section on the quality classifier shows what was measured on held-out documents."""
 
 import re
 from types import SimpleNamespace
@@ -33,7 +33,7 @@ def shown(figures):
 
 
 def test_figures_and_drawings_are_those_of_the_evaluation():
-    """Accuracy and AUC with their errors; what the threshold keeps is what counting says; both drawings are there."""
+    """Accuracy and AUC with their errors; what the threshold keeps is what counting finds; both drawings are there."""
     scores, good, trained = training()
     text, html = shown({"threshold": 0.7, "training": trained})
     heldout = trained["heldout"]
@@ -41,23 +41,23 @@ def test_figures_and_drawings_are_those_of_the_evaluation():
         assert f"{100 * heldout[name]['value']:.1f}" in text.replace("\u202f", " ")
         assert f"± {100 * heldout[name]['standard_error']:.1f}" in text
     keeps = [100 * np.mean(scores[label] >= 0.7) for label in (good, ~good)]
-    told = re.search(r"At the threshold ([\d.]+) % of the good and ([\d.]+) % of the bad", text)
+    shown_rates = re.search(r"At the threshold ([\d.]+) % of the good and ([\d.]+) % of the bad", text)
     # The curve is thinned out to 200 of 400 points, so one document of either kind may be missing.
-    assert float(told[1]) == pytest.approx(keeps[0], abs=100 / good.sum() + 0.06)
-    assert float(told[2]) == pytest.approx(keeps[1], abs=100 / (~good).sum() + 0.06)
+    assert float(shown_rates[1]) == pytest.approx(keeps[0], abs=100 / good.sum() + 0.06)
+    assert float(shown_rates[2]) == pytest.approx(keeps[1], abs=100 / (~good).sum() + 0.06)
     assert html.count("<svg") == 2
     assert "before scaling" in text
 
 
 def test_a_model_from_elsewhere_or_none():
-    """Without figures of its own only the threshold is told; without a classifier there is no section."""
+    """Without figures of its own only the threshold is shown; without a classifier there is no section."""
     text, html = shown({"threshold": 0.25, "training": {}})
     assert "below 0.250 were dropped" in text
     assert "<svg" not in html
     assert shown(None)[1] is None
 
 
-def test_extreme_thresholds_have_a_place_on_the_curve():
+def test_extreme_thresholds_are_on_the_curve():
     _, _, trained = training()
     assert "At the threshold 100.0" in shown({"threshold": 0.0, "training": trained})[0]
     assert "At the threshold 0.0" in shown({"threshold": 1.0, "training": trained})[0]

@@ -10,10 +10,10 @@ from groundup.report.wording import count, decimal, duration, listed, millions, 
 
 
 @given(st.floats(0, 1, exclude_min=True, exclude_max=True))
-def test_not_quite_all_is_not_all(share):
-    """A share inside (0, 1) is never shown as 0 or 100 %, and is off by no more than a tenth of a point."""
-    shown = float(percent(share).split("\u202f")[0])
-    assert 0 < shown < 100 and abs(shown - 100 * share) <= 0.1
+def test_not_quite_all_is_not_all(fraction):
+    """A fraction inside (0, 1) is never shown as 0 or 100 %, and is off by no more than a tenth of a point."""
+    shown = float(percent(fraction).split("\u202f")[0])
+    assert 0 < shown < 100 and abs(shown - 100 * fraction) <= 0.1
 
 
 @given(st.floats(0, 1e6))

@@ -1,4 +1,4 @@
-"""The report on the tokenizer: text per token by source and language, beside another's, and how tokens are used."""
+"""The report on the tokenizer: text per token by source and language, with another's, and how tokens are used."""
 
 import lxml.html
 import pytest
@@ -29,7 +29,7 @@ def rows(tree, heading):
 def test_bytes_per_token_by_language(run):
     tree = section(run)
     heads, english, german = rows(tree, "language")
-    assert heads == ["language", "text", "", "bytes per token", "on a sample", "gpt2", "tokens, beside it"]
+    assert heads == ["language", "text", "", "bytes per token", "on a sample", "gpt2", "tokens, against it"]
     assert english == ["en", "4.6 MB", "", "3.92", "3.39", "3.51", "+3 %"]
     assert german == ["de", "400 kB", "", "1.33", "", "", ""]  # there was no sample of it
     assert rows(tree, "source")[1][:4] == ["python-docs", "5.0 MB", "", "3.39"]

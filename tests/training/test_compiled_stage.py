@@ -80,10 +80,10 @@ def test_processes_that_share_the_weights_decide_alike(tmp_path: Path, monkeypat
 @pytest.mark.parametrize(
     ("parallel", "said"),
     [
-        ({"tp": 2}, "without tp, cp and ep"),
-        ({"cp": 2}, "choose dp_replicate, dp_shard or pp"),
-        ({"engine": "deepspeed", "dp_shard": 2}, "for the engine torch"),
-        ({"pp": 2, "schedule": "zero_bubble"}, "leave pretrain.compile out"),
+        ({"tp": 2}, "compile doesn't go with tp"),
+        ({"cp": 2}, "compile doesn't go with cp"),
+        ({"engine": "deepspeed", "dp_shard": 2}, "compile doesn't go with deepspeed"),
+        ({"pp": 2, "schedule": "zero_bubble"}, "compile doesn't go with the schedule zero_bubble"),
     ],
 )
 def test_where_it_is_not_proven_it_is_refused(parallel: dict[str, Any], said: str) -> None:

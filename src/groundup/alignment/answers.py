@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from groundup.errors import GroundupError
 from groundup.model.decoder import CustomLanguageModel
+from groundup.model.inputs import DecoderInputs
 from groundup.training.telemetry import run_lengths
 
 # Widths and rows are rounded up to these, so that few shapes occur. On a CPU every new shape of a bf16 product has code
@@ -116,8 +117,7 @@ def log_probabilities(model: nn.Module, batch: AnswerBatch, temperature: float =
     `model` is a `CustomLanguageModel`, as engines and objectives hold it.
     """
     assert isinstance(model, CustomLanguageModel)
-    ids_BT, documents_BT = batch.decoder_inputs()
-    x_BTD = model.features(ids_BT, documents_BT=documents_BT)
+    x_BTD = model.features(DecoderInputs(*batch.decoder_inputs()))
     logits_NV = head_rows(model, before_answers(batch, x_BTD)) / temperature
     all_NV = torch.log_softmax(logits_NV, -1)
     chosen_N = all_NV.gather(1, batch.ids_BT[batch.answer_BT][:, None])[:, 0]

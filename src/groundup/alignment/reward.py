@@ -16,6 +16,7 @@ from groundup.alignment.pair_objective import EncodedPair, PairObjective, collat
 from groundup.artifacts.durable import read_json, write_text
 from groundup.model.configuration import LLMConfig
 from groundup.model.decoder import CustomLanguageModel, Decoder
+from groundup.model.inputs import DecoderInputs
 from groundup.model.weights import CONFIG, WEIGHTS, config_of, load_weights, named_weights, read_tensors
 from groundup.parallel.engine import ModelOnDevice, Statistics
 
@@ -35,7 +36,7 @@ class ScalarModel(nn.Module):
 
     def values(self, batch: AnswerBatch) -> Tensor:
         """Float32 [N]: the value of the state before each answer token, in row order."""
-        return linear_float32(before_answers(batch, self.model(batch.ids_BT[:, :-1])), self.score)
+        return linear_float32(before_answers(batch, self.model(DecoderInputs(batch.ids_BT[:, :-1]))), self.score)
 
 
 class RewardModel(nn.Module):
@@ -61,7 +62,7 @@ class RewardModel(nn.Module):
 
     def scores(self, batch: AnswerBatch) -> Tensor:
         """Float32 [B]."""
-        x_BTD = self.language.features(batch.ids_BT)
+        x_BTD = self.language.features(DecoderInputs(batch.ids_BT))
         T, device = batch.ids_BT.shape[1], x_BTD.device
         last_B = (batch.answer_BT * torch.arange(1, T + 1, device=device)).argmax(1)
         x_BD = x_BTD[torch.arange(len(batch), device=device), last_B]

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from groundup.blueprint.configuration import Blueprint
 from groundup.errors import GroundupError
-from groundup.parallel.advice import Needs, misfits, nearest, shown
+from groundup.parallel.advice import Needs, misfits, shown, suggestions
 from groundup.parallel.configuration import ParallelConfig
 from groundup.parallel.deepspeed.settings import check
 from groundup.planning.size import llm_config
@@ -36,8 +36,7 @@ def impossible_layouts(blueprint: Blueprint) -> Iterator[tuple[tuple[str, ...], 
     for (keys, what), stages in found.items():
         everywhere = set(stages) == set(inherit)
         parallel, of = spread[stages[0]], [needs[stage] for stage in stages]
-        near = nearest(parallel, of) or nearest(parallel.model_copy(update={"engine": "torch"}), of)
-        yield keys, what + _instead(near, keys[1] if everywhere else f"{stages[0]}.parallel")
+        yield keys, what + _instead(suggestions(parallel, of), keys[1] if everywhere else f"{stages[0]}.parallel")
 
 
 def _refused_settings(section: str, parallel: ParallelConfig) -> Iterator[tuple[tuple[str, ...], str]]:
@@ -51,7 +50,7 @@ def _refused_settings(section: str, parallel: ParallelConfig) -> Iterator[tuple[
 
 
 def stage_needs(blueprint: Blueprint) -> dict[str, Needs]:
-    """What each training stage has to share out."""
+    """What each training stage has to distribute, and what else it asks of an engine."""
     model = llm_config(blueprint, blueprint.tokenizer.vocabulary)
     pretrain, sft, reward, ppo, dpo = (
         blueprint.pretrain, blueprint.sft, blueprint.reward, blueprint.ppo, blueprint.dpo
@@ -63,7 +62,8 @@ def stage_needs(blueprint: Blueprint) -> dict[str, Needs]:
     last_minibatch = ppo.rollouts % ppo.minibatch or ppo.minibatch
 
     def needs(stage: str, rows: int, of: str, sequence: int | None = None, language_model: bool = True) -> Needs:
-        config = getattr(blueprint, stage)
+        config, first = getattr(blueprint, stage), stage == "pretrain"
+        telemetry = config.telemetry or blueprint.telemetry
         return Needs(
             stage,
             model,
@@ -72,10 +72,12 @@ def stage_needs(blueprint: Blueprint) -> dict[str, Needs]:
             config.accumulate,
             sequence,
             language_model,
-            config.optimizer.name,
-            pretrain.precision,
-            compiled=stage == "pretrain" and bool(pretrain.compile),
-            float8=stage == "pretrain" and pretrain.fp8,
+            optimizer=config.optimizer.name,
+            precision=pretrain.precision,
+            compiled=first and bool(pretrain.compile),
+            recompute=str(pretrain.activation_checkpointing) if first else "none",
+            float8=first and pretrain.fp8,
+            layers_recorded=telemetry.layers is not None,
         )
 
     return {

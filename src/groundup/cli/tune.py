@@ -31,8 +31,8 @@ def batch(blueprint: Blueprint, set_: Set = None, run: RunOption = None) -> None
 
     with stopping_in_one_line():
         from groundup.errors import GroundupError
+        from groundup.machine import available_memory
         from groundup.planning.advice import size
-        from groundup.planning.machine import available_memory
         from groundup.training.batch_size import rows_of
         from groundup.training.telemetry.recorder import memory
         from groundup.training.tuning.micro_batches import fastest, try_micro_batches

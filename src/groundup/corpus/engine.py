@@ -29,6 +29,7 @@ from typing import IO, Any, Literal, TypeVar
 from groundup.artifacts import durable
 from groundup.corpus.configuration import EngineConfig
 from groundup.errors import GroundupError
+from groundup.machine import total_memory, usable_cores
 
 TaskT = TypeVar("TaskT")
 ResultT = TypeVar("ResultT")
@@ -172,9 +173,8 @@ def engine_of(config: EngineConfig) -> DataEngine:
 
 def _processors() -> int:
     """Processors that this process may use, as far as there is memory for a worker on each."""
-    processors = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    return max(1, min(processors, memory // _WORKER_BYTES))
+    cores, memory = usable_cores(), total_memory()
+    return cores if memory is None else max(1, min(cores, memory // _WORKER_BYTES))
 
 
 class _TaskRunner:

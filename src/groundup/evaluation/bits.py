@@ -17,6 +17,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 
 from groundup.model.decoder import CustomLanguageModel
+from groundup.model.inputs import DecoderInputs
 from groundup.parallel.engine import ModelOnDevice
 from groundup.progress import Progress
 from groundup.shards.token_file import TokenShard
@@ -55,7 +56,7 @@ def model_nats(placed: ModelOnDevice, shard: TokenShard, context: int, end_of_te
                 counts[row, counted : len(tokens) - 1] = True
             ids, counts = ids.to(placed.device), counts.to(placed.device)
             with placed.autocast():
-                logits = placed.model.head(placed.model.features(ids[:, :-1])[counts])
+                logits = placed.model.head(placed.model.features(DecoderInputs(ids[:, :-1]))[counts])
             total += F.cross_entropy(logits, ids[:, 1:][counts], reduction="sum").item()
             task.advance(len(rows))
     return total

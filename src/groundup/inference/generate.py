@@ -12,6 +12,7 @@ from torch import Tensor
 
 from groundup.model.attention import KeyValueCache
 from groundup.model.decoder import CustomLanguageModel
+from groundup.model.inputs import DecoderInputs
 
 # Rows that have finished are carried along until no more than this share goes on: dropping each at once would give
 # every step a shape of its own, and on a CPU a new shape costs more than the rows.
@@ -71,13 +72,13 @@ class Decoding:
         idx_BT = torch.zeros(len(prompts), int(lengths.max()), dtype=torch.long, device=device)
         for row, prompt in enumerate(prompts):
             idx_BT[row, : len(prompt)] = torch.tensor(prompt, device=device)
-        x_BTD = self.model.features(idx_BT, self.cache)
+        x_BTD = self.model.features(DecoderInputs(idx_BT, cache=self.cache))
         self.cache.move(lengths)
         return self.model.head(x_BTD[torch.arange(len(prompts), device=device), lengths - 1])
 
     def advance(self, tokens_B: Tensor) -> Tensor:
         """Add one token to each row; float32 logits [B, V] of the next."""
-        x_B1D = self.model.features(tokens_B[:, None], self.cache)
+        x_B1D = self.model.features(DecoderInputs(tokens_B[:, None], cache=self.cache))
         self.cache.move(self.cache.lengths_B + 1)
         return self.model.head(x_B1D[:, 0])
 

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from groundup.model.products import product
+from groundup.model.linear import matmul
 
 IGNORED = -100  # a target that counts for nothing
 LOGITS_BYTES = 48 << 20  # that are held at once: enough for products at full speed
@@ -70,13 +70,13 @@ class _LinearCrossEntropy(torch.autograd.Function):
         part = max(1, CACHED_BYTES // (4 * len(head_VD)))
         for first in range(0, len(x_ND), rows):
             x_CD, targets_C = x_ND[first : first + rows], targets_N[first : first + rows]
-            logits_CV = product(x_CD, head_VD.mT)
+            logits_CV = matmul(x_CD, head_VD.mT)
             for row in range(0, len(x_CD), part):
                 here = slice(row, row + part)
                 total += _to_gradient(logits_CV[here], targets_C[here], softcap, z_loss, wanted)
             if dx_ND is not None:
-                dx_ND[first : first + rows] = product(logits_CV, head_VD)
-                product_VD = product(logits_CV.mT, x_CD)
+                dx_ND[first : first + rows] = matmul(logits_CV, head_VD)
+                product_VD = matmul(logits_CV.mT, x_CD)
                 dhead_VD = product_VD.float() if dhead_VD is None else dhead_VD.add_(product_VD)
         ctx.save_for_backward(dx_ND, dhead_VD)
         ctx.weight_dtype = weight_VD.dtype

@@ -16,20 +16,20 @@ Suffixes name shapes: B batch, T tokens, D width, H query heads, G key-value hea
 in any order.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from groundup.errors import GroundupError
 from groundup.model.attention import KeyValueCache, Mask, attend, flex_fits, mask_of, runs_of
 from groundup.model.configuration import LLMConfig
 from groundup.model.cross_entropy import IGNORED, linear_cross_entropy
 from groundup.model.experts import SparseMLP, load_balancing_loss, routing_sums
+from groundup.model.inputs import DecoderInputs, LayerInputs, check_length
+from groundup.model.linear import Linear
 from groundup.model.norm import RMSNorm
-from groundup.model.products import Linear
-from groundup.model.rotary import PADDING, Rotary, rotate
+from groundup.model.rotary import Rotary, rotate
 
 INTO_STREAM = ("o_proj.weight", "mlp.down_proj.weight", "experts.down_proj")  # what writes into the residual stream
 
@@ -166,6 +166,34 @@ class Block(nn.Module):
         return x_BTD + self.dropout(y_BTD), routing_NE
 
 
+class DecoderSeams:
+    """What happens to a batch before the layers and after them. These are one process's; those of parallelism are
+    subclasses, which a decoder is given from outside (`decoder.seams = ...`). They hold no weights."""
+
+    def prepare(self, decoder: "Decoder", inputs: DecoderInputs) -> LayerInputs:
+        """Positions and masks of the tokens that this process computes; a subclass may pad or cut the sequences.
+
+        Raises:
+            GroundupError: the sequences are longer than the context.
+        """
+        config, device, T = decoder.config, inputs.ids_BT.device, inputs.ids_BT.shape[1]
+        check_length(T, config)
+        positions_BT, runs_BT = torch.arange(T, device=device)[None], None
+        if inputs.documents_BT is not None:
+            assert inputs.cache is None, "a cache has one document per row"
+            runs_BT, positions_BT = runs_of(inputs.documents_BT)
+        if inputs.cache is not None:
+            positions_BT = positions_BT + inputs.cache.lengths_B[:, None]
+        flex = flex_fits(device, config.head_dim, config.attention_dropout if decoder.training else 0.0)
+        masks = {window: mask_of(T, window, runs_BT, device, flex) for window in set(decoder.windows)}
+        return LayerInputs(**vars(inputs), positions_BT=positions_BT, masks=masks)
+
+    def finish(self, decoder: "Decoder", x_BTD: Tensor, inputs: DecoderInputs) -> Tensor:
+        """Features [B, T, D] of the tokens of `inputs`, as `prepare` was given them, from the last layer's output."""
+        features_BTD: Tensor = decoder.norm(x_BTD)
+        return features_BTD
+
+
 class Decoder(nn.Module):
     """Everything below the head: token ids to features. Named `model` in Hugging Face's files."""
 
@@ -180,78 +208,44 @@ class Decoder(nn.Module):
         self.norm = make_norm(config)
         self.rotary = None if learned else Rotary(config)
         self.windows = [config.window(layer) for layer in range(config.num_hidden_layers)]
+        self.seams = DecoderSeams()
 
-    def forward(
-        self,
-        idx_BT: Tensor,
-        cache: KeyValueCache | None = None,
-        documents_BT: Tensor | None = None,
-        routing: list[Tensor] | None = None,
-        valid_BT: Tensor | None = None,
-    ) -> Tensor:
+    def forward(self, inputs: DecoderInputs) -> Tensor:
         """Features [B, T, D] after the last norm.
 
-        Args:
-            cache: with an empty one `idx` holds the rows' prompts, padded on the right; with one that is in use, one
-                new token for each row. The caller then calls `cache.move`.
-            documents_BT: int64, which document a token is of. Runs of equal ids neither see each other nor count each
-                other's positions; padding on either side is a document of its own.
-            routing: takes up each layer's `routing_sums`, [3, E], for the load-balancing loss.
-            valid_BT: bool, tokens that `routing` is of; None: all.
+        With an empty cache `ids_BT` holds the rows' prompts, padded on the right; with one that is in use, one new
+        token for each row. The caller then calls `cache.move`.
 
         Raises:
-            GroundupError: the rows are longer than the context.
+            GroundupError: the sequences are longer than the context.
         """
-        positions_BT, masks = self.positions_and_masks(idx_BT, cache, documents_BT)
-        blocks = zip(self.layers, self.windows, strict=True)
-        x_BTD = self.through(blocks, self.embed(idx_BT, positions_BT), positions_BT, masks, cache, routing, valid_BT)
-        out: Tensor = self.norm(x_BTD)
-        return out
+        prepared = self.seams.prepare(self, inputs)
+        x_BTD = self.run_blocks(zip(self.layers, self.windows, strict=True), self.embed(prepared), prepared)
+        return self.seams.finish(self, x_BTD, inputs)
 
-    def embed(self, idx_BT: Tensor, positions_BT: Tensor) -> Tensor:
-        """What the first layer is given, [B, T, D]."""
-        x_BTD = self.embed_tokens(idx_BT)
+    def embed(self, inputs: LayerInputs) -> Tensor:
+        """The first layer's input, [B, T, D]."""
+        x_BTD = self.embed_tokens(inputs.ids_BT)
         if self.embed_positions is not None:
-            T, context = idx_BT.shape[1], self.config.max_position_embeddings
-            # padding may reach behind the context (see PADDING), where there is nothing to look up
+            T, context = inputs.ids_BT.shape[1], self.config.max_position_embeddings
+            positions_BT = inputs.positions_BT  # padding may reach beyond the context (see PADDING), which has no row
             x_BTD = x_BTD + self.embed_positions(positions_BT.clamp(max=context - 1) if context < T else positions_BT)
         out: Tensor = self.dropout(x_BTD)
         return out
 
-    def through(
-        self,
-        blocks: Iterable[tuple[nn.Module, int | None]],
-        x_BTD: Tensor,
-        positions_BT: Tensor,
-        masks: Mapping[int | None, Mask],
-        cache: KeyValueCache | None = None,
-        routing: list[Tensor] | None = None,
-        valid_BT: Tensor | None = None,
-    ) -> Tensor:
-        """The stream [B, T, D] behind some neighbouring layers, each given with its window."""
-        rotary = None if self.rotary is None else self.rotary(positions_BT)
-        valid_N = None if valid_BT is None else valid_BT.flatten()
+    def run_blocks(self, blocks: Iterable[tuple[nn.Module, int | None]], x_BTD: Tensor, inputs: LayerInputs) -> Tensor:
+        """The residual stream [B, T, D] after some consecutive layers, each given with its window."""
+        rotary = None if self.rotary is None else self.rotary(inputs.positions_BT)
+        valid_N = None if inputs.valid_BT is None else inputs.valid_BT.flatten()
         for block, window in blocks:
-            x_BTD, routing_NE = block(x_BTD, rotary, masks[window], cache)
-            if routing is not None and routing_NE is not None:
-                routing.append(routing_sums(routing_NE, self.config.num_experts_per_tok, valid_N))
+            x_BTD, routing_NE = block(x_BTD, rotary, inputs.masks[window], inputs.cache)
+            if inputs.routing is not None and routing_NE is not None:
+                inputs.routing.append(routing_sums(routing_NE, self.config.num_experts_per_tok, valid_N))
         return x_BTD
 
-    def positions_and_masks(
-        self, idx_BT: Tensor, cache: KeyValueCache | None, documents_BT: Tensor | None
-    ) -> tuple[Tensor, dict[int | None, Mask]]:
-        """Where each token stands, [B or 1, T], and what the tokens see in layers with each window."""
-        T, context, device = idx_BT.shape[1], self.config.max_position_embeddings, idx_BT.device
-        if context + PADDING < T:
-            raise GroundupError(f"rows of {T} tokens, the model's context has {context}", do="cut them into windows")
-        positions_BT, runs_BT = torch.arange(T, device=device)[None], None
-        if documents_BT is not None:
-            assert cache is None, "a cache has one document per row"
-            runs_BT, positions_BT = runs_of(documents_BT)
-        if cache is not None:
-            positions_BT = positions_BT + cache.lengths_B[:, None]
-        flex = flex_fits(device, self.config.head_dim, self.config.attention_dropout if self.training else 0.0)
-        return positions_BT, {window: mask_of(T, window, runs_BT, device, flex) for window in set(self.windows)}
+
+def _of_one_process(sums_3E: Tensor) -> Tensor:
+    return sums_3E
 
 
 class CustomLanguageModel(nn.Module):
@@ -260,8 +254,10 @@ class CustomLanguageModel(nn.Module):
     `idx` and `targets` are int64 [B, T]; targets of -100 are left out of the loss. Logits are float32 [B, T, V].
     """
 
-    # of features and the head's matrix; where the vocabulary is spread over processes, another takes its place
+    # Two functions for which parallelism sets others: the loss where the vocabulary is sharded, and the sum of routing
+    # statistics [3, E] over all processes that hold tokens of a micro-batch.
     cross_entropy: Callable[..., Tensor] = staticmethod(linear_cross_entropy)
+    sum_routing: Callable[[Tensor], Tensor] = staticmethod(_of_one_process)
 
     def __init__(self, config: LLMConfig, seed: int | None = 0) -> None:
         """Weights are drawn on the CPU from `seed`, so that every device starts from the same ones; None: not drawn."""
@@ -307,15 +303,9 @@ class CustomLanguageModel(nn.Module):
     def _hidden(name: str) -> bool:
         return name.startswith("model.layers.")
 
-    def features(
-        self,
-        idx_BT: Tensor,
-        cache: KeyValueCache | None = None,
-        documents_BT: Tensor | None = None,
-        routing: list[Tensor] | None = None,
-    ) -> Tensor:
-        """[B, T, D] after the last norm. Arguments as those of `Decoder.forward`."""
-        out: Tensor = self.model(idx_BT, cache, documents_BT, routing)
+    def features(self, inputs: DecoderInputs) -> Tensor:
+        """[B, T, D] after the last norm."""
+        out: Tensor = self.model(inputs)
         return out
 
     def head(self, x_ND: Tensor) -> Tensor:
@@ -336,7 +326,7 @@ class CustomLanguageModel(nn.Module):
             auxiliary: whether the z-loss and the load-balancing loss are part of it; without them it is nats.
         """
         config, routing = self.config, list[Tensor]()
-        x_ND = self.features(idx_BT, None, documents_BT, routing).flatten(0, 1)
+        x_ND = self.features(DecoderInputs(idx_BT, documents_BT, routing=routing)).flatten(0, 1)
         if config.mup_base_width:
             x_ND = x_ND / config.width_multiplier
         targets_N = targets_BT.flatten()
@@ -353,14 +343,15 @@ class CustomLanguageModel(nn.Module):
 
     def balance(self, routing: list[Tensor]) -> Tensor:
         """The load-balancing loss of a batch, as part of the mean loss of its tokens."""
-        return self.config.router_aux_loss_coef * load_balancing_loss(torch.stack(routing).sum(0))
+        sums_3E = self.sum_routing(torch.stack(routing).sum(0))
+        return self.config.router_aux_loss_coef * load_balancing_loss(sums_3E)
 
     def forward(
         self, idx_BT: Tensor, targets_BT: Tensor | None = None, documents_BT: Tensor | None = None
     ) -> tuple[Tensor, Tensor | None]:
         """(logits, the mean over targets of what `loss_sum` sums)."""
         routing: list[Tensor] = []
-        logits_BTV = self.head(self.features(idx_BT, None, documents_BT, routing))
+        logits_BTV = self.head(self.features(DecoderInputs(idx_BT, documents_BT, routing=routing)))
         if targets_BT is None:
             return logits_BTV, None
         logits_NV, targets_N = logits_BTV.flatten(0, 1), targets_BT.flatten()

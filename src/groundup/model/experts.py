@@ -6,6 +6,8 @@ As Mixtral (arXiv 2401.04088) and Qwen3-MoE compute it. Dropless: tokens are sor
 many as come and none is left out (arXiv 2211.15841). Suffixes: N tokens, E experts, D width, I inner width.
 """
 
+from collections.abc import Callable
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -22,10 +24,16 @@ class Experts(nn.Module):
         self.gate_up_proj = nn.Parameter(torch.empty(E, 2 * inner, D))
         self.down_proj = nn.Parameter(torch.empty(E, D, inner))
         self.act = act
+        self.compute: Callable[[Experts, Tensor, Tensor], Tensor] = compute_here  # expert parallelism sets another
 
     def forward(self, x_ND: Tensor, counts_E: Tensor) -> Tensor:
-        """Rows sorted by expert, `counts_E[e]` for expert e, through their experts."""
-        return through_experts(x_ND, counts_E, self.gate_up_proj, self.down_proj, self.act)
+        """[N, D]: rows sorted by expert, `counts_E[e]` for expert e, each through its expert."""
+        return self.compute(self, x_ND, counts_E)
+
+
+def compute_here(experts: Experts, x_ND: Tensor, counts_E: Tensor) -> Tensor:
+    """`Experts.forward` where all experts are in this process."""
+    return expert_mlps(x_ND, counts_E, experts.gate_up_proj, experts.down_proj, experts.act)
 
 
 class SparseMLP(nn.Module):
@@ -54,7 +62,7 @@ class SparseMLP(nn.Module):
         return out_ND.to(x_BTD.dtype).view_as(x_BTD), routing_NE
 
 
-def through_experts(x_ND: Tensor, counts_E: Tensor, gate_up_EFD: Tensor, down_EDI: Tensor, act: nn.Module) -> Tensor:
+def expert_mlps(x_ND: Tensor, counts_E: Tensor, gate_up_EFD: Tensor, down_EDI: Tensor, act: nn.Module) -> Tensor:
     """down(act(gate x) * up x), each group of rows by its expert's matrices, [N, D]; rows are sorted by expert."""
     gate, up = grouped_linear(x_ND, gate_up_EFD, counts_E).chunk(2, dim=-1)
     return grouped_linear(act(gate) * up, down_EDI, counts_E)
@@ -66,16 +74,16 @@ def grouped_linear(x_ND: Tensor, weight_EFD: Tensor, counts_E: Tensor) -> Tensor
     On CUDA in bfloat16 one grouped product; elsewhere one product per expert, in which a CPU loses nothing.
     """
     if x_ND.device.type == "cuda":
-        if torch.is_autocast_enabled("cuda"):  # which the grouped product doesn't know
+        if torch.is_autocast_enabled("cuda"):  # which the grouped kernel doesn't know
             dtype = torch.get_autocast_dtype("cuda")
             x_ND, weight_EFD = x_ND.to(dtype), weight_EFD.to(dtype)
         if x_ND.dtype == torch.bfloat16:
-            return grouped_product(x_ND, weight_EFD, counts_E)
+            return grouped_matmul(x_ND, weight_EFD, counts_E)
     parts = zip(torch.split(x_ND, counts_E.tolist()), weight_EFD, strict=True)
     return torch.cat([F.linear(rows, weight_FD) for rows, weight_FD in parts])
 
 
-def grouped_product(x_ND: Tensor, weight_EFD: Tensor, counts_E: Tensor) -> Tensor:
+def grouped_matmul(x_ND: Tensor, weight_EFD: Tensor, counts_E: Tensor) -> Tensor:
     """The same by PyTorch's grouped kernel, which asks for no counts on the CPU."""
     ends_E = counts_E.cumsum(0).to(torch.int32)
     return F.grouped_mm(x_ND, weight_EFD.transpose(1, 2), offs=ends_E)

@@ -1,41 +1,53 @@
-"""Whether a layout is possible, before any process is started, and which ones near it are.
+"""Which layouts are possible, and which ones near an impossible one are: the one law of layouts.
 
-What can be shared out is what a model and a batch are made of: `tp` cuts heads, `pp` layers, `cp` the tokens of a row,
-`dp` the rows of a micro-batch, `ep` experts. Knows no torch.
+A blueprint is checked against it before any process is started, and `engine_for` before it makes an engine; the engines
+themselves take what they are given. `tp` splits heads, `pp` layers, `cp` the tokens of a row, `dp` the rows of a
+micro-batch, `ep` experts. Imports no torch.
 """
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from importlib.metadata import version
 from math import gcd, lcm, log2
 
+from groundup.errors import GroundupError
 from groundup.model.configuration import LLMConfig
 from groundup.parallel.configuration import ParallelConfig
-from groundup.parallel.mesh.schedules import stages_per_process, suits
+from groundup.parallel.mesh.schedules import stages_per_process, suits, too_few
 
 DEGREES = ("dp_replicate", "dp_shard", "cp", "tp", "pp")
-MOST = 3  # layouts that are suggested
+MAX_SUGGESTIONS = 3
+TORCH = version("torch")
+# Before it no function with a backward pass of its own can be halved (zero_bubble), and matrices that are both split by
+# tp and sharded can't be gathered (Muon).
+HALVES_SINCE = MUON_SINCE = "2.13"
 
 
 @dataclass(frozen=True)
 class Needs:
-    """What is to be shared out in a training stage."""
+    """What a training stage has to distribute, and what else it asks of an engine."""
 
     stage: str
     model: LLMConfig
-    rows: int
-    """Of the smallest micro-batch, over all data-parallel processes."""
+    rows: int | None = None
+    """Of the smallest micro-batch, over all data-parallel processes; None: not known."""
     of: str = "sequences"
     """What a row is: sequences, examples, pairs, answers."""
     accumulate: int = 1
     sequence: int | None = None
-    """Tokens of every row, where all are alike; else rows are padded to what a layout needs."""
+    """Tokens of every row, where all have the same number; else rows are padded to what a layout needs."""
     language_model: bool = True
     """False: what is trained has another head (reward model, critic)."""
+    frozen: bool = False
+    """Whether a part of the weights is not trained."""
     optimizer: str = "adamw"
     precision: str = "auto"
     compiled: bool = False
     """Whether the layers may be compiled."""
+    recompute: str = "none"
     float8: bool = False
+    layers_recorded: bool = False
+    """Whether telemetry looks into each layer."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +65,7 @@ def misfits(parallel: ParallelConfig, needs: Needs) -> Iterator[Misfit]:
     model, tp, pp, cp, ep = needs.model, parallel.tp, parallel.pp, parallel.cp, parallel.ep
     for count, name in _cut_by_tp(model):
         if count % tp:
-            yield Misfit("tp", f"{count} {name} can't be shared evenly by tp {tp}")
+            yield Misfit("tp", f"{count} {name} can't be split evenly by tp {tp}")
             break
     if pp > 1:
         yield from _pipeline(parallel, needs)
@@ -62,12 +74,25 @@ def misfits(parallel: ParallelConfig, needs: Needs) -> Iterator[Misfit]:
         yield Misfit("cp", f"sequences of {needs.sequence} tokens can't be cut into {chunks} equal chunks")
     if cp > 1 and pp > 1 and needs.sequence is None and parallel.engine == "torch":
         yield Misfit("cp", "cp and pp go together in pretraining alone: other losses need the features of whole rows")
-    if needs.rows < parallel.dp:
+    if needs.rows is not None and needs.rows < parallel.dp:
         yield Misfit("dp_shard" if parallel.dp_shard > 1 else "dp_replicate", _too_few(parallel, needs))
     if ep > 1:
         yield from _experts(parallel, needs)
     if parallel.offload and parallel.engine == "torch" and parallel.dp_shard * cp == 1:
         yield Misfit("offload", "offload keeps shards in the CPU's memory, and nothing is sharded: raise dp_shard")
+
+
+def check(parallel: ParallelConfig, needs: Needs) -> None:
+    """Raises GroundupError with the first misfit of a layout, and the possible ones nearest to it."""
+    for misfit in misfits(parallel, needs):
+        near = suggestions(parallel, [needs])
+        do = f"possible are, for example, {' or '.join(map(shown, near))}" if near else "change the model"
+        raise GroundupError(misfit.what, where=f"{needs.stage}: parallel.{misfit.key}", do=do)
+
+
+def suggestions(parallel: ParallelConfig, every: Sequence[Needs]) -> list[ParallelConfig]:
+    """`nearest`, under the engine torch where the engine asked for can't train the model at all."""
+    return nearest(parallel, every) or nearest(parallel.model_copy(update={"engine": "torch"}), every)
 
 
 def nearest(parallel: ParallelConfig, every: Sequence[Needs]) -> list[ParallelConfig]:
@@ -82,7 +107,7 @@ def nearest(parallel: ParallelConfig, every: Sequence[Needs]) -> list[ParallelCo
     found = [one for one in _candidates(parallel, every) if not any(any(misfits(one, needs)) for needs in every)]
     most = max((one.processes for one in found), default=0)
     found = [one for one in found if one.processes == most]
-    return sorted(found, key=lambda one: (_distance(one, parallel), *_simplicity(one)))[:MOST]
+    return sorted(found, key=lambda one: (_distance(one, parallel), *_simplicity(one)))[:MAX_SUGGESTIONS]
 
 
 def shown(parallel: ParallelConfig) -> str:
@@ -107,6 +132,8 @@ def _engine(parallel: ParallelConfig, needs: Needs) -> Iterator[Misfit]:
         yield from _megatron(parallel, needs)
     if engine != "torch" and needs.optimizer != "adamw":
         yield Misfit("engine", f"{engine} trains by adamw, and {needs.stage}.optimizer is {needs.optimizer}")
+    if needs.optimizer == "muon" and parallel.tp > 1 and parallel.dp_shard > 1 and TORCH < MUON_SINCE:
+        yield Misfit("tp", f"Muon under dp_shard and tp together needs PyTorch {MUON_SINCE}, this is {TORCH}")
 
 
 def _options(parallel: ParallelConfig, needs: Needs) -> Iterator[Misfit]:
@@ -124,6 +151,11 @@ def _options(parallel: ParallelConfig, needs: Needs) -> Iterator[Misfit]:
             yield Misfit("engine", f"{name} doesn't go with {parallel.engine}")
         if parallel.pp > 1 and parallel.schedule == "zero_bubble":
             yield Misfit("schedule", f"{name} doesn't go with the schedule zero_bubble")
+    if parallel.pp > 1 and parallel.schedule == "zero_bubble" and parallel.engine == "torch":
+        if needs.recompute == "selective":
+            yield Misfit("schedule", "activation_checkpointing: selective doesn't go with the schedule zero_bubble")
+        if TORCH < HALVES_SINCE:
+            yield Misfit("schedule", f"the schedule zero_bubble needs PyTorch {HALVES_SINCE}, this is {TORCH}")
 
 
 def _without(parallel: ParallelConfig, name: str, *degrees: str) -> Iterator[Misfit]:
@@ -133,6 +165,10 @@ def _without(parallel: ParallelConfig, name: str, *degrees: str) -> Iterator[Mis
 def _megatron(parallel: ParallelConfig, needs: Needs) -> Iterator[Misfit]:
     if not needs.language_model:
         yield Misfit("engine", f"megatron trains language models, and {needs.stage} trains another head too")
+    if needs.frozen:
+        yield Misfit("engine", f"megatron trains all of a model, and {needs.stage} trains a part of it")
+    if needs.layers_recorded:
+        yield Misfit("engine", "megatron's layers can't be watched one by one (telemetry.layers)")
     model = needs.model
     if model.num_experts:
         yield Misfit("engine", "megatron, as it is used here, trains no experts")
@@ -160,18 +196,8 @@ def _pipeline(parallel: ParallelConfig, needs: Needs) -> Iterator[Misfit]:
         yield Misfit("pp", f"{layers} layers can't be cut into {stages} stages ({parallel.schedule}, pp {pp})")
     elif parallel.engine == "megatron" and layers % stages:
         yield Misfit("pp", f"{layers} layers make no {stages} equal stages, which megatron needs")
-    if not _suits(parallel, count):
-        next_one = next(n for n in range(count + 1, count + 2 * pp + 1) if _suits(parallel, n))
-        batches = f"{count} micro-batch{'es' * (count > 1)} ({needs.stage}.accumulate)"
-        yield Misfit(
-            "pp", f"the schedule {parallel.schedule} can't keep pp {pp} busy with {batches}; {next_one} of them will do"
-        )
-
-
-def _suits(parallel: ParallelConfig, count: int) -> bool:
-    if parallel.engine == "megatron" and parallel.schedule == "interleaved":
-        return count % parallel.pp == 0
-    return suits(parallel, count)
+    if not suits(parallel, count):
+        yield Misfit("pp", too_few(parallel, count, f"{needs.stage}.accumulate"))
 
 
 def _experts(parallel: ParallelConfig, needs: Needs) -> Iterator[Misfit]:
@@ -186,7 +212,7 @@ def _experts(parallel: ParallelConfig, needs: Needs) -> Iterator[Misfit]:
             "ep", f"ep {ep} is no divisor of dp_shard {parallel.dp_shard}, whose processes it spreads experts over"
         )
     elif model.num_experts % ep:
-        yield Misfit("ep", f"{model.num_experts} experts can't be shared evenly by ep {ep}")
+        yield Misfit("ep", f"{model.num_experts} experts can't be split evenly by ep {ep}")
     else:
         shards = parallel.dp_shard // ep * parallel.cp
         widths = (2 * model.moe_intermediate_size, model.hidden_size)
@@ -217,7 +243,7 @@ def _candidates(parallel: ParallelConfig, every: Sequence[Needs]) -> Iterator[Pa
     """
     processes = parallel.processes
     heads = gcd(*(count for needs in every for count, _ in _cut_by_tp(needs.model)))
-    rows = min(needs.rows for needs in every)
+    rows = min((needs.rows for needs in every if needs.rows is not None), default=processes)
     halves = [needs.sequence // 2 for needs in every if needs.sequence is not None]
     layers = min(needs.model.num_hidden_layers for needs in every)
     only_data = parallel.engine == "deepspeed"
@@ -230,11 +256,11 @@ def _candidates(parallel: ParallelConfig, every: Sequence[Needs]) -> Iterator[Pa
                 dp = min(processes // (tp * cp * pp), rows)
                 for replicas in _divisors(dp, dp):
                     given = {"tp": tp, "cp": cp, "pp": pp, "dp_replicate": replicas, "dp_shard": dp // replicas}
-                    for ep in _spreads(parallel, dp // replicas, every):
+                    for ep in _expert_degrees(parallel, dp // replicas, every):
                         yield parallel.model_copy(update={**given, "ep": ep})
 
 
-def _spreads(parallel: ParallelConfig, shards: int, every: Sequence[Needs]) -> list[int]:
+def _expert_degrees(parallel: ParallelConfig, shards: int, every: Sequence[Needs]) -> list[int]:
     """Values of ep to try: only where it was asked for."""
     experts = gcd(*(needs.model.num_experts for needs in every))
     return [1] if parallel.ep == 1 or not experts else _divisors(gcd(experts, shards), shards)

@@ -3,12 +3,12 @@
 import ctypes
 import os
 import sys
-from pathlib import Path
 from typing import Literal
 
 import torch
 
 from groundup.errors import GroundupError
+from groundup.machine import multiplies_bf16, threads
 
 Precision = Literal["fp32", "bf16", "fp16"]
 DTYPES: dict[Precision, torch.dtype] = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
@@ -37,17 +37,8 @@ def resolve_precision(wanted: Literal["auto", "fp32", "bf16", "fp16"], device: t
     if device.type == "cuda":
         return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp32"
     if device.type == "cpu":
-        return "bf16" if cpu_multiplies_bf16() else "fp32"
+        return "bf16" if multiplies_bf16() else "fp32"
     return "fp32"
-
-
-def cpu_multiplies_bf16() -> bool:
-    """Whether Linux lists a bf16 instruction for this processor (elsewhere unknown, hence False)."""
-    try:
-        flags = Path("/proc/cpuinfo").read_text(encoding="utf-8")
-    except OSError:
-        return False
-    return "avx512_bf16" in flags or "amx_bf16" in flags
 
 
 def settle() -> None:
@@ -57,7 +48,7 @@ def settle() -> None:
     again, which takes longer than what is done with it: two fifths of a step at 124M parameters (docs/experiments.md).
     Keeping what is freed costs next to nothing of the peak.
     """
-    torch.set_num_threads(int(os.environ.get("GROUNDUP_THREADS", 0)) or usable_cores())
+    torch.set_num_threads(threads())
     torch.set_flush_denormal(True)
     if sys.platform == "linux":
         libc = ctypes.CDLL(None)
@@ -65,10 +56,3 @@ def settle() -> None:
             m_trim_threshold, m_mmap_max = -1, -4
             libc.mallopt(m_mmap_max, 0)  # all from the heap
             libc.mallopt(m_trim_threshold, -1)  # which is never cut
-
-
-def usable_cores() -> int:
-    """Cores that this process may run on."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1

@@ -20,7 +20,6 @@ from torch import nn
 
 from groundup.errors import GroundupError
 from groundup.model.experts import SparseMLP
-from groundup.parallel.configuration import ParallelConfig
 from groundup.parallel.device import Precision
 
 MIN_CAPABILITY = (8, 9)  # of CUDA: Ada Lovelace; Hopper is 9.0
@@ -32,7 +31,6 @@ def convert(
     layers: nn.Module,
     device: torch.device,
     precision: Precision,
-    parallel: ParallelConfig,
     *,
     _emulate: bool = False,
 ) -> None:
@@ -42,10 +40,15 @@ def convert(
         _emulate: for tests, on any device: round to float8, multiply in float32.
 
     Raises:
-        GroundupError: the precision, the engine, the layout, the device or a width doesn't go with it, or torchao is
+        GroundupError: the precision, the device or a width doesn't go with it, or torchao is
             not installed.
     """
-    _fits(precision, parallel)
+    if precision != "bf16":
+        raise GroundupError(
+            f"what is not float8 is bf16, and the precision is {precision}",
+            where=WHERE,
+            do="set pretrain.precision to bf16, or remove fp8",
+        )
     linear = _linear(layers)
     if find_spec("torchao") is None:
         raise GroundupError("torchao is not installed", where=WHERE, do="pip install 'groundup[float8]'")
@@ -57,22 +60,6 @@ def convert(
     convert_to_float8_training(
         layers, module_filter_fn=lambda module, _: id(module) in linear, config=Float8LinearConfig(emulate=_emulate)
     )
-
-
-def _fits(precision: Precision, parallel: ParallelConfig) -> None:
-    if precision != "bf16":
-        raise GroundupError(
-            f"what is not float8 is bf16, and the precision is {precision}",
-            where=WHERE,
-            do="set pretrain.precision to bf16, or remove fp8",
-        )
-    bubbles = parallel.pp > 1 and parallel.schedule == "zero_bubble"
-    if parallel.engine != "torch" or parallel.tp * parallel.cp * parallel.ep > 1 or bubbles:
-        raise GroundupError(
-            "float8 is there for the engine torch, without tp, cp, ep and the schedule zero_bubble",
-            where=WHERE,
-            do="remove it, or choose dp_replicate, dp_shard or pp",
-        )
 
 
 def _linear(layers: nn.Module) -> set[int]:

@@ -18,7 +18,7 @@ from torch.utils.checkpoint import (
     create_selective_checkpoint_contexts,
 )
 
-from groundup.model import products
+from groundup.model import linear
 
 ActivationCheckpointing = Literal["none", "full", "selective"]
 RECOMPUTED = "activation_checkpointing"  # the attribute of a block that names how it was changed
@@ -35,7 +35,7 @@ _KEPT = frozenset(
         torch.ops.aten._scaled_dot_product_flash_attention_for_cpu.default,
         torch.ops.aten._scaled_dot_product_efficient_attention.default,
         torch.ops.aten._scaled_dot_product_cudnn_attention.default,
-        *products.OPERATORS,
+        *linear.OPERATORS,
     }
 )
 

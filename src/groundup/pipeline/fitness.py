@@ -9,8 +9,8 @@ from importlib import metadata
 from importlib.util import find_spec
 from pathlib import Path
 
+from groundup.machine import available_memory, usable_cores
 from groundup.pipeline.provenance import cpu_name
-from groundup.planning.machine import available_memory, usable_cores
 
 LEAST_MEMORY = 4 << 30  # bytes that the default blueprint needs free
 LEAST_DISK = 2 << 30

@@ -17,7 +17,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from groundup.errors import GroundupError
-from groundup.planning.machine import usable_cores
+from groundup.machine import usable_cores
 
 SLURM_PORTS = range(20_000, 30_000)  # where a job's port lies when nobody chose one: the job's number decides
 OF_A_JOB = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")

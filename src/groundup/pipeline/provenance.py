@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import groundup
-from groundup.planning.machine import usable_cores
+from groundup.machine import usable_cores
 
 PACKAGES = ("torch", "numpy", "numba", "pyarrow")
 

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from groundup.errors import GroundupError
+from groundup.machine import usable_cores
 from groundup.pipeline.rank import BROKE, HANGS, local_rank
 from groundup.pipeline.request import Request
-from groundup.planning.machine import usable_cores
 from groundup.progress import Progress
 
 RESTARTS = 3  # in a row without a new checkpoint; then it is no accident

@@ -12,6 +12,8 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from groundup.machine import available_memory, multiplies_bf16, usable_cores
+
 PROBE_SIDE = 64  # small enough that numpy's BLAS stays on one core
 PROBE_SECONDS = 0.15
 
@@ -93,31 +95,6 @@ def probe(seconds: float = PROBE_SECONDS) -> float:
             return products * 2 * PROBE_SIDE**3 / best
 
 
-def usable_cores() -> int:
-    """Cores that this process may run on, a container's quota heeded."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    quota, _, period = _text("/sys/fs/cgroup/cpu.max").partition(" ")
-    if quota.isdecimal() and period.strip().isdecimal():
-        cores = min(cores, -(-int(quota) // int(period)))
-    return max(1, cores)
-
-
-def multiplies_bf16() -> bool:
-    """Whether Linux lists a bf16 instruction for this processor (elsewhere unknown, hence False)."""
-    flags = _text("/proc/cpuinfo")
-    return "avx512_bf16" in flags or "amx_bf16" in flags
-
-
-def available_memory() -> int | None:
-    """Bytes that a new process can have without swapping, a container's limit heeded; None where unknown."""
-    lines = _text("/proc/meminfo").splitlines()
-    free = next((int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:")), None)
-    limit, used = _text("/sys/fs/cgroup/memory.max").strip(), _text("/sys/fs/cgroup/memory.current").strip()
-    if free is not None and limit.isdecimal() and used.isdecimal():
-        free = min(free, max(0, int(limit) - int(used)))
-    return free
-
-
 def _free_disk(folder: Path) -> int | None:
     there = next((path for path in (folder, *folder.parents) if path.exists()), None)
     return shutil.disk_usage(there).free if there else None
@@ -127,10 +104,3 @@ def _accelerator() -> str | None:
     if Path("/dev/nvidia0").exists() or Path("/dev/dxg").exists():
         return "an NVIDIA GPU"
     return "Apple's GPU" if sys.platform == "darwin" and os.uname().machine == "arm64" else None
-
-
-def _text(path: str) -> str:
-    try:
-        return Path(path).read_text(encoding="utf-8", errors="replace")
-    except OSError:  # not Linux, or no such limit
-        return ""

@@ -10,9 +10,9 @@ CORRECT_SETS = ("taught", "given")  # questions in a phrasing of the training, o
 
 def report_json(run: Run) -> dict[str, Any]:
     """A section for each stage with its figures, and `seconds`, `peak_rss_bytes`, `forecast`, `environment`,
-    `artifacts` over all stages. Stages that have not run are left out.
+    `artifacts` over all stages. Stages that have not run are absent.
 
-    Scores that the evaluation measured stand with the stage that they are about: `pretrain.bits_per_byte`,
+    Scores that the evaluation measured are listed with the stage that they are about: `pretrain.bits_per_byte`,
     `sft.exact_match`, `ppo.true_score_gain`.
     """
     found: dict[str, Any] = {"name": run.loaded.blueprint.name, "method": run.method}
@@ -60,7 +60,7 @@ def _sft(run: Run) -> dict[str, Any]:
 
 
 def correct(run: Run, model: str = "sft") -> tuple[str | None, dict[str, Any]]:
-    """The set of questions that says how much of what was taught is known, and a model's rates on it."""
+    """The set of questions that measures how much of what was taught is known, and a model's rates on it."""
     by_set = run.figure("evaluate", "answers", model) or {}
     return next(((name, by_set[name]) for name in CORRECT_SETS if name in by_set), (None, {}))
 
@@ -74,9 +74,9 @@ def taught_by_origin(run: Run) -> list[dict[str, Any]]:
     exact: Counter[tuple[str, str]] = Counter()
     for number, item in enumerate(run.taught):
         document = run.kept.named.get(item.document)
-        place = (document.source, document.licence) if document else ("", "")
-        subjects[place] += 1
-        exact[place] += bool(asked and marks[number])
+        origin = (document.source, document.licence) if document else ("", "")
+        subjects[origin] += 1
+        exact[origin] += bool(asked and marks[number])
     return [
         {"source": source, "licence": licence, "subjects": total, "exact": exact[source, licence] if asked else None}
         for (source, licence), total in sorted(subjects.items(), key=lambda one: (-one[1], one[0]))

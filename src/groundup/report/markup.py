@@ -5,6 +5,8 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from groundup.report.glossary import TERMS, slug
+
 # What HTML forbids, what has no glyph, and halves of characters that UTF-8 can't write.
 _UNPRINTABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufdd0-\ufdef\ufffe\uffff]")
 _VOID = frozenset({"meta", "link", "br", "hr", "img"})
@@ -24,12 +26,12 @@ def text(value: object) -> Html:
 
 
 def join(parts: Iterable[object], between: str = "") -> Html:
-    """All parts in a row; None is left out."""
+    """All parts in a row, without those that are None."""
     return Html(text(between).join(text(part) for part in parts if part is not None))
 
 
 def tag(name: str, *children: object, **attributes: object) -> Html:
-    """An element. `class_` and `aria_label` are written `class` and `aria-label`; attributes of None are left out.
+    """An element. `class_` and `aria_label` are written `class` and `aria-label`; None omits an attribute.
 
     >>> tag("td", "a < b", class_="number")
     '<td class="number">a &lt; b</td>'
@@ -56,8 +58,22 @@ def code(value: object) -> Html:
     return tag("code", value)
 
 
+def term(name: str, shown: str | None = None) -> Html:
+    """A term as a link to its entry in the page's glossary, shown as its name or otherwise (a plural).
+
+    Raises:
+        KeyError: the glossary has no such term.
+    """
+    return tag("a", shown or name, href=f"#{slug(name)}", title=TERMS[name], class_="term")
+
+
+def label(value: object) -> object:
+    """`value`, as a link where it is a term of the glossary."""
+    return term(value) if isinstance(value, str) and value in TERMS else value
+
+
 def excerpt(value: str) -> Html:
-    """A piece of a document as it stands, its own direction of writing kept to itself."""
+    """A piece of a document, unchanged, with its own writing direction."""
     return tag("pre", value, class_="excerpt", dir="auto")
 
 
@@ -66,12 +82,12 @@ def listed(items: Iterable[object], class_: str | None = None) -> Html:
 
 
 def details(summary: object, *children: object, class_: str | None = None) -> Html:
-    """Something that is folded away until it is asked for."""
+    """Content that is folded until it is opened."""
     return tag("details", tag("summary", summary), *children, class_=class_)
 
 
 def figure(title: object, drawing: object, note: object = None) -> Html:
-    """A drawing below its title; `note` says below it how to read it."""
+    """A drawing under its title; `note`, under it, explains how to read it."""
     below = tag("p", note, class_="note") if note else None
     return tag("figure", tag("figcaption", title), drawing, below)
 
@@ -80,15 +96,15 @@ def side_by_side(*figures: object) -> Html:
     return tag("div", *figures, class_="figures")
 
 
-def bar(share: float, kind: str = "a") -> Html:
-    """A bar of `share` (0 to 1) of its cell; the number itself must stand beside it."""
-    width = f"{100 * min(1.0, max(0.0, share)):.1f}"
+def bar(fraction: float, kind: str = "a") -> Html:
+    """A bar that fills `fraction` (0 to 1) of its cell; the number itself belongs in a cell next to it."""
+    width = f"{100 * min(1.0, max(0.0, fraction)):.1f}"
     return tag("span", Html(f'<i style="width:{width}%"></i>'), class_=f"bar {kind}", aria_hidden="true")
 
 
 @dataclass(frozen=True)
 class Column:
-    """A column's heading. Numbers stand to the right, bars take what room is left."""
+    """A column's heading. Numbers are right-aligned; bars take the remaining width."""
 
     title: str
     kind: str = ""  # "", "number", "bar"
@@ -111,15 +127,15 @@ def table(headings: Sequence[Heading], rows: Iterable[Sequence[object]], class_:
         cells = [tag("td", value, class_=column.kind or None) for column, value in zip(columns[1:], rest, strict=True)]
         return tag("tr", tag("th", first, scope="row", class_=columns[0].kind or None), *cells)
 
-    heads = [tag("th", column.title, scope="col", class_=column.kind or None) for column in columns]
+    heads = [tag("th", label(column.title), scope="col", class_=column.kind or None) for column in columns]
     body = tag("tbody", *(row(values) for values in rows))
     return tag("div", tag("table", tag("thead", tag("tr", *heads)), body, class_=class_), class_="scroll")
 
 
 def facts(pairs: Iterable[tuple[object, object]]) -> Html:
-    """Names with their values, in as many columns as fit; pairs whose value is None are left out."""
+    """Names with their values, in as many columns as fit, without pairs whose value is None."""
     return tag(
         "dl",
-        *(tag("div", tag("dt", name), tag("dd", value)) for name, value in pairs if value is not None),
+        *(tag("div", tag("dt", label(name)), tag("dd", value)) for name, value in pairs if value is not None),
         class_="facts",
     )

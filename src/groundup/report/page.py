@@ -14,6 +14,7 @@ from groundup.report.sections.alignment import alignment
 from groundup.report.sections.blueprint import blueprint
 from groundup.report.sections.cost import cost
 from groundup.report.sections.documents import documents
+from groundup.report.sections.glossary import glossary
 from groundup.report.sections.pretraining import pretraining
 from groundup.report.sections.quality import quality
 from groundup.report.sections.scores import scores
@@ -40,9 +41,12 @@ ICON = (
 
 
 def page(run: Run, config: ReportConfig) -> Html:
-    """The whole report as one HTML document. Sections that the run has nothing for are left out."""
+    """The whole report as one HTML document. A section without content is omitted."""
     title = config.title or run.loaded.blueprint.name
     sections = [(name, heading, body) for name, heading, of in SECTIONS if (body := of(run, config)) is not None]
+    header = _header(run, title)
+    if (terms := glossary(join([header, *(body for _, _, body in sections)]))) is not None:
+        sections.append(("glossary", "Glossary", terms))
     return join(
         [
             Html("<!doctype html>\n"),
@@ -51,7 +55,7 @@ def page(run: Run, config: ReportConfig) -> Html:
                 _meta(title),
                 tag(
                     "body",
-                    _header(run, title),
+                    header,
                     tag(
                         "nav",
                         *(tag("a", heading, href=f"#{name}") for name, heading, _ in sections),

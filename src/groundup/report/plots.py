@@ -16,10 +16,10 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-WIDTH, HEIGHT = 400, 236  # pixels at full size: two stand side by side on a screen, one on a phone
-LEFT, RIGHT, TOP, BOTTOM = 54, 10, 26, 40  # the same in all drawings, so that axes stand in line
-MOST_POINTS, STRETCHES = 100, 64  # more points than these are drawn as so many stretches
-STYLES = {"a": "-", "b": (0, (4, 2)), "c": (0, (1, 1.5))}  # told apart without colour too
+WIDTH, HEIGHT = 400, 236  # pixels at full size: two next to each other on a screen, one on a phone
+LEFT, RIGHT, TOP, BOTTOM = 54, 10, 26, 40  # the same in all drawings, so that axes align
+MAX_POINTS, STRETCHES = 100, 64  # more points than these are drawn as so many stretches
+STYLES = {"a": "-", "b": (0, (4, 2)), "c": (0, (1, 1.5))}  # distinguishable without colour too
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ def curve_of(
     if not found:
         return None
     steps, values = np.asarray(found, dtype=np.float64).T
-    if len(steps) <= MOST_POINTS or dots:
+    if len(steps) <= MAX_POINTS or dots:
         return Curve(label, steps.tolist(), values.tolist(), colour, dots=dots)
     bounds = np.linspace(0, len(steps), STRETCHES + 1).astype(int)
     pieces = [values[first:last] for first, last in pairwise(bounds)]

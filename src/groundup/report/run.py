@@ -1,4 +1,4 @@
-"""What a run left, as the report's sections ask for it. A stage that has not run gives empty answers, not errors."""
+"""What a run produced, as the report's sections read it. A stage that has not run gives empty values, not errors."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ NAMES = {
 
 @dataclass(frozen=True)
 class Forecast:
-    """What planning said before a stage ran."""
+    """What planning predicted before a stage ran."""
 
     seconds: float | None = None
     memory_bytes: int | None = None
@@ -44,16 +44,16 @@ class Forecast:
 
 @dataclass(frozen=True)
 class Run:
-    """The artifacts of one run and the blueprint behind them."""
+    """The artifacts of one run and its blueprint."""
 
-    place: str
+    name: str
     """The run's folder as a person names it: `runs/python-docs`."""
     artifacts: Mapping[str, Artifact]
     """By stage, in the order in which they ran."""
     loaded: LoadedBlueprint
     forecast: Mapping[str, Forecast] = field(default_factory=dict)
     samples: int = 3
-    """Of the documents that each rule dropped, taken up to be shown."""
+    """How many of the documents that each rule dropped are shown."""
 
     @property
     def method(self) -> str | None:
@@ -136,23 +136,23 @@ class Run:
 
 @dataclass
 class Kept:
-    """The documents that were kept, as far as the report names them. Their texts are left out."""
+    """The documents that were kept, as far as the report names them, without their texts."""
 
     by_origin: Counter[tuple[str, str]] = field(default_factory=Counter)
     """How many there are of each source and licence."""
     named: dict[str, Document] = field(default_factory=dict)
     """By id: those that something was taught from, and those kept in place of a duplicate that is shown."""
     heldout: list[str] = field(default_factory=list)
-    """A few titles of those held out, evenly drawn."""
+    """A few titles of the held-out documents, evenly drawn."""
 
 
-def spread(total: int, most: int) -> frozenset[int]:
-    """At most `most` places of `total`, evenly spaced, the first among them."""
-    return frozenset(range(total)) if total <= most else frozenset(place * total // most for place in range(most))
+def spread(total: int, wanted: int) -> frozenset[int]:
+    """Up to `wanted` indices below `total`, evenly spaced, with the first."""
+    return frozenset(range(total)) if total <= wanted else frozenset(i * total // wanted for i in range(wanted))
 
 
 def read_run(folder: Path, artifacts: Mapping[str, Artifact], base: Path, samples: int = 3) -> Run:
-    """Take up a run's folder.
+    """Read a run's folder.
 
     Args:
         folder: holds `blueprint.source.yaml`, `run.json` and `metrics.jsonl`.
@@ -165,15 +165,15 @@ def read_run(folder: Path, artifacts: Mapping[str, Artifact], base: Path, sample
     loaded = load(folder / "blueprint.source.yaml", remembered.overrides if remembered else ())
     forecast = _forecast(loaded, artifacts, run_folder.events(), base)
     where = folder.resolve()
-    place = f"runs/{where.name}" if where.parent.name == "runs" else where.name
+    name = f"runs/{where.name}" if where.parent.name == "runs" else where.name
     ordered = {name: artifacts[name] for name in (*NAMES, *artifacts) if name in artifacts}
-    return Run(place, ordered, loaded, forecast, samples)
+    return Run(name, ordered, loaded, forecast, samples)
 
 
 def _forecast(
     loaded: LoadedBlueprint, artifacts: Mapping[str, Artifact], events: Sequence[Mapping[str, Any]], base: Path
 ) -> dict[str, Forecast]:
-    """Seconds as they were foretold when each artifact was begun; memory as planning reckons it from the blueprint."""
+    """Seconds as predicted when each stage started; memory as planning estimates it from the blueprint."""
     from groundup.planning.estimate import plan
 
     seconds = {row["key"]: row.get("expected_seconds") for row in events if row.get("event") == "started"}

@@ -1,6 +1,6 @@
-"""Matplotlib's SVG made fit to stand in a page: it takes the page's fonts and colours, light or dark.
+"""Matplotlib's SVG, made fit for inlining in a page: it takes the page's fonts and colours, light or dark.
 
-Colours are drawn as stand-ins and written as CSS variables; text stays text; ids are made unique to the drawing, so
+Colours are drawn as marker values and written as CSS variables; text stays text; ids are made unique to the drawing, so
 that many of them can share a page; the same drawing always gives the same bytes.
 """
 
@@ -17,7 +17,7 @@ from groundup.report.markup import Html, text
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-# CSS variable of the style sheet -> the colour that stands for it while matplotlib draws.
+# CSS variable of the style sheet -> the marker colour that matplotlib draws with.
 COLOURS = {
     "ink": "#100001",
     "soft": "#100002",
@@ -53,7 +53,7 @@ def inline(figure: Figure, name: str, label: str) -> Html:
     Args:
         figure: drawn in `COLOURS`, 72 dots an inch.
         name: unique in the page; begins all ids.
-        label: says in words what is drawn, for those who can't see it.
+        label: what is drawn, in words, for those who can't see it.
     """
     written = io.StringIO()
     nothing: dict[str, Any] = {"Date": None, "Creator": None, "Format": None, "Type": None}
@@ -81,6 +81,6 @@ def _own_ids(drawing: str, name: str) -> str:
 def _short(attribute: str) -> str:
     """An attribute with numbers to a hundredth of a pixel, on one line, and variables in place of colours."""
     attribute = re.sub(r"-?\d+\.\d{3,}", lambda number: f"{float(number[0]):.2f}".rstrip("0").rstrip("."), attribute)
-    for variable, stand_in in COLOURS.items():
-        attribute = attribute.replace(stand_in, f"var(--{variable})")
+    for variable, marker in COLOURS.items():
+        attribute = attribute.replace(marker, f"var(--{variable})")
     return re.sub(r"\s+", " ", attribute)

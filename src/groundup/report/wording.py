@@ -22,13 +22,13 @@ def decimal(number: float | None, digits: int = 3) -> str:
     return ABSENT if number is None else f"{number:,.{digits}f}".replace("-", MINUS)
 
 
-def percent(share: float | None, digits: int = 1) -> str:
+def percent(fraction: float | None, digits: int = 1) -> str:
     """`81.3 %` for .813. What is not quite all never reads as 100, nor what is not quite nothing as 0."""
-    if share is None:
+    if fraction is None:
         return ABSENT
-    shown, least = round(100 * share, digits), 10.0**-digits
-    if 0 < share < 1:
-        shown = min(max(shown, least), 100 - least)
+    shown, step = round(100 * fraction, digits), 10.0**-digits
+    if 0 < fraction < 1:
+        shown = min(max(shown, step), 100 - step)
     return f"{shown:.{digits}f}{SPACE}%"
 
 
@@ -38,7 +38,7 @@ def relative(number: float, other: float) -> str:
 
 
 def points(difference: float, digits: int = 1) -> str:
-    """A difference of two shares in points of a hundred, signed: `+1.3`."""
+    """A difference of two fractions in points of a hundred, signed: `+1.3`."""
     return f"{100 * difference:+.{digits}f}".replace("-", MINUS)
 
 
@@ -80,9 +80,9 @@ def millions(number: float) -> str:
     return f"{number:,.0f}"
 
 
-def shortened(line: str, most: int = 120) -> str:
+def shortened(line: str, limit: int = 120) -> str:
     """`line`, or its beginning and an ellipsis."""
-    return line if len(line) <= most else f"{line[: most - 1].rstrip()}…"
+    return line if len(line) <= limit else f"{line[: limit - 1].rstrip()}…"
 
 
 def listed(words: Sequence[str]) -> str:

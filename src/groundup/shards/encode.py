@@ -8,7 +8,6 @@ pieces: so the number of workers shows nowhere, and a run that was killed goes o
 split the documents of a source stand together, sources by name and documents as they come in the corpus.
 """
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -24,6 +23,7 @@ from groundup.artifacts.durable import disk_error, sha256_of
 from groundup.corpus.documents import Split, part_paths
 from groundup.corpus.engine import DataEngine
 from groundup.errors import GroundupError
+from groundup.machine import threads
 from groundup.progress import Progress, Silent
 from groundup.shards.token_file import ID, TokenWriter, token_dtype
 from groundup.tokenizer.tokenizer import Tokenizer
@@ -96,7 +96,7 @@ def encode_documents(
     rows, left = (sum(task.rows for task in some) for some in (tasks, missing))
     engine = DataEngine(workers=workers or _workers(missing))
     if engine.workers == 1:
-        missing = [replace(task, threads=_cores()) for task in missing]
+        missing = [replace(task, threads=threads()) for task in missing]
     with progress.task("encode documents", rows, "documents", done=rows - left) as bar:
         for at, _ in engine.map(_encode, missing, [task.label for task in missing], keep / "marks"):
             bar.advance(missing[at].rows)
@@ -118,13 +118,7 @@ def _tasks(documents: Path, tokenizer: Path, keep: Path) -> list[Task]:
 
 
 def _workers(tasks: list[Task]) -> int:
-    return min(_cores(), 1 + sum(task.bytes for task in tasks) // BYTES_PER_WORKER)
-
-
-def _cores() -> int:
-    """Cores that this process may use, or as many as it is told to."""
-    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return int(os.environ.get("GROUNDUP_THREADS", 0)) or usable
+    return min(threads(), 1 + sum(task.bytes for task in tasks) // BYTES_PER_WORKER)
 
 
 @lru_cache(maxsize=1)

@@ -1,7 +1,6 @@
 """The stage `tokenizer`: from kept documents to `tokenizer.json` and what to know of it."""
 
 import json
-import os
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -11,6 +10,7 @@ from groundup.artifacts import Artifact, Figures, Work
 from groundup.artifacts.durable import write_text
 from groundup.corpus.documents import Document, part_paths, read_batches, read_documents
 from groundup.errors import GroundupError
+from groundup.machine import threads
 from groundup.progress import Progress
 from groundup.tokenizer.bpe import train_merges
 from groundup.tokenizer.configuration import TokenizerConfig
@@ -42,7 +42,7 @@ def stage(config: TokenizerConfig, inputs: Mapping[str, Artifact], work: Work) -
         raise GroundupError("no document is left to train on", where=str(documents), do="give `curate` more documents")
     pattern: PatternName = config.pattern if config.kind == "bpe" else "character"
     texts = _texts(documents, total, work.progress)
-    words = count_corpus(texts, pattern, work.keep, _cores(), config.min_word_count)
+    words = count_corpus(texts, pattern, work.keep, threads(), config.min_word_count)
     counted = time.monotonic()
     wanted = 0 if config.kind == "byte" else config.vocabulary - BYTES - len(SPECIAL_TOKENS)
     merges = train_merges(words, wanted, config.min_frequency, work.progress)
@@ -91,12 +91,6 @@ def _train(path: Path, columns: list[str]) -> "Iterator[pa.RecordBatch]":
 
     for batch in read_batches(path, columns):
         yield batch.filter(pc.equal(batch["split"], "train"))
-
-
-def _cores() -> int:
-    """Cores that this process may use, or as many as it is told to."""
-    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return int(os.environ.get("GROUNDUP_THREADS", 0)) or usable
 
 
 def _heldout(documents: Iterable[Document]) -> Iterable[Document]:

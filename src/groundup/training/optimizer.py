@@ -6,8 +6,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from groundup.machine import multiplies_bf16
 from groundup.model.decoder import CustomLanguageModel
-from groundup.parallel.device import cpu_multiplies_bf16
 from groundup.training.adafactor import Adafactor
 from groundup.training.configuration import OptimizerConfig
 from groundup.training.muon import Muon
@@ -89,7 +89,7 @@ def _group(parameters: Iterable[Tensor], weight_decay: float, scale: float = 1.0
 
 def _fastest(device: torch.device) -> torch.dtype:
     """For products that need few digits."""
-    return torch.bfloat16 if device.type != "cpu" or cpu_multiplies_bf16() else torch.float32
+    return torch.bfloat16 if device.type != "cpu" or multiplies_bf16() else torch.float32
 
 
 def _fused(parameters: list[nn.Parameter]) -> bool:

@@ -28,10 +28,10 @@ class TokenBatch:
         """(token ids [B, T], documents [B, T]): what the decoder's features are computed from."""
         return self.inputs_BT, self.documents_BT
 
-    def tokens_at(self, places_L: Tensor) -> "TokenBatch":
+    def tokens_at(self, columns_L: Tensor) -> "TokenBatch":
         """Of every row the tokens at these places (int64), in this order: what one of several processes computes."""
-        documents_BL = None if self.documents_BT is None else self.documents_BT[:, places_L]
-        return TokenBatch(self.inputs_BT[:, places_L], self.targets_BT[:, places_L], documents_BL)
+        documents_BL = None if self.documents_BT is None else self.documents_BT[:, columns_L]
+        return TokenBatch(self.inputs_BT[:, columns_L], self.targets_BT[:, columns_L], documents_BL)
 
 
 class Pretraining:

@@ -12,7 +12,6 @@ from groundup.model.configuration import LLMConfig
 from groundup.model.decoder import CustomLanguageModel
 from groundup.model.weights import save_model
 from groundup.parallel import float8
-from groundup.parallel.configuration import ParallelConfig
 from groundup.parallel.device import best_device, resolve_precision, settle
 from groundup.parallel.engine import Engine
 from groundup.parallel.recompute import checkpoint_blocks
@@ -80,7 +79,7 @@ def begin(config: PretrainConfig, shards: Path, tokenizer: Tokenizer, seed: int)
     objective = objective_of(config, shards, tokenizer, seed)
     model = CustomLanguageModel(decoder_config(config.model, tokenizer.vocabulary_size), seed=seed)
     if config.fp8:
-        float8.convert(model.model.layers, best_device(), precision, config.parallel or ParallelConfig())
+        float8.convert(model.model.layers, best_device(), precision)
     checkpoint_blocks(model.model.layers, recomputed(config))
     engine = engine_for(model, config, precision)
     engine.dropout = config.model.dropout > 0

@@ -11,7 +11,7 @@ from groundup.errors import GroundupError
 from groundup.parallel.configuration import ParallelConfig
 from groundup.parallel.deepspeed import settings as module
 from groundup.parallel.deepspeed.settings import FREE, SAID_ELSEWHERE, UNFIT, settings, shown
-from groundup.training.configuration import LoopConfig, OptimizerConfig
+from groundup.training.configuration import LoopConfig
 
 
 def made(own: dict[str, Any] | None = None, precision: str = "fp32", **parallel: Any) -> dict[str, Any]:
@@ -74,33 +74,6 @@ def test_what_contradicts_or_is_unknown_is_refused(own: dict[str, Any], words: s
     with pytest.raises(GroundupError, match=words) as error:
         made(own)
     assert "\n" not in str(error.value)
-
-
-@pytest.mark.parametrize(
-    ("parallel", "words"),
-    [
-        ({"tp": 2}, r"parallel.tp: .*set tp: 1, or engine: torch"),
-        ({"pp": 2}, r"parallel.pp"),
-        ({"cp": 2}, r"parallel.cp"),
-        ({"ep": 2}, r"parallel.ep"),
-        ({"dp_replicate": 3}, r"parallel.dp_replicate: .*set dp_replicate: 1 and dp_shard: 6"),
-    ],
-)
-def test_layouts_that_zero_does_not_know(parallel: dict[str, int], words: str) -> None:
-    with pytest.raises(GroundupError, match=words):
-        made(**parallel)
-
-
-@pytest.mark.parametrize("name", ["muon", "adafactor"])
-def test_optimizers_that_need_whole_matrices(name: str) -> None:
-    config = LoopConfig(optimizer=OptimizerConfig(name=name))
-    with pytest.raises(GroundupError, match=rf"optimizer.name: {name} needs whole matrices"):
-        settings(config, ParallelConfig(engine="deepspeed"), "fp32")
-
-
-def test_precisions() -> None:
-    with pytest.raises(GroundupError, match="fp32 or bf16, not in fp8"):
-        made(precision="fp8")
 
 
 def test_neither_torch_nor_deepspeed_is_imported() -> None:

@@ -7,7 +7,6 @@ import pytest
 import torch
 
 import tiny
-from groundup.errors import GroundupError
 from groundup.model.attention import runs_of
 from groundup.model.configuration import FAMILIES
 from groundup.model.weights import named_weights
@@ -66,25 +65,3 @@ def test_logits_are_those_of_our_decoder() -> None:
     [found] = curves.run(1, differences)
     assert found.keys() == SHAPES.keys()
     assert max(max(both) for both in found.values()) < 1e-5, found
-
-
-@pytest.mark.parametrize(
-    ("said", "changes"),
-    [
-        ("with num_experts = 4", {"num_experts": 4}),
-        ("with attention_dropout = 0.1", {"attention_dropout": 0.1}),
-        ("with attention_bias = True with mlp_bias = False", {"attention_bias": True}),
-        ("dropout is there for the engines torch and deepspeed", {"resid_pdrop": 0.1}),
-        ("dropout is there for the engines torch and deepspeed", {"embd_pdrop": 0.1}),
-    ],
-)
-def test_what_it_cannot_express_is_refused_by_name(said: str, changes: dict[str, Any]) -> None:
-    def build() -> str:
-        try:
-            curves.megatron(tiny.model(**changes))
-        except GroundupError as error:
-            return str(error)
-        return "built"
-
-    [found] = curves.run(1, build)
-    assert said in found

@@ -19,9 +19,10 @@ from curves import GPT2, Curve, Training, alone, expected, steps
 from groundup.alignment.answers import Answer, AnswerBatch, collate, log_probabilities
 from groundup.errors import GroundupError
 from groundup.model.attention import documents_of, runs_of, tensor_mask
+from groundup.model.inputs import DecoderInputs
 from groundup.parallel.configuration import ParallelConfig
 from groundup.parallel.data_rank import SINGLE, DataRank
-from groundup.parallel.mesh.context import SpreadAttention, attend_last, chunk_mask, gather, places
+from groundup.parallel.mesh.context import SpreadAttention, attend_last, chunk_mask, columns, gather
 from groundup.parallel.mesh.engine import MeshEngine
 from groundup.parallel.mesh.experts import summed
 from groundup.parallel.recompute import checkpoint_blocks
@@ -34,7 +35,7 @@ CPU = torch.device("cpu")
 @given(st.integers(1, 6), st.integers(1, 7))
 def test_every_token_is_held_once_and_work_is_even(size: int, chunk: int) -> None:
     length = 2 * size * chunk
-    held = [places(length, rank, size) for rank in range(size)]
+    held = [columns(length, rank, size) for rank in range(size)]
     assert torch.cat(held).sort().values.tolist() == list(range(length))
     assert all(part.tolist() == sorted(part.tolist()) for part in held)
     assert len({int((part + 1).sum()) for part in held}) == 1  # keys that its queries see
@@ -60,7 +61,7 @@ def spread_attention_differs_by() -> float:
         runs_BT = runs_of(torch.randint(0, 3, (B, T), generator=generator))[0] if draw.random() < 0.5 else None
         whole = reference(q, k, v, tensor_mask(T, window, runs_BT, CPU))
         theirs = (whole.detach(), *torch.autograd.grad((whole * direction).sum(), (q, k, v)))
-        here = places(T, rank, size)
+        here = columns(T, rank, size)
         parts = [x.detach()[:, :, here].requires_grad_() for x in (q, k, v)]
         part = SpreadAttention(T, window, runs_BT, dist.group.WORLD, CPU, flex=False).attend(*parts, 0.0)
         ours = (part.detach(), *torch.autograd.grad((part * direction[:, :, here]).sum(), parts))
@@ -98,7 +99,7 @@ def test_the_kernels_for_gpus_see_the_same_keys(
 def gathered_in_order() -> bool:
     rank, size = dist.get_rank(), dist.get_world_size()
     row = torch.arange(24).view(2, 12)
-    return torch.equal(gather(row[:, places(12, rank, size)], 1, dist.group.WORLD), row)
+    return torch.equal(gather(row[:, columns(12, rank, size)], 1, dist.group.WORLD), row)
 
 
 def test_gathered_tokens_are_in_the_order_of_the_row() -> None:
@@ -215,7 +216,7 @@ def routed(parallel: ParallelConfig | None) -> Tensor:
     routing, training = list[Tensor](), Training(shape={"num_experts": 4})
 
     def features(model: Any, ids_BT: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-        return model.features(ids_BT, routing=routing).sum(), {}
+        return model.features(DecoderInputs(ids_BT, routing=routing)).sum(), {}
 
     if parallel is None:
         alone(training).evaluate([tiny.ids(2, 30)], features)

@@ -11,7 +11,6 @@ from torch.distributed.device_mesh import init_device_mesh
 import ranks
 import tiny
 from curves import Curve, Training, alone, expected, steps
-from groundup.errors import GroundupError
 from groundup.model.experts import Experts, load_balancing_loss, routing_sums
 from groundup.parallel.checkpointing.part import Part
 from groundup.parallel.configuration import ParallelConfig
@@ -164,26 +163,3 @@ def test_state_is_that_of_one_process() -> None:
     assert [other[3].offsets for other in others] == [(2, 0, 0), (0, 16, 0), (2, 16, 0)]
     assert torch.equal(others[2][3].local, whole[name][2:, 16:])
     assert all(other[2].distance(curve) < 1e-5 for other in others)
-
-
-def refusals() -> list[str]:
-    errors = []
-    for parallel, shape in (
-        (ParallelConfig(dp_shard=2, ep=2), {"num_experts": 0}),
-        (ParallelConfig(dp_shard=2, ep=2), {"num_experts": 3}),
-        (ParallelConfig(cp=2, dp_shard=1), {"num_experts": 4, "moe_intermediate_size": 5}),
-    ):
-        try:
-            engine_of(parallel, **shape)
-            errors.append("")
-        except GroundupError as error:
-            errors.append(str(error))
-    return errors
-
-
-def test_what_can_not_be_spread_is_refused() -> None:
-    none, uneven, whole = ranks.run(2, refusals)[0]
-    assert "no experts" in none
-    assert "3 experts" in uneven
-    assert "an ep of 1" in uneven
-    assert not whole  # without ep whatever FSDP takes

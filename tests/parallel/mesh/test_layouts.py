@@ -14,7 +14,7 @@ import torch
 
 import ranks
 from curves import GPT2, LLAMA, Curve, Training, expected, steps
-from groundup.model import products
+from groundup.model import linear
 from groundup.parallel.compilation import SINCE as COMPILED_SINCE
 from groundup.parallel.configuration import ParallelConfig
 from groundup.parallel.mesh.engine import MeshEngine
@@ -118,7 +118,7 @@ def train(parallel: ParallelConfig, training: Training) -> Curve:
 
 
 def train_all(rows: list[str]) -> dict[str, Curve]:
-    products.LEAST, products.ONEDNN_IS_FASTER = 0, bool(products.OPERATORS)  # even for matrices as small as these
+    linear.MIN_ONEDNN, linear.ONEDNN_IS_FASTER = 0, bool(linear.OPERATORS)  # even for matrices as small as these
     torch._inductor.config.compile_threads = 1  # the compiler's own processes don't outlive the fork that made this one
     found = {}
     for row in rows:

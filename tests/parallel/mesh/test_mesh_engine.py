@@ -131,25 +131,3 @@ def test_a_layout_is_of_as_many_processes_as_there_are(monkeypatch: pytest.Monke
     with pytest.raises(GroundupError, match="layout is of 1 processes, the job has 2"):
         join(ParallelConfig())
     leave()  # nothing was joined
-
-
-def refusals() -> list[str]:
-    messages = []
-    for degrees, changes in [
-        ({"tp": 2}, {"num_attention_heads": 3, "num_key_value_heads": 3, "head_dim": 8}),
-        ({"tp": 2}, {"num_key_value_heads": 1}),
-        ({"tp": 2}, {"intermediate_size": 45}),
-        ({"dp_replicate": 2, "offload": True}, {}),
-    ]:
-        with pytest.raises(GroundupError) as error:
-            engine(degrees, tiny.model(**changes))
-        messages.append(str(error.value))
-    return messages
-
-
-def test_a_model_that_does_not_fit_is_refused() -> None:
-    heads, kv_heads, width, offload = ranks.run(2, refusals)[0]
-    assert heads == "parallel.tp: 3 query heads can't be spread evenly over 2 processes; take a tp of 1 or 3"
-    assert kv_heads == "parallel.tp: 1 key-value heads can't be spread evenly over 2 processes; take a tp of 1"
-    assert width.startswith("parallel.tp: 45 numbers of inner width can't be spread evenly over 2 processes")
-    assert offload.startswith("parallel: offload keeps shards in the CPU's memory, and nothing is sharded")

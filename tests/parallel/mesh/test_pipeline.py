@@ -17,10 +17,10 @@ import tiny
 from curves import GPT2, LLAMA, Curve, Training, alone, expected, loss, steps, weight
 from groundup.alignment.answers import Answer
 from groundup.alignment.dpo import DpoObjective
-from groundup.alignment.reward import RewardModel, ScalarModel
 from groundup.alignment.sft import Lesson, SftObjective
 from groundup.errors import GroundupError
 from groundup.model.decoder import CustomLanguageModel
+from groundup.model.inputs import DecoderInputs
 from groundup.parallel.configuration import ParallelConfig
 from groundup.parallel.data_rank import SINGLE, DataRank
 from groundup.parallel.engine import Engine, Statistics
@@ -83,7 +83,7 @@ def continued(parallel: ParallelConfig, training: Training, state: dict[str, Ten
     with engine.whole() as whole, torch.no_grad():
         assert isinstance(whole, CustomLanguageModel)
         weights = {name: parameter.detach() for name, parameter in whole.named_parameters()}
-        features = whole.features(tiny.ids(2, 9))
+        features = whole.features(DecoderInputs(tiny.ids(2, 9)))
     return Stretch(restored, curve, None if end is None else end.detach(), weights, features, engine.state())
 
 
@@ -105,7 +105,7 @@ def test_a_run_continues_in_a_pipeline_and_out_of_it(training: Training, schedul
     for one in (first, second):
         for name, parameter in single.model.named_parameters():
             assert torch.allclose(one.whole[name], parameter, atol=1e-5), name
-        assert torch.allclose(one.features, single.model.features(tiny.ids(2, 9)), atol=1e-4)
+        assert torch.allclose(one.features, single.model.features(DecoderInputs(tiny.ids(2, 9))), atol=1e-4)
     back = alone(training)
     back.restore(first.state)
     assert steps(back, training, range(6, 8)).distance(steps(single, training, range(6, 8))) < 1e-5
@@ -269,13 +269,8 @@ def of_numbers(parallel: ParallelConfig) -> None:
 
 
 REFUSED: dict[str, tuple[dict[str, Any], Callable[[ParallelConfig], Any], str]] = {
-    "reward model": ({}, of_model(lambda: RewardModel(tiny.model())), "a RewardModel can't be cut"),
-    "critic": ({}, of_model(lambda: ScalarModel(tiny.model())), "a ScalarModel can't be cut"),
-    "too few layers": ({"schedule": "interleaved"}, of_model(tiny.model), "2 layers can't be cut into 4 stages"),
-    "too few micro-batches": ({}, step_of(1), "can't work through 1 micro-batches; set accumulate to 2"),
-    "odd micro-batches": ({"schedule": "zero_bubble"}, step_of(5), "set accumulate to 4 or 6"),
-    "selective": ({"schedule": "zero_bubble"}, of_model(recomputed), "selective recomputing; take 1f1b"),
-    "compiled": ({"schedule": "zero_bubble"}, of_model(compiled), "zero_bubble doesn't go with compilation"),
+    "too few micro-batches": ({}, step_of(1), "can't keep pp 2 busy with 1 micro-batch; set accumulate to 2"),
+    "odd micro-batches": ({"schedule": "zero_bubble"}, step_of(5), "set accumulate to 6"),
     "several lengths under cp": ({"cp": 2}, uneven, "takes micro-batches with rows of one length"),
     "other batches": ({}, of_numbers, "can't take a int, which has no decoder_inputs()"),
 }
@@ -298,12 +293,14 @@ def test_what_a_pipeline_cannot_do_is_refused_before_anything_is_computed(case: 
 
 def twice(model: nn.Module, batch: TokenBatch) -> tuple[Tensor, Statistics]:
     assert isinstance(model, CustomLanguageModel)
-    return model.features(batch.inputs_BT).sum() + model.features(batch.inputs_BT).sum(), {}
+    return model.features(DecoderInputs(batch.inputs_BT)).sum() + model.features(
+        DecoderInputs(batch.inputs_BT)
+    ).sum(), {}
 
 
 def other_tokens(model: nn.Module, batch: TokenBatch) -> tuple[Tensor, Statistics]:
     assert isinstance(model, CustomLanguageModel)
-    return model.features(batch.inputs_BT[:, 1:]).sum(), {}
+    return model.features(DecoderInputs(batch.inputs_BT[:, 1:])).sum(), {}
 
 
 LATE = {

@@ -37,11 +37,11 @@ def test_a_slow_machine_multiplies_no_larger_matrices_than_it_has_time_for(monke
     """On a clock by which a product of side 512 takes a tenth of a second, nothing larger is begun."""
     clock, sides = [0.0], []
 
-    def product(a: torch.Tensor, b: torch.Tensor) -> None:
+    def matmul(a: torch.Tensor, b: torch.Tensor) -> None:
         sides.append(len(a))
         clock[0] += 0.1 * (len(a) / 512) ** 3
 
     monkeypatch.setattr(ceiling.time, "perf_counter", lambda: clock[0])
-    monkeypatch.setattr(ceiling, "product", product)
+    monkeypatch.setattr(ceiling, "matmul", matmul)
     assert ceiling.measure(CPU, torch.float32) == pytest.approx(2 * 512**3 / 0.1)
     assert set(sides) == {512} and len(sides) <= 5

@@ -104,9 +104,8 @@ def settings(config: UpdateConfig, parallel: ParallelConfig, precision: str) -> 
         precision: `fp32` or `bf16`; of bf16 weights DeepSpeed keeps float32 masters, and sums gradients in float32.
 
     Raises:
-        GroundupError: something asked for does not exist under DeepSpeed, or is decided elsewhere.
+        GroundupError: a setting is unknown, decided elsewhere, or without effect.
     """
-    _refuse(config, parallel, precision)
     zero: dict[str, Any] = {"stage": parallel.zero_stage}
     if parallel.offload:
         zero["offload_optimizer"] = {"device": "cpu"}
@@ -148,34 +147,6 @@ def check(parallel: ParallelConfig) -> None:
 def shown(given: Mapping[str, Any]) -> str:
     """The settings as DeepSpeed's JSON file."""
     return json.dumps(given, indent=2) + "\n"
-
-
-def _refuse(config: UpdateConfig, parallel: ParallelConfig, precision: str) -> None:
-    for degree in ("cp", "tp", "pp", "ep"):
-        if getattr(parallel, degree) > 1:
-            raise GroundupError(
-                "the DeepSpeed engine shards over dp_shard alone",
-                where=f"parallel.{degree}",
-                do=f"set {degree}: 1, or engine: torch",
-            )
-    if parallel.dp_replicate > 1:
-        raise GroundupError(
-            "ZeRO shards over all processes that share a batch and keeps no copies of the model",
-            where="parallel.dp_replicate",
-            do=f"set dp_replicate: 1 and dp_shard: {parallel.dp}, or engine: torch",
-        )
-    if config.optimizer.name != "adamw":
-        raise GroundupError(
-            f"{config.optimizer.name} needs whole matrices, and ZeRO gives an optimizer flat pieces of them",
-            where="optimizer.name",
-            do="set optimizer.name: adamw, or parallel.engine: torch",
-        )
-    if precision not in ("fp32", "bf16"):
-        raise GroundupError(
-            f"the DeepSpeed engine trains in fp32 or bf16, not in {precision}",
-            where="pretrain.precision",
-            do="choose one of the two, or parallel.engine: torch",
-        )
 
 
 def _section(own: Mapping[str, Any], name: str, prefix: str = "") -> Mapping[str, Any]:

@@ -36,7 +36,7 @@ from groundup.parallel.megatron.batch import Padded, pad
 from groundup.parallel.megatron.canonical import Canonical
 from groundup.parallel.megatron.context import token_indices
 from groundup.parallel.megatron.last_stage import LastStage
-from groundup.parallel.megatron.model import build_stages, check
+from groundup.parallel.megatron.model import build_stages
 from groundup.parallel.megatron.optimizer import ADAM_STATE, Optimizer
 from groundup.parallel.recompute import ActivationCheckpointing
 from groundup.training.configuration import OptimizerConfig
@@ -59,34 +59,15 @@ class MegatronEngine(Engine):
         precision: Precision,
         *,
         ema_decay: float | None = None,
-        accumulate: int = 1,
         recompute: ActivationCheckpointing = "none",
     ) -> None:
         """Collective: every process of the job makes one, of the same model.
 
         Args:
             model: gives the weights, and receives them again in `whole`.
-            accumulate: micro-batches of a step.
-
-        Raises:
-            GroundupError: Megatron can't train such a model, or not under this layout.
         """
-        if not isinstance(model, CustomLanguageModel):
-            raise GroundupError(
-                f"the Megatron engine trains language models, not a {type(model).__name__}",
-                where="parallel.engine",
-                do="set it to torch for this stage",
-            )
-        frozen = [name for name, parameter in model.named_parameters() if not parameter.requires_grad]
-        if frozen:
-            raise GroundupError(
-                f"the Megatron engine trains all of a model, and {frozen[0]} is frozen",
-                where="parallel.engine",
-                do="set it to torch for this stage",
-            )
+        assert isinstance(model, CustomLanguageModel)
         config = model.config
-        layout.check(config, parallel, accumulate)
-        check(config)
         self.model, self.config = model, config
         self.device, self.precision, self.parallel = device, precision, parallel
         layout.enter(parallel, device)

@@ -13,11 +13,11 @@ from megatron.core.tensor_parallel import (
 )
 from torch import Tensor, nn
 
-from groundup.model.attention import KeyValueCache
 from groundup.model.configuration import LLMConfig
 from groundup.model.cross_entropy import IGNORED
 from groundup.model.decoder import CustomLanguageModel
-from groundup.model.products import Linear
+from groundup.model.inputs import DecoderInputs
+from groundup.model.linear import Linear
 from groundup.parallel.megatron.context import in_order
 from groundup.parallel.megatron.model import MegatronStage
 
@@ -40,15 +40,9 @@ class LastStage(CustomLanguageModel):
         self._served = x_TBD.transpose(0, 1)[:rows, :tokens]
         return self
 
-    def features(
-        self,
-        idx_BT: Tensor,
-        cache: KeyValueCache | None = None,
-        documents_BT: Tensor | None = None,
-        routing: list[Tensor] | None = None,
-    ) -> Tensor:
+    def features(self, inputs: DecoderInputs) -> Tensor:
         """[B, T, D], the same on all tensor-parallel ranks."""
-        assert self._served is not None and self._served.shape[:2] == idx_BT.shape, "the batch that was sent through"
+        assert self._served is not None and self._served.shape[:2] == inputs.ids_BT.shape, "the batch of this pass"
         return self._served
 
     def head(self, x_ND: Tensor) -> Tensor:
@@ -60,7 +54,8 @@ class LastStage(CustomLanguageModel):
         self, idx_BT: Tensor, targets_BT: Tensor, documents_BT: Tensor | None = None, auxiliary: bool = True
     ) -> Tensor:
         """Each rank computes the softmax over its own part of the vocabulary; no rank holds all logits."""
-        logits_NV, targets_N = self._own_logits(self.features(idx_BT).flatten(0, 1)), targets_BT.flatten()
+        x_ND, targets_N = self.features(DecoderInputs(idx_BT)).flatten(0, 1), targets_BT.flatten()
+        logits_NV = self._own_logits(x_ND)
         losses_N = vocab_parallel_cross_entropy(logits_NV.clone(), targets_N.clamp_min(0))  # it writes into its input
         if auxiliary and self.config.z_loss_coef:
             sums_N = gather_from_tensor_model_parallel_region(logits_NV).logsumexp(-1)

@@ -25,7 +25,6 @@ from megatron.core.transformer.transformer_layer import (
 )
 from torch import Tensor
 
-from groundup.errors import GroundupError
 from groundup.model.configuration import LLMConfig
 from groundup.model.decoder import activation
 from groundup.model.rotary import Rotary
@@ -58,25 +57,6 @@ class MegatronStage(GPTModel):  # type: ignore[misc]
             else self.output_layer.weight
         )
         return weight
-
-
-def check(config: LLMConfig) -> None:
-    """Raises GroundupError naming the first field that Megatron's layers, as they are built here, can't take."""
-    refused = {
-        "num_experts": config.num_experts > 0,
-        "attention_dropout": config.attention_dropout > 0,
-        "resid_pdrop": config.resid_pdrop > 0,
-        "embd_pdrop": config.embd_pdrop > 0,
-        "attention_bias": config.attention_bias != config.mlp_bias,  # Megatron has one switch for both
-    }
-    for field, wrong in refused.items():
-        if wrong:
-            also = f" with mlp_bias = {config.mlp_bias}" if field == "attention_bias" else ""
-            raise GroundupError(
-                f"Megatron's model can't be built with {field} = {getattr(config, field)}{also}",
-                where="parallel.engine",
-                do="set parallel.engine to torch, or change the model",
-            )
 
 
 def transformer_config(
@@ -165,12 +145,7 @@ def block_spec(config: LLMConfig, layers: int) -> TransformerBlockSubmodules:
 def build_stages(
     config: LLMConfig, parallel: ParallelConfig, virtual: int | None = None, recompute: ActivationCheckpointing = "none"
 ) -> list[MegatronStage]:
-    """This process's stages, one for each virtual rank in the pipeline, weights not set. Needs `parallel_state`.
-
-    Raises:
-        GroundupError: a field of the configuration has no counterpart in Megatron's model.
-    """
-    check(config)
+    """This process's stages, one for each virtual rank in the pipeline, weights not set. Needs `parallel_state`."""
     megatron = transformer_config(config, parallel, virtual, recompute)
     return [_stage(config, megatron, parallel, index if virtual else None) for index in range(virtual or 1)]
 

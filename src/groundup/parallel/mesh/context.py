@@ -38,8 +38,6 @@ from torch.nn.attention.flex_attention import BlockMask, create_block_mask
 from groundup.errors import GroundupError
 from groundup.model.attention import (
     Kernel,
-    KeyValueCache,
-    Mask,
     attend_flash3,
     attend_flex,
     flash3_takes,
@@ -47,12 +45,12 @@ from groundup.model.attention import (
     runs_of,
     visible,
 )
-from groundup.model.decoder import Decoder
-from groundup.model.rotary import PADDING
+from groundup.model.configuration import LLMConfig
+from groundup.model.decoder import Decoder, DecoderSeams
+from groundup.model.inputs import DecoderInputs, LayerInputs, check_length
 from groundup.parallel.mesh.layout import Layout
 
 ChunkMask = Tensor | BlockMask | None  # bool [B or 1, 1, C, S], true where seen; None: up to oneself
-NO_DOCUMENT = torch.iinfo(torch.long).min  # whose tokens are padding
 
 
 @runtime_checkable
@@ -62,13 +60,13 @@ class Cuttable(Protocol):
     def decoder_inputs(self) -> tuple[Tensor, Tensor | None]:
         """(token ids [B, T], documents [B, T])."""
 
-    def tokens_at(self, places_L: Tensor) -> Self:
-        """Of every row the tokens at these places, in this order, with their targets and documents."""
+    def tokens_at(self, columns_L: Tensor) -> Self:
+        """These columns of every row, in this order, with their targets and documents."""
 
 
-def places(length: int, rank: int, size: int, device: torch.device | None = None) -> Tensor:
-    """The places in a row of `length` tokens, a multiple of 2 x size, of those that process `rank` of `size` holds,
-    ascending, int64 [L]."""
+def columns(length: int, rank: int, size: int, device: torch.device | None = None) -> Tensor:
+    """The columns of a row of `length` tokens, a multiple of 2 x size, that process `rank` of `size` holds, ascending,
+    int64 [L]."""
     assert length % (2 * size) == 0
     chunk = length // (2 * size)
     head, tail = rank * chunk, (2 * size - 1 - rank) * chunk
@@ -86,28 +84,21 @@ def apply(model: nn.Module, layout: Layout) -> "ContextParallel":
         decoders = [module for module in model.modules() if isinstance(module, Decoder)]
         if len(decoders) != 1:
             raise GroundupError(f"cp takes a model with one decoder, not {len(decoders)}", do="set parallel.cp to 1")
-        context.take(decoders[0])
+        context.config, decoders[0].seams = decoders[0].config, context
     return context
 
 
-class ContextParallel:
-    """Stands between an engine and a decoder whose rows are spread."""
+class ContextParallel(DecoderSeams):
+    """Cuts rows before a decoder's layers, and gathers features after them."""
 
-    decoder: Decoder
+    config: LLMConfig
 
     def __init__(self, layout: Layout) -> None:
         self.group, self.rank, self.size = layout.group("cp"), layout.coordinate("cp"), layout.degree("cp")
         self.pipeline = layout.degree("pp") > 1
         sequence = layout.degree("tp") if layout.parallel.sequence_parallel else 1
         self.multiple = self.size * math.lcm(2, sequence)  # of tokens, into which a row can be cut
-        self.whole = True  # whether rows are given to the decoder, and features by it, whole
-
-    def take(self, decoder: Decoder) -> None:
-        """Change a decoder so that it computes this process's tokens."""
-        self.decoder, self.config = decoder, decoder.config
-        self._forward, self._alone = decoder.forward, decoder.positions_and_masks
-        decoder.forward = self.forward  # type: ignore[method-assign]
-        decoder.positions_and_masks = self.positions_and_masks  # type: ignore[method-assign]
+        self.whole = True  # whether the decoder is given whole rows, and returns features of whole rows
 
     @contextmanager
     def parts_of(self, batch: Sequence[Any]) -> Iterator[tuple[list[Any], int]]:
@@ -136,66 +127,44 @@ class ContextParallel:
 
     def _part_of(self, micro_batch: Cuttable) -> Cuttable:
         length = micro_batch.decoder_inputs()[0].shape[1]
-        self._fits(length)
+        check_length(length, self.config)
         if length % self.multiple:
             self._refuse(length)
-        return micro_batch.tokens_at(places(length, self.rank, self.size))
+        return micro_batch.tokens_at(columns(length, self.rank, self.size))
 
-    def forward(
-        self,
-        idx_BT: Tensor,
-        cache: KeyValueCache | None = None,
-        documents_BT: Tensor | None = None,
-        routing: list[Tensor] | None = None,
-        valid_BT: Tensor | None = None,
-    ) -> Tensor:
-        """In the place of `Decoder.forward`: features [B, T, D] of whole rows, or [B, L, D] of parts.
+    def prepare(self, decoder: Decoder, inputs: DecoderInputs) -> LayerInputs:
+        """This process's columns, padding included, with their positions in whole rows and kernels that see those.
 
         Raises:
             GroundupError: whole rows are longer than the context.
         """
-        if cache is not None or not self.whole:
-            return self._forward(idx_BT, cache, documents_BT, routing, valid_BT)
-        length = idx_BT.shape[1]
-        self._fits(length)
-        added = -length % self.multiple  # behind the row, where no token sees it
-        here_L = places(length + added, self.rank, self.size, idx_BT.device)
-        idx_BL = F.pad(idx_BT, (0, added))[:, here_L]
-        if documents_BT is not None:
-            documents_BT = F.pad(documents_BT, (0, added), value=NO_DOCUMENT)[:, here_L]
-        if added and valid_BT is None:
-            valid_BT = torch.ones_like(idx_BT, dtype=torch.bool)
-        if valid_BT is not None:
-            valid_BT = F.pad(valid_BT, (0, added))[:, here_L]
-        x_BLD = self._forward(idx_BL, None, documents_BT, routing, valid_BT)
-        return gather(x_BLD, 1, self.group)[:, :length]
-
-    def positions_and_masks(
-        self, idx_BT: Tensor, cache: KeyValueCache | None, documents_BT: Tensor | None
-    ) -> tuple[Tensor, dict[int | None, Mask]]:
-        """In the place of `Decoder.positions_and_masks`: true positions, and kernels that see the whole row."""
-        if cache is not None:
-            return self._alone(idx_BT, cache, documents_BT)
-        T, device = idx_BT.shape[1] * self.size, idx_BT.device
-        here_L = places(T, self.rank, self.size, device)
-        positions_BL, runs_BT = here_L[None], None
-        if documents_BT is not None:
-            runs_BT, positions_BT = runs_of(gather(documents_BT, 1, self.group))
-            positions_BL = positions_BT[:, here_L]
-        dropout = self.config.attention_dropout if self.decoder.training else 0.0
-        flex = flex_fits(device, self.config.head_dim, dropout)
-        kernels: dict[int | None, Mask] = {
-            window: SpreadAttention(T, window, runs_BT, self.group, device, flex)
-            for window in set(self.decoder.windows)
+        if inputs.cache is not None:
+            return super().prepare(decoder, inputs)
+        device = inputs.ids_BT.device
+        if self.whole:
+            length = inputs.ids_BT.shape[1]
+            check_length(length, self.config)
+            added = -length % self.multiple
+            inputs = inputs.padded(added).at(columns(length + added, self.rank, self.size, device))
+        T = inputs.ids_BT.shape[1] * self.size
+        own_L = columns(T, self.rank, self.size, device)
+        positions_BL, runs_BT = own_L[None], None
+        if inputs.documents_BT is not None:
+            runs_BT, positions_BT = runs_of(gather(inputs.documents_BT, 1, self.group))
+            positions_BL = positions_BT[:, own_L]
+        flex = flex_fits(device, self.config.head_dim, self.config.attention_dropout if decoder.training else 0.0)
+        masks = {
+            window: SpreadAttention(T, window, runs_BT, self.group, device, flex) for window in set(decoder.windows)
         }
-        return positions_BL.clamp(max=self.config.max_position_embeddings - 1), kernels  # padding may stand behind it
+        positions_BL = positions_BL.clamp(max=self.config.max_position_embeddings - 1)  # padding may reach beyond it
+        return LayerInputs(**vars(inputs), positions_BT=positions_BL, masks=masks)
 
-    def _fits(self, length: int) -> None:
-        context = self.config.max_position_embeddings
-        if context + PADDING < length:
-            raise GroundupError(
-                f"rows of {length} tokens, the model's context has {context}", do="cut them into windows"
-            )
+    def finish(self, decoder: Decoder, x_BTD: Tensor, inputs: DecoderInputs) -> Tensor:
+        """Features of whole rows [B, T, D], or of parts [B, L, D]."""
+        features = super().finish(decoder, x_BTD, inputs)
+        if inputs.cache is not None or not self.whole:
+            return features
+        return gather(features, 1, self.group)[:, : inputs.ids_BT.shape[1]]
 
     def _refuse(self, length: int) -> NoReturn:
         shorter = length - length % self.multiple

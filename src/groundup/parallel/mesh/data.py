@@ -24,7 +24,6 @@ from torch.distributed.fsdp import (
 )
 from torch.nn.parallel import DistributedDataParallel
 
-from groundup.errors import GroundupError
 from groundup.model.decoder import Block
 from groundup.model.experts import Experts, SparseMLP
 from groundup.parallel.device import DTYPES, Precision
@@ -33,18 +32,8 @@ from groundup.parallel.mesh.layout import Layout
 
 
 def apply(root: nn.Module, layout: Layout, precision: Precision) -> nn.Module:
-    """What to call instead of `root`: a module, of all or of a pipeline stage, that computes a loss or hands on.
-
-    Raises:
-        GroundupError: weights are to be kept in the CPU's memory, but not sharded.
-    """
+    """What to call instead of `root`: a module, of all or of a pipeline stage, that computes a loss or hands on."""
     parallel = layout.parallel
-    if parallel.offload and layout.shards.size() == 1:
-        raise GroundupError(
-            "offload keeps shards in the CPU's memory, and nothing is sharded",
-            where="parallel",
-            do="raise dp_shard, or remove offload",
-        )
     if layout.dp_cp.size() == 1:
         return root
     if layout.dp_cp.size() == layout.mesh.size() == parallel.dp_replicate:

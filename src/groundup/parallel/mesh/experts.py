@@ -28,58 +28,27 @@ from torch.distributed.device_mesh import DeviceMesh
 from torch.distributed.fsdp import fully_shard
 from torch.distributed.tensor import DTensor, Shard, distribute_tensor
 
-from groundup.errors import GroundupError
 from groundup.model.decoder import CustomLanguageModel
-from groundup.model.experts import Experts, load_balancing_loss, through_experts
+from groundup.model.experts import Experts, expert_mlps
 from groundup.parallel.mesh.layout import Layout
 
 
 def apply(model: nn.Module, layout: Layout) -> None:
-    """Balance experts over all processes' tokens, and leave this process's where they are spread.
-
-    Raises:
-        GroundupError: the model has no experts, or they can't be spread evenly.
-    """
+    """Balance experts over all processes' tokens, and leave this process's where they are spread."""
     if isinstance(model, CustomLanguageModel) and model.config.num_experts:
-        model.balance = partial(balance, model, layout)  # type: ignore[method-assign]
+        model.sum_routing = partial(sum_over_processes, layout)
     if layout.degree("ep") == 1:
         return
-    mixtures = [module for module in model.modules() if isinstance(module, Experts)]
-    if not mixtures:
-        raise GroundupError("the model has no experts to spread", where="parallel.ep", do="set ep to 1")
-    for experts in mixtures:
-        _fits(experts, layout)
+    for experts in [module for module in model.modules() if isinstance(module, Experts)]:
         spread(experts, layout.experts["ep"])
 
 
-def _fits(experts: Experts, layout: Layout) -> None:
-    ep, shards = layout.degree("ep"), layout.experts["expert_shards"].size()
-    count = len(experts.gate_up_proj)
-    if count % ep:
-        processes = layout.degree("dp_shard")
-        fitting = [n for n in range(1, processes + 1) if processes % n == count % n == 0]
-        raise GroundupError(
-            f"{count} experts can't be spread evenly over {ep} processes",
-            where="parallel.ep",
-            do=f"take an ep of {' or '.join(map(str, fitting))}",
-        )
-    widths = (experts.gate_up_proj.shape[1], experts.down_proj.shape[1])
-    if any(width % shards for width in widths):
-        raise GroundupError(
-            f"experts' matrices of {widths[0]} and {widths[1]} rows can't be cut into {shards} equal shards "
-            "(dp_shard / ep x cp)",
-            where="parallel",
-            do="raise ep, or take other widths",
-        )
+def sum_over_processes(layout: Layout, sums_3E: Tensor) -> Tensor:
+    """Routing statistics of all processes' tokens, for the load-balancing loss.
 
-
-def balance(model: CustomLanguageModel, layout: Layout, routing: list[Tensor]) -> Tensor:
-    """In the place of `CustomLanguageModel.balance`: that of the tokens of all processes.
-
-    Where nothing is learnt each share of the processes has a micro-batch of its own, of which only cp holds parts.
+    In validation each data-parallel replica has a micro-batch of its own, and only `cp` holds parts of it.
     """
-    config, group = model.config, layout.dp_cp.get_group() if torch.is_grad_enabled() else layout.group("cp")
-    return config.router_aux_loss_coef * load_balancing_loss(summed(torch.stack(routing).sum(0), group))
+    return summed(sums_3E, layout.dp_cp.get_group() if torch.is_grad_enabled() else layout.group("cp"))
 
 
 def spread(experts: Experts, mesh: DeviceMesh) -> None:
@@ -87,7 +56,7 @@ def spread(experts: Experts, mesh: DeviceMesh) -> None:
     for name, whole in list(experts.named_parameters()):
         kept = distribute_tensor(whole.detach(), mesh, [Shard(0)], src_data_rank=None)
         experts.register_parameter(name, nn.Parameter(kept, requires_grad=whole.requires_grad))
-    experts.forward = partial(forward, experts, mesh.get_group())  # type: ignore[method-assign]
+    experts.compute = partial(exchange_and_compute, mesh.get_group())
 
 
 def shard(root: nn.Module, layout: Layout, **options: Any) -> None:
@@ -104,8 +73,8 @@ def shard(root: nn.Module, layout: Layout, **options: Any) -> None:
 
 
 @torch.compiler.disable  # type: ignore[untyped-decorator]  # it waits for other processes
-def forward(experts: Experts, group: dist.ProcessGroup, x_ND: Tensor, counts_E: Tensor) -> Tensor:
-    """In the place of `Experts.forward`: [N, D] of rows sorted by expert, of which `counts_E[e]` are for expert e."""
+def exchange_and_compute(group: dist.ProcessGroup, experts: Experts, x_ND: Tensor, counts_E: Tensor) -> Tensor:
+    """`Experts.compute` where they are spread: [N, D] of rows sorted by expert, `counts_E[e]` for expert e."""
     counts_RF = counts_E.view(group.size(), -1)
     coming_RF = torch.empty_like(counts_RF)  # rows for each of this process's experts, by where they come from
     dist.all_to_all_single(coming_RF, counts_RF, group=group)
@@ -114,7 +83,7 @@ def forward(experts: Experts, group: dist.ProcessGroup, x_ND: Tensor, counts_E: 
     numbers_F = torch.arange(coming_RF.shape[1], device=x_ND.device)
     order = numbers_F.repeat(group.size()).repeat_interleave(coming_RF.flatten()).argsort(stable=True)
     gate_up_FID, down_FDI = (local(matrix, group.size()) for matrix in (experts.gate_up_proj, experts.down_proj))
-    y = through_experts(rows[order], coming_RF.sum(0), gate_up_FID, down_FDI, experts.act)
+    y = expert_mlps(rows[order], coming_RF.sum(0), gate_up_FID, down_FDI, experts.act)
     return exchange(y[order.argsort()], received, sent, group)
 
 

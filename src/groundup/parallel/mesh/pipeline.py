@@ -37,30 +37,18 @@ from groundup.model.decoder import CustomLanguageModel
 from groundup.parallel.engine import Loss
 from groundup.parallel.mesh.clip import settled
 from groundup.parallel.mesh.layout import Layout
-from groundup.parallel.mesh.schedules import assign, check_layers, check_micro_batches, stages_per_process
-from groundup.parallel.mesh.stage import Inputs, Stage, Stream, Work, check_halves, inputs_of, padded
+from groundup.parallel.mesh.schedules import assign, stages_per_process, suits, too_few
+from groundup.parallel.mesh.stage import Inputs, Stage, Stream, Work, inputs_of, padded
 from groundup.parallel.torch_engine import Sums, add
 
 
 def split(model: nn.Module, layout: Layout) -> "Pipeline | None":
-    """Leave this process's layers; None, and nothing done, where there is a single stage.
-
-    Raises:
-        GroundupError: the model is no language model, or has too few layers.
-    """
+    """Leave this process's layers; None, and nothing done, where there is a single stage."""
     parallel = layout.parallel
     if parallel.pp == 1:
         return None
-    if not isinstance(model, CustomLanguageModel):
-        raise GroundupError(
-            f"a {type(model).__name__} can't be cut into pipeline stages, as a language model can",
-            where="parallel.pp",
-            do="set it to 1 for this stage, and dp_shard to as many processes",
-        )
+    assert isinstance(model, CustomLanguageModel)
     config = model.config
-    check_layers(parallel, config.num_hidden_layers)
-    if parallel.schedule == "zero_bubble":
-        check_halves(model)
     count = parallel.pp * stages_per_process(parallel)
     costs = [_passed(block) for block in model.model.layers]
     layers = assign(costs, count, head=config.vocab_size * config.hidden_size)
@@ -115,7 +103,7 @@ class Pipeline:
         return weight
 
     def start(self, roots: Sequence[nn.Module], autocast: Callable[[], AbstractContextManager[Any]]) -> None:
-        """Take the stages as data parallel has wrapped them.
+        """Take the stages as data parallel has wrapped them, when nothing else will change the model.
 
         What is sharded of a stage is gathered once for all micro-batches of a step, and its gradients are given away
         once: with a gathering for each of them, a pipeline would send more than it saves.
@@ -123,6 +111,8 @@ class Pipeline:
         self.roots = list(roots)
         for stage in self.stages:
             stage.autocast = autocast
+        if self.stages[-1].last:
+            self.stages[-1].serve(self.model)
         for root in self.roots:
             if isinstance(root, FSDPModule):
                 root.set_reshard_after_forward(False)
@@ -133,7 +123,9 @@ class Pipeline:
         Raises:
             GroundupError: the schedule can't work through so many micro-batches, or a pipeline through such ones.
         """
-        check_micro_batches(self.layout.parallel, len(batch))
+        parallel = self.layout.parallel
+        if not suits(parallel, len(batch)):
+            raise GroundupError(too_few(parallel, len(batch)), where="parallel.pp")
         inputs = self._inputs(batch)
         if self.layout.degree("cp") > 1 and len({idx_BT.shape[1] for idx_BT, _ in inputs}) > 1:
             raise GroundupError(  # padding would lie between the parts of a row

@@ -11,10 +11,7 @@ the inputs, which the stage before waits for, and those of the weights, which no
 The rows are those of the first process. Knows no torch, so that a layout can be checked before anything starts.
 """
 
-from groundup.errors import GroundupError
 from groundup.parallel.configuration import ParallelConfig
-
-WHERE = "parallel"
 
 
 def stages_per_process(parallel: ParallelConfig) -> int:
@@ -22,33 +19,19 @@ def stages_per_process(parallel: ParallelConfig) -> int:
     return 2 if parallel.schedule == "interleaved" else 1
 
 
-def check_layers(parallel: ParallelConfig, layers: int) -> None:
-    """Raises GroundupError where there is not a layer for every stage."""
-    each = stages_per_process(parallel)
-    if layers < parallel.pp * each:
-        plain = "" if each == 1 else ", or another schedule, with one stage per process"
-        raise GroundupError(
-            f"{layers} layers can't be cut into {parallel.pp * each} stages (pp: {parallel.pp})",
-            where=WHERE,
-            do=f"set pp to at most {max(1, layers // each)}{plain}",
-        )
-
-
-def check_micro_batches(parallel: ParallelConfig, count: int) -> None:
-    """Raises GroundupError where a schedule can't work through so many micro-batches (`accumulate`) in a step."""
-    if parallel.pp == 1 or suits(parallel, count):
-        return
-    near = [n for n in (*range(count - 1, 0, -1),) if suits(parallel, n)][:1]
-    near += [next(n for n in range(count + 1, count + 2 * parallel.pp + 1) if suits(parallel, n))]
-    raise GroundupError(
-        f"the schedule {parallel.schedule} over pp: {parallel.pp} can't work through {count} micro-batches",
-        where=WHERE,
-        do=f"set accumulate to {' or '.join(map(str, near))}, or the schedule to gpipe",
-    )
+def too_few(parallel: ParallelConfig, count: int, key: str = "accumulate") -> str:
+    """The message where a schedule can't work through `count` micro-batches a step, a number that `key` sets."""
+    enough = next(n for n in range(count + 1, count + 2 * parallel.pp + 1) if suits(parallel, n))
+    batches = f"{count} micro-batch{'es' * (count > 1)}"
+    return f"the schedule {parallel.schedule} can't keep pp {parallel.pp} busy with {batches}; set {key} to {enough}"
 
 
 def suits(parallel: ParallelConfig, count: int) -> bool:
     """Whether a schedule can work through so many micro-batches."""
+    if parallel.pp == 1:
+        return True
+    if parallel.engine == "megatron" and parallel.schedule == "interleaved":
+        return count % parallel.pp == 0
     match parallel.schedule:
         case "gpipe":
             return True
@@ -59,7 +42,7 @@ def suits(parallel: ParallelConfig, count: int) -> bool:
 
 
 def assign(costs: list[float], stages: int, head: float = 0.0) -> list[range]:
-    """Neighbouring layers for each stage, such that the dearest stage is as cheap as can be; each has at least one.
+    """Neighbouring layers for each stage, such that the costliest stage is as cheap as possible; each has at least one.
 
     Args:
         costs: of each layer.
@@ -69,16 +52,16 @@ def assign(costs: list[float], stages: int, head: float = 0.0) -> list[range]:
     for cost in costs:
         ends.append(ends[-1] + cost)
     count = len(costs)
-    # best[i]: the dearest of the stages so far if they hold the first i layers; cuts[s][i]: where stage s then begins
+    # best[i]: the costliest of the stages so far if they hold the first i layers; cuts[s][i]: where stage s then begins
     best, cuts = [0.0] + [float("inf")] * count, list[list[int]]()
     for stage in range(stages):
         extra = head if stage == stages - 1 else 0.0
         now, begins = [float("inf")] * (count + 1), [0] * (count + 1)
         for end in range(stage + 1, count + 1):
             for begin in range(stage, end):
-                dearest = max(best[begin], ends[end] - ends[begin] + extra)
-                if dearest < now[end]:
-                    now[end], begins[end] = dearest, begin
+                costliest = max(best[begin], ends[end] - ends[begin] + extra)
+                if costliest < now[end]:
+                    now[end], begins[end] = costliest, begin
         best = now
         cuts.append(begins)
     held, end = list[range](), count

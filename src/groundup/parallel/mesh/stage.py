@@ -10,15 +10,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from groundup.errors import GroundupError
-from groundup.model.attention import KeyValueCache
 from groundup.model.decoder import CustomLanguageModel
-from groundup.parallel.compilation import is_compiled
+from groundup.model.inputs import NO_DOCUMENT, DecoderInputs
 from groundup.parallel.engine import Loss, Statistics
-from groundup.parallel.recompute import RECOMPUTED
 
 Inputs = tuple[Tensor, Tensor | None]  # token ids [B, T], documents [B, T]
 Stream = tuple[Tensor, ...]  # what is sent: the stream [B, T, D], and of a mixture the sums of its routing [3, E]
-PADDING_DOCUMENT = -1
 HALVES_SINCE = "2.13"  # PyTorch's
 
 
@@ -53,12 +50,15 @@ class Stage(nn.Module):
             self.norm, self.lm_head = decoder.norm, model.lm_head
             if model.config.tie_word_embeddings:
                 self.embed_tokens = decoder.embed_tokens
-            decoder.forward = self.arrived  # type: ignore[method-assign]
         self.model = (model,)  # in a tuple, so that it is not registered
+        self.served: ServedModel | None = None  # in the last stage, by `Pipeline.start`
         self.autocast: Callable[[], AbstractContextManager[Any]] = nullcontext
         self.work, self.next = Work([], [], _no_loss), 0
         self.mixture = model.config.num_experts > 0
-        self.came: Stream | None = None  # through the last stage, for the loss
+
+    def serve(self, model: CustomLanguageModel) -> None:
+        """Let losses see the last stage's output as features of `model`, whose head and loss are final now."""
+        self.served = ServedModel(model)
 
     def begin(self, work: Work) -> None:
         """Expect the first micro-batch of `work`."""
@@ -75,21 +75,22 @@ class Stage(nn.Module):
         idx_BT, documents_BT = self.work.inputs[number]
         (model,) = self.model
         decoder, routing = model.model, [] if sums_3E is None else [sums_3E]
+        inputs = DecoderInputs(idx_BT, documents_BT, routing=routing, valid_BT=self._valid(number))
         with self.autocast():
-            positions_BT, masks = decoder.positions_and_masks(idx_BT, None, documents_BT)
-            x_BTD = decoder.embed(x, positions_BT) if self.first else x
-            blocks = zip(self.blocks, self.windows, strict=True)
-            x_BTD = decoder.through(blocks, x_BTD, positions_BT, masks, None, routing, self._valid(number))
+            prepared = decoder.seams.prepare(decoder, inputs)
+            x_BTD = decoder.embed(prepared) if self.first else x
+            x_BTD = decoder.run_blocks(zip(self.blocks, self.windows, strict=True), x_BTD, prepared)
             if self.last:
-                x_BTD = self.norm(x_BTD)
+                x_BTD = decoder.seams.finish(decoder, x_BTD, inputs)
             stream: Stream = (x_BTD,)
             if self.mixture:
                 none = torch.zeros(3, model.config.num_experts, device=x_BTD.device)
                 stream += (torch.stack([none, *routing]).sum(0),)
-            if not self.last:
+            if self.served is None:
                 return stream
-            self.came = stream
-            loss_sum, statistics = self.work.loss(model, self.work.batch[number])
+            micro_batch = self.work.batch[number]
+            self.served.take(stream, micro_batch.decoder_inputs()[0].shape)
+            loss_sum, statistics = self.work.loss(self.served, micro_batch)
         self.work.found.append((loss_sum.detach(), statistics))
         return loss_sum * self.work.factor
 
@@ -102,52 +103,39 @@ class Stage(nn.Module):
         added_rows, added_tokens = (longer - length for longer, length in sides)
         return F.pad(torch.ones_like(own, dtype=torch.bool), (0, added_tokens, 0, added_rows))
 
-    def arrived(
-        self,
-        idx_BT: Tensor,
-        cache: KeyValueCache | None = None,
-        documents_BT: Tensor | None = None,
-        routing: list[Tensor] | None = None,
-        valid_BT: Tensor | None = None,
-    ) -> Tensor:
-        """In the place of `Decoder.forward` in the last stage: the features [B, T, D] that came through the pipe.
+
+class ServedModel(CustomLanguageModel):
+    """The model that a loss sees in the last stage: its features are those that came through the pipeline."""
+
+    def __init__(self, model: CustomLanguageModel) -> None:
+        """`model`: with the last stage's weights; they are shared."""
+        nn.Module.__init__(self)
+        self.config, self.lm_head = model.config, model.lm_head
+        self.cross_entropy, self.sum_routing = model.cross_entropy, model.sum_routing
+        self._stream: Stream | None = None
+        self._shape = torch.Size()
+
+    def take(self, stream: Stream, shape: torch.Size) -> None:
+        """Expect one request for the features of a micro-batch of this shape [B, T]."""
+        self._stream, self._shape = stream, shape
+
+    def features(self, inputs: DecoderInputs) -> Tensor:
+        """Those of the stream, without what the micro-batch was padded with.
 
         Raises:
             GroundupError: a loss wants the features of other tokens than its micro-batch's `decoder_inputs`, or twice.
         """
-        assert valid_BT is None, "the stages know what they have padded"
-        came, self.came = self.came, None
-        expected = self.work.batch[self.next - 1].decoder_inputs()[0].shape
-        if came is None or idx_BT.shape != expected or cache is not None:
+        stream, self._stream = self._stream, None
+        if stream is None or inputs.ids_BT.shape != self._shape or inputs.cache is not None:
             raise GroundupError(
-                "this loss computes features of its own, beside those that come through the pipeline",
+                "this loss computes features of its own besides those that come through the pipeline",
                 where="parallel.pp",
                 do="set it to 1",
             )
-        if routing is not None and self.mixture:
-            routing.append(came[1])
-        B, T = expected
-        return came[0][:B, :T]  # without what the micro-batch was padded with
-
-
-def check_halves(model: nn.Module) -> None:
-    """Raises GroundupError where a model's backward pass can't be taken in two halves, gradients of inputs and those of
-    weights: both halves would go through what is compiled (wrong gradients, silently, in PyTorch 2.13) or selectively
-    recomputed (an error); and before PyTorch 2.13 no function with a backward pass of its own can be halved."""
-    if torch.__version__ < HALVES_SINCE:
-        raise GroundupError(
-            f"the schedule zero_bubble needs PyTorch {HALVES_SINCE}, this is {torch.__version__}",
-            where="parallel.schedule",
-            do="take 1f1b",
-        )
-    for module in model.modules():
-        selective = getattr(module, RECOMPUTED, None) == "selective"
-        if selective or is_compiled(module):
-            raise GroundupError(
-                f"the schedule zero_bubble doesn't go with {'selective recomputing' if selective else 'compilation'}",
-                where="parallel.schedule",
-                do=f"take 1f1b, or {'activation_checkpointing: full' if selective else 'do not compile'}",
-            )
+        if inputs.routing is not None and self.config.num_experts:
+            inputs.routing.append(stream[1])
+        B, T = self._shape
+        return stream[0][:B, :T]
 
 
 def inputs_of(batch: Sequence[Any]) -> list[Inputs]:
@@ -179,7 +167,7 @@ def padded(inputs: Sequence[Inputs], multiple: int = 1) -> list[Inputs]:
         return F.pad(x_BT, (0, tokens - x_BT.shape[1], 0, rows - x_BT.shape[0]), value=value)
 
     return [
-        (whole(idx_BT, 0), None if documents_BT is None else whole(documents_BT, PADDING_DOCUMENT))
+        (whole(idx_BT, 0), None if documents_BT is None else whole(documents_BT, NO_DOCUMENT))
         for idx_BT, documents_BT in inputs
     ]
 

@@ -13,11 +13,8 @@ What is not cut (norms without `sequence_parallel`, a reward model's score, a mi
 process alike, with the same gradient. Suffixes as in `model/decoder.py`.
 """
 
-from collections.abc import Callable
-from functools import partial
+from dataclasses import dataclass
 
-import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.distributed.device_mesh import DeviceMesh
 from torch.distributed.tensor import DTensor, Placement, Replicate, Shard, distribute_module
@@ -32,55 +29,30 @@ from torch.distributed.tensor.parallel import (
     parallelize_module,
 )
 
-from groundup.errors import GroundupError
-from groundup.model.attention import KeyValueCache
-from groundup.model.configuration import LLMConfig
-from groundup.model.decoder import Block, CustomLanguageModel, Decoder
+from groundup.model.decoder import Block, CustomLanguageModel, Decoder, DecoderSeams
 from groundup.model.experts import SparseMLP
+from groundup.model.inputs import DecoderInputs, LayerInputs
 from groundup.parallel.mesh.layout import Layout
 from groundup.parallel.mesh.vocabulary import sharded_cross_entropy
 
 Plan = dict[str, ParallelStyle]
-NO_DOCUMENT = -1  # whose tokens are padding
 
 
 def apply(model: nn.Module, layout: Layout) -> None:
-    """Leave this process's part of every matrix; a no-op at degree 1.
-
-    Raises:
-        GroundupError: the model's heads or widths can't be divided by the degree.
-    """
+    """Leave this process's part of every matrix; a no-op at degree 1."""
     tp = layout.degree("tp")
     if tp == 1:
         return
     mesh, sequence = layout.mesh["tp"], layout.parallel.sequence_parallel
     for decoder in [module for module in model.modules() if isinstance(module, Decoder)]:
-        check(decoder.config, tp)
         for block in decoder.layers.children():
             assert isinstance(block, Block)
             _cut(block, mesh, _plan(block, sequence))
         _cut_ends(decoder, mesh, sequence)
         if sequence and layout.degree("pp") == layout.degree("cp") == 1:  # those pad rows themselves
-            decoder.forward = partial(_padded, decoder.forward, tp)  # type: ignore[method-assign]
+            decoder.seams = PaddedSequences(tp)
     for language in [module for module in model.modules() if isinstance(module, CustomLanguageModel)]:
         _cut_head(language, mesh)
-
-
-def check(config: LLMConfig, tp: int) -> None:
-    """Raises GroundupError where a decoder's heads or widths can't be divided by `tp`."""
-    counts = {
-        "query heads": config.num_attention_heads,
-        "key-value heads": config.num_key_value_heads,
-        "numbers of inner width": config.intermediate_size,
-    }
-    for what, count in counts.items():
-        if count % tp:
-            fitting = [n for n in range(1, count + 1) if all(other % n == 0 for other in counts.values())]
-            raise GroundupError(
-                f"{count} {what} can't be spread evenly over {tp} processes",
-                where="parallel.tp",
-                do=f"take a tp of {' or '.join(map(str, fitting))}",
-            )
 
 
 def _plan(block: Block, sequence: bool) -> Plan:
@@ -166,23 +138,14 @@ def _local(module: nn.Module, output: DTensor, mesh: DeviceMesh) -> Tensor:
     return output.to_local()
 
 
-def _padded(
-    forward: Callable[..., Tensor],
-    multiple: int,
-    idx_BT: Tensor,
-    cache: KeyValueCache | None = None,
-    documents_BT: Tensor | None = None,
-    routing: list[Tensor] | None = None,
-    valid_BT: Tensor | None = None,
-) -> Tensor:
-    """In the place of `Decoder.forward`: with tokens added on the right, which those before them don't see, and which
-    experts are not balanced over."""
-    T = idx_BT.shape[1]
-    added = -T % multiple
-    if not added:
-        return forward(idx_BT, cache, documents_BT, routing, valid_BT)
-    if documents_BT is not None:
-        documents_BT = F.pad(documents_BT, (0, added), value=NO_DOCUMENT)
-    if valid_BT is None:
-        valid_BT = torch.ones_like(idx_BT, dtype=torch.bool)
-    return forward(F.pad(idx_BT, (0, added)), cache, documents_BT, routing, F.pad(valid_BT, (0, added)))[:, :T]
+@dataclass(frozen=True)
+class PaddedSequences(DecoderSeams):
+    """Pads rows to a multiple of tokens, as many as there are processes that share them."""
+
+    multiple: int
+
+    def prepare(self, decoder: Decoder, inputs: DecoderInputs) -> LayerInputs:
+        return super().prepare(decoder, inputs.padded(-inputs.ids_BT.shape[1] % self.multiple))
+
+    def finish(self, decoder: Decoder, x_BTD: Tensor, inputs: DecoderInputs) -> Tensor:
+        return super().finish(decoder, x_BTD, inputs)[:, : inputs.ids_BT.shape[1]]

@@ -21,6 +21,7 @@ from groundup.report.markup import (
     p,
     side_by_side,
     table,
+    term,
 )
 from groundup.report.plots import Curve, curve_of, curves, histogram
 from groundup.report.run import Run
@@ -29,7 +30,7 @@ from groundup.report.wording import ABSENT, count, decimal, percent
 KINDS = {
     "other": "the right answer to another question",
     "truncated": "the right answer, cut short",
-    "repeated": "the right answer, said again",
+    "repeated": "the right answer, repeated",
     "off_topic": "a true statement about something else",
     "given": "as in your file",
 }
@@ -39,21 +40,26 @@ PPO_CURVES = (  # metric, title, y label, how to read it
         "kl",
         "Distance from the SFT model (KL)",
         "nats per answer",
-        "How far the answers have moved; the penalty holds it.",
+        "How far the answers have moved; the penalty limits it.",
     ),
-    ("entropy", "Entropy of the policy", "nats per token", "How undecided it is. Near 0 it always says the same."),
+    (
+        "entropy",
+        "Entropy of the policy",
+        "nats per token",
+        "How undecided it is. Near 0 it always gives the same answer.",
+    ),
     ("reward", "Reward: score less penalties", "reward", "What is maximised: the score, less the weight times the KL."),
 )
 MORE_PPO_CURVES = (
     ("answer_tokens", "Length of the answers", "tokens", None),
-    ("ended", "Answers that ended in time", "share", None),
+    ("ended", "Answers that ended in time", "fraction", None),
     (
         "explained_variance",
         "Explained variance of the critic",
-        "share",
+        "fraction",
         "1 is a perfect critic, 0 one that knows nothing.",
     ),
-    ("clip_fraction", "Clipped ratios", "share", None),
+    ("clip_fraction", "Clipped ratios", "fraction", None),
     ("approximate_kl", "Step of the policy within an iteration", "nats per token", None),
     ("kl_beta", "Weight of the KL penalty", "weight", None),
     ("policy_loss", "Loss of the policy", "loss", None),
@@ -81,10 +87,10 @@ def _sft(run: Run) -> Html | None:
     )
     return join(
         [
-            h3("SFT: questions and answers"),
+            h3(term("SFT"), ": questions and answers"),
             p(
                 "Questions with the answers of the documents." if made else "Questions and answers from your file.",
-                " Only the answers and the sign that ends them are learnt.",
+                " Only the answers and the token that ends them are learned.",
             ),
             side_by_side(
                 figure("Loss", drawing) if rows else None,
@@ -95,7 +101,7 @@ def _sft(run: Run) -> Html | None:
                         ("phrasings of them", count(figures["examples"]) if made else None),
                         ("steps", count(figures["steps"])),
                         ("padding", _padding(run)),
-                        ("held-out loss", decimal(figures["heldout_loss"], 3) if "heldout_loss" in figures else None),
+                        ("validation loss", decimal(figures["heldout_loss"], 3) if "heldout_loss" in figures else None),
                     ]
                 ),
             ),
@@ -105,12 +111,12 @@ def _sft(run: Run) -> Html | None:
 
 
 def _padding(run: Run) -> str | None:
-    """The share of padding in batches as they were made, and as the other way would have made them."""
-    shares = run.figure("sft", "padding")
-    if not shares:
+    """The fraction of padding in the batches, and what it would have been the other way."""
+    fractions = run.figure("sft", "padding")
+    if not fractions:
         return None
     made, other = ("packed", "padded") if run.loaded.blueprint.sft.pack else ("padded", "packed")
-    return f"{percent(shares[made])} ({percent(shares[other])} if examples were {other})"
+    return f"{percent(fractions[made])} ({percent(fractions[other])} if examples were {other})"
 
 
 def _taught(run: Run) -> Html | None:
@@ -137,11 +143,11 @@ def _reward(run: Run) -> Html | None:
     accuracy = figures.get("heldout_accuracy")
     held = figures["heldout_pairs"]
     about = "subjects" if figures["made_from_documents"] else "prompts"
-    told = (
+    measured = (
         f"Of {held:,} pairs about {about} that it has not compared in training, it prefers the right answer in "
         f"{percent(accuracy)}."
         if accuracy is not None
-        else "No pair was left over to measure it on."
+        else "No pair was left to measure it on."
     )
     kinds = [
         (KINDS.get(kind, kind), bar(one["accuracy"]), percent(one["accuracy"]), count(one["pairs"]))
@@ -150,8 +156,8 @@ def _reward(run: Run) -> Html | None:
     columns: list[Heading] = ["against", BAR, number("prefers the right one"), number("pairs")]
     return join(
         [
-            h3("Reward model: a judge of answers"),
-            p(f"The SFT model, taught by {figures['pairs']:,} pairs to score the better answer higher. {told}"),
+            h3(term("reward model", "Reward model"), ": a judge of answers"),
+            p(f"The SFT model, trained on {figures['pairs']:,} pairs to score the better answer higher. {measured}"),
             table(columns, kinds) if kinds else None,
             side_by_side(*_reward_figures(run)),
         ]
@@ -178,8 +184,8 @@ def _reward_figures(run: Run) -> list[Html]:
     if rows:
         drawing = curves(
             "reward-accuracy",
-            "Accuracy of the reward model over the steps, in training and held out.",
-            [curve_of(rows, "accuracy", "training"), curve_of(rows, "heldout_accuracy", "held out", "b", dots=True)],
+            "Accuracy of the reward model over the steps, in training and on held-out pairs.",
+            [curve_of(rows, "accuracy", "training"), curve_of(rows, "heldout_accuracy", "validation", "b", dots=True)],
             y_label="right one preferred",
         )
         drawn.append(figure("Accuracy while it learns", drawing))
@@ -194,13 +200,24 @@ def _ppo(run: Run) -> Html | None:
     asked = " in phrasings of their own" if run.figure("sft", "made_from_documents") else ""
     return join(
         [
-            h3("PPO: practice against the judge"),
+            h3(term("PPO"), ": practice against the judge"),
             p(
                 f"In each of {figures['iterations']} iterations the model answers {blueprint.rollouts} questions"
-                f"{asked}, the reward model scores the answers, and the model moves towards what scored well, held "
-                "near the SFT model by a penalty on the distance."
+                f"{asked}, the reward model scores the answers, and the model moves towards what scored well; a "
+                "penalty on the distance keeps it near the SFT model."
             ),
             side_by_side(*_small(rows, PPO_CURVES, "ppo")),
+            p(
+                term("KL"),
+                ", ",
+                term("entropy"),
+                ", ",
+                term("critic"),
+                " and ",
+                term("clip fraction"),
+                " are explained below.",
+                class_="note",
+            ),
             details("More curves of PPO", side_by_side(*_small(rows, MORE_PPO_CURVES, "ppo"))) if rows else None,
         ]
     )
@@ -245,12 +262,12 @@ def _dpo(run: Run) -> Html | None:
             "Pairs in which the chosen answer gained more",
             curves(
                 "dpo-accuracy",
-                "Share of pairs in which the chosen answer gained more than the rejected one.",
+                "Fraction of pairs in which the chosen answer gained more than the rejected one.",
                 [
                     curve_of(rows, "accuracy", "training"),
-                    curve_of(rows, "heldout_accuracy", "held out", "b", dots=True),
+                    curve_of(rows, "heldout_accuracy", "validation", "b", dots=True),
                 ],
-                y_label="share",
+                y_label="fraction",
             ),
         ),
         figure(
@@ -259,7 +276,7 @@ def _dpo(run: Run) -> Html | None:
     ]
     return join(
         [
-            h3("DPO: the pairs themselves"),
+            h3(term("DPO"), ": the pairs themselves"),
             p(
                 f"The model learns from {figures['pairs']:,} pairs to make the chosen answer likelier against the "
                 f"rejected one, without sampling.{held}"

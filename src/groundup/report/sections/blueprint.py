@@ -1,4 +1,4 @@
-"""The blueprint with its notes: what was decided, by whom, and every value behind it."""
+"""The blueprint with its notes: what was decided, by whom, and every value."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ def blueprint(run: Run, config: ReportConfig) -> Html:
         if section not in unused and (origin := _origin(run, path)) != "default":
             decided.setdefault(section, []).append((key, yaml(value), origin))
     sections = dict.fromkeys([*decided, *notes])
-    parts = [_section(name, notes.get(name, []), decided.get(name, [])) for name in sorted(sections, key=_place)]
+    parts = [_section(name, notes.get(name, []), decided.get(name, [])) for name in sorted(sections, key=_order)]
     everything = [
         (code(path), code(yaml(value)), tag("span", _origin(run, path), class_="quiet")) for path, value in leaves
     ]
     return join(
         [
-            p("What the blueprint says, and what followed from its ", code("size"), "; all else is at its default."),
+            p("What the blueprint sets, and what follows from its ", code("size"), "; all else is at its default."),
             tag("div", *parts, class_="blueprint"),
             details(
                 f"Every value and where it came from ({counted(len(everything), 'value')})",
@@ -42,7 +42,7 @@ def blueprint(run: Run, config: ReportConfig) -> Html:
     )
 
 
-def _place(section: str) -> int:
+def _order(section: str) -> int:
     return list(TITLES).index(section) if section in TITLES else len(TITLES)
 
 
@@ -54,7 +54,7 @@ def _origin(run: Run, path: str) -> str:
 
 
 def _hint(origin: str) -> str:
-    """Where a value comes from in a word or two; nothing for those that stand in the file."""
+    """Where a value comes from in a word or two; empty for those that are in the file."""
     if origin.startswith("size "):
         return f"from {origin.partition(':')[0]}"
     return "" if origin.startswith("line ") else origin

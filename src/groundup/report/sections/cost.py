@@ -1,4 +1,4 @@
-"""What it took: time and memory beside the forecast, the machine, and what was made from what."""
+"""Time and memory against the forecast, the machine, and what was made from what."""
 
 from __future__ import annotations
 
@@ -44,14 +44,14 @@ def _measured(run: Run) -> list[Html]:
             )
         )
     expected = [one.seconds for one in run.forecast.values() if one.seconds is not None]
-    foretold = sum(expected) if len(expected) == len(measured) else None
+    predicted = sum(expected) if len(expected) == len(measured) else None
     memory = [one.memory_bytes for one in run.forecast.values() if one.memory_bytes is not None]
     rows.append(
         (
             "In all",
             None,
             duration(sum(one.seconds for one in measured.values())),
-            tag("span", duration(foretold), class_="quiet"),
+            tag("span", duration(predicted), class_="quiet"),
             None,
             size(largest),
             tag("span", size(max(memory, default=None)), class_="quiet"),
@@ -61,23 +61,23 @@ def _measured(run: Run) -> list[Html]:
         "stage",
         BAR,
         number("time"),
-        number("foretold"),
+        number("predicted"),
         BAR,
         number("peak memory"),
-        number("foretold"),
+        number("predicted"),
     ]
     notes = [
-        "Each stage is a process of its own: its time counts from the start of the process, its memory is the most "
-        "that was resident. The forecast was made before the stage ran. The report itself is not counted."
+        "Each stage is a process of its own: its time counts from the start of the process, its memory is the peak "
+        "resident set. The forecast was made before the stage ran. The report itself is not counted."
     ]
     if resumed:
         names = listed([NAMES.get(stage, stage) for stage in resumed])
-        notes.append(f"* {names} was stopped and went on: its time is that of the last process alone.")
+        notes.append(f"* {names} was stopped and resumed: its time is that of the last process alone.")
     return [h3("Time and memory"), table(columns, rows, class_="totals"), p(" ".join(notes), class_="note")]
 
 
 def _environment(run: Run) -> list[Html]:
-    """What all stages share is said once; what differs, by stage."""
+    """What is the same in all stages is listed once; what differs, by stage."""
     by_stage = {stage: artifact.manifest.provenance for stage, artifact in run.artifacts.items()}
     pairs: list[tuple[object, object]] = []
     for name in (*PACKAGES, *ELSEWHERE):

@@ -8,7 +8,7 @@ from typing import Any
 
 from groundup.corpus.ledger import LedgerEntry
 from groundup.report.configuration import ReportConfig
-from groundup.report.markup import BAR, Html, bar, code, details, excerpt, h3, join, listed, number, p, table, tag
+from groundup.report.markup import BAR, Html, bar, code, details, excerpt, h3, join, listed, number, p, table, tag, term
 from groundup.report.run import Run
 from groundup.report.sections.curation import details_of
 from groundup.report.sections.rules import meaning
@@ -17,9 +17,9 @@ from groundup.report.wording import count, counted, decimal, percent, shortened,
 STEPS = {
     "found": "found in the sources",
     "read": "that could be read",
-    "redaction": "without what no document may hold",
+    "redaction": "without secrets that no document may contain",
     "urls": "from addresses that are allowed",
-    "lines": "with some lines taken out",
+    "lines": "with some lines removed",
     "rules": "that pass every rule",
     "contamination": "without items of evaluation sets",
     "quality": "of sufficient quality",
@@ -27,11 +27,11 @@ STEPS = {
     "near-duplicates": "without near-duplicates",
     "repeated": "without what many documents repeat",
 }
-MOST_ORIGINS = 15  # sources and licences named, the rest is summed up
+MAX_ORIGINS = 15  # sources and licences named, the rest is summed up
 
 
 def documents(run: Run, config: ReportConfig) -> Html | None:
-    """The funnel, the sources, what was dropped, what is held out."""
+    """The funnel, the sources, what was dropped, the held-out set."""
     figures = run.figures("curate")
     if "funnel" not in figures:
         return None
@@ -73,15 +73,15 @@ def _funnel(funnel: Sequence[Mapping[str, Any]]) -> Html:
 
 
 def _sources(run: Run) -> Html:
-    """Per source and licence: documents and their share; per source what was read of it."""
+    """Per source and licence: documents and their fraction; per source what was read of it."""
     total = max(1, run.kept.by_origin.total())
     read = run.figures("curate")["sources"]
     ordered = sorted(run.kept.by_origin.items(), key=lambda one: (-one[1], one[0]))
     rows = [
         (source, licence or "not stated", count(read[source]["read_documents"]), bar(kept / total), count(kept))
-        for (source, licence), kept in ordered[:MOST_ORIGINS]
+        for (source, licence), kept in ordered[:MAX_ORIGINS]
     ]
-    if rest := ordered[MOST_ORIGINS:]:
+    if rest := ordered[MAX_ORIGINS:]:
         kept = sum(number for _, number in rest)
         rows.append((f"{len(rest)} more", "", "", bar(kept / total), count(kept)))
     return table(["source", "licence", number("read of the source"), BAR, number("kept")], rows)
@@ -91,7 +91,7 @@ def _languages(figures: Mapping[str, Any]) -> Html | None:
     found = figures.get("languages") or {}
     shown = [f"{language} ({count(documents)})" for language, documents in list(found.items())[:6]]
     more = f" and {len(found) - 6} more" if len(found) > 6 else ""
-    short = "; und is text too short to tell" if "und" in found else ""
+    short = "; und is text too short to identify" if "und" in found else ""
     return p(f"Languages before any rule: {', '.join(shown)}{more}{short}.", class_="note") if shown else None
 
 
@@ -113,14 +113,14 @@ def _dropped(run: Run) -> Iterable[Html]:
 
 
 def _sample(one: LedgerEntry, run: Run) -> Html:
-    told = [tag("strong", shortened(one.title or one.origin))]
+    parts = [tag("strong", shortened(one.title or one.origin))]
     if one.title and one.origin and one.origin != one.title:
-        told.append(tag("span", one.origin))
+        parts.append(tag("span", one.origin))
     if one.value is not None and one.threshold is not None:
-        told.append(tag("span", f"measured {_plain(one.value)}, threshold {_plain(one.threshold)}"))
+        parts.append(tag("span", f"measured {_plain(one.value)}, threshold {_plain(one.threshold)}"))
     if one.duplicate_of in run.kept.named:
-        told.append(join(["kept instead: ", tag("strong", shortened(run.kept.named[one.duplicate_of].title))]))
-    return tag("article", p(join(told, between=" · ")), excerpt(one.excerpt) if one.excerpt else None, class_="sample")
+        parts.append(join(["kept instead: ", tag("strong", shortened(run.kept.named[one.duplicate_of].title))]))
+    return tag("article", p(join(parts, between=" · ")), excerpt(one.excerpt) if one.excerpt else None, class_="sample")
 
 
 def _plain(number: float) -> str:
@@ -128,14 +128,14 @@ def _plain(number: float) -> str:
 
 
 def _heldout(run: Run) -> Iterable[Html]:
-    yield h3("Held out")
-    held, total = run.figure("curate", "heldout_documents") or 0, run.figure("curate", "documents") or 0
-    if not held:
-        yield p("No document is held out, so nothing below is measured on text that the model has not read.")
+    yield h3(term("held-out set", "Held-out documents"))
+    heldout, total = run.figure("curate", "heldout_documents") or 0, run.figure("curate", "documents") or 0
+    if not heldout:
+        yield p("There are none, so nothing below is measured on text that the model has not read.")
         return
-    share = f"{percent(held / max(1, total))}, {size(run.figure('curate', 'heldout_bytes'))}"
+    fraction = f"{percent(heldout / max(1, total))}, {size(run.figure('curate', 'heldout_bytes'))}"
     yield p(
-        f"{counted(held, 'document')} ({share}), chosen by the hash of their text, are read by no training; as "
+        f"{counted(heldout, 'document')} ({fraction}), chosen by the hash of their text, are used by no training; as "
         "near-duplicates are gone, none of them is kept in other words either."
     )
     yield listed((shortened(title) for title in run.kept.heldout), class_="chips")

@@ -1,4 +1,4 @@
-"""What came out, in words and in six figures; how to talk to it; where its lessons came from."""
+"""The outcome in words and in six figures; how to talk to the model; where its training data came from."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from groundup.report.figures import correct
-from groundup.report.markup import Html, code, join, p, table, tag
+from groundup.report.markup import Html, code, join, label, p, table, tag
 from groundup.report.run import Run
 from groundup.report.wording import (
     ABSENT,
@@ -28,7 +28,7 @@ XZ = "xz\u00a0\u22129"  # the command with its option, not to be broken
 SETS = {"taught": "taught phrasing", "unseen": "unseen phrasings", "given": "your own questions"}
 PHRASINGS = {
     "taught": "in a phrasing of its training",
-    "unseen": "in phrasings that no training has seen",
+    "unseen": "in phrasings that were not used in training",
     "given": "your own questions",
 }
 
@@ -76,7 +76,7 @@ def subjects_word(run: Run) -> str:
 def _taught(run: Run) -> str:
     subjects, examples = run.figure("sft", "subjects"), run.figure("sft", "examples")
     if subjects:
-        start = f"It was taught what the documents say of {subjects:,} {subjects_word(run)}."
+        start = f"It was taught what the documents say about {subjects:,} {subjects_word(run)}."
     elif examples:
         start = f"It was taught {counted(examples, 'example')} of yours."
     else:
@@ -85,12 +85,12 @@ def _taught(run: Run) -> str:
     first, rates = correct(run)
     unseen = run.figure("evaluate", "answers", "sft", "unseen") or {}
     if first == "taught":
-        share = percent(rates["exact_match"])
-        known.append(f"{share} of the documented answers to the letter when asked in a phrasing of its training")
+        exact = percent(rates["exact_match"])
+        known.append(f"{exact} of the documented answers to the letter when asked in a phrasing of its training")
     elif first == "given":
         known.append(f"{percent(rates['exact_match'])} of your own questions to the letter")
     if unseen:
-        known.append(f"{percent(unseen['exact_match'])} in phrasings that no training has seen")
+        known.append(f"{percent(unseen['exact_match'])} in phrasings that were not used in training")
     return f"{start} After SFT it gives {listed(known)}." if known else start
 
 
@@ -107,10 +107,10 @@ def _gain(run: Run) -> str:
 
 
 def verdict(gain: dict[str, float]) -> str:
-    """What an interval allows to say."""
+    """What an interval allows one to conclude."""
     if gain["low"] > 0:
         return "better than SFT alone, clear of chance"
-    return "worse than SFT alone, clear of chance" if gain["high"] < 0 else "too little to tell from chance"
+    return "worse than SFT alone, clear of chance" if gain["high"] < 0 else "too small to distinguish from chance"
 
 
 def _compressed(run: Run) -> str:
@@ -120,10 +120,10 @@ def _compressed(run: Run) -> str:
     others = {"n-grams": bits["ngram"], f"{XZ} primed": bits["xz_primed"], XZ: bits["xz"]}
     beaten = [f"{name} ({decimal(other, 2)})" for name, other in others.items() if other > bits["model"]]
     ahead = [f"{name} ({decimal(other, 2)})" for name, other in others.items() if other <= bits["model"]]
-    told = [f"{word} than {listed(names)}" for word, names in (("fewer", beaten), ("more", ahead)) if names]
+    compared = [f"{word} than {listed(names)}" for word, names in (("fewer", beaten), ("more", ahead)) if names]
     return (
-        f"On {counted(bits['documents'], 'document')} held out of all training, the pretrained model needs "
-        f"{decimal(bits['model'], 2)} bits per byte: {', '.join(told)}."
+        f"On {counted(bits['documents'], 'held-out document')}, the pretrained model needs "
+        f"{decimal(bits['model'], 2)} bits per byte: {', '.join(compared)}."
     )
 
 
@@ -151,12 +151,12 @@ def tiles(run: Run) -> Html:
             "bits per byte",
             f"{XZ}: {decimal(bits['xz'], 2)}" if bits.get("xz") else None,
         ),
-        (duration(took), "in all", f"{size(peak)} at most"),
+        (duration(took), "in total", f"{size(peak)} at most"),
     ]
     return tag(
         "dl",
         *(
-            tag("div", tag("dt", what), tag("dd", value, tag("small", more) if more else None))
+            tag("div", tag("dt", label(what)), tag("dd", value, tag("small", more) if more else None))
             for value, what, more in shown
             if value != ABSENT
         ),
@@ -177,7 +177,7 @@ def chat(run: Run) -> Html | None:
     examples = card.get("examples") or []
     asked = p("Try: ", join((tag("q", one) for one in examples[:3]), between=" ")) if examples else None
     honest = p(card["introduction"]) if card.get("introduction") else None
-    commands = f"groundup chat {run.place}\ngroundup serve {run.place}"
+    commands = f"groundup chat {run.name}\ngroundup serve {run.name}"
     return tag("div", tag("h3", "Talk to it"), tag("pre", commands, class_="commands"), asked, honest)
 
 
@@ -186,7 +186,7 @@ def lessons(run: Run) -> Html | None:
     rows = [row for row in (_sft_data(run), _reward_data(run), _evaluation_data(run)) if row]
     if not rows:
         return None
-    return tag("div", tag("h3", "What it learnt from"), table(["for", "data"], rows, class_="prose"))
+    return tag("div", tag("h3", "What it learned from"), table(["for", "data"], rows, class_="prose"))
 
 
 def _named(path: Path) -> Html:

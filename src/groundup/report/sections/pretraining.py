@@ -1,11 +1,11 @@
-"""Learning the language of the documents: curves, and bits per byte beside what is simpler."""
+"""Learning the language of the documents: curves, and bits per byte against simpler models."""
 
 from __future__ import annotations
 
 from statistics import median
 
 from groundup.report.configuration import ReportConfig
-from groundup.report.markup import BAR, Html, bar, facts, figure, h3, join, number, p, side_by_side, table, tag
+from groundup.report.markup import BAR, Html, bar, facts, figure, h3, join, number, p, side_by_side, table, tag, term
 from groundup.report.plots import curve_of, curves
 from groundup.report.run import Run
 from groundup.report.sections.head import XZ
@@ -14,10 +14,13 @@ from groundup.report.wording import count, counted, decimal, millions, percent, 
 MODELS = {
     "model": ("the pretrained model", "it has read the training documents"),
     "ngram": (
-        "n-grams",
+        term("n-grams"),
         "counts of the bytes that follow each other in the training documents, up to {order} in a row",
     ),
-    "xz_primed": (f"{XZ}, primed", "what xz adds for these documents after reading the training documents"),
+    "xz_primed": (
+        join([XZ, ", ", term("primed")]),
+        "what xz adds for these documents after reading the training documents",
+    ),
     "xz": (XZ, "a file compressor, on these documents alone"),
 }
 
@@ -30,8 +33,13 @@ def pretraining(run: Run, config: ReportConfig) -> Html | None:
     return join(
         [
             p(
-                "The model learns to predict the next token. The loss is in nats per token: how surprised it is on "
-                "average, lower is better."
+                "The model learns to predict the next ",
+                term("token"),
+                ". The ",
+                term("loss"),
+                " is in ",
+                term("nat", "nats"),
+                " per token: how surprised it is on average, lower is better.",
             ),
             _shape(run),
             _read(run),
@@ -62,14 +70,14 @@ def _shape(run: Run) -> Html:
 
 
 def _speed(run: Run) -> str | None:
-    """Of the middle one of the steps, and which share it is of what this machine reaches in matrix products."""
+    """The median over the steps, and its fraction of the arithmetic that this machine reaches in matmuls."""
     rows = run.metrics("pretrain")
     speeds = [row["tokens_per_second"] for row in rows if row.get("tokens_per_second")]
-    shares = [row["mfu"] for row in rows if row.get("mfu")]
+    utilisation = [row["mfu"] for row in rows if row.get("mfu")]
     if not speeds:
         return None
-    share = f", {percent(median(shares))} of the measured matmul ceiling" if shares else ""
-    return f"{count(round(median(speeds)))} tokens/s{share}"
+    of_ceiling = f", {percent(median(utilisation))} of the measured matmul ceiling" if utilisation else ""
+    return f"{count(round(median(speeds)))} tokens/s{of_ceiling}"
 
 
 def _read(run: Run) -> Html | None:
@@ -83,7 +91,7 @@ def _read(run: Run) -> Html | None:
         (name, count(sources[name]["tokens"]), bar(tokens / total), percent(tokens / total), decimal(epochs[name], 2))
         for name, tokens in sorted(read.items(), key=lambda item: -item[1])
     ]
-    return table(["source", number("tokens"), BAR, number("share of what is read"), number("times read")], rows)
+    return table(["source", number("tokens"), BAR, number("of all tokens read"), number("times read")], rows)
 
 
 def _curves(run: Run) -> Html | None:
@@ -91,13 +99,13 @@ def _curves(run: Run) -> Html | None:
     read = [row["loss"] for row in rows if row.get("loss") is not None]
     if not read:
         return None
-    loss, held = curve_of(rows, "loss", "training"), curve_of(rows, "heldout_loss", "held out", "b", dots=True)
+    loss, validation = curve_of(rows, "loss", "training"), curve_of(rows, "heldout_loss", "validation", "b", dots=True)
     last = next((row["heldout_loss"] for row in reversed(rows) if row.get("heldout_loss") is not None), None)
-    end = f"; held out it ends at {decimal(last, 2)}" if last is not None else ""
+    end = f"; the validation loss ends at {decimal(last, 2)}" if last is not None else ""
     drawing = curves(
         "pretrain-loss",
         f"Training loss over {len(rows)} steps, from {decimal(read[0], 2)} to {decimal(read[-1], 2)}{end}.",
-        [loss, held],
+        [loss, validation],
         y_label="nats per token",
         below=curve_of(rows, "learning_rate", "learning rate", "c"),
     )
@@ -108,7 +116,7 @@ def _curves(run: Run) -> Html | None:
         y_label="norm before clipping",
     )
     return side_by_side(
-        figure("Loss", drawing, "The band is the least and the most of each stretch."),
+        figure("Loss", drawing, "The band spans the minimum and maximum of each stretch."),
         figure("Norm of the gradient", norms, "Spikes that stay would be a sign of a rate too high."),
     )
 
@@ -119,7 +127,7 @@ def _bits(run: Run) -> list[Html]:
         return []
     title = h3("Bits per byte on held-out documents")
     if bits.get("model") is None:
-        return [title, p("No document was held out, so this could not be measured.")]
+        return [title, p("There are no held-out documents, so this could not be measured.")]
     order = run.loaded.blueprint.evaluate.ngram_order
     most = max(bits[name] for name in MODELS if bits.get(name) is not None)
     rows = [

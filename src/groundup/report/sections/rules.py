@@ -6,8 +6,8 @@ from groundup.report.wording import count
 
 # rule -> what is wrong with a document that breaks it; {limit} is the threshold.
 RULES = {
-    "language": "in another language than {language}, told with a confidence of {limit} or more",
-    "min_language_confidence": "not told to be in {language} with a confidence of {limit} or more",
+    "language": "in another language than {language}, with a confidence of {limit} or more",
+    "min_language_confidence": "not identified as {language} with a confidence of {limit} or more",
     "min_words": "fewer than {limit} words",
     "max_words": "more than {limit} words",
     "min_mean_word_length": "words shorter than {limit} characters on average",
@@ -18,9 +18,9 @@ RULES = {
     "max_ellipses_per_word": "more than {limit} ellipses per word",
     "max_bullet_lines": "more than {limit} of its lines begin with a bullet",
     "max_ellipsis_lines": "more than {limit} of its lines end in an ellipsis",
-    "max_duplicate_lines": "more than {limit} of its lines stand in it twice",
-    "max_duplicate_line_characters": "more than {limit} of its characters are in lines that stand in it twice",
-    "max_duplicate_paragraphs": "more than {limit} of its paragraphs stand in it twice",
+    "max_duplicate_lines": "more than {limit} of its lines occur twice",
+    "max_duplicate_line_characters": "more than {limit} of its characters are in lines that occur twice",
+    "max_duplicate_paragraphs": "more than {limit} of its paragraphs occur twice",
     "max_duplicate_paragraph_characters": "more than {limit} of its characters are in such paragraphs",
     "max_top_bigram": "more than {limit} of its characters are one phrase of two words",
     "max_top_trigram": "more than {limit} of its characters are one phrase of three words",
@@ -31,7 +31,7 @@ RULES = {
     },
     "min_sentences": "fewer than {limit} sentences",
     "max_curly_brackets": "more than {limit} curly brackets",
-    "max_lorem_ipsum": "text that stands in for text (lorem ipsum)",
+    "max_lorem_ipsum": "placeholder text (lorem ipsum)",
     "min_terminal_lines": "less than {limit} of its lines end as sentences do",
     "max_short_lines": "more than {limit} of its lines have 30 characters or fewer",
     "max_newlines_per_word": "more than {limit} lines per word",
@@ -54,8 +54,8 @@ RULES = {
     "quality": "a lower quality score than the documents that are kept",
     "exact-duplicate": "the same text as another document",
     "near-duplicate": "{limit} alike or more to a document that is kept (Jaccard)",
-    "repeated-lines": "fewer than {limit} words of its own: its other lines stand in many documents",
-    "repeated-paragraphs": "fewer than {limit} words of its own: its other paragraphs stand in many documents",
+    "repeated-lines": "fewer than {limit} words of its own: its other lines occur in many documents",
+    "repeated-paragraphs": "fewer than {limit} words of its own: its other paragraphs occur in many documents",
     "too-large": "larger than {limit} MB",
     "page-too-large": "a page too large to look into",
     "extraction-timeout": "a page that takes too long to make text of",
@@ -80,8 +80,8 @@ def meaning(rule: str, run: Run) -> str:
     """The rule in words, with its threshold; empty for one that has none."""
     config = run.loaded.blueprint.curate
     limit = _limits(config).get(rule)
-    told = "" if limit is None else count(limit) if limit == int(limit) else f"{limit:g}"
-    return RULES.get(rule, "").format(limit=told, language=config.rules.language)
+    shown = "" if limit is None else count(limit) if limit == int(limit) else f"{limit:g}"
+    return RULES.get(rule, "").format(limit=shown, language=config.rules.language)
 
 
 def _limits(config: CurateConfig) -> dict[str, float]:

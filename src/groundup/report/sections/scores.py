@@ -8,7 +8,7 @@ from typing import Any
 
 from groundup.evaluation.checker import exact
 from groundup.report.configuration import ReportConfig
-from groundup.report.markup import Html, figure, h3, join, number, p, side_by_side, table, tag
+from groundup.report.markup import Html, figure, h3, join, number, p, side_by_side, table, tag, term
 from groundup.report.plots import histogram, interval
 from groundup.report.run import Run
 from groundup.report.sections.head import ALIGNED, PHRASINGS, SETS, verdict
@@ -31,8 +31,11 @@ def scores(run: Run, config: ReportConfig) -> Html | None:
     return join(
         [
             p(
-                "Each question is asked once and the likeliest answer is compared with the documents: whether it is "
-                "the same to the letter, and the token F1, which also counts answers that are nearly right."
+                "Each question is asked once and the likeliest answer is compared with the documents: ",
+                term("exact match"),
+                ", and ",
+                term("token F1"),
+                ", which also counts answers that are nearly right.",
             ),
             _table(answers),
             *_gain(run),
@@ -61,7 +64,7 @@ def _table(answers: Mapping[str, Mapping[str, Mapping[str, float]]]) -> Html:
             "model",
             "asked",
             number("questions"),
-            number("exact"),
+            number("exact match"),
             number("token F1"),
             number("ended"),
         ],
@@ -76,19 +79,19 @@ def _gain(run: Run) -> list[Html]:
     name = ALIGNED[method]
     better, worse = run.figure("evaluate", "true_score_better"), run.figure("evaluate", "true_score_worse")
     where = PHRASINGS.get(run.figure("evaluate", "true_score_set"), "")
-    told = (
+    summary = (
         f"{points(gain['mean'])} points of token F1 on average, 95{SPACE}% interval {points(gain['low'])} to "
         f"{points(gain['high'])}"
     )
     drawing = interval(
         f"{method}-gain",
-        f"Gain of {name} over SFT: {told}.",
+        f"Gain of {name} over SFT: {summary}.",
         100 * gain["mean"],
         100 * gain["low"],
         100 * gain["high"],
         x_label=f"{name} less SFT, points of token F1",
     )
-    shares = (
+    changed = (
         f"{percent(better)} of the answers became better, {percent(worse)} worse, the rest scores the same. "
         if better is not None and worse is not None
         else ""
@@ -96,8 +99,9 @@ def _gain(run: Run) -> list[Html]:
     return [
         h3(f"What {name} changed"),
         p(
-            f"Asked {where}: {told}: {verdict(gain)}. {shares}The interval is a bootstrap over subjects, as questions "
-            "about the same subject are not independent."
+            f"Asked {where}: {summary}: {verdict(gain)}. {changed}The interval is a ",
+            term("bootstrap"),
+            " over subjects, as questions about the same subject are not independent.",
         ),
         side_by_side(figure(f"Gain of {name} over SFT, with its 95{SPACE}% interval", drawing), _spread(run, method)),
     ]
@@ -157,17 +161,17 @@ def _samples(run: Run) -> list[Html]:
 
 
 def _card(question: str, truth: str, answers: Mapping[str, str], asked: str | None = None) -> Html:
-    """A question, the documents' answer, and the models' beside each other."""
+    """A question, the documents' answer, and the models' answers next to each other."""
     cells = [tag("div", tag("dt", "the documents"), tag("dd", truth, dir="auto"), class_="truth")]
     for model, answer in answers.items():
         right = exact(answer, truth)
         mark = tag("span", "✓" if right else "✗", role="img", aria_label="right" if right else "not the same")
-        said = re.sub(r"\s*\n\s*", "\n", answer.strip()) or tag("em", "nothing")
+        shown = re.sub(r"\s*\n\s*", "\n", answer.strip()) or tag("em", "nothing")
         cells.append(
             tag(
                 "div",
                 tag("dt", MODELS.get(model, model), " ", mark),
-                tag("dd", said, dir="auto"),
+                tag("dd", shown, dir="auto"),
                 class_="right" if right else "wrong",
             )
         )

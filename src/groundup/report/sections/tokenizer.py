@@ -6,14 +6,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from groundup.report.configuration import ReportConfig
-from groundup.report.markup import BAR, Column, Html, bar, details, facts, h3, join, number, p, table, tag
+from groundup.report.markup import BAR, Column, Html, bar, details, facts, h3, join, number, p, table, tag, term
 from groundup.report.run import Run
 from groundup.report.wording import count, decimal, percent, relative, shortened, size
 
 Counts = Mapping[str, Mapping[str, int]]
 
 TINTS = 4
-NO_LANGUAGE = {"": "not told", "und": "too short to tell"}
+NO_LANGUAGE = {"": "not identified", "und": "too short to identify"}
 
 
 def tokenizer(run: Run, config: ReportConfig) -> Html | None:
@@ -28,36 +28,43 @@ def tokenizer(run: Run, config: ReportConfig) -> Html | None:
     return join(
         [
             p(
-                "Byte-level BPE: it starts from the 256 bytes and joins the pair that stands together most often, "
-                "again and again. Any text can be written in it; text like these documents needs the fewest tokens."
+                "Byte-level ",
+                term("BPE"),
+                ": it starts from the 256 bytes and merges the most frequent adjacent pair, again and again. Any text "
+                "can be written in it; text like these documents needs the fewest ",
+                term("token", "tokens"),
+                ".",
             ),
             facts(
                 [
                     ("vocabulary", f"{count(figures['vocabulary'])}{fewer}"),
                     ("merges", count(figures.get("merges"))),
                     ("bytes per token", decimal(per_token.get("train"), 2)),
-                    ("held out", decimal(per_token.get("heldout"), 2) if per_token.get("heldout") else None),
+                    (
+                        "on held-out documents",
+                        decimal(per_token.get("heldout"), 2) if per_token.get("heldout") else None,
+                    ),
                     ("distinct words", count(figures.get("distinct_words"))),
                     ("tokens to train on", count(train["tokens"]) if train else None),
-                    ("tokens held out", count(heldout["tokens"]) if heldout.get("tokens") else None),
+                    ("held-out tokens", count(heldout["tokens"]) if heldout.get("tokens") else None),
                 ]
             ),
             *_sample(figures),
-            *_places(run),
+            *_density(run),
             *_uses(figures),
             *_longest(figures),
         ]
     )
 
 
-def _places(run: Run) -> list[Html]:
-    """Bytes per token by source and by language, beside another tokenizer's where there is one."""
+def _density(run: Run) -> list[Html]:
+    """Bytes per token by source and by language, with another tokenizer's where there is one."""
     train, other = run.figures("tokens").get("train", {}), run.figure("tokenizer", "compared") or {}
     found: list[Html] = []
     for kind, heading in (("sources", "source"), ("languages", "language")):
         counts = {name: one for name, one in train.get(kind, {}).items() if one["bytes"]}
         if counts and (len(counts) > 1 or other):
-            found.append(_place_table(heading, counts, other.get(kind, {}), other.get("name", "")))
+            found.append(_density_table(heading, counts, other.get(kind, {}), other.get("name", "")))
     if not found:
         return []
     note = None
@@ -70,7 +77,7 @@ def _places(run: Run) -> list[Html]:
     return [h3("Bytes per token: more text in a token is less to compute"), *found, *([note] if note else [])]
 
 
-def _place_table(heading: str, counts: Counts, compared: Counts, name_of_other: str) -> Html:
+def _density_table(heading: str, counts: Counts, compared: Counts, name_of_other: str) -> Html:
     most = max(one["bytes"] / one["tokens"] for one in counts.values())
     rows = []
     for name, one in sorted(counts.items(), key=lambda item: -item[1]["bytes"]):
@@ -83,15 +90,15 @@ def _place_table(heading: str, counts: Counts, compared: Counts, name_of_other: 
         ]
         if compared:
             both = compared.get(name)
-            row += _beside(both) if both else [None, None, None]
+            row += _comparison(both) if both else [None, None, None]
         rows.append(row)
     headings: list[str | Column] = [heading, number("text"), BAR, number("bytes per token")]
     if compared:
-        headings += [number("on a sample"), number(name_of_other), number("tokens, beside it")]
+        headings += [number("on a sample"), number(name_of_other), number("tokens, against it")]
     return table(headings, rows)
 
 
-def _beside(both: Mapping[str, int]) -> list[object]:
+def _comparison(both: Mapping[str, int]) -> list[object]:
     ours, theirs = (both["bytes"] / both[key] if both[key] else None for key in ("ours", "theirs"))
     return [decimal(ours, 2), decimal(theirs, 2), relative(both["ours"], both["theirs"])]
 
@@ -112,10 +119,10 @@ def _uses(figures: dict[str, Any]) -> list[Html]:
         p(
             f"{percent(figures.get('never_used'))} of the tokens never occur in the training documents: bytes that no "
             "text has, and parts that were only a step to longer tokens. "
-            f"{percent(figures.get('rare'))} occur fewer than ten times, too few to be learnt well."
+            f"{percent(figures.get('rare'))} occur fewer than ten times, too few to be learned well."
         ),
-        table(["used", BAR, number("tokens"), number("share")], rows),
-        details("The learnt tokens that are used least", tag("ul", *chips, class_="chips")),
+        table(["used", BAR, number("tokens"), number("fraction")], rows),
+        details("The learned tokens that are used least", tag("ul", *chips, class_="chips")),
     ]
 
 
@@ -124,8 +131,8 @@ def _sample(figures: dict[str, object]) -> list[Html]:
     if not isinstance(sample, dict) or not sample.get("tokens"):
         return []
     pieces = [
-        tag("span", visible(token, keep_lines=True), class_=f"t{place % TINTS}")
-        for place, token in enumerate(sample["tokens"])
+        tag("span", visible(token, keep_lines=True), class_=f"t{index % TINTS}")
+        for index, token in enumerate(sample["tokens"])
     ]
     return [
         h3(f"The beginning of “{shortened(sample['title'])}”, in {len(pieces)} tokens"),

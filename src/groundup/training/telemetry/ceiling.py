@@ -10,7 +10,7 @@ from functools import cache
 
 import torch
 
-from groundup.model.products import product
+from groundup.model.linear import matmul
 
 SIDES = {"cpu": (512, 1024, 2048, 4096), "cuda": (4096, 8192), "mps": (1024, 2048, 4096)}
 SECONDS = 0.25  # to measure for; one more product may be under way
@@ -39,7 +39,7 @@ def measure(device: torch.device, dtype: torch.dtype, seconds: float = SECONDS) 
         if best and time.perf_counter() + (FEWEST + 1) * work / best > until:
             break
         a, b = (torch.randn(side, side, device=device).to(dtype) for _ in range(2))
-        product(a, b)
+        matmul(a, b)
         share = time.perf_counter() + max(0.0, until - time.perf_counter()) / 2  # the rest is for larger ones
         counted = 0
         while counted < FEWEST or time.perf_counter() < share:
@@ -53,7 +53,7 @@ def measure(device: torch.device, dtype: torch.dtype, seconds: float = SECONDS) 
 def _seconds_of(a: torch.Tensor, b: torch.Tensor) -> float:
     _wait(a.device)
     started = time.perf_counter()
-    product(a, b)
+    matmul(a, b)
     _wait(a.device)
     return time.perf_counter() - started
 

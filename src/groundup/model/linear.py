@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-LEAST = 1 << 20  # multiplications: for fewer, calling oneDNN (10 microseconds) takes longer than it saves
+MIN_ONEDNN = 1 << 20  # multiplications: for fewer, calling oneDNN (10 microseconds) takes longer than it saves
 OPERATORS = (torch.ops.mkldnn._linear_pointwise.default,) if hasattr(torch.ops.mkldnn, "_linear_pointwise") else ()
 
 
@@ -35,9 +35,9 @@ def _onednn_is_faster() -> bool:
 ONEDNN_IS_FASTER = _onednn_is_faster()
 
 
-def product(a_MK: Tensor, b_KN: Tensor) -> Tensor:
+def matmul(a_MK: Tensor, b_KN: Tensor) -> Tensor:
     """`a @ b`, in the precision of its operands; no gradients."""
-    if _by_onednn(a_MK, b_KN) and a_MK.numel() * b_KN.shape[1] >= LEAST:
+    if _by_onednn(a_MK, b_KN) and a_MK.numel() * b_KN.shape[1] >= MIN_ONEDNN:
         return _onednn(a_MK, b_KN.mT)
     return a_MK @ b_KN
 
@@ -47,7 +47,7 @@ class Linear(nn.Linear):
 
     def forward(self, x: Tensor) -> Tensor:
         """x: [..., in]; returns [..., out]."""
-        if _by_onednn(x, self.weight) and x.numel() * self.out_features >= LEAST:
+        if _by_onednn(x, self.weight) and x.numel() * self.out_features >= MIN_ONEDNN:
             y: Tensor = _Linear.apply(x, self.weight, self.bias)  # type: ignore[no-untyped-call]
             return y
         return F.linear(x, self.weight, self.bias)

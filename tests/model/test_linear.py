@@ -6,8 +6,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 import tiny
-from groundup.model import products
-from groundup.model.products import LEAST, OPERATORS, Linear, product
+from groundup.model import linear
+from groundup.model.linear import MIN_ONEDNN, OPERATORS, Linear, matmul
 from groundup.parallel.compilation import SINCE
 from groundup.parallel.recompute import checkpoint_blocks
 
@@ -16,20 +16,20 @@ pytestmark = pytest.mark.skipif(not OPERATORS, reason="this PyTorch has no oneDN
 
 @pytest.fixture(autouse=True)
 def on_any_processor(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(products, "ONEDNN_IS_FASTER", True)
+    monkeypatch.setattr(linear, "ONEDNN_IS_FASTER", True)
 
 
 @pytest.fixture
 def calls(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, ...]]:
     """The shapes that oneDNN was given."""
     found: list[tuple[int, ...]] = []
-    whole = products._onednn
+    whole = linear._onednn
 
     def counted(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
         found.append(tuple(x.shape))
         return whole(x, weight, bias)
 
-    monkeypatch.setattr(products, "_onednn", counted)
+    monkeypatch.setattr(linear, "_onednn", counted)
     return found
 
 
@@ -45,7 +45,7 @@ def test_a_product_is_that_of_float64(transposed: tuple[bool, bool], calls: list
     a, b = (torch.randn(100, 300), torch.randn(300, 200))
     a = a.T.contiguous().T if transposed[0] else a
     b = b.T.contiguous().T if transposed[1] else b
-    assert near(product(a, b), a.double() @ b.double())
+    assert near(matmul(a, b), a.double() @ b.double())
     assert calls == [(100, 300)]
 
 
@@ -97,28 +97,28 @@ def test_a_compiled_layer_is_the_same() -> None:
 def test_all_else_is_left_to_pytorch(monkeypatch: pytest.MonkeyPatch) -> None:
     """Few numbers, other types, autocast, and processors where nothing is gained."""
     torch.manual_seed(0)
-    monkeypatch.setattr(products, "_onednn", None)
+    monkeypatch.setattr(linear, "_onednn", None)
     layer = Linear(64, 64)
-    few = torch.randn(LEAST // 64**2 - 1, 64)
+    few = torch.randn(MIN_ONEDNN // 64**2 - 1, 64)
     assert torch.equal(layer(few), F.linear(few, layer.weight, layer.bias))
-    assert torch.equal(product(few, layer.weight), few @ layer.weight)
-    many = torch.randn(LEAST // 64**2, 64)
+    assert torch.equal(matmul(few, layer.weight), few @ layer.weight)
+    many = torch.randn(MIN_ONEDNN // 64**2, 64)
     with pytest.raises(TypeError):  # so it would have been used
         layer(many)
     with torch.autocast("cpu", torch.bfloat16):
         assert layer(many).dtype == torch.bfloat16
     assert layer.double()(many.double()).dtype == torch.float64
     layer.float()
-    monkeypatch.setattr(products, "ONEDNN_IS_FASTER", False)
+    monkeypatch.setattr(linear, "ONEDNN_IS_FASTER", False)
     assert torch.equal(layer(many), F.linear(many, layer.weight, layer.bias))
 
 
 def test_a_model_s_step(calls: list[tuple[int, ...]], monkeypatch: pytest.MonkeyPatch) -> None:
     """Loss and gradients are PyTorch's, also where a block is run a second time, and all products are oneDNN's."""
-    monkeypatch.setattr(products, "LEAST", 0)
+    monkeypatch.setattr(linear, "MIN_ONEDNN", 0)
     found = []
     for faster, mode in ((False, "none"), (True, "none"), (True, "full"), (True, "selective")):
-        monkeypatch.setattr(products, "ONEDNN_IS_FASTER", faster)
+        monkeypatch.setattr(linear, "ONEDNN_IS_FASTER", faster)
         model = tiny.model()
         checkpoint_blocks(model.model.layers, mode)
         calls.clear()

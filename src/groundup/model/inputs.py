@@ -1,0 +1,80 @@
+"""What a decoder is given, and what its layers share: one object from the embedding to the last norm."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from groundup.errors import GroundupError
+from groundup.model.attention import KeyValueCache, Mask
+from groundup.model.configuration import LLMConfig
+from groundup.model.rotary import PADDING
+
+NO_DOCUMENT = torch.iinfo(torch.long).min  # the document of padding
+
+
+@dataclass(frozen=True)
+class DecoderInputs:
+    """Sequences of tokens, in one batch.
+
+    Args:
+        ids_BT: token ids, int64.
+        documents_BT: the document of each token, int64. Runs of equal ids neither see each other nor count each other's
+            positions; padding on either side is a document of its own. None: each row is one document.
+        cache: keys and values of earlier tokens.
+        routing: receives each sparse layer's `routing_sums`, [3, E], for the load-balancing loss.
+        valid_BT: bool, the tokens that count in `routing`; None: all.
+    """
+
+    ids_BT: Tensor
+    documents_BT: Tensor | None = None
+    cache: KeyValueCache | None = None
+    routing: list[Tensor] | None = None
+    valid_BT: Tensor | None = None
+
+    def padded(self, added: int) -> "DecoderInputs":
+        """The same with `added` tokens on the right, which no token sees and which don't count in `routing`."""
+        if not added:
+            return self
+        documents_BT = self.documents_BT
+        if documents_BT is not None:
+            documents_BT = F.pad(documents_BT, (0, added), value=NO_DOCUMENT)
+        valid_BT = torch.ones_like(self.ids_BT, dtype=torch.bool) if self.valid_BT is None else self.valid_BT
+        return replace(
+            self,
+            ids_BT=F.pad(self.ids_BT, (0, added)),
+            documents_BT=documents_BT,
+            valid_BT=F.pad(valid_BT, (0, added)),
+        )
+
+    def at(self, columns_L: Tensor) -> "DecoderInputs":
+        """Only these columns of each row (int64 indices)."""
+        documents_BT, valid_BT = self.documents_BT, self.valid_BT
+        return replace(
+            self,
+            ids_BT=self.ids_BT[:, columns_L],
+            documents_BT=None if documents_BT is None else documents_BT[:, columns_L],
+            valid_BT=None if valid_BT is None else valid_BT[:, columns_L],
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class LayerInputs(DecoderInputs):
+    """The same tokens with what all layers share.
+
+    Args:
+        positions_BT: each token's position in its document, int64 [B or 1, T].
+        masks: what tokens see in layers with each window; see `attention.Mask`.
+    """
+
+    positions_BT: Tensor
+    masks: Mapping[int | None, Mask]
+
+
+def check_length(T: int, config: LLMConfig) -> None:
+    """Raises GroundupError where sequences of T tokens are longer than the context."""
+    context = config.max_position_embeddings
+    if context + PADDING < T:
+        raise GroundupError(f"rows of {T} tokens, the model's context has {context}", do="cut them into windows")
