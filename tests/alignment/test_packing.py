@@ -6,8 +6,7 @@ import torch
 import tiny
 from groundup.alignment.answers import Answer, collate, log_probabilities
 from groundup.alignment.packing import pack
-from groundup.alignment.sft import Lesson, SftObjective
-from groundup.alignment.stage import padding
+from groundup.alignment.sft import Lesson, SftObjective, padding
 from groundup.errors import GroundupError
 
 PAD = 56

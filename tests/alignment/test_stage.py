@@ -9,14 +9,17 @@ import pytest
 import torch
 
 import tiny
-from groundup.alignment import stage
 from groundup.alignment.configuration import DpoConfig, PpoConfig, RewardConfig, SftConfig
+from groundup.alignment.examples import answer_ids, ask
 from groundup.alignment.pairs import Pair, read_pairs
 from groundup.alignment.questions import Item, read_items
-from groundup.alignment.reward import load_reward_model
+from groundup.alignment.reward import load_reward_model, score_pairs
+from groundup.alignment.sft import fits
+from groundup.alignment.training import encode_pair
 from groundup.artifacts import Artifact, Work
 from groundup.corpus.documents import Document, Fact, write_documents
 from groundup.errors import GroundupError
+from groundup.lazy import load
 from groundup.model.weights import load_model, named_weights, save_model
 
 TOKENIZER = tiny.tokenizer()
@@ -55,7 +58,7 @@ def run(name: str, config: Any, inputs: Mapping[str, Artifact], root: Path, base
     out, keep = root / name, root / f"{name}.keep"
     out.mkdir(parents=True)
     keep.mkdir()
-    figures = getattr(stage, name)(config, inputs, Work(out, keep, seed=1, base=base or root))
+    figures = load(f"groundup.alignment.{name}:stage")(config, inputs, Work(out, keep, seed=1, base=base or root))
     return tiny.artifact(out, name, json.loads(json.dumps(figures, allow_nan=False)))
 
 
@@ -104,10 +107,8 @@ def test_pairs_measure_on_subjects_that_were_not_compared(road: dict[str, Artifa
 def test_scores_are_scaled_to_the_right_answers(road: dict[str, Artifact]) -> None:
     """Mean 0 over the chosen answers of the training pairs, deviation 1 over all."""
     model, scale = load_reward_model(road["reward"].path / "model")
-    pairs = [
-        stage.encode_pair(pair, TOKENIZER, 160) for pair in read_pairs(road["reward"].file("pairs.jsonl"), "train")
-    ]
-    chosen, rejected = stage.score_pairs(tiny.engine(model), pairs, TOKENIZER.pad)
+    pairs = [encode_pair(pair, TOKENIZER, 160) for pair in read_pairs(road["reward"].file("pairs.jsonl"), "train")]
+    chosen, rejected = score_pairs(tiny.engine(model), pairs, TOKENIZER.pad)
     assert scale.mean == pytest.approx(float(chosen.mean()), abs=1e-4)
     assert scale.deviation == pytest.approx(float(torch.cat((chosen, rejected)).std()), abs=1e-4)
 
@@ -172,18 +173,18 @@ def test_a_context_too_small_for_any_question(start: dict[str, Artifact], tmp_pa
 
 def test_pairs_are_cut_to_the_context() -> None:
     pair = Pair("Q?", "A" * 50, "B", "given", "Q?", "train")
-    prompt = len(stage.ask("Q?", TOKENIZER))
-    chosen, rejected = stage.encode_pair(pair, TOKENIZER, prompt + 8)
+    prompt = len(ask("Q?", TOKENIZER))
+    chosen, rejected = encode_pair(pair, TOKENIZER, prompt + 8)
     assert (len(chosen), len(rejected)) == (prompt + 8, prompt + 2)
     assert rejected.answer[-1] == TOKENIZER.end != chosen.answer[-1]
     with pytest.raises(GroundupError, match="the pair 'Q\\?': its prompt alone"):
-        stage.encode_pair(pair, TOKENIZER, prompt)
+        encode_pair(pair, TOKENIZER, prompt)
 
 
 def test_an_item_fits_with_its_longest_question() -> None:
     item = Item("abs", "summary", "Return the absolute value.", "d")
     questions = [question for name in ("sft", "rl", "evaluate") for question in item.questions(name)]
-    longest = max(len(stage.ask(question, TOKENIZER)) for question in questions)
-    needed = longest + len(stage.answer_ids(item.answer, TOKENIZER))
-    assert stage.fits(item, TOKENIZER, needed)
-    assert not stage.fits(item, TOKENIZER, needed - 1)
+    longest = max(len(ask(question, TOKENIZER)) for question in questions)
+    needed = longest + len(answer_ids(item.answer, TOKENIZER))
+    assert fits(item, TOKENIZER, needed)
+    assert not fits(item, TOKENIZER, needed - 1)

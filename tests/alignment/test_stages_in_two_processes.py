@@ -11,10 +11,10 @@ import torch
 from test_stage import FAST, PPO, REWARD, SFT, all_stages, start  # noqa: F401  (start is a fixture)
 
 import ranks
-from groundup.alignment import stage
 from groundup.alignment.configuration import DpoConfig
 from groundup.alignment.reward import load_reward_model
 from groundup.artifacts import Artifact, Work, read_metrics
+from groundup.lazy import load
 from groundup.model.weights import load_model
 from groundup.parallel.configuration import ParallelConfig
 
@@ -34,7 +34,7 @@ def part(name: str, config: Any, inputs: Mapping[str, Artifact], root: Path) -> 
     out, keep = root / f"rank-{os.environ['RANK']}", root / "keep"
     out.mkdir()
     keep.mkdir(exist_ok=True)
-    figures = getattr(stage, name)(config, inputs, Work(out, keep, seed=1, base=root))
+    figures = load(f"groundup.alignment.{name}:stage")(config, inputs, Work(out, keep, seed=1, base=root))
     return json.loads(json.dumps(figures))
 
 
@@ -107,6 +107,8 @@ def test_ppo_accumulates_and_shares_uneven_minibatches(road: dict[str, Artifact]
     alone.mkdir()
     (alone / "keep").mkdir()
     (alone / "out").mkdir()
-    expected = stage.ppo(PPO.model_copy(update=changes), road, Work(alone / "out", alone / "keep", seed=1))
+    expected = load("groundup.alignment.ppo:stage")(
+        PPO.model_copy(update=changes), road, Work(alone / "out", alone / "keep", seed=1)
+    )
     figures, _ = together("ppo", road, tmp_path, **changes)
     assert differing(figures, json.loads(json.dumps(expected))) == {}

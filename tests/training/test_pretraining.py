@@ -18,7 +18,7 @@ from groundup.shards.windows import Windows
 from groundup.training.checkpoint import Checkpoints
 from groundup.training.configuration import LoopConfig
 from groundup.training.loop import TrainPlan, train
-from groundup.training.pretraining import HELDOUT_SAMPLES, Pretraining
+from groundup.training.pretraining import VALIDATION_SAMPLES, Pretraining
 from resuming import PLAN, Cut, Every, KilledError, assert_resumes, run
 
 LENGTH = 8
@@ -58,11 +58,11 @@ def test_accumulation_is_one_large_batch(accumulate: int) -> None:
     assert max(float((a - b).detach().abs().max()) for a, b in moved) < 1e-4
 
 
-@pytest.mark.parametrize("samples", [5, HELDOUT_SAMPLES + 9])
+@pytest.mark.parametrize("samples", [5, VALIDATION_SAMPLES + 9])
 def test_the_held_out_loss_is_the_mean_over_its_tokens(samples: int) -> None:
     """Of the first sequences, in whatever batches they are read."""
     made, engine = objective(24, heldout=samples * 8 + 1), tiny.engine(tiny.model())
-    rows = torch.from_numpy(made.heldout.rows(np.arange(min(samples, HELDOUT_SAMPLES))))
+    rows = torch.from_numpy(made.heldout.rows(np.arange(min(samples, VALIDATION_SAMPLES))))
     with torch.no_grad():
         logits, _ = engine.model(rows[:, :-1])
     expected = float(F.cross_entropy(logits.flatten(0, 1), rows[:, 1:].flatten()))

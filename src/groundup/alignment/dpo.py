@@ -1,13 +1,18 @@
-"""Direct preference optimisation as an objective: no reward model and no sampling, the pairs themselves."""
+"""Direct preference optimisation: the objective and the stage. No reward model, no sampling, the pairs themselves."""
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
 
 from groundup.alignment.answers import AnswerBatch, summed_log_probabilities
+from groundup.alignment.configuration import DpoConfig
 from groundup.alignment.losses import dpo
 from groundup.alignment.pair_objective import EncodedPair, PairObjective
+from groundup.alignment.pairs import read_pairs
+from groundup.alignment.training import PAIRS, StageTraining, encode_pair
+from groundup.artifacts import Artifact, Figures, Work
 from groundup.parallel.engine import Statistics
 
 
@@ -43,3 +48,33 @@ class DpoObjective(PairObjective):
             "rejected_gain": (rejected_B - reference_rejected_B).sum().detach(),
         }
         return loss_B.sum(), watch
+
+
+def stage(config: DpoConfig, inputs: Mapping[str, Artifact], work: Work) -> Figures:
+    """Move the SFT model towards the chosen answers of the reward stage's pairs; writes `model/`."""
+    training = StageTraining("dpo", config, inputs, "sft", work)
+    policy = training.engine(training.model())
+    reference = training.model().to(policy.device).requires_grad_(False)
+    pairs = {
+        split: [
+            encode_pair(pair, training.tokenizer, reference.config.max_position_embeddings)
+            for pair in read_pairs(inputs["reward"].file(PAIRS), split)
+        ]
+        for split in ("train", "heldout")
+    }
+    objective = DpoObjective(
+        pairs["train"],
+        pairs["heldout"],
+        reference,
+        batch=config.batch_pairs,
+        accumulate=config.accumulate,
+        beta=config.beta,
+        label_smoothing=config.label_smoothing,
+        pad=training.tokenizer.pad,
+        seed=work.seed,
+    )
+    steps = math.ceil(config.epochs * len(pairs["train"]) / config.batch_pairs)
+    figures = training.train(policy, objective, steps, reference.config, passes=4 / 3)
+    training.save(policy)
+    summary = f"{len(pairs['train']):,} pairs"
+    return {"summary": summary, "pairs": len(pairs["train"]), "steps": steps, "precision": policy.precision, **figures}

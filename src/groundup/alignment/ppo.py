@@ -14,7 +14,7 @@ them, so that rewards, whitening and figures are those of the whole iteration, a
 """
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -25,6 +25,7 @@ from torch import Tensor, nn
 
 from groundup.alignment.answers import Answer, AnswerBatch, collate, log_probabilities
 from groundup.alignment.configuration import PpoConfig
+from groundup.alignment.examples import ask
 from groundup.alignment.losses import (
     KlController,
     advantages,
@@ -35,7 +36,11 @@ from groundup.alignment.losses import (
     value_loss,
     whiten,
 )
-from groundup.alignment.reward import RewardModel, ScalarModel, Scale
+from groundup.alignment.pairs import read_pairs
+from groundup.alignment.questions import MAIN_ASPECTS, read_items
+from groundup.alignment.reward import RewardModel, ScalarModel, Scale, load_reward_model
+from groundup.alignment.training import ITEMS, PAIRS, StageTraining
+from groundup.artifacts import Artifact, Figures, Work
 from groundup.errors import GroundupError
 from groundup.inference.generate import Sampling, ShardedSampling, generate
 from groundup.model.decoder import CustomLanguageModel
@@ -313,3 +318,46 @@ def train_ppo(
     if ppo.policy.average:
         ppo.policy.average.swap()
     return figures
+
+
+def stage(config: PpoConfig, inputs: Mapping[str, Artifact], work: Work) -> Figures:
+    """Move the SFT model towards what the reward model prefers; writes `model/`."""
+    training = StageTraining("ppo", config, inputs, "sft", work)
+    tokenizer = training.tokenizer
+    policy = training.engine(training.model())
+    frozen, scale = load_reward_model(inputs["reward"].path / "model", policy.device)
+    critic = ScalarModel(load_reward_model(inputs["reward"].path / "model")[0].language)  # its features, a new head
+    items = [item for item in read_items(inputs["sft"].file(ITEMS)) if item.aspect in MAIN_ASPECTS]
+    questions = [question for item in items for question in item.questions("rl")]
+    if not questions:
+        questions = sorted({pair.question for pair in read_pairs(inputs["reward"].file(PAIRS), "train")})
+    loop = Ppo(
+        policy,
+        training.engine(critic),
+        training.model().to(policy.device),
+        frozen,
+        scale,
+        [ask(question, tokenizer) for question in questions],
+        config,
+        stop=tokenizer.end,
+        pad=tokenizer.pad,
+        seed=work.seed,
+    )
+    figures = train_ppo(
+        loop,
+        learning_rate_peak=training.learning_rate,
+        checkpoints=training.checkpoints,
+        metrics_path=training.metrics_path,
+        progress=work.progress,
+    )
+    training.save(policy)
+    training.publish(policy)
+    summary = f"{config.iterations * config.rollouts:,} answers sampled, score {figures['score']:+.2f}"
+    summary += f" at {figures['kl']:.2f} nats from the SFT model"
+    return {
+        "summary": summary,
+        "iterations": config.iterations,
+        "prompts": len(questions),
+        "precision": policy.precision,
+        **figures,
+    }

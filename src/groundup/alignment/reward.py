@@ -1,7 +1,8 @@
-"""The reward model, trained on ranked pairs (Bradley-Terry), and the critic that PPO makes of it."""
+"""The reward model, trained on ranked pairs (Bradley-Terry): the model, the objective and the stage; and the critic."""
 
 import json
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -11,9 +12,16 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from groundup.alignment.answers import AnswerBatch, before_answers, head_rows
+from groundup.alignment.configuration import RewardConfig
+from groundup.alignment.examples import read_preferences
 from groundup.alignment.losses import bradley_terry
 from groundup.alignment.pair_objective import EncodedPair, PairObjective, collate_pairs
+from groundup.alignment.pairs import KINDS, make_pairs, split_given, write_pairs
+from groundup.alignment.questions import MAIN_ASPECTS, read_items
+from groundup.alignment.training import ITEMS, PAIRS, StageTraining, encode_pair
+from groundup.artifacts import Artifact, Figures, Work
 from groundup.artifacts.durable import read_json, write_text
+from groundup.errors import GroundupError
 from groundup.model.configuration import LLMConfig
 from groundup.model.decoder import CustomLanguageModel, Decoder
 from groundup.model.inputs import DecoderInputs
@@ -44,9 +52,9 @@ class RewardModel(nn.Module):
 
     The score is read at the answer's last token, as everywhere, and from how much the answer surprised the model on
     the way: the mean and the largest nats of its tokens under the model's own head. A decoder can't see that for
-    itself: what it predicts is known behind its last layer, and no layer is left to compare it with what came. On
-    answers that are right but for being another question's, this takes held-out accuracy from a coin's toss to over
-    nine in ten (docs/experiments.md).
+    itself: its prediction is known only after its last layer, and no layer is left to compare it with the next token.
+    On answers that are right, but to another question, this takes validation accuracy from chance to over nine in ten
+    (docs/experiments.md).
     """
 
     def __init__(self, model: CustomLanguageModel, seed: int = 0) -> None:
@@ -74,7 +82,7 @@ class RewardModel(nn.Module):
 
 
 def linear_float32(x_ND: Tensor, layer: nn.Linear) -> Tensor:
-    """[N]: the last product is taken in float32, whatever the autocast: scores a hair apart decide a pair."""
+    """[N]: the last matmul is in float32, whatever the autocast: scores a hair apart decide a pair."""
     with torch.autocast(x_ND.device.type, enabled=False):
         return F.linear(x_ND.float(), layer.weight.float())[:, 0]
 
@@ -132,3 +140,66 @@ def score_pairs(engine: ModelOnDevice, pairs: Sequence[EncodedPair], pad: int) -
         chosen.append(halves[0].cpu())
         rejected.append(halves[1].cpu())
     return torch.cat(chosen), torch.cat(rejected)
+
+
+def stage(config: RewardConfig, inputs: Mapping[str, Artifact], work: Work) -> Figures:
+    """Train the reward model from the SFT model; writes `model/` and `pairs.jsonl`."""
+    training = StageTraining("reward", config, inputs, "sft", work)
+    tokenizer = training.tokenizer
+    if config.data is not None:
+        pairs = split_given(read_preferences(work.base / config.data.expanduser()), config.heldout, work.seed)
+    else:
+        items = read_items(inputs["sft"].file(ITEMS))
+        main = [item for item in items if item.aspect in MAIN_ASPECTS]
+        rest = [item for item in items if item.aspect not in MAIN_ASPECTS] or main
+        pairs = make_pairs(main, rest, config.pairs_per_subject, config.heldout, work.seed)
+    write_pairs(work.out / PAIRS, pairs)
+    model = RewardModel(training.model(), work.seed)
+    context = model.config.max_position_embeddings
+    train_pairs = [encode_pair(pair, tokenizer, context) for pair in pairs if pair.split == "train"]
+    validation = [pair for pair in pairs if pair.split == "heldout"]
+    validation_pairs = [encode_pair(pair, tokenizer, context) for pair in validation]
+    if not train_pairs:
+        raise GroundupError("there is no pair to learn from", where="reward", do="name your own pairs with reward.data")
+    objective = RewardObjective(
+        train_pairs,
+        validation_pairs,
+        batch=config.batch_pairs,
+        accumulate=config.accumulate,
+        centering=config.centering,
+        pad=tokenizer.pad,
+        seed=work.seed,
+    )
+    steps = math.ceil(config.epochs * len(train_pairs) / config.batch_pairs)
+    engine = training.engine(model)
+    figures = training.train(engine, objective, steps, model.config)
+    with engine.whole() as whole:
+        assert isinstance(whole, RewardModel)
+        on_device = ModelOnDevice(whole, engine.device, engine.precision)
+        chosen, rejected = score_pairs(on_device, train_pairs[:1024], tokenizer.pad)
+        scale = Scale(float(chosen.mean()), max(1e-3, float(torch.cat((chosen, rejected)).std())))
+        if engine.leader:
+            save_reward_model(work.out / "model", whole, scale)
+        if validation:
+            chosen, rejected = score_pairs(on_device, validation_pairs, tokenizer.pad)
+    by_kind = {}
+    if validation:
+        right = (chosen > rejected).tolist()
+        for kind in sorted({pair.kind for pair in validation}, key=[*KINDS, "given"].index):
+            of_kind = [ok for ok, pair in zip(right, validation, strict=True) if pair.kind == kind]
+            by_kind[kind] = {"pairs": len(of_kind), "accuracy": sum(of_kind) / len(of_kind)}
+        (work.records / "heldout_scores.json").write_text(
+            json.dumps({"chosen": chosen.tolist(), "rejected": rejected.tolist(), "kind": [p.kind for p in validation]})
+        )
+    count = len(validation)
+    accuracy = f", {figures['heldout_accuracy']:.1%} of {count:,} held-out pairs right" if validation else ""
+    return {
+        "summary": f"{len(train_pairs):,} pairs{accuracy}",
+        "pairs": len(train_pairs),
+        "heldout_pairs": count,
+        "made_from_documents": config.data is None,
+        "by_kind": by_kind,
+        "steps": steps,
+        "precision": engine.precision,
+        **figures,
+    }

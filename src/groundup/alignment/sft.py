@@ -1,15 +1,26 @@
-"""Supervised fine-tuning as an objective for the training loop: the loss is on answers and their stop token only."""
+"""Supervised fine-tuning: the objective and the stage. The loss is on answers and their stop token only."""
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 
+import torch
 from torch import Tensor, nn
 
 from groundup.alignment.answers import Answer, AnswerBatch, collate, log_probabilities
+from groundup.alignment.configuration import SftConfig
+from groundup.alignment.examples import answer_ids, ask, read_instructions
 from groundup.alignment.packing import pack
+from groundup.alignment.questions import MAIN_ASPECTS, Item, choose, items_of, write_items
+from groundup.alignment.training import ITEMS, StageTraining
+from groundup.artifacts import Artifact, Figures, Work
+from groundup.corpus.documents import read_documents
+from groundup.errors import GroundupError
 from groundup.parallel.data_rank import SINGLE, DataRank
 from groundup.parallel.engine import Engine, Statistics
 from groundup.shards.order import Permutation, sample_at
+from groundup.tokenizer.tokenizer import Tokenizer
 
+VALIDATION_QUESTIONS = 256  # for the curve of the validation loss
 EVALUATED = 64  # rows at a time
 SORTED_STEPS = 8  # batches whose examples are sorted by length together, so that little is padded
 
@@ -25,7 +36,7 @@ class SftObjective:
     """Draws lessons in a fresh order per epoch, and of each the next phrasing.
 
     Draw k is lesson `sample_at(k)`; batches of `SORTED_STEPS` steps are filled together by length, packed ones in the
-    order of draws. So a step's batch is a function of the step, and the loop's place is one integer.
+    order of draws. So a step's batch is a function of the step alone.
     """
 
     unit = "tokens"
@@ -33,7 +44,7 @@ class SftObjective:
     def __init__(
         self,
         lessons: Sequence[Lesson],
-        heldout: Sequence[Answer],
+        validation: Sequence[Answer],
         *,
         batch: int,
         accumulate: int,
@@ -42,7 +53,7 @@ class SftObjective:
         context: int | None = None,
     ) -> None:
         """`context`: pack examples into rows of so many tokens; None: a row each, padded to the longest."""
-        self.lessons, self.heldout = list(lessons), list(heldout)
+        self.lessons, self.validation = list(lessons), list(validation)
         self.batch, self.accumulate, self.pad, self.seed = batch, accumulate, pad, seed
         self.context = context
         self._group = -1
@@ -60,7 +71,7 @@ class SftObjective:
         if self.context is not None:
             chosen = [self.example(step * self.batch + offset) for offset in range(self.batch)]
             return [pack(chosen[i::every], self.context, self.pad) for i in parts]
-        group, place = divmod(step, SORTED_STEPS)
+        group, position = divmod(step, SORTED_STEPS)
         if group != self._group:
             first = group * SORTED_STEPS * self.batch
             drawn = [self.example(first + offset) for offset in range(SORTED_STEPS * self.batch)]
@@ -68,7 +79,7 @@ class SftObjective:
             order = Permutation(SORTED_STEPS, self.seed, group)
             pieces = [drawn[i * self.batch : (i + 1) * self.batch] for i in range(SORTED_STEPS)]
             self._batches, self._group = [pieces[int(order(i))] for i in range(SORTED_STEPS)], group
-        chosen = self._batches[place]
+        chosen = self._batches[position]
         return [collate(chosen[i::every], self.pad) for i in parts]
 
     def sizes(self, steps: int) -> tuple[int, int]:
@@ -87,9 +98,99 @@ class SftObjective:
 
     def validate(self, engine: Engine) -> dict[str, float]:
         """Mean nats per answer token on questions in phrasings that are not trained."""
-        if not self.heldout:
+        if not self.validation:
             return {}
-        starts = range(0, len(self.heldout), EVALUATED)
-        batches = [collate(self.heldout[start : start + EVALUATED], self.pad) for start in starts]
+        starts = range(0, len(self.validation), EVALUATED)
+        batches = [collate(self.validation[start : start + EVALUATED], self.pad) for start in starts]
         total, _ = engine.evaluate(batches, self.loss)
         return {"heldout_loss": total / sum(map(self.weight, batches))}
+
+
+def stage(config: SftConfig, inputs: Mapping[str, Artifact], work: Work) -> Figures:
+    """Teach the pretrained model to answer; writes `model/` and `items.jsonl` (what was taught)."""
+    training = StageTraining("sft", config, inputs, "pretrain", work)
+    tokenizer, model = training.tokenizer, training.model()
+    context = model.config.max_position_embeddings
+    items: list[Item] = []
+    if config.data is not None:
+        given = read_instructions(work.base / config.data.expanduser(), tokenizer, context)
+        lessons, validation = [Lesson([example]) for example in given], []
+    else:
+        documents = read_documents(inputs["curate"].folder("documents"), split="train", columns=("id", "facts"))
+        items = choose(items_of(documents), config.subjects, config.prefer, config.max_answer_characters)
+        items = [item for item in items if fits(item, tokenizer, context)]
+        lessons = lessons_of(items, tokenizer, config.other_questions, work.seed)
+        validation = validation_answers(items, tokenizer)
+    if not lessons:
+        raise GroundupError(
+            f"no question with its answer fits the {context} tokens that the model sees",
+            where="sft",
+            do="raise pretrain.model.context",
+        )
+    write_items(work.out / ITEMS, items)
+    padded, packed = (
+        SftObjective(
+            lessons,
+            validation,
+            batch=config.batch_examples,
+            accumulate=config.accumulate,
+            pad=tokenizer.pad,
+            seed=work.seed,
+            context=length,
+        )
+        for length in (None, context)
+    )
+    steps = math.ceil(config.epochs * len(lessons) / config.batch_examples)
+    engine = training.engine(model)
+    figures = training.train(engine, packed if config.pack else padded, steps, model.config)
+    training.save(engine)
+    subjects = len({item.subject for item in items if item.aspect in MAIN_ASPECTS})
+    about = f" about {subjects:,} subjects" if subjects else ""
+    return {
+        "summary": f"{len(lessons):,} questions{about}, each asked {config.epochs:g} times",
+        "examples": sum(len(lesson.variants) for lesson in lessons),
+        "questions": len(lessons),
+        "subjects": subjects,
+        "turns": max(variant.prompt.count(tokenizer.user) for lesson in lessons for variant in lesson.variants),
+        "made_from_documents": config.data is None,
+        "steps": steps,
+        "precision": engine.precision,
+        "padding": padding({"padded": padded, "packed": packed}, min(steps, SORTED_STEPS)),
+        **figures,
+    }
+
+
+def padding(objectives: Mapping[str, SftObjective], steps: int) -> dict[str, float]:
+    """The fraction of padding in the first `steps` steps' batches, for each way to make them."""
+    sizes = {name: objective.sizes(steps) for name, objective in objectives.items()}
+    return {name: round(1 - examples / tokens, 4) for name, (examples, tokens) in sizes.items()}
+
+
+def fits(item: Item, tokenizer: Tokenizer, context: int) -> bool:
+    """Whether the item, however it is asked, leaves room for its whole answer in the model's context."""
+    asked = [*item.questions("sft"), *item.questions("rl"), *item.questions("evaluate")]
+    longest = max(len(ask(question, tokenizer)) for question in asked)
+    return longest + len(answer_ids(item.answer, tokenizer)) <= context
+
+
+def lessons_of(items: Sequence[Item], tokenizer: Tokenizer, others: float, seed: int) -> list[Lesson]:
+    """A lesson for each item, in all its SFT phrasings; of the items of other aspects only the fraction `others`."""
+    kept = [item for item in items if item.aspect in MAIN_ASPECTS]
+    rest = [item for item in items if item.aspect not in MAIN_ASPECTS]
+    order = torch.randperm(len(rest), generator=torch.Generator().manual_seed(seed)).tolist()
+    kept += [rest[index] for index in sorted(order[: round(len(rest) * others)])]
+    return [
+        Lesson(
+            [Answer(ask(question, tokenizer), answer_ids(item.answer, tokenizer)) for question in item.questions("sft")]
+        )
+        for item in kept
+    ]
+
+
+def validation_answers(items: Sequence[Item], tokenizer: Tokenizer) -> list[Answer]:
+    """At most about `VALIDATION_QUESTIONS` of the main items, in a phrasing that is not trained."""
+    main = [item for item in items if item.aspect in MAIN_ASPECTS]
+    return [
+        Answer(ask(item.questions("evaluate")[0], tokenizer), answer_ids(item.answer, tokenizer))
+        for item in main[:: max(1, len(main) // VALIDATION_QUESTIONS)]
+    ]

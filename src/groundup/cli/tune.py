@@ -94,7 +94,7 @@ def rate(
                 highest=to,
                 steps=steps,
                 clip_norm=clip,
-                told=lambda step, rate, loss: task.advance(1, note=f"loss {loss:.3f} at {rate:.1e}"),
+                report=lambda step, rate, loss: task.advance(1, note=f"loss {loss:.3f} at {rate:.1e}"),
             )
         path = folder.path / "tune" / "rate.csv"
         write_csv(found, path)

@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.distributed.tensor import DTensor, Placement, Replicate
 
 DECAY = -0.8  # of the running means: step n counts n ** -.8
-LEAST_SCALE = 1e-3  # of a parameter, so that one that is 0 can leave it
+MIN_SCALE = 1e-3  # of a parameter, so that one that is 0 can leave it
 
 
 class Adafactor(torch.optim.Optimizer):
@@ -42,7 +42,7 @@ class Adafactor(torch.optim.Optimizer):
         state["step"] += 1
         step = state["step"].item()
         size = mean_square(weight, parameter) ** 0.5
-        rate = max(LEAST_SCALE, size) * min(lr, step**-0.5)
+        rate = max(MIN_SCALE, size) * min(lr, step**-0.5)
         weight.mul_(1 - lr * weight_decay)
         least = torch.finfo(weight.dtype).eps
         if parameter.dim() > 1:

@@ -1,10 +1,10 @@
-"""How many sequences each step takes: always as many, or fewer at first.
+"""How many sequences each step takes: always the same number, or fewer at first.
 
 Early gradients point about the same way from few tokens as from many (the critical batch size grows with training:
 arXiv 1812.06162, 2505.23971), so a small batch makes more of the first tokens; later a large one does, as a falling
 learning rate would (arXiv 1711.00489). The order of what is read does not change: it is only cut into other steps.
 
-With micro-batches of 16 sequences in the end, `start: 0.25` and `share: 0.5` of 96 sequences each micro-batch reads:
+With micro-batches that end at 16 sequences, `start: 0.25` and `fraction: 0.5` of 96 sequences, they read:
 
     step        0  1  2  3  4  5 |  6  7  8 |  9 10 11 ...
     sequences   4  4  4  4  4  4 |  8  8  8 | 16 16 16
@@ -55,21 +55,21 @@ def rows_of(batch_tokens: int, length: int, accumulate: int) -> int:
 
 
 def first_rows(rows: int, start: float) -> int:
-    """The sequences of the first micro-batch where it begins with the share `start` of `rows`."""
+    """The sequences of the first micro-batch where it begins with the fraction `start` of `rows`."""
     return max(1, round(rows * start))
 
 
-def rising(rows: int, total: int, start: float, share: float) -> BatchSizes:
-    """Sizes that double from the share `start` of `rows` up to it, each for an equal part of what is read meanwhile.
+def rising(rows: int, total: int, start: float, fraction: float) -> BatchSizes:
+    """Sizes that double from `start * rows` up to `rows`, each for an equal part of what is read meanwhile.
 
     Args:
         total: sequences that one micro-batch of every step adds up to.
-        share: of them, in which the batch is smaller.
+        fraction: of `total`, in which the batch is smaller.
     """
     sizes = [first_rows(rows, start)]
     while 2 * sizes[-1] < rows:
         sizes.append(2 * sizes[-1])
     if sizes[0] >= rows:
         return BatchSizes(rows)
-    part = share * total / len(sizes)
+    part = fraction * total / len(sizes)
     return BatchSizes(rows, tuple((max(1, round(part / size)), size) for size in sizes))

@@ -18,7 +18,7 @@ from groundup.training.engines import recomputed
 from groundup.training.pretraining import Pretraining
 
 WORTH = 1.02  # times as fast, from which on compiled layers are taken
-FOUND = "compilation.json"  # what the trial found: a stage that goes on must not find anything else
+FOUND = "compilation.json"  # what the trial found: a resumed stage must decide the same
 
 
 def compile_training(

@@ -1,4 +1,4 @@
-"""From the `pretrain` section and the token shards to what is trained: which samples, how often and how mixed."""
+"""From the `pretrain` section and the token shards to the objective: which samples, how often and how mixed."""
 
 import math
 from pathlib import Path
@@ -43,7 +43,7 @@ def _sizes(config: PretrainConfig, stream: SampleStream) -> BatchSizes:
     sizes = rising(rows, total, warmup.start, warmup.fraction)
     if not sizes.rising:
         raise GroundupError(
-            f"a micro-batch has {rows} sequences, and the share {warmup.start:g} of that is as many",
+            f"a micro-batch has {rows} sequences, and {warmup.start:g} of that rounds to the same number",
             where="pretrain.batch_warmup",
             do="lower start or pretrain.accumulate, or raise pretrain.batch_tokens",
         )
@@ -51,8 +51,8 @@ def _sizes(config: PretrainConfig, stream: SampleStream) -> BatchSizes:
 
 
 def weights_of(config: PretrainConfig, shard: TokenShard, length: int) -> dict[str, float] | None:
-    """The weight of each source that is read, or None where all documents are read alike. With epochs by source it is
-    the number of samples that are read of it.
+    """The weight of each source that is read, or None where all documents are read equally often. With epochs by
+    source it is the number of samples that are read of it.
 
     Raises:
         GroundupError: the blueprint names a source that has no document.

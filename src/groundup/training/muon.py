@@ -1,7 +1,7 @@
 """Muon: momentum whose matrices are orthogonalised before they are applied (Jordan et al. 2024, Moonlight 2502.16982).
 
 Every direction of a weight matrix is moved equally far, where Adam moves mostly along the few that dominate the
-gradient. Matrices of one shape are orthogonalised together as one batched product: a small model has many small
+gradient. Matrices of one shape are orthogonalised together in one batched matmul: a small model has many small
 matrices, and one call for each would cost more than the arithmetic. A mixture holds its experts' matrices as one
 parameter [E, R, C], which is such a batch already: each expert's is orthogonalised by itself.
 """
@@ -35,14 +35,14 @@ class Muon(torch.optim.Optimizer):
         betas: tuple[float, float] = (0.9, 0.95),
         eps: float = 1e-8,
         fused: bool = False,
-        products: torch.dtype = torch.bfloat16,
+        dtype: torch.dtype = torch.bfloat16,
     ) -> None:
         """Each group has `params`, `muon` (bool; only matrices and stacks of them then) and `weight_decay`.
 
-        `fused` is AdamW's; `products` is the precision in which matrices are orthogonalised.
+        `fused` is AdamW's; `dtype` is the precision of the matmuls that orthogonalise.
         """
         super().__init__(groups, {"lr": 0.0, "momentum": momentum, "betas": betas, "eps": eps, "fused": fused})
-        self.products = products
+        self.dtype = dtype
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]
@@ -70,9 +70,9 @@ class Muon(torch.optim.Optimizer):
             nesterov = [gradient.clone() for gradient in gradients]  # in place: PyTorch 2.11 can't else, where sharded
             torch._foreach_lerp_(nesterov, momenta, group["momentum"])
             if len(shape) == 2:
-                updates = list(orthogonal(torch.stack(nesterov), self.products).unbind())
+                updates = list(orthogonal(torch.stack(nesterov), self.dtype).unbind())
             else:
-                updates = [orthogonal(experts_ERC, self.products, experts=True) for experts_ERC in nesterov]
+                updates = [orthogonal(experts_ERC, self.dtype, experts=True) for experts_ERC in nesterov]
             torch._foreach_mul_(same, 1 - group["lr"] * group["weight_decay"])
             rate = group["lr"] * UPDATE_RMS * max(shape[-2:]) ** 0.5
             torch._foreach_add_(same, updates, alpha=-rate)
@@ -102,20 +102,20 @@ class Muon(torch.optim.Optimizer):
         )
 
 
-def orthogonal(matrices_NRC: Tensor, products: torch.dtype, experts: bool = False) -> Tensor:
+def orthogonal(matrices_NRC: Tensor, dtype: torch.dtype, experts: bool = False) -> Tensor:
     """`orthogonalise` in a given precision.
 
     Where processes have parts of each matrix, they exchange these for some of the matrices whole, orthogonalise those
-    and exchange again: two all-to-alls, and no product is taken twice. Processes that have whole experts send nothing.
+    and exchange again: two all-to-alls, and nothing is computed twice. Processes that have whole experts send nothing.
 
     Args:
         experts: the matrices are one parameter, spread as that is, and not stacked from several.
     """
     if not isinstance(matrices_NRC, DTensor):
-        return orthogonalise(matrices_NRC.to(products)).to(matrices_NRC.dtype)
+        return orthogonalise(matrices_NRC.to(dtype)).to(matrices_NRC.dtype)
     mesh = matrices_NRC.device_mesh
     some = matrices_NRC.redistribute(placements=[Shard(0)] * mesh.ndim)
-    updates = orthogonalise(some.to_local().to(products)).to(matrices_NRC.dtype)
+    updates = orthogonalise(some.to_local().to(dtype)).to(matrices_NRC.dtype)
     shape, stride = matrices_NRC.shape, matrices_NRC.stride()
     whole = DTensor.from_local(updates, mesh, some.placements, run_check=False, shape=shape, stride=stride)
     parts = list(matrices_NRC.placements)

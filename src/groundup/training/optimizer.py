@@ -54,7 +54,7 @@ def _muon(config: OptimizerConfig) -> MakeOptimizer:
             betas=config.betas,
             eps=config.eps,
             fused=_fused(trained),
-            products=_fastest(trained[0].device),
+            dtype=_fastest(trained[0].device),
         )
 
     return make
@@ -88,7 +88,7 @@ def _group(parameters: Iterable[Tensor], weight_decay: float, scale: float = 1.0
 
 
 def _fastest(device: torch.device) -> torch.dtype:
-    """For products that need few digits."""
+    """The fastest dtype for matmuls that need little precision."""
     return torch.bfloat16 if device.type != "cpu" or multiplies_bf16() else torch.float32
 
 

@@ -15,7 +15,7 @@ from groundup.shards.windows import Windows
 from groundup.training.batch_size import BatchSizes, rows_of
 from groundup.training.telemetry import run_lengths
 
-HELDOUT_SAMPLES = 64  # looked at on the way; the evaluation stage measures on all held-out documents
+VALIDATION_SAMPLES = 64  # per validation; the evaluation stage measures on all held-out documents
 
 
 @dataclass(frozen=True)
@@ -29,13 +29,13 @@ class TokenBatch:
         return self.inputs_BT, self.documents_BT
 
     def tokens_at(self, columns_L: Tensor) -> "TokenBatch":
-        """Of every row the tokens at these places (int64), in this order: what one of several processes computes."""
+        """The tokens of every row in these columns (int64), in this order: the part that one process computes."""
         documents_BL = None if self.documents_BT is None else self.documents_BT[:, columns_L]
         return TokenBatch(self.inputs_BT[:, columns_L], self.targets_BT[:, columns_L], documents_BL)
 
 
 class Pretraining:
-    """Draws sequences in a fresh order per epoch; the loop's place is one integer."""
+    """Draws sequences in a fresh order per epoch; a step's batch is a function of the step alone."""
 
     unit = "tokens"
 
@@ -102,7 +102,7 @@ class Pretraining:
         """Mean nats per token over the first held-out sequences."""
         if self.heldout is None:
             return {}
-        samples = np.arange(min(HELDOUT_SAMPLES, len(self.heldout)))
+        samples = np.arange(min(VALIDATION_SAMPLES, len(self.heldout)))
         batches = []
         for start in range(0, len(samples), self.rows):
             chosen = samples[start : start + self.rows]

@@ -19,7 +19,7 @@ def flops_of(config: LLMConfig, lengths: Iterable[int]) -> float:
 
 
 def run_lengths(documents_BT: Tensor, padding: int | None = None) -> list[int]:
-    """The lengths of the runs of equal ids in each row of an int tensor [B, T]; runs of `padding` are left out."""
+    """The lengths of the runs of equal ids in each row of an int tensor [B, T]; runs of `padding` are skipped."""
     starts_BT = torch.ones_like(documents_BT, dtype=torch.bool)
     starts_BT[:, 1:] = documents_BT[:, 1:] != documents_BT[:, :-1]
     at = starts_BT.flatten().nonzero()[:, 0]

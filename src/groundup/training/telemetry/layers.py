@@ -38,7 +38,7 @@ class LayerWatch:
 
     @contextmanager
     def step(self) -> Iterator[None]:
-        """Within it: a training step. `rows` then tells of it."""
+        """Within it: a training step, which `rows` then describes."""
         self._sums, optimizer = {}, self.engine.optimizer
         handles: list[Any] = [
             optimizer.register_step_pre_hook(self._before_step),
@@ -58,9 +58,9 @@ class LayerWatch:
         """A row for each layer; none where the optimizer took no step.
 
         Returns:
-            `layer`, `gradient_norm` (as the optimizer was given it, after the whole was cut to `clip_norm`),
+            `layer`, `gradient_norm` (as the optimizer got it, after clipping to `clip_norm`),
             `weight_norm` before the step, `update_ratio` (the norm of what was added to the weights over that of the
-            weights) and, for blocks, `activation_rms` (of the residual stream behind it).
+            weights) and, for blocks, `activation_rms` (of the residual stream after the block).
         """
         rows = []
         for layer, sums in _of_all_processes(self._sums).items():
@@ -76,7 +76,7 @@ class LayerWatch:
         return rows
 
     def _before_step(self, *_: Any) -> None:
-        for sums in self._sums.values():  # of several steps within one, the last is told of
+        for sums in self._sums.values():  # of several optimizer steps within one, the last counts
             for name in ("gradient", "weight", "update"):
                 sums.pop(name, None)
         for layer, _name, parameter in self._parameters():
@@ -123,7 +123,7 @@ def _square(tensor: Tensor) -> float:
 
 
 def _of_all_processes(own: Sums) -> Sums:
-    """Weights, gradients and updates are whole in each process that has the layer; activations are its share."""
+    """Weights, gradients and updates are whole in each process that has the layer; activations are its part."""
     if not (dist.is_initialized() and dist.get_world_size() > 1):
         return own
     gathered: list[Any] = [None] * dist.get_world_size()

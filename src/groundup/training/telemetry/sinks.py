@@ -1,6 +1,6 @@
 """Other programs that show curves: TensorBoard, Weights & Biases, trackio.
 
-Each is an extra, imported only where a blueprint asks for it. Everything they are given stands in `metrics.jsonl` and
+Each is an extra, imported only where a blueprint asks for it. Everything they are given is in `metrics.jsonl` and
 `layers.jsonl` as well. They write to this machine alone, unless the blueprint (or the variables by which a person sets
 up the program itself) says otherwise.
 """
@@ -18,13 +18,13 @@ Numbers = Mapping[str, float]
 
 
 class Sink(Protocol):
-    """Where numbers go beside the files."""
+    """Where numbers go besides the files."""
 
     def write(self, step: int, numbers: Numbers) -> None:
-        """Take up the numbers of a step, counted from 1."""
+        """Record the numbers of a step, counted from 1."""
 
     def close(self) -> None:
-        """Finish; what was taken up is on the disk then."""
+        """Finish; all that was recorded is on the disk then."""
 
 
 def open_sinks(
@@ -74,7 +74,7 @@ class Wandb:
 
     def __init__(self, config: WandbConfig, folder: Path, title: str, settings: Mapping[str, Any]) -> None:
         if config.mode == "offline":
-            os.environ.setdefault("WANDB_ERROR_REPORTING", "false")  # it would tell its makers of its own errors
+            os.environ.setdefault("WANDB_ERROR_REPORTING", "false")  # else it reports its own errors to its makers
         try:
             import wandb
         except ImportError as error:
@@ -92,7 +92,7 @@ class Wandb:
                 config=dict(settings),
                 settings=wandb.Settings(silent=True, console="off", disable_git=True, disable_code=True),
             )
-            self._run.define_metric("*", step_metric="step")  # a run that went back tells of a step twice
+            self._run.define_metric("*", step_metric="step")  # a run that returned to a checkpoint logs a step twice
         except wandb.errors.Error as error:
             raise GroundupError(
                 f"wandb: {error}", where="telemetry.wandb", do="`wandb login`, or mode: offline"
@@ -134,7 +134,7 @@ class Trackio:
 
 
 def _run_id(path: Path) -> str:
-    """The same for a stage that goes on."""
+    """The same for a resumed stage."""
     if not path.is_file():
         path.write_text(uuid.uuid4().hex[:12], encoding="utf-8")
     return path.read_text(encoding="utf-8")

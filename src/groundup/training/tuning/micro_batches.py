@@ -17,9 +17,9 @@ from groundup.training.batch_size import BatchSizes
 from groundup.training.pretraining import Pretraining, TokenBatch
 
 SECONDS = 2.0  # of steps for each number of sequences
-FEWEST = 3  # steps of a kind
+MIN_STEPS = 3  # of a kind
 SLOWER = 0.8  # of the best speed: below that twice in a row, more sequences are not tried
-MEMORY_SHARE = 0.9  # of what is free may be taken
+MEMORY_FRACTION = 0.9  # of what is free may be used
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ def try_micro_batches(
         objective: where the tokens come from.
         rows: sequences of the whole batch.
         room: bytes that this process may take in all on a CPU; None: not known. A number of sequences that would need
-            more, as far as the ones before tell, is not tried. A GPU says itself when it has no more.
+            more, extrapolated from the ones before, is not tried. A GPU raises when it has no more.
         seconds: to measure each for.
 
     Yields:
@@ -63,7 +63,7 @@ def try_micro_batches(
     best, slower = 0.0, 0
     for count in _counts(rows):
         parts = -(-rows // count)
-        if room is not None and engine.device.type == "cpu" and _expected(needed, count) > MEMORY_SHARE * room:
+        if room is not None and engine.device.type == "cpu" and _expected(needed, count) > MEMORY_FRACTION * room:
             yield Tried(count, parts, memory_bytes=_expected(needed, count), fits=False)
             return
         batch = Pretraining(
@@ -132,10 +132,10 @@ def _fastest_of(
     """Seconds of the fastest of some steps; the first, which makes code and asks for memory, is not counted."""
     best, taken = float("inf"), 0
     weights = [objective.weight(part) for part in batch]
-    while taken <= FEWEST or clock() < until:
+    while taken <= MIN_STEPS or clock() < until:
         began = clock()
         result = engine.train_step(batch, weights, objective.loss, 0.0, 1.0, where="tune")
-        if result.taken:  # an overflow under fp16 leaves out the optimizer's part
+        if result.taken:  # an overflow under fp16 skips the optimizer's part
             best = min(best, clock() - began) if taken else best
             taken += 1
     return best

@@ -18,10 +18,10 @@ from groundup.training.loop import Objective
 
 LOWEST, HIGHEST, STEPS = 1e-6, 10.0, 200
 REMEMBERED = 0.9  # of the running mean of the loss from step to step
-BLOWN_UP, LEAST_RISE = 0.5, 0.1  # a rise by so much of the fall so far, and by so much of the first loss
+BLOWN_UP, MIN_RISE = 0.5, 0.1  # a rise by so much of the fall so far, and by so much of the first loss
 FALL = 0.8  # of the fall of the loss is done at the rate that is suggested
 WIDTH = 5  # steps on either side that a smoothed loss is the mean of
-FEWEST = 4 * WIDTH
+MIN_STEPS = 4 * WIDTH
 
 
 @dataclass(frozen=True)
@@ -45,12 +45,12 @@ def range_test(
     highest: float = HIGHEST,
     steps: int = STEPS,
     clip_norm: float = 1.0,
-    told: Callable[[int, float, float], None] = lambda step, rate, loss: None,
+    report: Callable[[int, float, float], None] = lambda step, rate, loss: None,
 ) -> RangeTest:
     """Train for up to `steps` steps at rates from `lowest` to `highest`. The engine's model is of no use afterwards.
 
     Args:
-        told: called after each step with its number, rate and loss.
+        report: called after each step with its number, rate and loss.
 
     Raises:
         GroundupError: the loss blew up at once, or never fell.
@@ -67,19 +67,19 @@ def range_test(
         except DivergedError:
             blew_up = True
             break
-        if not math.isfinite(loss):  # fp16 leaves such a step out
+        if not math.isfinite(loss):  # fp16 skips such a step
             blew_up = True
             break
         rates.append(rate)
         losses.append(loss)
-        told(step, rate, loss)
+        report(step, rate, loss)
         mean = REMEMBERED * mean + (1 - REMEMBERED) * loss
         running = mean / (1 - REMEMBERED ** (step + 1))
         least = min(least, running)
-        if running > least + max(BLOWN_UP * (losses[0] - least), LEAST_RISE * losses[0]):
+        if running > least + max(BLOWN_UP * (losses[0] - least), MIN_RISE * losses[0]):
             blew_up = True
             break
-    if len(rates) < FEWEST:
+    if len(rates) < MIN_STEPS:
         raise GroundupError(
             f"the loss blew up after {len(rates)} steps, at a learning rate of {(rates or [lowest])[-1]:.2g}",
             do="begin lower with --from, or take more steps",
@@ -115,11 +115,11 @@ def write_csv(found: RangeTest, path: Path) -> None:
 
 def plot(found: RangeTest, rows: int = 24, width: int = 48) -> str:
     """The smoothed loss over the rate as lines of text, the lowest rate first; the suggested one has an arrow."""
-    places = sorted({round(at * (len(found.rates) - 1) / (rows - 1)) for at in range(rows)})
+    shown = sorted({round(at * (len(found.rates) - 1) / (rows - 1)) for at in range(rows)})
     low, high = min(found.smoothed), max(found.smoothed)
-    nearest = min(places, key=lambda at: abs(found.rates[at] / found.suggested - 1))
+    nearest = min(shown, key=lambda at: abs(found.rates[at] / found.suggested - 1))
     lines = []
-    for at in places:
+    for at in shown:
         bar = "#" * (1 + round((width - 1) * (found.smoothed[at] - low) / ((high - low) or 1.0)))
         mark = "  <- about here" if at == nearest else ""
         lines.append(f"{found.rates[at]:>8.1e}  {found.smoothed[at]:>7.3f}  {bar}{mark}")

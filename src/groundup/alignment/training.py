@@ -1,0 +1,101 @@
+"""What the alignment stages have in common: an engine in the precision of the earlier stages, the loop, the files."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from torch import nn
+
+from groundup.alignment.answers import Answer
+from groundup.alignment.examples import answer_ids, ask, fitted
+from groundup.alignment.pair_objective import EncodedPair
+from groundup.alignment.pairs import Pair
+from groundup.artifacts import Artifact, Work
+from groundup.model.configuration import LLMConfig
+from groundup.model.decoder import CustomLanguageModel
+from groundup.model.weights import load_model, save_model
+from groundup.parallel.device import settle
+from groundup.parallel.engine import Engine
+from groundup.tokenizer.tokenizer import Tokenizer
+from groundup.training.checkpoint import Checkpoints
+from groundup.training.configuration import LoopConfig
+from groundup.training.engines import engine_for
+from groundup.training.loop import Objective, TrainPlan, keep_lasting, train
+from groundup.training.telemetry import flops_of, publish
+
+ITEMS, PAIRS = "items.jsonl", "pairs.jsonl"
+VALIDATIONS = 20  # in a training
+
+
+class StageTraining:
+    """The training of one alignment stage, from the model of an earlier one."""
+
+    def __init__(self, title: str, config: LoopConfig, inputs: Mapping[str, Artifact], start: str, work: Work) -> None:
+        """
+        Args:
+            title: the stage's name.
+            start: which of `inputs` the model comes from; its precision is kept.
+        """
+        assert config.learning_rate, "filled in from `size`"
+        self.title, self.config, self.work = title, config, work
+        self.learning_rate = config.learning_rate
+        self.tokenizer = Tokenizer.load(inputs["tokenizer"].file("tokenizer.json"))
+        self.start = inputs[start]
+        self.checkpoints = Checkpoints(work.keep, config, config.parallel)
+
+    def model(self) -> CustomLanguageModel:
+        """The model that training starts from, read again at every call."""
+        return load_model(self.start.path / "model")
+
+    def engine(self, model: nn.Module) -> Engine:
+        """`model` under the engine of the blueprint, in the precision of the earlier stage."""
+        settle()
+        return engine_for(model, self.config, self.start.figures["precision"])
+
+    @property
+    def metrics_path(self) -> Path:
+        return self.work.keep / "metrics.jsonl"
+
+    def train(
+        self, engine: Engine, objective: Objective, steps: int, shape: LLMConfig, passes: float = 1.0
+    ) -> dict[str, float]:
+        """Run the loop, and keep what it writes as records; returns the last validation figures.
+
+        Args:
+            shape: of the model, for the FLOPs of a batch.
+            passes: a batch's cost as a multiple of forward and backward through the model.
+        """
+        figures = train(
+            engine,
+            objective,
+            TrainPlan(steps, self.learning_rate, self.config, validate_every=max(1, steps // VALIDATIONS)),
+            title=self.title,
+            checkpoints=self.checkpoints,
+            metrics_path=self.metrics_path,
+            progress=self.work.progress,
+            flops=lambda batch: passes * flops_of(shape, batch.lengths),
+        )
+        self.publish(engine)
+        return figures
+
+    def publish(self, engine: Engine) -> None:
+        """Copy metrics and kept checkpoints into the artifact."""
+        if engine.leader:
+            publish(self.work.keep, self.work.records)
+            keep_lasting(self.checkpoints, self.work.records)
+
+    def save(self, engine: Engine) -> None:
+        """Write the trained language model to `model/`."""
+        with engine.whole() as whole:
+            assert isinstance(whole, CustomLanguageModel)
+            if engine.leader:
+                save_model(self.work.out / "model", whole)
+
+
+def encode_pair(pair: Pair, tokenizer: Tokenizer, context: int) -> EncodedPair:
+    """Both answers, cut to the model's context; raises GroundupError where the question alone fills it."""
+    prompt, where = ask(pair.question, tokenizer), f"the pair {pair.question[:60]!r}"
+
+    def encoded(answer: str) -> Answer:
+        return fitted(prompt, answer_ids(answer, tokenizer), context, where)
+
+    return encoded(pair.chosen), encoded(pair.rejected)
