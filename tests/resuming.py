@@ -49,7 +49,7 @@ class Every(Checkpoints):
 
 @dataclass(frozen=True)
 class Outcome:
-    """All that a run leaves but for what is measured."""
+    """All that a run leaves except for measured times."""
 
     tensors: dict[str, Tensor]
     rows: list[dict[str, Any]]
@@ -92,7 +92,7 @@ Make = Callable[[int], tuple[SingleDevice, Objective]]  # from a seed of the wei
 def run(make: Make, folder: Path, period: int, at: int = -1, plan: TrainPlan = PLAN) -> Outcome:
     """Train in `folder` to the end, or to the kill before step `at`.
 
-    Where there is a checkpoint the weights, and random numbers, begin as others: all that counts must come from it.
+    Where there is a checkpoint, weights and random numbers start differently: everything must come from it.
     """
     seed = 99 if any(folder.glob("checkpoint-*")) else 0
     torch.manual_seed(seed)
@@ -124,7 +124,7 @@ def assert_resumes(make: Make, folder: Path) -> None:
 
 
 def assert_survives_a_kill_after_each_step(make: Make, folder: Path, plan: TrainPlan) -> Outcome:
-    """A run of which each process lives for a single step ends as the uninterrupted one, which is given."""
+    """A run whose processes each live for a single step ends as the uninterrupted one, which is returned."""
     expected = run(make, folder / "whole", 100, plan=plan)
     for at in range(1, plan.steps):
         with suppress(KilledError):

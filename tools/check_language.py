@@ -59,7 +59,7 @@ ALLOWED = re.compile(
     | itertools\ product | import\ product | prod(?:uct)?\(
     | shared | share-?alike | share\ embeddings
     | shares?\ (?:one|a|an|the|no|its|their|these|it|them|memory|code|with)\b
-    | held-out | falls?\ behind | behind\ (?:a|the)\ (?:proxy|flag)
+    | renamed:.* | tell\ me | held-out | falls?\ behind | behind\ (?:a|the)\ (?:proxy|flag)
     """
 )
 

@@ -53,8 +53,8 @@ def test_log_probabilities_are_those_of_the_whole_model(answers: list[Answer]) -
             expected, expected_entropy = [], []
             for one in answers:
                 logits = made(torch.tensor([one.prompt + one.answer]))[0][0] / temperature
-                for place, chosen in enumerate(one.answer, len(one.prompt)):
-                    logp = logits[place - 1] - logits[place - 1].logsumexp(0)
+                for index, chosen in enumerate(one.answer, len(one.prompt)):
+                    logp = logits[index - 1] - logits[index - 1].logsumexp(0)
                     expected.append(logp[chosen])
                     expected_entropy.append(-(logp.exp() * logp).sum())
             assert torch.allclose(found, torch.stack(expected), atol=1e-4)
@@ -92,7 +92,7 @@ def test_values_do_not_see_padding() -> None:
 
 
 def test_padding_has_no_meaning_of_its_own() -> None:
-    """Not even when the padding token also stands in a text."""
+    """Not even when the padding token also occurs in a text."""
     made = reward_model()
     with torch.no_grad():
         expected = made.scores(collate(ANSWERS, PAD))
@@ -108,7 +108,7 @@ def test_the_score_is_read_at_the_last_answer_token() -> None:
         for row, one in enumerate(ANSWERS):
             features = made.language.features(DecoderInputs(torch.tensor([one.prompt + one.answer])))[0]
             logp = made.language.head(features).log_softmax(-1)
-            nats = torch.stack([-logp[place - 1, t] for place, t in enumerate(one.answer, len(one.prompt))])
+            nats = torch.stack([-logp[index - 1, t] for index, t in enumerate(one.answer, len(one.prompt))])
             surprise = made.surprise(torch.stack((nats.mean(), nats.max())))
             assert torch.allclose(scores[row], made.score(features[-1])[0] + surprise[0], atol=1e-4)
 
@@ -124,7 +124,7 @@ def test_the_value_of_a_token_is_read_before_it() -> None:
 
 
 def test_scores_and_values_keep_their_precision_under_autocast() -> None:
-    """The last product is float32: bf16 would give two answers the same score that are a hair apart."""
+    """The last matmul is float32: bf16 would give two answers that differ by a hair the same score."""
     batch = collate(ANSWERS, PAD)
     with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
         for found in (reward_model().scores(batch), critic().values(batch)):

@@ -131,16 +131,16 @@ numbers = st.floats(-3, 3)
 def test_advantages_against_their_definition(
     rows: list[list[tuple[float, float]]], gamma: float, lam: float, rubbish: float
 ) -> None:
-    """Each row on its own; what a critic says behind an answer's end does not matter."""
+    """Each row on its own; a critic's values after an answer's end do not matter."""
     longest = max(map(len, rows))
     mask = tensor([[1.0] * len(row) + [0.0] * (longest - len(row)) for row in rows], dtype=F64)
     rewards = tensor([[r for r, _ in row] + [0.0] * (longest - len(row)) for row in rows], dtype=F64)
     values = tensor([[v for _, v in row] + [rubbish] * (longest - len(row)) for row in rows], dtype=F64)
     found, returns = advantages(rewards, values, mask, gamma, lam)
-    for place, row in enumerate(rows):
+    for index, row in enumerate(rows):
         expected = discounted([r for r, _ in row], [v for _, v in row], gamma, lam)
-        assert found[place, : len(row)].tolist() == pytest.approx(expected, abs=1e-9)
-        assert not found[place, len(row) :].any() and not returns[place, len(row) :].any()
+        assert found[index, : len(row)].tolist() == pytest.approx(expected, abs=1e-9)
+        assert not found[index, len(row) :].any() and not returns[index, len(row) :].any()
 
 
 @given(lengths=st.lists(st.integers(1, 5), min_size=1, max_size=4), beta=st.floats(0, 1))

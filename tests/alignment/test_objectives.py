@@ -20,15 +20,15 @@ PAD = 56
 
 
 def answers(count: int, seed: int = 0) -> list[Answer]:
-    """Prompts of 1 to 6 tokens, answers of 1 to 9; the first prompt token tells them apart."""
+    """Prompts of 1 to 6 tokens, answers of 1 to 9; the first prompt token distinguishes them."""
     generator = torch.Generator().manual_seed(seed)
 
     def draw(low: int, high: int) -> int:
         return int(torch.randint(low, high, (), generator=generator))
 
     return [
-        Answer([place % 56, *(draw(0, 56) for _ in range(draw(0, 6)))], [*(draw(0, 56) for _ in range(draw(0, 9))), 60])
-        for place in range(count)
+        Answer([index % 56, *(draw(0, 56) for _ in range(draw(0, 6)))], [*(draw(0, 56) for _ in range(draw(0, 9))), 60])
+        for index in range(count)
     ]
 
 
@@ -92,7 +92,7 @@ def test_an_epoch_asks_each_lesson_once_in_turning_phrasings() -> None:
         assert sorted(lesson for lesson, _, _ in rows) == list(range(16))
     assert epochs[0] != epochs[1]
     for lesson in range(16):
-        asked = [next(phrasing for place, phrasing, _ in rows if place == lesson) for rows in epochs]
+        asked = [next(phrasing for index, phrasing, _ in rows if index == lesson) for rows in epochs]
         assert sorted(asked[:3]) == [0, 1, 2]
         assert asked[3:] == asked[:3]
 
@@ -194,7 +194,7 @@ def test_the_dpo_loss() -> None:
     assert not tiny.gradients(objective.reference)
 
 
-def test_held_out_figures() -> None:
+def test_validation_figures() -> None:
     """Over all held-out rows, whatever the batches they are read in."""
     heldout = answers(70, seed=5)  # more than are read at once
     engine = tiny.engine(tiny.model())

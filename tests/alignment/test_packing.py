@@ -33,9 +33,9 @@ def test_each_example_is_to_itself(context: int) -> None:
     logp_N, _ = log_probabilities(made, packed)
     assert packed.documents_BT is not None
     order = packed.documents_BT[packed.answer_BT]
-    for place, example in enumerate(examples):
+    for index, example in enumerate(examples):
         alone, _ = log_probabilities(one_by_one, collate([example], PAD))
-        assert torch.allclose(logp_N[order == place], alone, atol=1e-4)
+        assert torch.allclose(logp_N[order == index], alone, atol=1e-4)
         (-alone.sum()).backward()
     (-logp_N.sum()).backward()
     assert tiny.same_gradients(made, one_by_one)
@@ -46,10 +46,10 @@ def test_values_are_laid_out_by_answer() -> None:
     packed = pack(examples, 40, PAD)
     assert packed.documents_BT is not None
     rows = packed.rows(packed.ids_BT[packed.answer_BT].float())
-    places = packed.documents_BT[packed.answer_BT].unique_consecutive().tolist()
-    assert sorted(places) == list(range(9))
-    for row, place in zip(rows, places, strict=True):
-        answer = examples[place].answer
+    indices = packed.documents_BT[packed.answer_BT].unique_consecutive().tolist()
+    assert sorted(indices) == list(range(9))
+    for row, index in zip(rows, indices, strict=True):
+        answer = examples[index].answer
         assert row.tolist() == answer + [0.0] * (rows.shape[1] - len(answer))
 
 
@@ -65,10 +65,10 @@ def test_a_packed_step_holds_the_examples_drawn() -> None:
         drawn = sorted(tuple(one.prompt + one.answer) for one in map(packed.example, range(step * 24, step * 24 + 24)))
         assert batch.documents_BT is not None
         held = [
-            tuple(ids[mine == place].tolist())
+            tuple(ids[mine == index].tolist())
             for ids, mine in zip(batch.ids_BT, batch.documents_BT, strict=True)
-            for place in mine.unique().tolist()
-            if place >= 0
+            for index in mine.unique().tolist()
+            if index >= 0
         ]
         assert sorted(held) == drawn
 

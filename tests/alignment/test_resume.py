@@ -20,5 +20,5 @@ MAKERS = {
 
 
 @pytest.mark.parametrize("name", MAKERS)
-def test_a_killed_run_goes_on_bit_for_bit(name: str, tmp_path: Path) -> None:
+def test_a_killed_run_resumes_bit_for_bit(name: str, tmp_path: Path) -> None:
     assert_resumes(MAKERS[name], tmp_path)

@@ -10,9 +10,9 @@ import torch
 
 import tiny
 from groundup.alignment.configuration import DpoConfig, PpoConfig, RewardConfig, SftConfig
-from groundup.alignment.examples import answer_ids, ask
-from groundup.alignment.pairs import Pair, read_pairs
-from groundup.alignment.questions import Item, read_items
+from groundup.alignment.data.examples import answer_ids, ask
+from groundup.alignment.data.pairs import Pair, read_pairs
+from groundup.alignment.data.questions import Item, read_items
 from groundup.alignment.reward import load_reward_model, score_pairs
 from groundup.alignment.sft import fits
 from groundup.alignment.training import encode_pair
@@ -29,14 +29,14 @@ NAMES = ["abs", "os.path.join", "os.path.split", "json.dumps", "json.loads", "sh
 def documents(path: Path) -> None:
     made = [
         Document(
-            id=f"d{place}",
+            id=f"d{index}",
             text=name,
             split="train",
-            facts=(Fact(name, "summary", f"Do what {name} is there to do."), Fact(name, "parameters", f"a, b{place}")),
+            facts=(Fact(name, "summary", f"Do what {name} is there to do."), Fact(name, "parameters", f"a, b{index}")),
         )
-        for place, name in enumerate(NAMES)
+        for index, name in enumerate(NAMES)
     ]
-    write_documents(path, [*made, Document(id="h", split="heldout", facts=(Fact("secret", "summary", "Held out."),))])
+    write_documents(path, [*made, Document(id="h", split="heldout", facts=(Fact("secret", "summary", "Hidden."),))])
 
 
 @pytest.fixture(scope="module")

@@ -1,4 +1,4 @@
-"""Each alignment stage on two processes that share weights and batches (FSDP), beside the same stage on one."""
+"""Each alignment stage on two processes with sharded weights and batches (FSDP), against the same stage on one."""
 
 import json
 import os
@@ -30,7 +30,7 @@ def road(start: dict[str, Artifact], tmp_path_factory: pytest.TempPathFactory) -
 
 
 def part(name: str, config: Any, inputs: Mapping[str, Artifact], root: Path) -> dict[str, Any]:
-    """A rank's part: its own folder for what it writes, one for all ranks to keep their place in."""
+    """A rank's part: its own folder for what it writes, one for the checkpoints of all ranks."""
     out, keep = root / f"rank-{os.environ['RANK']}", root / "keep"
     out.mkdir()
     keep.mkdir(exist_ok=True)

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 import tiny
-from groundup.alignment.examples import ask
+from groundup.alignment.data.examples import ask
 from groundup.evaluation import answering
 from groundup.evaluation.answering import Marked, Question, answer_all, rates
 from groundup.evaluation.checker import token_f1

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 import tiny
-from groundup.alignment.questions import Item, write_items
+from groundup.alignment.data.questions import Item, write_items
 from groundup.artifacts import Work
 from groundup.errors import GroundupError
 from groundup.export.configuration import ExportConfig

@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from groundup.alignment.pairs import KINDS
-from groundup.alignment.questions import Item, write_items
+from groundup.alignment.data.pairs import KINDS
+from groundup.alignment.data.questions import Item, write_items
 from groundup.artifacts import Artifact, Manifest, Measured, MetricsLog, StageKey
 from groundup.blueprint import gallery
 from groundup.blueprint.load import load

@@ -25,7 +25,7 @@ LENGTH = 8
 
 
 def test_the_example_in_the_files_head() -> None:
-    sizes = rising(16, 96, start=0.25, share=0.5)
+    sizes = rising(16, 96, start=0.25, fraction=0.5)
     assert [sizes.at(step) for step in range(12)] == [4] * 6 + [8] * 3 + [16] * 3
     assert sizes.steps(96) == 6 + 3 + 3
 
@@ -34,11 +34,11 @@ def test_the_example_in_the_files_head() -> None:
     rows=st.integers(1, 300),
     total=st.integers(1, 10**6),
     start=st.floats(0.001, 0.99),
-    share=st.floats(0.001, 1),
+    fraction=st.floats(0.001, 1),
 )
-def test_sizes(rows: int, total: int, start: float, share: float) -> None:
-    """They double from the share asked for; each is used for about an equal part of the share asked for."""
-    sizes = rising(rows, total, start, share)
+def test_sizes(rows: int, total: int, start: float, fraction: float) -> None:
+    """They double from `start`; each is used for about an equal part of `fraction`."""
+    sizes = rising(rows, total, start, fraction)
     last = sum(steps for steps, _ in sizes.rising)
     steps = range(min(last + 3, 400))
     taken = [sizes.at(step) for step in steps]
@@ -48,7 +48,7 @@ def test_sizes(rows: int, total: int, start: float, share: float) -> None:
         assert sizes.at(0) == first_rows(rows, start) < rows
         small = [size for _, size in sizes.rising]
         for steps_of, size in sizes.rising:  # each reads as much as the others, to the nearest step, at least one
-            part = share * total / len(small)
+            part = fraction * total / len(small)
             assert abs(steps_of * size - part) <= size / 2 + 1e-6 * part or steps_of == 1
         assert small == [small[0] * 2**n for n in range(len(small))] and small[-1] * 2 >= rows
     else:
@@ -76,16 +76,16 @@ def test_the_same_tokens_in_the_same_order(accumulate: int, processes: int) -> N
     made = Pretraining(stream(), None, batch_tokens=128, accumulate=accumulate, sizes=sizes)
     steps, read = sizes.steps(100 // accumulate), []
     for step in range(steps):
-        shares = [made.batches(step, DataRank(rank, processes)) for rank in range(processes)]
+        of_ranks = [made.batches(step, DataRank(rank, processes)) for rank in range(processes)]
         for part in range(accumulate):
-            assert sum(len(share[part].inputs_BT) for share in shares) == sizes.at(step)
-            read += [share[part].inputs_BT for share in shares]
+            assert sum(len(batches[part].inputs_BT) for batches in of_ranks) == sizes.at(step)
+            read += [batches[part].inputs_BT for batches in of_ranks]
     rows = torch.cat(read)
     assert torch.equal(rows, torch.from_numpy(stream().batch(0, len(rows))[:, :-1]))
     assert 100 <= len(rows) < 100 + 16
 
 
-def test_a_killed_run_goes_on_bit_for_bit(tmp_path: Path) -> None:
+def test_a_killed_run_resumes_bit_for_bit(tmp_path: Path) -> None:
     """Cut before any of six steps, of which the first four are smaller ones."""
     held = Windows(TokenShard.of([tiny.ids(1, 60, seed=1)[0].tolist()]), LENGTH)
 

@@ -94,7 +94,7 @@ def test_a_damaged_checkpoint_is_skipped(damage, tmp_path: Path) -> None:
     damage_both = tmp_path / "checkpoint-000000001" / TENSORS
     damage_both.write_bytes(b"")
     assert newest(tmp_path) is None
-    saved(tmp_path, 2)  # the run goes on and saves the same step anew
+    saved(tmp_path, 2)  # the run resumes and saves the same step again
     assert newest(tmp_path) == 2
 
 
@@ -104,12 +104,12 @@ class Killed(BaseException):
 
 def test_a_kill_at_any_moment_of_saving_leaves_a_whole_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Killed before each call that touches the disk, one after the other."""
-    moments = 0
+    kills = 0
     while True:
-        folder = tmp_path / str(moments)
+        folder = tmp_path / str(kills)
         saved(folder, 1, 2)
         with monkeypatch.context() as patch:
-            left = [moments]
+            left = [kills]
 
             def counted(function, left=left):
                 def call(*args, **kwargs):
@@ -136,12 +136,12 @@ def test_a_kill_at_any_moment_of_saving_leaves_a_whole_one(tmp_path: Path, monke
                 pass
             else:
                 break
-        assert newest(folder) in (2, 3), moments
+        assert newest(folder) in (2, 3), kills
         saved(folder, 4)  # whatever was left lying about is no hindrance
         assert newest(folder) == 4
         assert [path for path in folder.iterdir() if path.name == ".checkpoint"] == []
-        moments += 1
-    assert moments > 8
+        kills += 1
+    assert kills > 8
 
 
 @contextmanager
@@ -211,7 +211,7 @@ def test_lasting_ones_stay(tmp_path: Path) -> None:
     assert [int(path.name[-9:]) for path in made.lasting()] == [2, 3, 6]
 
 
-def test_writing_goes_on_beside_training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_writing_does_not_stop_training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What is saved are the values at the call, whatever happens to the tensors while they are written."""
     gate = threading.Event()
     write = checkpoint_module.write

@@ -140,7 +140,7 @@ def test_a_disk_that_is_full_for_one_is_an_error_in_both(broke: int, tmp_path: P
         assert there == ["checkpoint-000000001", "checkpoint-000000002"]
 
 
-def test_training_goes_on_while_they_write(tmp_path: Path) -> None:
+def test_training_continues_while_they_write(tmp_path: Path) -> None:
     """Both use the job's own group while their threads use that of the checkpoints."""
 
     def work() -> float:

@@ -42,7 +42,7 @@ def test_as_it_is_asked_for(tmp_path: Path) -> None:
 @COMPILES
 @pytest.mark.parametrize(("times", "taken"), [(1.5, True), (1.01, False)])
 def test_a_trial_decides_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, times: float, taken: bool) -> None:
-    """A stage that goes on after a kill does not try again, so that it computes what it computed before."""
+    """A resumed stage does not repeat the trial, so that it computes what it computed before."""
     tried: list[Any] = []
 
     def gain(block: Block, arguments: list[Any]) -> float:
@@ -92,7 +92,7 @@ def test_where_it_is_not_proven_it_is_refused(parallel: dict[str, Any], said: st
         engine_for(tiny.model(), config, "fp32")
 
 
-def test_a_share_of_the_activations_is_chosen_by_compiling() -> None:
+def test_a_fraction_of_the_activations_is_chosen_by_compiling() -> None:
     PretrainConfig(activation_checkpointing=0.5, compile=True)
     with pytest.raises(ValidationError, match="set compile to true"):
         PretrainConfig(activation_checkpointing=0.5, compile="measure")

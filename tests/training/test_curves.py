@@ -65,7 +65,7 @@ def plain() -> list[float]:
 
 
 def test_bf16_follows_fp32(plain: list[float]) -> None:
-    """Products in bf16 over float32 weights: not the same, and never far."""
+    """Matmuls in bf16 over float32 weights: not the same, and never far."""
     rounded = curve(objective(), precision="bf16")
     assert 0 < largest(plain, rounded) < 3e-2
 
@@ -82,7 +82,7 @@ def test_recomputed_is_kept(plain: list[float], mode: Any) -> None:
 
 @pytest.mark.parametrize("optimizer", ["adamw", "muon"])
 def test_one_batch_is_learnt_to_the_end(optimizer: str) -> None:
-    """Eight sequences, told apart by their first tokens and else made up, read again and again."""
+    """Eight random sequences with distinct first tokens, read again and again."""
     ids = tiny.ids(1, 8 * LENGTH + 1)[0]
     ids[: 8 * LENGTH : LENGTH] = torch.arange(8)
     batch = SampleStream(TokenShard.of([ids.tolist()]), LENGTH, seed=4)

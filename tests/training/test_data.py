@@ -1,4 +1,4 @@
-"""What a `pretrain` section makes of token shards: whole documents alike, sources by share, or each so often."""
+"""What a `pretrain` section makes of token shards: all documents equally often, sources by weight, or each so often."""
 
 from pathlib import Path
 
@@ -41,7 +41,7 @@ def test_without_a_mixture_all_documents_are_read_alike(shards: Path) -> None:
     assert set(epochs.values()) == {64 / objective.train.samples}
 
 
-def test_shares_of_the_tokens(shards: Path) -> None:
+def test_fractions_of_the_tokens(shards: Path) -> None:
     config, objective = made(shards, tokens=10_000, mixture={"handbook": 3, "wiki": 1})
     steps = steps_of(config, objective)
     assert steps == 157

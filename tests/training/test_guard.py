@@ -1,4 +1,4 @@
-"""Spikes are left out, divergence is named or returned from, and a stop saves: each time with the state it should."""
+"""Spikes are skipped, divergence is named or returned from, and a stop saves: each time with the state it should."""
 
 import os
 import signal
@@ -121,7 +121,7 @@ def test_divergence_names_the_step_and_its_documents(tmp_path: Path) -> None:
         trained(tmp_path, 8, lambda step: float("nan") if step == 4 else 1.0)
 
 
-def test_a_return_passes_over_the_step(tmp_path: Path) -> None:
+def test_a_return_skips_the_step(tmp_path: Path) -> None:
     back, rows = trained(
         tmp_path / "a", 12, lambda step: float("inf") if step in (0, 7) else 1.0, guard={"on_divergence": "return"}
     )

@@ -7,7 +7,7 @@ from pathlib import Path
 import tiny
 from groundup.shards.token_file import TokenWriter
 
-# What stands in dependencies and extras and has no place in a training process. pyarrow and ray are among them: token
+# Dependencies and extras that a training process must not import. pyarrow and ray are among them: token
 # shards are plain files.
 ELSEWHERE = (
     *("daft", "ray", "pyarrow", "trafilatura", "lxml", "fastwarc", "resiliparse", "ftfy", "charset_normalizer"),

@@ -1,4 +1,4 @@
-"""Training that is killed at random moments, again and again, ends as if it had never been: the same bits.
+"""Training that is killed at random times, again and again, ends as if it had never been: the same bits.
 
 The process saves after every step, so most kills come while a checkpoint is being written.
 """
@@ -81,7 +81,7 @@ def killed_run(folder: Path, longest: float, generator: random.Random) -> tuple[
 
 
 @pytest.mark.parametrize("least", [3, pytest.param(50, marks=pytest.mark.slow)])
-def test_a_run_killed_at_random_moments_ends_with_the_same_bits(least: int, tmp_path: Path) -> None:
+def test_a_run_killed_at_random_times_ends_with_the_same_bits(least: int, tmp_path: Path) -> None:
     began = time.monotonic()
     expected, generator = digest(tmp_path / "0"), random.Random(least)
     longest = (time.monotonic() - began) / 4

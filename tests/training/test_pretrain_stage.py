@@ -77,7 +77,7 @@ def test_every_architecture_trains_and_is_exported(
 
 
 def test_float16_from_training_to_export(inputs: dict[str, Artifact], tmp_path: Path) -> None:
-    """Its metrics tell the loss scale; exported in float16, transformers gives its logits but for rounding."""
+    """Its metrics hold the loss scale; exported in float16, transformers gives its logits but for rounding."""
     from transformers import AutoModelForCausalLM
 
     made, figures = run(inputs, tmp_path, precision="fp16", tokens=6000, learning_rate=1e-2)
@@ -100,14 +100,14 @@ def test_float8_needs_its_gpu(inputs: dict[str, Artifact], tmp_path: Path) -> No
         run(inputs, tmp_path, precision="bf16", fp8=True)
 
 
-def test_the_balance_of_experts_is_part_of_what_is_trained_and_not_of_what_is_held_out() -> None:
+def test_the_balance_of_experts_is_trained_and_not_validated() -> None:
     model = tiny.model(num_experts=4, router_aux_loss_coef=10.0)
     batch = TokenBatch(tiny.ids(2, 16), tiny.ids(2, 16, seed=1))
     objective = Pretraining.__new__(Pretraining)  # its loss looks at the batch alone
     trained = objective.loss(model, batch)[0]
     with torch.no_grad():
-        held_out = objective.loss(model, batch)[0]
-    assert trained.item() > held_out.item() + 10 * 32
+        validated = objective.loss(model, batch)[0]
+    assert trained.item() > validated.item() + 10 * 32
 
 
 def test_the_same_inputs_give_the_same_files(inputs: dict[str, Artifact], tmp_path: Path) -> None:

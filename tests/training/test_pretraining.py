@@ -59,7 +59,7 @@ def test_accumulation_is_one_large_batch(accumulate: int) -> None:
 
 
 @pytest.mark.parametrize("samples", [5, VALIDATION_SAMPLES + 9])
-def test_the_held_out_loss_is_the_mean_over_its_tokens(samples: int) -> None:
+def test_the_validation_loss_is_the_mean_over_its_tokens(samples: int) -> None:
     """Of the first sequences, in whatever batches they are read."""
     made, engine = objective(24, heldout=samples * 8 + 1), tiny.engine(tiny.model())
     rows = torch.from_numpy(made.heldout.rows(np.arange(min(samples, VALIDATION_SAMPLES))))
@@ -71,7 +71,7 @@ def test_the_held_out_loss_is_the_mean_over_its_tokens(samples: int) -> None:
 
 
 def test_attention_kept_inside_documents_is_each_document_on_its_own() -> None:
-    """The loss of a sequence of three documents against the sum over them, each read alone behind what begins it."""
+    """The loss of a sequence of three documents against the sum over them, each read alone after its first token."""
     ids, end = tiny.ids(1, 24)[0].tolist(), 60
     shard = TokenShard.of([[*ids[:7], end], [*ids[7:10], end], [*ids[10:], end]])
     made = Pretraining(SampleStream(shard, 26, 0), None, batch_tokens=26, accumulate=1, inside_documents=True)
@@ -91,7 +91,7 @@ def make(seed: int) -> tuple[SingleDevice, Pretraining]:
     return tiny.engine(tiny.model(seed)), objective(batch_tokens=48, accumulate=2, heldout=60)
 
 
-def test_a_killed_run_goes_on_bit_for_bit(tmp_path: Path) -> None:
+def test_a_killed_run_resumes_bit_for_bit(tmp_path: Path) -> None:
     assert_resumes(make, tmp_path)
 
 
@@ -154,10 +154,10 @@ def test_one_batch_is_learnt_by_heart(tmp_path: Path) -> None:
     figures = trained(made, engine, tmp_path, TrainPlan(120, 1e-2, LoopConfig()))
     rows = read_metrics(tmp_path / "metrics.jsonl")
     assert rows[0]["loss"] > 4
-    assert figures["heldout_loss"] < 0.05  # the same tokens: what is held out was seen
+    assert figures["heldout_loss"] < 0.05  # the validation tokens are the training tokens
 
 
-def test_a_diverging_run_stops_and_keeps_its_place(tmp_path: Path) -> None:
+def test_a_diverging_run_stops_and_keeps_its_checkpoint(tmp_path: Path) -> None:
     made, engine = objective(), tiny.engine(tiny.model())
     good = made.loss
 
@@ -183,7 +183,7 @@ def test_a_diverging_run_stops_and_keeps_its_place(tmp_path: Path) -> None:
     assert [row["step"] for row in read_metrics(tmp_path / "metrics.jsonl")] == [1, 2, 3]
 
 
-def test_a_row_tells_what_the_step_was(tmp_path: Path) -> None:
+def test_a_row_describes_its_step(tmp_path: Path) -> None:
     plan = TrainPlan(6, 1e-2, LoopConfig(warmup=0.5), validate_every=4)
     figures = trained(objective(heldout=60), tiny.engine(tiny.model()), tmp_path, plan)
     rows = read_metrics(tmp_path / "metrics.jsonl")

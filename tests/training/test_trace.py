@@ -1,4 +1,4 @@
-"""From a step back to its documents: every token that the step was trained on stands in the document named."""
+"""From a step back to its documents: every token that the step was trained on is in the named document."""
 
 from pathlib import Path
 

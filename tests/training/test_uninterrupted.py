@@ -41,9 +41,9 @@ def test_every_optimizer(name: str, tmp_path: Path) -> None:
     """With an average of the weights, a schedule that turns twice, and dropout."""
     optimizer = OptimizerConfig.model_validate({"name": name})
     plain = resumed(tmp_path / "plain", {}, pretraining(), optimizer=optimizer, ema=0.8, schedule="wsd", decay=0.4)
-    moments = {key.split(".")[1] for key in plain.tensors if key.startswith("optimizer.")}
+    state = {key.split(".")[1] for key in plain.tensors if key.startswith("optimizer.")}
     assert (
-        moments
+        state
         == {
             "adamw": {"step", "exp_avg", "exp_avg_sq"},
             "muon": {"step", "exp_avg", "exp_avg_sq", "momentum"},

@@ -1,6 +1,6 @@
-"""Batches of prompts with their answers, and what models say of them.
+"""Batches of prompts with their answers, and the log-probabilities that models give them.
 
-A row is prompt, answer, padding. Nothing attends to padding: attention is causal and padding stands on the right.
+A row is prompt, answer, padding. Nothing attends to padding: attention is causal and padding is on the right.
 Suffixes: B rows, T tokens, R answer tokens, N answer tokens of all rows in row order.
 """
 
@@ -16,8 +16,8 @@ from groundup.model.decoder import CustomLanguageModel
 from groundup.model.inputs import DecoderInputs
 from groundup.training.telemetry import run_lengths
 
-# Widths and rows are rounded up to these, so that few shapes occur. On a CPU every new shape of a bf16 product has code
-# made for it that is then kept: time in each step, and gigabytes over a run.
+# Widths and rows are rounded up to these, so that few shapes occur. On a CPU code is generated, and kept, for every new
+# shape of a bf16 matmul: time in each step, and gigabytes over a run.
 SAME_WIDTH, SAME_ROWS = 8, 64
 
 
@@ -49,11 +49,11 @@ class AnswerBatch:
 
     @property
     def lengths(self) -> list[int]:
-        """Inputs of each example, padding left out: all of its tokens but the last."""
+        """Inputs of each example, without padding: all of its tokens but the last."""
         if self.documents_BT is not None:
             return [length - 1 for length in run_lengths(self.documents_BT, padding=-1)]
-        places_T = torch.arange(self.ids_BT.shape[1], device=self.ids_BT.device)
-        return [int(last) for last in (self.answer_BT * places_T).amax(1).tolist()]
+        positions_T = torch.arange(self.ids_BT.shape[1], device=self.ids_BT.device)
+        return [int(last) for last in (self.answer_BT * positions_T).amax(1).tolist()]
 
     def decoder_inputs(self) -> tuple[Tensor, Tensor | None]:
         """(token ids [B, T], documents [B, T]): what the features before each answer token are computed from."""
@@ -65,7 +65,7 @@ class AnswerBatch:
         return AnswerBatch(self.ids_BT.to(device), self.answer_BT.to(device), self.mask_BR.to(device), documents_BT)
 
     def rows(self, x_N: Tensor) -> Tensor:
-        """Values of all answer tokens laid out by row, [B, R], 0 behind each answer's end."""
+        """Values of all answer tokens laid out by row, [B, R], 0 after each answer's end."""
         x_BR = torch.zeros(self.mask_BR.shape, dtype=x_N.dtype, device=x_N.device)
         return x_BR.masked_scatter(self.mask_BR, x_N)
 

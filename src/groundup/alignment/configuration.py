@@ -15,7 +15,7 @@ class SftConfig(LoopConfig):
 
     data: Path | None = None
     """Your own examples: jsonl or json with `instruction` (and `input`), `output`; or `messages`. None: made from
-    what the documents say of themselves (names, signatures and summaries; titles, headings and paragraphs)."""
+    the documents (names, signatures and summaries; titles, headings and paragraphs)."""
     subjects: int = Field(default=1200, ge=1)
     """How many subjects (symbols, headings) are taught when examples are made from the documents."""
     prefer: tuple[str, ...] = ()
@@ -23,12 +23,12 @@ class SftConfig(LoopConfig):
     max_answer_characters: int = Field(default=100, ge=8)
     """Subjects with a longer answer are not taught."""
     other_questions: float = Field(default=0.25, ge=0, le=1)
-    """Share of the other things known of the taught subjects (parameters; which function does this) that is taught."""
+    """Fraction of the other things known of the taught subjects (parameters; which function does this) to teach."""
     epochs: float = Field(default=25.0, gt=0)
     """How often each question is asked, in all its phrasings together."""
     batch_examples: int = Field(default=32, ge=1)
     pack: bool = False
-    """Put several examples into a row, each to itself, in place of padding: worth it where lengths differ much."""
+    """Put several examples into a row, each to itself, instead of padding: worth it where lengths differ much."""
 
 
 class RewardConfig(LoopConfig):
@@ -40,7 +40,7 @@ class RewardConfig(LoopConfig):
     """Your own pairs: jsonl or json with `prompt` (or `instruction`, `input`), `chosen`, `rejected`. None: made."""
     pairs_per_subject: int = Field(default=6, ge=1)
     heldout: float = Field(default=0.1, gt=0, lt=1)
-    """Share of the subjects whose pairs only measure the accuracy."""
+    """Fraction of the subjects whose pairs only measure the accuracy."""
     epochs: float = Field(default=1.0, gt=0)
     batch_pairs: int = Field(default=16, ge=1)
     centering: float = Field(default=0.01, ge=0)
@@ -54,7 +54,7 @@ class PpoConfig(LoopConfig):
     rollouts: int = Field(default=256, ge=2)
     """Answers sampled per iteration."""
     epochs: int = Field(default=2, ge=1)
-    """Passes over each iteration's answers."""
+    """How often each iteration's answers are trained on."""
     minibatch: int = Field(default=64, ge=1)
     max_answer_tokens: int = Field(default=40, ge=1)
     temperature: float = Field(default=0.7, gt=0)

@@ -8,9 +8,9 @@ from torch import Tensor, nn
 
 from groundup.alignment.answers import AnswerBatch, summed_log_probabilities
 from groundup.alignment.configuration import DpoConfig
+from groundup.alignment.data.pairs import read_pairs
 from groundup.alignment.losses import dpo
 from groundup.alignment.pair_objective import EncodedPair, PairObjective
-from groundup.alignment.pairs import read_pairs
 from groundup.alignment.training import PAIRS, StageTraining, encode_pair
 from groundup.artifacts import Artifact, Figures, Work
 from groundup.parallel.engine import Statistics

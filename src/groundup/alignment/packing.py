@@ -1,4 +1,4 @@
-"""Several examples in a row, each to itself: no token sees another example, and positions begin anew with each.
+"""Several examples in a row, each to itself: no token sees another example, and positions start at 0 in each.
 
 A padded batch is as wide as its longest example; a packed one is as wide as the model's context, with the examples put
 into its rows by best fit. The examples of a step, their losses and so its gradient are the same.
@@ -15,7 +15,7 @@ from groundup.shards.packing import best_fit
 def pack(answers: Sequence[Answer], context: int, pad: int) -> AnswerBatch:
     """The answers with their prompts in as few rows of at most `context` tokens as best fit finds.
 
-    Rows of `mask_BR` are answers, in the order in which they stand in the rows.
+    Rows of `mask_BR` are answers, in their order within the rows.
 
     Raises:
         GroundupError: an answer or a prompt has no token.
@@ -23,19 +23,19 @@ def pack(answers: Sequence[Answer], context: int, pad: int) -> AnswerBatch:
     """
     checked(answers)
     rows = best_fit([len(answer) for answer in answers], context)
-    width = max(sum(len(answers[place]) for place in row) for row in rows)
+    width = max(sum(len(answers[index]) for index in row) for row in rows)
     width += -width % SAME_WIDTH
     ids_BT = torch.full((len(rows), width), pad, dtype=torch.long)
     documents_BT = torch.full((len(rows), width), -1, dtype=torch.long)  # padding is a document of its own
     answer_BT = torch.zeros(len(rows), width, dtype=torch.bool)
     lengths = []
-    for row, places in enumerate(rows):
+    for row, indices in enumerate(rows):
         start = 0
-        for place in places:
-            one = answers[place]
+        for index in indices:
+            one = answers[index]
             end = start + len(one)
             ids_BT[row, start:end] = torch.tensor(one.prompt + one.answer)
-            documents_BT[row, start:end] = place
+            documents_BT[row, start:end] = index
             answer_BT[row, end - len(one.answer) : end] = True
             lengths.append(len(one.answer))
             start = end

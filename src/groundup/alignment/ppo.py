@@ -25,7 +25,9 @@ from torch import Tensor, nn
 
 from groundup.alignment.answers import Answer, AnswerBatch, collate, log_probabilities
 from groundup.alignment.configuration import PpoConfig
-from groundup.alignment.examples import ask
+from groundup.alignment.data.examples import ask
+from groundup.alignment.data.pairs import read_pairs
+from groundup.alignment.data.questions import MAIN_ASPECTS, read_items
 from groundup.alignment.losses import (
     KlController,
     advantages,
@@ -36,8 +38,6 @@ from groundup.alignment.losses import (
     value_loss,
     whiten,
 )
-from groundup.alignment.pairs import read_pairs
-from groundup.alignment.questions import MAIN_ASPECTS, read_items
 from groundup.alignment.reward import RewardModel, ScalarModel, Scale, load_reward_model
 from groundup.alignment.training import ITEMS, PAIRS, StageTraining
 from groundup.artifacts import Artifact, Figures, Work

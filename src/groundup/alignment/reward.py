@@ -13,11 +13,11 @@ from torch import Tensor, nn
 
 from groundup.alignment.answers import AnswerBatch, before_answers, head_rows
 from groundup.alignment.configuration import RewardConfig
-from groundup.alignment.examples import read_preferences
+from groundup.alignment.data.examples import read_preferences
+from groundup.alignment.data.pairs import KINDS, make_pairs, split_given, write_pairs
+from groundup.alignment.data.questions import MAIN_ASPECTS, read_items
 from groundup.alignment.losses import bradley_terry
 from groundup.alignment.pair_objective import EncodedPair, PairObjective, collate_pairs
-from groundup.alignment.pairs import KINDS, make_pairs, split_given, write_pairs
-from groundup.alignment.questions import MAIN_ASPECTS, read_items
 from groundup.alignment.training import ITEMS, PAIRS, StageTraining, encode_pair
 from groundup.artifacts import Artifact, Figures, Work
 from groundup.artifacts.durable import read_json, write_text

@@ -8,9 +8,9 @@ from torch import Tensor, nn
 
 from groundup.alignment.answers import Answer, AnswerBatch, collate, log_probabilities
 from groundup.alignment.configuration import SftConfig
-from groundup.alignment.examples import answer_ids, ask, read_instructions
+from groundup.alignment.data.examples import answer_ids, ask, read_instructions
+from groundup.alignment.data.questions import MAIN_ASPECTS, Item, choose, items_of, write_items
 from groundup.alignment.packing import pack
-from groundup.alignment.questions import MAIN_ASPECTS, Item, choose, items_of, write_items
 from groundup.alignment.training import ITEMS, StageTraining
 from groundup.artifacts import Artifact, Figures, Work
 from groundup.corpus.documents import read_documents

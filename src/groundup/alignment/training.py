@@ -6,9 +6,9 @@ from pathlib import Path
 from torch import nn
 
 from groundup.alignment.answers import Answer
-from groundup.alignment.examples import answer_ids, ask, fitted
+from groundup.alignment.data.examples import answer_ids, ask, fitted
+from groundup.alignment.data.pairs import Pair
 from groundup.alignment.pair_objective import EncodedPair
-from groundup.alignment.pairs import Pair
 from groundup.artifacts import Artifact, Work
 from groundup.model.configuration import LLMConfig
 from groundup.model.decoder import CustomLanguageModel

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from groundup.alignment.examples import ask
+from groundup.alignment.data.examples import ask
 from groundup.evaluation.checker import exact, token_f1
 from groundup.inference.generate import generate
 from groundup.model.decoder import CustomLanguageModel

@@ -4,7 +4,7 @@ import json
 import shutil
 from collections.abc import Mapping, Sequence
 
-from groundup.alignment.questions import MAIN_ASPECTS, Item, read_items
+from groundup.alignment.data.questions import MAIN_ASPECTS, Item, read_items
 from groundup.artifacts import Artifact, Figures, Work
 from groundup.artifacts.durable import write_text
 from groundup.export.configuration import ExportConfig

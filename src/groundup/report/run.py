@@ -10,7 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from groundup.alignment.questions import MAIN_ASPECTS, Item, read_items
+from groundup.alignment.data.questions import MAIN_ASPECTS, Item, read_items
 from groundup.artifacts import Artifact, Figures, read_metrics
 from groundup.blueprint.load import LoadedBlueprint, load
 from groundup.corpus.documents import Document, read_documents

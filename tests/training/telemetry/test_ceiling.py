@@ -11,7 +11,7 @@ CPU = torch.device("cpu")
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-def test_no_plain_loop_of_products_is_much_faster(dtype: torch.dtype) -> None:
+def test_no_plain_loop_of_matmuls_is_much_faster(dtype: torch.dtype) -> None:
     a = torch.randn(768, 768).to(dtype)
     best = float("inf")
     for _ in range(20):
@@ -34,7 +34,7 @@ def test_it_takes_no_longer_than_it_may_and_is_remembered(monkeypatch: pytest.Mo
 
 
 def test_a_slow_machine_multiplies_no_larger_matrices_than_it_has_time_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    """On a clock by which a product of side 512 takes a tenth of a second, nothing larger is begun."""
+    """On a clock by which a matmul of side 512 takes a tenth of a second, nothing larger is begun."""
     clock, sides = [0.0], []
 
     def matmul(a: torch.Tensor, b: torch.Tensor) -> None:

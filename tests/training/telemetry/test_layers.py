@@ -63,7 +63,7 @@ def test_by_hand(checkpointing: str) -> None:
             assert "activation_rms" not in row
 
 
-def test_nothing_is_left_behind_and_a_step_not_taken_has_no_rows() -> None:
+def test_no_hook_remains_and_a_step_not_taken_has_no_rows() -> None:
     engine = tiny.engine(tiny.model())
     watch = LayerWatch(engine)
     with watch.step():
@@ -74,7 +74,7 @@ def test_nothing_is_left_behind_and_a_step_not_taken_has_no_rows() -> None:
     assert not engine.optimizer._optimizer_step_post_hooks
 
 
-def test_of_several_steps_the_last_is_told_of_and_sampling_is_not() -> None:
+def test_of_several_steps_the_last_is_recorded_and_sampling_is_not() -> None:
     """As in an iteration of PPO: answers are sampled, then the policy takes several steps."""
     engine, twin = tiny.engine(tiny.model()), tiny.engine(tiny.model())
     watch, last = LayerWatch(engine), LayerWatch(twin)

@@ -1,4 +1,4 @@
-"""A layer's figures are those of one process however the model is spread; and each row is told of once."""
+"""A layer's figures are those of one process however the model is spread; and each row is recorded once."""
 
 from pathlib import Path
 from typing import Any
@@ -57,11 +57,11 @@ def test_as_in_one_process(degrees: dict[str, Any], tmp_path: Path, monkeypatch:
     one, two = (read_metrics(tmp_path / name / "layers.jsonl") for name in ("one", "two"))
     of = [{(row["step"], row["layer"]): row for row in each} for each in (one, two)]
     assert of[0].keys() == of[1].keys() and len(one) == len(two) > 6
-    for place, row in of[0].items():
-        other = of[1][place]
+    for key, row in of[0].items():
+        other = of[1][key]
         assert row.keys() == other.keys()
         for name in row.keys() - {"step", "layer"}:
-            assert other[name] == pytest.approx(row[name], rel=2e-3), (place, name)
+            assert other[name] == pytest.approx(row[name], rel=2e-3), (key, name)
     one, two = (read_metrics(tmp_path / name / "metrics.jsonl") for name in ("one", "two"))
     assert [row["step"] for row in two] == [row["step"] for row in one] == [1, 2, 3, 4]
     shares = [

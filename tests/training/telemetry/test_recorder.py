@@ -52,9 +52,7 @@ def ceiling(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("accumulate", [1, 2])
-def test_speed_and_share_of_the_ceiling(
-    tmp_path: Path, ceiling: None, monkeypatch: pytest.MonkeyPatch, accumulate: int
-) -> None:
+def test_speed_and_mfu(tmp_path: Path, ceiling: None, monkeypatch: pytest.MonkeyPatch, accumulate: int) -> None:
     """With a clock that goes a hundredth of a second forward whenever it is looked at, so that a step takes one."""
     now = iter(n / 100 for n in range(10**6))
     monkeypatch.setattr(recorder.time, "perf_counter", lambda: next(now))
@@ -70,7 +68,7 @@ def test_speed_and_share_of_the_ceiling(
         assert row["peak_rss_bytes"] > 50 << 20
 
 
-def test_where_nothing_was_measured_no_share_is_told(tmp_path: Path) -> None:
+def test_without_a_measured_ceiling_there_is_no_mfu(tmp_path: Path) -> None:
     _, rows = trained(tmp_path, mfu=False)
     assert all("mfu" not in row and row["tokens_per_second"] > 0 for row in rows)
 
@@ -109,7 +107,7 @@ def test_a_step_that_will_not_be_can_not_be_profiled(tmp_path: Path, ceiling: No
     assert not (tmp_path / "metrics.jsonl").exists()
 
 
-def test_a_run_that_went_on_has_each_row_once(tmp_path: Path, ceiling: None) -> None:
+def test_a_resumed_run_has_each_row_once(tmp_path: Path, ceiling: None) -> None:
     trained(tmp_path, steps=4, layers=1)
     _, rows = trained(tmp_path, steps=7, layers=1)
     assert [row["step"] for row in rows] == list(range(1, 8))
@@ -130,7 +128,7 @@ def test_records_hold_all_of_it_but_no_links(tmp_path: Path, ceiling: None) -> N
 
 
 def test_what_a_row_costs(tmp_path: Path) -> None:
-    """Speed and memory of a step are told in well under a tenth of a millisecond."""
+    """Speed and memory of a step are measured in well under a tenth of a millisecond."""
     began = time.perf_counter()
     for _ in range(200):
         recorder.memory(torch.device("cpu"))

@@ -32,7 +32,7 @@ def test_tensorboard_has_each_step_once(tmp_path: Path) -> None:
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     config = TelemetryConfig(tensorboard=True)
-    for resume_at, steps in ((0, (1, 2, 3)), (2, (3, 4))):  # the second went on after step 2
+    for resume_at, steps in ((0, (1, 2, 3)), (2, (3, 4))):  # the second resumed after step 2
         (sink,) = open_sinks(config, tmp_path, title="pretrain", resume_at=resume_at, settings={})
         for step in steps:
             sink.write(step, {"loss": 10.0 * resume_at + step, "layers/0/gradient_norm": 0.5})
@@ -73,7 +73,7 @@ print("asked", json.dumps(asked))
 
 @pytest.mark.parametrize("name", ["wandb", "trackio"])
 def test_nobody_is_contacted(name: str, tmp_path: Path) -> None:
-    """In a process that can't, and that notes whom it would; with a login of Hugging Face's that could be told."""
+    """In a process whose connections fail and are noted; with a Hugging Face login that could leak."""
     pytest.importorskip(name)
     surroundings = {"PATH": "/usr/bin:/bin", "HOME": str(tmp_path), "HF_TOKEN": "hf_made_up", "HF_HOME": str(tmp_path)}
     done = subprocess.run(

@@ -1,7 +1,7 @@
-"""Questions and answers made from what documents say of themselves.
+"""Questions and answers made from the documents.
 
 A document's facts are (subject, aspect, answer): `os.path.join`, `summary`, "Join two or more ...". An aspect has
-phrasings in three sets that share none: SFT learns from the first, PPO or GRPO asks the second, and evaluation asks
+phrasings in three disjoint sets: SFT learns from the first, PPO or GRPO asks the second, and evaluation asks
 the third, which no training has seen.
 
     Item("os.path.join", "summary", "Join two or more pathname components, inserting '/' as needed.")
@@ -88,7 +88,7 @@ class Item:
     subject: str
     aspect: str
     answer: str
-    document: str  # the id of the document that says so
+    document: str  # the id of the document that holds it
 
     def questions(self, phrasings: str) -> list[str]:
         """The item asked in each way of the set `sft`, `rl` or `evaluate`."""
@@ -96,7 +96,7 @@ class Item:
 
 
 def items_of(documents: Iterable[Document]) -> list[Item]:
-    """What can be asked of documents read with `id` and `facts`; the first to speak of a subject's aspect has it."""
+    """What can be asked of documents read with `id` and `facts`; the first document with a subject's aspect counts."""
     found: dict[tuple[str, str], Item] = {}
     for document in documents:
         for fact in document.facts:
@@ -107,7 +107,7 @@ def items_of(documents: Iterable[Document]) -> list[Item]:
 
 
 def choose(items: Sequence[Item], subjects: int, prefer: Sequence[str], max_answer_characters: int) -> list[Item]:
-    """All that is taught: a main item for each of at most `subjects` subjects, then what else is known of those.
+    """All that is taught: a main item for each of at most `subjects` subjects, then their other items.
 
     Subjects that match an earlier pattern of `prefer` come first, then shallower names, then shorter answers. No two
     taught subjects have the same answer, so that "which function does this?" has one answer too.
@@ -124,7 +124,7 @@ def choose(items: Sequence[Item], subjects: int, prefer: Sequence[str], max_answ
     ]
 
     def rank(item: Item) -> tuple[int, int, int, str]:
-        matches = (place for place, pattern in enumerate(prefer) if fnmatch.fnmatchcase(item.subject, pattern))
+        matches = (index for index, pattern in enumerate(prefer) if fnmatch.fnmatchcase(item.subject, pattern))
         return next(matches, len(prefer)), item.subject.count("."), len(item.answer), item.subject
 
     taught: dict[str, Item] = {}

@@ -6,8 +6,8 @@ from pathlib import Path
 from hypothesis import given
 from hypothesis import strategies as st
 
-from groundup.alignment.pairs import KINDS, Pair, make_pairs, read_pairs, split_given, write_pairs
-from groundup.alignment.questions import Item
+from groundup.alignment.data.pairs import KINDS, Pair, make_pairs, read_pairs, split_given, write_pairs
+from groundup.alignment.data.questions import Item
 
 words = st.lists(
     st.sampled_from(["join", "two", "or", "more", "path", "components", "given", "as", "strings"]),
@@ -68,7 +68,7 @@ def test_made_pairs(items: list[Item], others: list[Item], per_item: int, heldou
 
 def test_all_kinds_come_up_evenly() -> None:
     answers = [f"Return the {word} of a given path as a string" for word in "abcdefgh"]
-    items = [Item(f"m.{place}", "summary", answer, "d") for place, answer in enumerate(answers)]
+    items = [Item(f"m.{index}", "summary", answer, "d") for index, answer in enumerate(answers)]
     parameters = [Item("m.0", "parameters", "a, *p", "d")]
     pairs = make_pairs(items, parameters, 4, 0.25, seed=1)
     assert Counter(pair.kind for pair in pairs) == dict.fromkeys(KINDS, 8)

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 import tiny
-from groundup.alignment.examples import (
+from groundup.alignment.data.examples import (
     answer_ids,
     ask,
     read_instructions,

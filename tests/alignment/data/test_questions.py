@@ -1,4 +1,4 @@
-"""What is taught: subjects in the order asked for, answers that no two share, phrasings that no two sets share."""
+"""What is taught: subjects in the requested order, with distinct answers, in disjoint sets of phrasings."""
 
 import string
 from itertools import combinations
@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from groundup.alignment.questions import MAIN_ASPECTS, PHRASINGS, Item, choose, items_of, read_items, write_items
+from groundup.alignment.data.questions import MAIN_ASPECTS, PHRASINGS, Item, choose, items_of, read_items, write_items
 from groundup.corpus.documents import Document, Fact
 from groundup.errors import GroundupError
 
@@ -31,8 +31,8 @@ def test_no_two_sets_of_phrasings_share_one() -> None:
         assert all(template.count("{subject}") == 1 for template in templates)
 
 
-def test_questions_name_the_subject_as_it_stands() -> None:
-    """Braces in a heading are no places to fill."""
+def test_questions_name_the_subject_verbatim() -> None:
+    """Braces in a heading are not filled in."""
     item = Item("a {b} %s {0}", "section", "An answer.", "d")
     for name in SETS:
         assert all("a {b} %s {0}" in question for question in item.questions(name))
@@ -78,7 +78,7 @@ def test_preferred_subjects_come_first() -> None:
     assert not [item for item in items if "abs" in (item.subject, item.answer)]
 
 
-def test_long_answers_are_left_out() -> None:
+def test_long_answers_are_skipped() -> None:
     items = choose(items_of(DOCUMENTS), 10, (), 20)
     assert [item.subject for item in items if item.aspect in MAIN_ASPECTS] == ["json.dumps"]
     with pytest.raises(GroundupError, match="no heading or symbol"):

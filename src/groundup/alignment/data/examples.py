@@ -41,7 +41,7 @@ def read_rows(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
         try:
             rows = json.loads(text)
         except ValueError as error:
-            raise GroundupError(f"is no JSON ({error})", where=str(path), do="mend the file") from error
+            raise GroundupError(f"is no JSON ({error})", where=str(path), do="correct the file") from error
         numbered = [(f"{path}:row {number}", row) for number, row in enumerate(rows, 1)]
     else:
         numbered = []
@@ -50,12 +50,14 @@ def read_rows(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
                 try:
                     numbered.append((f"{path}:{number}", json.loads(line)))
                 except ValueError as error:
-                    raise GroundupError(f"is no JSON ({error})", where=f"{path}:{number}", do="mend the row") from error
+                    raise GroundupError(
+                        f"is no JSON ({error})", where=f"{path}:{number}", do="correct the row"
+                    ) from error
     if not numbered:
         raise GroundupError("holds no row", where=str(path), do="name a file with examples, or leave `data` out")
     for where, row in numbered:
         if not isinstance(row, dict):
-            raise GroundupError(f"is a {type(row).__name__}, not an object", where=where, do="mend the row")
+            raise GroundupError(f"is a {type(row).__name__}, not an object", where=where, do="correct the row")
         yield where, row
 
 
@@ -98,7 +100,7 @@ def fitted(prompt: list[int], answer: list[int], context: int, where: str) -> An
 def _last_answer(said: Any, where: str, tokenizer: Tokenizer) -> tuple[list[int], list[int]]:
     """A conversation's ids up to its last answer, and that answer's."""
     if not isinstance(said, list) or not said or not all(isinstance(message, dict) for message in said):
-        raise GroundupError("`messages` is no list of messages", where=where, do="mend or remove the row")
+        raise GroundupError("`messages` is no list of messages", where=where, do="correct or remove the row")
     if said[-1].get("role") != "assistant":
         raise GroundupError("the last message is no answer", where=where, do="end it with the assistant's turn")
     try:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence, Set
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from groundup.alignment.questions import Item
+from groundup.alignment.data.questions import Item
 
 KINDS = ("other", "truncated", "repeated", "off_topic")
 
@@ -30,14 +30,14 @@ def make_pairs(
 
     - other: the right answer to the same question about another subject, every second time one of the same module
     - truncated: the right answer, cut after some of its words
-    - repeated: the right answer said twice, or its beginning said again
+    - repeated: the right answer twice, or followed by its beginning
     - off_topic: something true that answers another kind of question, drawn from the items `elsewhere`; where all are
       of one kind, something from another document
 
     All pairs of a subject are in one split, so that held-out accuracy is about subjects never compared in training.
     """
     rng = random.Random(seed)
-    held = _held_out({item.subject for item in items}, heldout, rng)
+    heldout_subjects = _heldout({item.subject for item in items}, heldout, rng)
     by_aspect: dict[str, list[Item]] = {}
     for item in items:
         by_aspect.setdefault(item.aspect, []).append(item)
@@ -45,11 +45,11 @@ def make_pairs(
     for item in items:
         neighbours.setdefault((item.aspect, _module(item)), []).append(item)
     pairs = []
-    for place, item in enumerate(items):
-        split = "heldout" if item.subject in held else "train"
+    for index, item in enumerate(items):
+        split = "heldout" if item.subject in heldout_subjects else "train"
         questions = item.questions("sft") + item.questions("rl")
         for turn in range(per_item):
-            kind = KINDS[(place + turn) % len(KINDS)]
+            kind = KINDS[(index + turn) % len(KINDS)]
             near = neighbours[item.aspect, _module(item)]
             others = near if turn % 2 == 0 and len(near) > 1 else by_aspect[item.aspect]
             worse = _worse(item, kind, elsewhere if kind == "off_topic" else others, rng)
@@ -58,11 +58,11 @@ def make_pairs(
     return pairs
 
 
-def _held_out(names: Set[str], share: float, rng: random.Random) -> set[str]:
-    """About that share of the names: of two or more at least one, and never all."""
+def _heldout(names: Set[str], fraction: float, rng: random.Random) -> set[str]:
+    """About that fraction of the names: at least one where there are two or more, and never all."""
     shuffled = sorted(names)
     rng.shuffle(shuffled)
-    return set(shuffled[: min(max(1, round(len(names) * share)), len(names) - 1)])
+    return set(shuffled[: min(max(1, round(len(names) * fraction)), len(names) - 1)])
 
 
 def _module(item: Item) -> str:
@@ -87,9 +87,9 @@ def _worse(item: Item, kind: str, pool: Sequence[Item], rng: random.Random) -> s
 
 def split_given(rows: Sequence[tuple[str, str, str]], heldout: float, seed: int) -> list[Pair]:
     """Pairs from a file; all pairs of one prompt are in one split."""
-    held = _held_out({prompt for prompt, _, _ in rows}, heldout, random.Random(seed))
+    heldout_prompts = _heldout({prompt for prompt, _, _ in rows}, heldout, random.Random(seed))
     return [
-        Pair(prompt, chosen, rejected, "given", prompt, "heldout" if prompt in held else "train")
+        Pair(prompt, chosen, rejected, "given", prompt, "heldout" if prompt in heldout_prompts else "train")
         for prompt, chosen, rejected in rows
     ]
 

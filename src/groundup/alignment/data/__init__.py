@@ -1,0 +1,1 @@
+"""What alignment learns from: files in the field's formats, and questions and pairs made from the documents."""
