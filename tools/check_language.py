@@ -60,6 +60,7 @@ ALLOWED = re.compile(
     | shared | share-?alike | share\ embeddings
     | shares?\ (?:one|a|an|the|no|its|their|these|it|them|memory|code|with)\b
     | renamed:.* | tell\ me | held-out | falls?\ behind | behind\ (?:a|the)\ (?:proxy|flag)
+    | (?:\.|def\ )tell\(
     """
 )
 

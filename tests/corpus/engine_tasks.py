@@ -15,7 +15,7 @@ def square(number: int) -> tuple[int, int]:
 
 def mistaken(number: int) -> int:
     if number == 2:
-        raise GroundupError("the row is bad", where="rows.jsonl:3", do="mend it")
+        raise GroundupError("the row is bad", where="rows.jsonl:3", do="correct it")
     return number
 
 

@@ -40,7 +40,7 @@ def test_long_runs_of_spaces_take_linear_time() -> None:
     assert time.perf_counter() - started < 2
 
 
-def test_wrong_decodings_are_mended() -> None:
+def test_wrong_decodings_are_repaired() -> None:
     for right in (
         "schön und groß",
         "don\u2019t \u201cstop\u201d",

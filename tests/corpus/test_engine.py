@@ -47,7 +47,7 @@ def test_several_workers_share_the_tasks_and_none_waits_for_a_slow_one(tmp_path:
 def test_a_mistake_of_the_user_arrives_as_it_was_raised(tmp_path: Path, workers: int) -> None:
     with pytest.raises(GroundupError) as error:
         run(DataEngine(workers=workers), engine_tasks.mistaken, tmp_path)
-    assert (error.value.what, error.value.where, error.value.do) == ("the row is bad", "rows.jsonl:3", "mend it")
+    assert (error.value.what, error.value.where, error.value.do) == ("the row is bad", "rows.jsonl:3", "correct it")
 
 
 def test_a_mistake_of_ours_keeps_its_traceback(tmp_path: Path) -> None:
@@ -71,7 +71,7 @@ def test_the_end_of_a_worker_names_what_it_was_at(
         run(DataEngine(workers=2), function, tmp_path / "marks")
     assert error.value.what == what
     assert error.value.where == (where or str(tmp_path))
-    assert error.value.do and "again: it goes on where it was" in error.value.do
+    assert error.value.do and "again: it resumes" in error.value.do
 
 
 def test_interrupting_ends_the_workers(tmp_path: Path) -> None:
@@ -117,7 +117,7 @@ def test_a_worker_that_dies_on_a_cluster_is_named_too(tmp_path: Path) -> None:
     squares, killed, mistaken = done.stdout.splitlines()
     assert ast.literal_eval(squares) == {number: number**2 for number in range(6)}
     assert killed.startswith("GroundupError task 2: a worker was killed")
-    assert mistaken == "GroundupError rows.jsonl:3: the row is bad; mend it"
+    assert mistaken == "GroundupError rows.jsonl:3: the row is bad; correct it"
 
 
 def _alive(process: int) -> bool:

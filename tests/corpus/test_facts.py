@@ -1,4 +1,4 @@
-"""Facts are what stands in the text: a subject and the first sentence said of it."""
+"""A fact is a subject in the text and the first sentence about it."""
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -8,7 +8,7 @@ from groundup.corpus.documents import Fact
 from groundup.corpus.facts import first_heading, plain, section_facts
 
 GUIDE = """\
-What stands before any heading. And more.
+A word before any heading. And more.
 
 # Cats
 
@@ -41,7 +41,7 @@ Said a second time. Yes.
 
 def test_sections() -> None:
     assert section_facts(GUIDE, "The guide") == (
-        Fact("The guide", "section", "What stands before any heading."),
+        Fact("The guide", "section", "A word before any heading."),
         Fact("Cats", "section", "Cats are *small*."),
         Fact("Food", "section", "They eat fish, e.g. herring."),
         Fact("Under a line", "section", "Set apart by a rule."),

@@ -14,7 +14,7 @@ from groundup.corpus.sentences import first_sentence
         ("Return x.  The next\nline.", "Return x."),
         ("One line without a stop", "One line without a stop"),
         ("Broken\n  over\tlines.", "Broken over lines."),
-        ("Use a mark, e.g. a comma. Then go on.", "Use a mark, e.g. a comma."),
+        ("Use a mark, e.g. a comma. Then continue.", "Use a mark, e.g. a comma."),
         ("The name (i.e. os.path) is used. More.", "The name (i.e. os.path) is used."),
         ("Needs Python 3.11 or os.path.join. More.", "Needs Python 3.11 or os.path.join."),
         ("Join names, inserting '/' as needed. If any is absolute, stop.", "Join names, inserting '/' as needed."),

@@ -1,4 +1,4 @@
-"""Making text uniform without changing what it says, and mending what a wrong decoding did to it.
+"""Making text uniform without changing its meaning, and repairing what a wrong decoding did to it.
 
 In order: Unicode NFC, one kind of newline, no control characters, no white space at the ends of lines, at most one
 blank line in a row.
@@ -35,10 +35,10 @@ def clean(text: str) -> str:
 
 
 def repair(text: str) -> str:
-    """`text` with its mojibake mended: `schÃ¶n` to `schön`, `donâ€™t` to `don't`.
+    """`text` with its mojibake repaired: `schÃ¶n` to `schön`, `donâ€™t` to `don't`.
 
-    Only UTF-8 that was read as one of the usual single-byte character sets, and only in lines where it reads better
-    mended, by ftfy's judgement (Speer 2019, doi:10.5281/zenodo.2591652), which almost never mends what is right.
+    Only UTF-8 that was read as one of the usual single-byte character sets, and only in lines that ftfy judges to be
+    better afterwards (Speer 2019, doi:10.5281/zenodo.2591652); it almost never changes what was right.
     """
     if text.isascii() or not _MISREAD.search(text):
         return text

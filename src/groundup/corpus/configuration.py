@@ -16,15 +16,15 @@ __all__ = ["CurateConfig", "EngineConfig", "Files", "NearDuplicates", "PythonDoc
 
 
 class EngineConfig(Section):
-    """Where curation works. The result is the same bytes, whatever stands here."""
+    """Where curation runs. The result is the same, byte for byte, with any of these settings."""
 
     kind: Literal["local", "ray"] = "local"
     """`local`: processes of this machine. `ray`: a Ray cluster, whose machines all see the run's folder and the
     sources under the same paths (needs the extra `groundup[cluster]`)."""
     workers: int | None = Field(default=None, ge=1)
-    """Partitions worked on at a time; left out, one for each processor, as far as memory allows."""
+    """Partitions processed at a time; by default one for each processor, as far as memory allows."""
     address: str | None = None
-    """Of the Ray cluster (`auto`, `ray://head:10001`); left out, one is started on this machine."""
+    """Of the Ray cluster (`auto`, `ray://head:10001`); by default one is started on this machine."""
 
 
 class CurateConfig(Section):
@@ -38,20 +38,20 @@ class CurateConfig(Section):
     language: LanguageConfig = LanguageConfig()
     rules: RulesConfig = RulesConfig()
     redaction: Redaction | None = None
-    """What belongs to persons and what opens doors: addresses, numbers, keys. Left out, nothing is looked for."""
+    """Personal data and secrets: addresses, numbers, keys. By default nothing is masked."""
     contamination: Contamination | None = None
-    """Evaluation sets that must not be trained on. Left out, nothing is looked for."""
+    """Evaluation sets that must not be trained on. By default there are none."""
     quality: Quality | None = None
-    """A classifier by which documents are chosen. Left out, none is asked."""
+    """A classifier by which documents are chosen. By default none is used."""
     near_duplicates: NearDuplicates = NearDuplicates()
     repeated_lines: RepeatedUnits | None = None
-    """Lines that stand in many documents. Left out, they stay."""
+    """Lines that occur in many documents. By default they stay."""
     repeated_paragraphs: RepeatedUnits | None = None
-    """The same of paragraphs."""
+    """The same for paragraphs."""
     heldout: float = Field(default=0.02, ge=0, lt=1)
-    """Share of the kept documents that no stage trains on, chosen by the hash of their text."""
+    """Fraction of the kept documents that no stage trains on, chosen by the hash of their text."""
     max_document_mb: float = Field(default=8.0, gt=0)
-    """Files and lines above this size are left out, and listed as such."""
+    """Larger files and lines are skipped, and listed in the ledger as `too-large`."""
     partition_mb: float = Field(default=32.0, gt=0)
-    """About how much of the input is one partition: what one worker reads at a time, and one part of the result."""
+    """Approximate size of a partition of the input: what one worker reads at a time, and one part of the result."""
     engine: EngineConfig = EngineConfig()

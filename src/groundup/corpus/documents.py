@@ -1,7 +1,7 @@
 """Documents, and the folder of Parquet files in which the curate stage leaves those that it kept.
 
 The folder `documents` holds part files with a row per kept document; read one after the other they are the corpus.
-What was left out, and why, stands in the folder `ledger` (see `ledger.py`). All are written with fixed settings, so
+What was dropped, and why, is in the folder `ledger` (see `ledger.py`). All files are written with fixed settings, so
 that equal rows give equal bytes.
 """
 
@@ -29,7 +29,7 @@ ItemT = TypeVar("ItemT")
 
 @dataclass(frozen=True, slots=True)
 class Fact:
-    """One thing that a document says of itself, fit for a question: what is the `aspect` of `subject`?"""
+    """One fact in a document that a question can be made of: what is the `aspect` of `subject`?"""
 
     subject: str
     aspect: str  # summary | parameters | section
@@ -38,7 +38,7 @@ class Fact:
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """A clean text with where it comes from. Columns that a reader left out hold empty values."""
+    """A clean text with where it comes from. Columns that were not read are empty."""
 
     id: str = ""  # first 32 hex digits of the SHA-256 of the text's UTF-8; a reader leaves it to the steps
     text: str = ""
@@ -50,7 +50,7 @@ class Document:
     facts: tuple[Fact, ...] = ()
     url: str = ""
     offset: int = -1  # of the record within the unpacked file: a byte (lines, WARC) or a row from 0 (parquet); -1: none
-    language: str = ""  # ISO 639-1; `und` where the text is too short to tell
+    language: str = ""  # ISO 639-1; `und` where the text is too short
     quality: float | None = None  # 0 to 1, by the quality classifier, if there is one
 
     @property
@@ -61,7 +61,7 @@ class Document:
 
 @dataclass(frozen=True, slots=True)
 class Dropped:
-    """A document, or a file that held none, that a source had to leave out, and why."""
+    """A document that could not be kept, or a file without any, and the reason."""
 
     source: str
     origin: str
@@ -170,7 +170,7 @@ def grouped(items: Iterable[ItemT], size: Callable[[ItemT], int]) -> Iterator[li
 class PartWriter:
     """Writes one Parquet part with fixed settings, in row groups bounded by rows and bytes.
 
-    A part appears under its name when it is whole: until then it has a name of its own beside it.
+    A part appears under its name when it is complete; until then it has a temporary name.
     """
 
     def __init__(self, path: Path, schema: "pa.Schema", is_result: bool = True) -> None:

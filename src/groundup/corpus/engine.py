@@ -11,9 +11,9 @@ Daft sends usage statistics home when it is imported, unless DO_NOT_TRACK is set
     for index, figures in engine.map(read_partition, tasks, labels, marks):    # as they are finished
         ...
 
-A task that raises GroundupError, runs out of memory or finds the disk full is told as one error, as if it had happened
-here. A worker that dies is told with the task that it was at: it holds a lock on a file in `marks` that names the task,
-and the kernel lets go of it.
+A task that raises GroundupError, runs out of memory or finds the disk full is reported as one error, as if it had
+happened here. The death of a worker is reported with the task that it was at: a worker locks a file in `marks` that
+names the task, and the operating system releases the lock of a dead process.
 """
 
 import fcntl
@@ -34,7 +34,7 @@ from groundup.machine import total_memory, usable_cores
 TaskT = TypeVar("TaskT")
 ResultT = TypeVar("ResultT")
 
-_LESS = "give curate.engine fewer workers or close other programs, then run again: it goes on where it was"
+_LESS = "give curate.engine fewer workers or close other programs, then run again: it resumes"
 _WORKER_BYTES = 1 << 30  # a worker takes half of it, and a large page of HTML as much again
 _DEATHS = ("UDF process closed the connection", "UDF process has terminated")  # as Daft says that a worker is gone
 _SURROUNDINGS = {"DO_NOT_TRACK": "1", "RAY_USAGE_STATS_ENABLED": "0", "DAFT_PROGRESS_BAR": "0"}

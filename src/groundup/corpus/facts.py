@@ -1,4 +1,4 @@
-"""What a document says of itself: question-and-answer pairs can be made of it without any other source."""
+"""Facts in a document, of which question-and-answer pairs can be made without any other source."""
 
 import re
 
@@ -17,7 +17,7 @@ _STRONG = re.compile(r"\*\*(?=\S)([^*]+?)(?<=\S)\*\*")  # and not `__init__`
 
 
 def section_facts(text: str, title: str) -> tuple[Fact, ...]:
-    """The first sentence below each heading of a plain or markdown text, and of what stands before any heading.
+    """The first sentence below each heading of a plain or markdown text, and of the text before any heading.
 
     Args:
         text: clean text; headings are `# ...` or underlined with `=` or `-`.

@@ -21,7 +21,7 @@ from groundup.section import Section
 def fingerprint(config: CurateConfig, base: Path, cache: Path) -> dict[str, str]:
     """`{"python-docs: python": "3.11.7 (linux)", "python-docs: numpy": "2.4.6", "guide": "<sha256>"}`.
 
-    Beside the sources stand lists, models and evaluation sets that the configuration names, by their key in it:
+    Besides the sources: the lists, models and evaluation sets that the configuration names, by their key in it:
     `{"quality.train.good.0": "<sha256>"}`.
 
     Args:
@@ -70,17 +70,17 @@ def _versions(packages: Sequence[str]) -> dict[str, str]:
 
 
 def _digest_of(path: Path, base: Path, digests: Digests, format: str | None = None) -> str:
-    """SHA-256 over the path and contents of every file that is to be read, and the paths of those left out."""
+    """SHA-256 over the path and contents of every file that is to be read, and the paths of those that are skipped."""
     from groundup.corpus.sources.walk import locate, walk
 
     whole = hashlib.sha256()
     for file in walk(locate(path, base), format):
-        contents = file.left_out
+        contents = file.skipped
         if not contents:
             try:
                 contents = digests.of_file(file.path)
             except GroundupError:
-                contents = "unreadable"  # as curate will find: it lists such a file and goes on
+                contents = "unreadable"  # as curate will find: it lists such a file
         whole.update(f"{file.relative}\0{contents}\n".encode())
     return whole.hexdigest()
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 LEDGER = "ledger"
-_PLACE = (
+_COLUMNS = (
     "id",
     "title",
     "source",
@@ -52,7 +52,7 @@ class LedgerEntry:
     rule: str  # empty where the document was kept
     value: float | None
     threshold: float | None
-    duplicate_of: str  # id of the document kept in its place, or the evaluation item that it contains
+    duplicate_of: str  # id of the document that was kept instead, or the evaluation item that it contains
     excerpt: str  # of a document that was dropped
     measured: dict[str, float | None] = field(default_factory=dict)  # statistics and counts of redaction, by column
 
@@ -120,5 +120,5 @@ def dropped_entries(folder: Path) -> Iterator[LedgerEntry]:
 
 def entry(row: dict[str, Any]) -> LedgerEntry:
     """A row of the ledger, as a dictionary by column, as an entry."""
-    plain = {name: row.pop(name) for name in (*_PLACE, *ENDS)}
+    plain = {name: row.pop(name) for name in (*_COLUMNS, *ENDS)}
     return LedgerEntry(**plain, measured=row)

@@ -1,7 +1,7 @@
 """Where the first sentence of a paragraph ends.
 
 A full stop ends a sentence unless it belongs to an abbreviation (`e.g.`), an initial (`J. Smith`), a quoted mark
-(`'.'`), an ellipsis within a sentence, or stands inside brackets that close later. Numbers (`3.11`) and dotted names
+(`'.'`), an ellipsis within a sentence, or is inside brackets that close later. Numbers (`3.11`) and dotted names
 (`os.path`) hold stops that no white space follows, so they never end one.
 """
 
@@ -40,7 +40,7 @@ def _ends(text: str, stop: re.Match[str]) -> bool:
     if _QUOTED_MARK.fullmatch(token):
         return False
     if stop.group().rstrip(")]}") != ".":
-        # An ellipsis, a question, an exclamation or the end of a quotation: lower case goes on with the sentence.
+        # An ellipsis, a question, an exclamation or the end of a quotation: lower case continues the sentence.
         return not rest[0].islower()
     word = token.lstrip(_OPENERS).rstrip(_CLOSERS)
     if _ABBREVIATION.fullmatch(word.lower()):

@@ -1,4 +1,4 @@
-"""The whole stage: what goes in comes out or is listed, alike in every process, and mistakes are told in one line."""
+"""The whole stage: everything is kept or listed, identically in every process, and mistakes are one line."""
 
 import hashlib
 import json

@@ -14,7 +14,7 @@ import pytest
 
 from groundup.corpus.configuration import CurateConfig
 from groundup.corpus.curate.curation import curate
-from groundup.corpus.curate.finished import place
+from groundup.corpus.curate.finished import part_folder
 from groundup.corpus.curate.partitions import Given
 from groundup.corpus.documents import DOCUMENTS, Document, Fact, document_id, read_documents
 from groundup.corpus.ledger import LEDGER, dropped_entries, entries
@@ -73,11 +73,11 @@ def test_a_ray_cluster_makes_the_same_bytes(tmp_path: Path, expected: tuple[dict
 
 
 @pytest.mark.parametrize("workers", [1, pytest.param(2, marks=pytest.mark.slow)])
-def test_a_killed_run_goes_on_to_the_same_bytes(
+def test_a_killed_run_resumes_to_the_same_bytes(
     tmp_path: Path, expected: tuple[dict[str, str], dict], workers: int
 ) -> None:
-    """SIGKILL to all its processes, at moments drawn at random; what was finished is not made again."""
-    moments = random.Random(11)
+    """SIGKILL to all its processes, at random times; what was finished is not made again."""
+    delays = random.Random(11)
     read = tmp_path / "keep" / "read"
     finished: dict[Path, int] = {}
     for _ in range(4):
@@ -85,7 +85,7 @@ def test_a_killed_run_goes_on_to_the_same_bytes(
         try:
             while process.poll() is None and not read.is_dir():
                 time.sleep(0.005)
-            time.sleep(moments.uniform(0.0, 0.6 if workers == 1 else 6.0))
+            time.sleep(delays.uniform(0.0, 0.6 if workers == 1 else 6.0))
         finally:
             if process.poll() is None:
                 os.killpg(process.pid, signal.SIGKILL)
@@ -97,11 +97,9 @@ def test_a_killed_run_goes_on_to_the_same_bytes(
     assert {path: path.stat().st_ino for path in finished} == finished
 
 
-def test_a_partition_damaged_between_two_runs_is_made_anew(
-    tmp_path: Path, expected: tuple[dict[str, str], dict]
-) -> None:
+def test_a_partition_damaged_between_two_runs_is_rebuilt(tmp_path: Path, expected: tuple[dict[str, str], dict]) -> None:
     made_up.main(tmp_path, "local", 1)
-    damaged = place(tmp_path / "keep" / "read", 3) / "candidates.parquet"
+    damaged = part_folder(tmp_path / "keep" / "read", 3) / "candidates.parquet"
     damaged.write_bytes(damaged.read_bytes()[:-40])
     for path in made_up.digests(tmp_path / "out"):
         (tmp_path / "out" / path).unlink()
@@ -150,7 +148,7 @@ def test_facts_of_a_duplicate_are_not_lost(tmp_path: Path) -> None:
         )
 
 
-def test_the_ledger_tells_of_everything(tmp_path: Path) -> None:
+def test_the_ledger_lists_everything(tmp_path: Path) -> None:
     other = " ".join(f"Something else {n}" for n in range(40))
     texts = [LONG, LONG + " More.", LONG, "Too short.", other, other]
     found = [

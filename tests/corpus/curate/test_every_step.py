@@ -16,7 +16,7 @@ from groundup.corpus.ledger import LEDGER, LedgerEntry, entry, read_ledger
 GOOD = "The theorem follows from the lemma by induction, and the proof of the lemma rests on the definition."
 BAD = "Click here to buy cheap watches now, best offer, free shipping, click click buy now today."
 EXAM = "Which of the animals of the northern forest sleeps through the winter in a cave and eats salmon in summer?"
-MENU = "Home and products and about us and contact and careers and the imprint of this site."
+MENU = "Home and services and about us and contact and careers and the imprint of this site."
 EARLIER = " ".join(f"An earlier run has kept its sentence number {n} about the theorem and proof." for n in range(20))
 
 
@@ -47,7 +47,7 @@ Ledger = dict[str, LedgerEntry]
 
 
 def prepared(base: Path, **more: object) -> CurateConfig:
-    """A configuration in which no step is left out, with the files that it names."""
+    """A configuration in which every step is on, with the files that it names."""
     (base / "exam.jsonl").write_text(json.dumps({"question": EXAM, "answer": "the brown bear"}) + "\n")
     rows = [{"text": f"{GOOD} {n}", "label": 1} for n in range(60)] + [
         {"text": f"{BAD} {n}", "label": 0} for n in range(60)

@@ -1,11 +1,11 @@
-"""A finished partition is used again if it is whole, and made anew if anything in it changed."""
+"""A finished partition is used again if it is complete, and rebuilt if anything in it changed."""
 
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from groundup.corpus.curate.finished import once, place, sweep
+from groundup.corpus.curate.finished import part_folder, run_or_reuse, sweep
 
 
 class Maker:
@@ -23,10 +23,10 @@ class Maker:
 
 def test_what_is_finished_is_made_once(tmp_path: Path) -> None:
     make = Maker()
-    first = once(tmp_path, 7, make)
-    assert once(tmp_path, 7, make) == first == {"rows": 3, "steps": {"read": [1, 2]}}
+    first = run_or_reuse(tmp_path, 7, make)
+    assert run_or_reuse(tmp_path, 7, make) == first == {"rows": 3, "steps": {"read": [1, 2]}}
     assert make.times == 1
-    once(tmp_path, 8, make)
+    run_or_reuse(tmp_path, 8, make)
     assert make.times == 2
 
 
@@ -52,14 +52,14 @@ def cut_record(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("damage", [flip, cut, lose, lose_record, cut_record])
-def test_what_was_damaged_is_made_anew(tmp_path: Path, damage: Callable[[Path], None]) -> None:
+def test_what_was_damaged_is_rebuilt(tmp_path: Path, damage: Callable[[Path], None]) -> None:
     make = Maker()
-    once(tmp_path, 0, make)
-    damage(place(tmp_path, 0))
-    once(tmp_path, 0, make)
+    run_or_reuse(tmp_path, 0, make)
+    damage(part_folder(tmp_path, 0))
+    run_or_reuse(tmp_path, 0, make)
     assert make.times == 2
-    assert (place(tmp_path, 0) / "a.bin").read_bytes() == b"a" * 1000
-    once(tmp_path, 0, make)
+    assert (part_folder(tmp_path, 0) / "a.bin").read_bytes() == b"a" * 1000
+    run_or_reuse(tmp_path, 0, make)
     assert make.times == 2
 
 
@@ -69,10 +69,10 @@ def test_a_failure_leaves_nothing_and_a_kill_leaves_what_is_swept(tmp_path: Path
         raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
-        once(tmp_path, 0, fail)
+        run_or_reuse(tmp_path, 0, fail)
     assert not list(tmp_path.iterdir())
     (tmp_path / ".making-00000-dead").mkdir()
     make = Maker()
-    once(tmp_path, 1, make)
+    run_or_reuse(tmp_path, 1, make)
     sweep(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["part-00001"]

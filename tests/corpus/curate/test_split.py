@@ -1,4 +1,4 @@
-"""The held-out share is decided by each document's own hash."""
+"""The held-out set is decided by each document's own hash."""
 
 import numpy as np
 from hypothesis import given
@@ -10,7 +10,7 @@ from groundup.corpus.curate.split import heldout
 HASHES = np.random.Generator(np.random.PCG64(5)).integers(0, 2**64 - 1, 5000, dtype=np.uint64)
 
 
-def test_about_the_share_is_held_out() -> None:
+def test_about_the_fraction_goes_to_the_heldout_set() -> None:
     assert 0.015 < heldout(HASHES, 0.02).mean() < 0.025
     assert not heldout(HASHES, 0.0).any()
 
@@ -27,11 +27,11 @@ def test_a_document_stays_on_its_side_whatever_comes_or_goes() -> None:
     st.floats(0.0001, 0.99),
     st.randoms(use_true_random=False),
 )
-def test_both_sides_have_a_document(hashes: list[int], share: float, random) -> None:
+def test_both_sides_have_a_document(hashes: list[int], fraction: float, random) -> None:
     found: NDArray[np.uint64] = np.array(hashes, dtype=np.uint64)
-    assert 0 < heldout(found, share).sum() < len(found)
+    assert 0 < heldout(found, fraction).sum() < len(found)
     kept = np.zeros(len(found), bool)
     kept[random.sample(range(len(found)), 2)] = True
-    chosen = heldout(found, share, kept)
+    chosen = heldout(found, fraction, kept)
     assert chosen.sum() == 1
     assert not (chosen & ~kept).any()

@@ -2,7 +2,7 @@
 
 The text is an article of MDN's archive, of which only the body is stored. The frame is a real page of another site,
 with its menus, cookie notes, related posts and footer, whose own main text was taken out. So the label is exact, and
-what an extractor must leave out was written by others for readers, not for this test. What it can't show: how well the
+what an extractor must drop was written by others for readers, not for this test. What it can't show: how well the
 main text is found where a page mixes it with other things, which a set labelled by hand would.
 """
 
@@ -44,17 +44,17 @@ def labelled_pages(bodies: int) -> Iterator[Labelled]:
         text = " ".join(html.fromstring(f"<div>{body}</div>").text_content().split())
         for url, where in FRAMES.items():
             tree = html.fromstring(frames[url])
-            place = tree.xpath(where)[0]
-            tag = place.tag
-            for child in list(place):
-                place.remove(child)
-            place.text = None
+            element = tree.xpath(where)[0]
+            tag = element.tag
+            for child in list(element):
+                element.remove(child)
+            element.text = None
             for child in html.fragments_fromstring(body, no_leading_text=False):
                 if isinstance(child, str):
-                    place.text = child
+                    element.text = child
                 else:
-                    place.append(child)
-            assert place.tag == tag
+                    element.append(child)
+            assert element.tag == tag
             yield Labelled(html.tostring(tree, encoding="unicode"), text, url)
 
 
@@ -89,7 +89,7 @@ def _frames() -> Iterator[tuple[str, str]]:
 
 
 def _bodies() -> list[str]:
-    """English articles of middling length, without the lists of links that MDN puts beside some."""
+    """English articles of middling length, without the lists of links that MDN adds to some."""
     found = []
     for path in sorted((WEB / "mdn_html" / "files" / "en-us").rglob("*.html")):
         if not path.is_file():

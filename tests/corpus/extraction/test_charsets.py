@@ -125,7 +125,7 @@ def test_utf8_is_always_taken_for_utf8(text: str) -> None:
 
 
 @given(st.binary(max_size=200))
-def test_any_bytes_are_text_or_told(data: bytes) -> None:
+def test_any_bytes_give_text_or_a_reason(data: bytes) -> None:
     try:
         assert isinstance(decode(data, page=True), str)
     except UnreadableError as error:

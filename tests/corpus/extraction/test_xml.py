@@ -12,7 +12,7 @@ TEXTBOOK = Path(__file__).parents[3].parent / "shared" / "data" / "corpus" / "op
 
 CNXML = """<?xml version="1.0"?>
 <document xmlns="http://cnx.rice.edu/cnxml" xmlns:m="http://www.w3.org/1998/Math/MathML" xmlns:md="http://x/mdml">
-<title>Money</title><metadata><md:title>Money</md:title><md:abstract>Left out</md:abstract></metadata>
+<title>Money</title><metadata><md:title>Money</md:title><md:abstract>Skipped</md:abstract></metadata>
 <content><para>Banks <term>lend</term>
  money,&nbsp;and <emphasis>more</emphasis>.<newline/>Next.</para>
 <section><title>Rates</title><list><title>Kinds</title><item>High</item><item>Low</item></list>

@@ -1,4 +1,4 @@
-"""Web archives: records become documents with address and offset, and every malformed archive is told, never a hang.
+"""Web archives: records become documents with address and offset; malformed archives are reported and never hang.
 
 Real archives with known faults are those that warcio and Common Crawl test with; the good ones are read by FastWARC and
 by a plain search for what they hold.
@@ -113,7 +113,7 @@ def test_a_broken_record_costs_no_other(tmp_path: Path, size: int, packed: bool)
 @settings(max_examples=80, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(cut=st.integers(0, 2_200), packed=st.booleans())
 def test_an_archive_cut_anywhere_says_so(tmp_path: Path, cut: int, packed: bool) -> None:
-    """Whole records before the cut are kept; where the cut is within a document, it is told."""
+    """Whole records before the cut are kept; a cut within a document is reported."""
     one = record(b"The first text, of some length. " * 20, "conversion")
     data = one + record(b"The second text, of some length. " * 20, "conversion")
     bytes_kept = min(cut, len(data))
@@ -130,7 +130,7 @@ def test_an_archive_cut_anywhere_says_so(tmp_path: Path, cut: int, packed: bool)
     else:
         ends = (len(one), len(data))
         assert kept >= sum(bytes_kept >= end for end in ends)
-        # Between records nothing is missing; within one something is, and is told: its text, or at the least its type.
+        # A cut between records loses nothing; one within a record is reported: its text, or at least its type.
         inside = 20 <= bytes_kept < ends[0] - 4 or ends[0] + 20 <= bytes_kept < ends[1] - 4
         assert [rule for _, rule in found if rule != "kept"] if inside else True
 
@@ -139,7 +139,7 @@ def test_an_archive_cut_anywhere_says_so(tmp_path: Path, cut: int, packed: bool)
 @given(
     st.binary(max_size=300), st.sampled_from([b"WARC/1.0\r\n", b"filedesc://x 0.0.0.0 20240101000000 text/plain 5\n"])
 )
-def test_noise_is_told(tmp_path: Path, noise: bytes, start: bytes) -> None:
+def test_noise_is_reported(tmp_path: Path, noise: bytes, start: bytes) -> None:
     path = tmp_path / "x.warc"
     path.write_bytes(start + noise)
     assert all(rule != "kept" for _, rule in verdicts(path))
@@ -170,7 +170,7 @@ def test_noise_is_told(tmp_path: Path, noise: bytes, start: bytes) -> None:
     ],
 )
 def test_every_malformed_archive_of_warcio(name: str, expected: list[str]) -> None:
-    """What each of them is made to show, told or overcome."""
+    """The fault that each of them shows is reported or overcome."""
     found = read(WARC / "warcio" / name, format="warc")
     assert [one.rule if isinstance(one, Dropped) else "kept" for one in found] == expected
     for one in found:

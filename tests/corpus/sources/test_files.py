@@ -153,7 +153,7 @@ def test_a_line_of_a_hundred_megabytes_is_never_held(tmp_path: Path) -> None:
     assert peak < 8_000_000
 
 
-def test_the_walk_is_sorted_and_passes_over_what_is_hidden(tmp_path: Path) -> None:
+def test_the_walk_is_sorted_and_skips_what_is_hidden(tmp_path: Path) -> None:
     for name in ("b/two.txt", "b/.hidden.txt", "a.txt", ".git/x.txt", "b/one.txt", "c.pdf"):
         path = tmp_path / name
         path.parent.mkdir(exist_ok=True)
@@ -161,7 +161,7 @@ def test_the_walk_is_sorted_and_passes_over_what_is_hidden(tmp_path: Path) -> No
     os.mkfifo(tmp_path / "pipe.txt")
     (tmp_path / "link").symlink_to(tmp_path / "b")
     (tmp_path / "broken.txt").symlink_to(tmp_path / "nowhere")
-    found = [(file.relative, file.left_out) for file in walk(tmp_path)]
+    found = [(file.relative, file.skipped) for file in walk(tmp_path)]
     assert found == [
         ("a.txt", ""),
         ("broken.txt", ""),

@@ -1,4 +1,4 @@
-"""Files elsewhere are read as those here are. A web server of this machine stands for the network."""
+"""Remote files are read like local ones, here from a web server on this machine."""
 
 import gzip
 import threading

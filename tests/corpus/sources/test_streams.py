@@ -1,4 +1,4 @@
-"""Bytes of every packing come out whole or the break is told, and nothing grows without bound."""
+"""Every compression gives all bytes or reports where they break off, and nothing grows without bound."""
 
 import bz2
 import gzip
@@ -37,7 +37,7 @@ def test_several_packed_parts_one_after_the_other_are_one_file(suffix: str) -> N
 @pytest.mark.parametrize("suffix", PACK)
 @settings(max_examples=60)
 @given(cut=st.floats(0.01, 0.99))
-def test_what_is_cut_off_is_told_and_what_stands_before_is_had(suffix: str, cut: float) -> None:
+def test_a_cut_is_reported_and_what_is_before_it_is_read(suffix: str, cut: float) -> None:
     """A cut anywhere in the packed bytes: a prefix of the text, then `truncated`. Never less without a word."""
     text = b"".join(b"line %d\n" % (n * n) for n in range(3000))
     data = PACK[suffix](text)

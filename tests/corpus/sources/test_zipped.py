@@ -1,4 +1,4 @@
-"""Zip archives: members are files, and an archive made to do harm costs little and is told."""
+"""Zip archives: members are files, and a malicious archive costs little and is reported."""
 
 import io
 import struct
@@ -103,7 +103,7 @@ def test_bombs_are_stopped(tmp_path: Path) -> None:
         (lambda data: data.replace(struct.pack("<H", 0), struct.pack("<H", 77)), "corrupt"),
     ],
 )
-def test_damaged_archives_are_told(tmp_path: Path, change: object, rule: str) -> None:
+def test_damaged_archives_are_reported(tmp_path: Path, change: object, rule: str) -> None:
     data = zipped({"a.txt": b"Plain text, and some more."}, zipfile.ZIP_STORED)
     texts, dropped = read(tmp_path, change(data))  # type: ignore[operator]
     assert not texts

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 from groundup.artifacts.work import Figures
 from groundup.corpus.configuration import CurateConfig
 from groundup.corpus.curate.counts import Counts
-from groundup.corpus.curate.finished import once
+from groundup.corpus.curate.finished import run_or_reuse
 from groundup.corpus.curate.partitions import Partition
 from groundup.corpus.curate.rows import CandidateRows
 from groundup.corpus.curate.steps import Steps
@@ -53,7 +53,7 @@ class ReadTask:
 
 def read_partition(task: ReadTask) -> Figures:
     """Make the partition's candidates, or find that an earlier run did; returns counts (see `_Counts`)."""
-    return once(task.folder, task.number, lambda folder: _read(task, folder))
+    return run_or_reuse(task.folder, task.number, lambda folder: _read(task, folder))
 
 
 def _read(task: ReadTask, folder: Path) -> Figures:

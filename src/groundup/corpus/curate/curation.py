@@ -2,10 +2,10 @@
 
     partitions -> candidates (each partition on its own) -> decisions (all candidates at once) -> documents and ledger
 
-A partition is a piece of the input that one worker reads. What passes the rules, alone, is a candidate; duplicates and
-the split are decided among all candidates, on fingerprints; then each partition's documents are written. Every finished
-partition is recorded in `keep`: a run that was killed goes on with the others. Which engine did the work, with how many
-workers, and how often it was killed, shows in no byte of the result.
+A partition is a piece of the input that one worker reads. A document that passes the rules is a candidate;
+duplicates and the split are decided among all candidates, on fingerprints; then each partition's documents are written.
+Every finished partition is recorded in `keep`, and a run that was killed resumes with the others. The result is the
+same, byte for byte, with any engine, any number of workers, and however often the run was killed.
 """
 
 import shutil
@@ -18,7 +18,7 @@ from groundup.corpus.configuration import CurateConfig
 from groundup.corpus.curate.candidates import LEDGER_PART, ReadTask, read_partition
 from groundup.corpus.curate.counts import Counts, by_count, total
 from groundup.corpus.curate.decisions import decide
-from groundup.corpus.curate.finished import place, sweep
+from groundup.corpus.curate.finished import part_folder, sweep
 from groundup.corpus.curate.keeping import DOCUMENTS_PART, KeepTask, keep_partition
 from groundup.corpus.curate.partitions import Partition
 from groundup.corpus.documents import DOCUMENTS, part_path
@@ -39,14 +39,14 @@ def curate(
     engine: DataEngine | None = None,
     progress: Progress | None = None,
 ) -> Figures:
-    """Write the documents that pass the rules and say something new, and the ledger of everything that was found.
+    """Write the documents that pass the rules and are no duplicates, and the ledger of everything that was found.
 
     Args:
         partitions: the input, in its order.
         config: the `curate:` section; its sources are in `partitions` already.
         out: gets the folders `documents` and `ledger`, with a part for each partition.
-        keep: where finished partitions are recorded; an interrupted curation of the same input goes on from there.
-        base: relative paths of the configuration start here.
+        keep: where finished partitions are recorded; an interrupted curation of the same input resumes from there.
+        base: relative paths of the configuration are resolved against this folder.
         engine: where the work is done; this process if None.
         progress: where to show the work.
 
@@ -64,7 +64,7 @@ def curate(
         ReadTask(number, part, config, base, read) for number, part in enumerate(partitions)
     ]))  # fmt: skip
     _check_sources(partitions, counts)
-    candidates = [place(read, number) for number in numbers]
+    candidates = [part_folder(read, number) for number in numbers]
     scores, training = _scores(config, base, candidates, keep, out, phases)
     earlier = _earlier(config, base, keep, phases)
     figures = decide(candidates, decided, config, counts, progress, scores, earlier)
@@ -77,7 +77,7 @@ def curate(
         for name, folder in ((DOCUMENTS_PART, DOCUMENTS), (LEDGER_PART, LEDGER)):
             target = part_path(out / folder, number)
             target.parent.mkdir(parents=True, exist_ok=True)
-            (place(kept, number) / name).rename(target)
+            (part_folder(kept, number) / name).rename(target)
     if config.contamination is not None:
         figures["contamination"] = _contamination(config, base, candidates, out)
     return _figures(counts, figures, training)
@@ -115,7 +115,7 @@ def _scores(
         ScoreTask(number, model, config.quality.good_label, keep / "read", scored) for number in range(len(candidates))
     ]
     phases.run("scoring", scored, score_partition, tasks)
-    return [place(scored, number) / SCORES for number in range(len(candidates))], training
+    return [part_folder(scored, number) / SCORES for number in range(len(candidates))], training
 
 
 def _earlier(config: CurateConfig, base: Path, keep: Path, phases: "_Phases") -> list[Path]:
@@ -127,7 +127,7 @@ def _earlier(config: CurateConfig, base: Path, keep: Path, phases: "_Phases") ->
     tasks = [EarlierTask(number, part, near, folder) for number, part in enumerate(parts)]
     labels, sizes = [str(part) for part in parts], [part.stat().st_size / 1e6 for part in parts]
     phases.run("reading earlier corpora", folder, read_earlier, tasks, labels, sizes)
-    return [place(folder, number) for number in range(len(parts))]
+    return [part_folder(folder, number) for number in range(len(parts))]
 
 
 class _Phases:
@@ -147,7 +147,7 @@ class _Phases:
         labels: Sequence[str] | None = None,
         megabytes: Sequence[float] | None = None,
     ) -> list[Figures]:
-        """What `function` returns for each task, in the order of the tasks, of which there is one for each partition.
+        """The result of `function` for each task, in the order of the tasks: one for each partition, or `labels`.
 
         Args:
             title: what the progress calls it.

@@ -1,17 +1,17 @@
-"""The pass over all candidates at once: which of them go because of others, and which are held out.
+"""The pass over all candidates at once: which of them are dropped, and which go to the held-out set.
 
     rows, scores and fingerprints of every partition
         -> quality threshold -> exact duplicates -> near-duplicates -> split -> repeated lines and paragraphs
 
-No text is looked at: in memory are some hundred bytes for each candidate. The decisions are written down for each
-partition apart, so that the pass that applies them reads its own alone:
+No text is read: memory holds some hundred bytes for each candidate. The decisions are written separately for each
+partition, so that the pass that applies them reads only its own:
 
     part-00007.npz             what becomes of each candidate, and the document that is kept instead
     part-00007.facts.parquet   facts that candidates of this partition inherit from their duplicates
     lines.bin, paragraphs.bin  what is repeated, and in which document it stays
 
-Of documents that say the same the best is kept: that with the higher quality, where it is scored, then the longest,
-then that with the smaller id.
+Of duplicates the best is kept: the one with the highest quality, if it is scored, then the longest, then the one with
+the smallest id.
 """
 
 import shutil
@@ -174,7 +174,7 @@ def _write_inherited(
 ) -> None:
     """Write down which facts go to which candidate.
 
-    What a duplicate says of subjects of its own goes to the document that is kept for it: `json.dumps` is described by
+    A duplicate passes the facts about its own subjects on to the document that is kept: `json.dumps` is described by
     the words of `json.dump`, and can still be asked about.
     """
     import pyarrow as pa
@@ -190,8 +190,8 @@ def _write_inherited(
         for batch in read_batches(part / CANDIDATES, ["facts"]):
             some = np.flatnonzero(is_duplicate[at : at + batch.num_rows])
             facts = batch.column("facts").take(pa.array(some))
-            told = pa.table({"to": kept[at + some], "facts": facts})
-            found.append(told.filter(pc.greater(pc.list_value_length(facts), 0)))
+            inherited = pa.table({"to": kept[at + some], "facts": facts})
+            found.append(inherited.filter(pc.greater(pc.list_value_length(facts), 0)))
             at += batch.num_rows
     if not found:
         return
@@ -214,7 +214,7 @@ def _write_repeated(
     figures: Figures,
     progress: Progress,
 ) -> None:
-    """Write down which lines and paragraphs stand in many of the documents that are left."""
+    """Write down which lines and paragraphs occur in many of the remaining documents."""
     from groundup.corpus.duplicates.repeated import find_repeated
 
     for unit, wanted in repeated_units(config).items():

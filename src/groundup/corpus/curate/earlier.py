@@ -5,7 +5,7 @@ from pathlib import Path
 
 from groundup.artifacts.work import Figures
 from groundup.corpus.curate.candidates import FINGERPRINTS, ROWS
-from groundup.corpus.curate.finished import once
+from groundup.corpus.curate.finished import run_or_reuse
 from groundup.corpus.curate.rows import CandidateRows, as_numbers, byte_lengths
 from groundup.corpus.documents import DOCUMENTS, part_paths, read_batches
 from groundup.corpus.duplicates.configuration import NearDuplicates
@@ -38,7 +38,7 @@ def earlier_parts(config: NearDuplicates, base: Path) -> list[Path]:
 
 def read_earlier(task: EarlierTask) -> Figures:
     """Make the fingerprints, or find that an earlier try did."""
-    return once(task.folder, task.number, lambda folder: _read(task, folder))
+    return run_or_reuse(task.folder, task.number, lambda folder: _read(task, folder))
 
 
 def _read(task: EarlierTask, folder: Path) -> Figures:

@@ -1,10 +1,10 @@
-"""Which partitions of a phase are done, so that a killed run goes on with the others.
+"""Which partitions of a phase are done, so that a killed run resumes with the others.
 
-    keep/read/part-00007/          a finished partition: its files, and beside them
+    keep/read/part-00007/          a finished partition: its files and
     keep/read/part-00007/finished.json    its figures, and the SHA-256 of every file
 
-A partition is made in a folder aside that is renamed when it is whole. Before a finished one is used again its files
-are compared with their digests: one that a crash of the machine or a full disk left damaged is made anew.
+A partition is made in a temporary folder that is renamed when it is complete. Before a finished one is used again its
+files are compared with their digests: one that a crash of the machine or a full disk left damaged is rebuilt.
 """
 
 import json
@@ -20,12 +20,12 @@ _RECORD = "finished.json"
 _ASIDE = ".making-"
 
 
-def place(folder: Path, number: int) -> Path:
+def part_folder(folder: Path, number: int) -> Path:
     """The folder of a phase's partition, counted from 0."""
     return folder / f"part-{number:05}"
 
 
-def once(folder: Path, number: int, make: Callable[[Path], Figures]) -> Figures:
+def run_or_reuse(folder: Path, number: int, make: Callable[[Path], Figures]) -> Figures:
     """The figures of a finished partition, which is made if it is not there yet or not whole.
 
     Args:
@@ -33,7 +33,7 @@ def once(folder: Path, number: int, make: Callable[[Path], Figures]) -> Figures:
         number: the partition's.
         make: writes the partition's files into the new folder that it is given; returns JSON-ready figures.
     """
-    final = place(folder, number)
+    final = part_folder(folder, number)
     known = _whole(final)
     if known is not None:
         return known

@@ -3,7 +3,7 @@
     candidates.parquet + decisions -> documents.parquet, of those that are kept, with their split
     ledger.parquet + decisions     -> ledger.parquet, of everything that was found, with its end
 
-Repeated lines and paragraphs are taken out here. A document keeps the id that it had with them.
+Repeated lines and paragraphs are taken out here. A document keeps the id that it had before.
 """
 
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ from groundup.corpus.configuration import CurateConfig
 from groundup.corpus.curate.candidates import CANDIDATES, LEDGER_PART, repeated_units, units_file
 from groundup.corpus.curate.counts import Counts
 from groundup.corpus.curate.decisions import KEPT, RULES, Decisions, decisions_path, facts_path
-from groundup.corpus.curate.finished import once, place
+from groundup.corpus.curate.finished import part_folder, run_or_reuse
 from groundup.corpus.curate.rows import as_ids, byte_lengths
 from groundup.corpus.curate.steps import excerpts_of, known
 from groundup.corpus.documents import PartWriter, documents_schema, read_batches
@@ -62,12 +62,12 @@ class _End:
 
 def keep_partition(task: KeepTask) -> Figures:
     """Write the partition's documents and ledger, or find that an earlier run did; returns counts."""
-    return once(task.folder, task.number, lambda folder: _keep(task, folder))
+    return run_or_reuse(task.folder, task.number, lambda folder: _keep(task, folder))
 
 
 def _keep(task: KeepTask, folder: Path) -> Figures:
     counts = Counts()
-    source = place(task.candidates, task.number)
+    source = part_folder(task.candidates, task.number)
     decisions = Decisions.load(decisions_path(task.decisions, task.number))
     inherited = _inherited(facts_path(task.decisions, task.number))
     repeated = _repeated(task)
@@ -110,7 +110,7 @@ def _filled(
     decisions: Decisions,
     inherited: dict[int, list[dict[str, str]]],
 ) -> "pa.RecordBatch":
-    """`batch` with what only the decisions tell: split, quality and inherited facts."""
+    """`batch` with what the decisions add: split, quality and inherited facts."""
     split = np.where(decisions.heldout[numbers], "heldout", "train")
     batch = _replaced(batch, "split", split.tolist())
     batch = _replaced(batch, "quality", [known(value) for value in decisions.quality[numbers]])
@@ -119,10 +119,10 @@ def _filled(
         return batch
     facts = batch.column("facts").to_pylist()
     for row in heirs:
-        told = {(fact["subject"], fact["aspect"]): fact for fact in facts[row]}
+        known_facts = {(fact["subject"], fact["aspect"]): fact for fact in facts[row]}
         for fact in inherited[int(numbers[row])]:
-            told.setdefault((fact["subject"], fact["aspect"]), fact)
-        facts[row] = list(told.values())
+            known_facts.setdefault((fact["subject"], fact["aspect"]), fact)
+        facts[row] = list(known_facts.values())
     return _replaced(batch, "facts", facts)
 
 
@@ -192,8 +192,8 @@ def _keep_ledger(source: Path, target: Path, decisions: Decisions, ends: dict[in
                     continue
                 columns["quality"][row] = known(decisions.quality[candidate])
                 if end := ends.get(candidate):
-                    for name, told in zip(ENDS, vars(end).values(), strict=True):
-                        columns[name][row] = told
+                    for name, value in zip(ENDS, vars(end).values(), strict=True):
+                        columns[name][row] = value
                     counts.drop(sources[row], end.rule)
                 candidate += 1
             for name, values in columns.items():

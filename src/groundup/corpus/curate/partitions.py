@@ -30,7 +30,7 @@ class Partition(Protocol):
         """Whether its documents' facts are found in their texts: the first sentence below each heading."""
 
     def read(self) -> Iterator[Document | Dropped]:
-        """Its documents in their order, and what had to be left out."""
+        """Its documents in their order, and what was dropped."""
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ import numpy as np
 
 from groundup.artifacts.work import Figures
 from groundup.corpus.curate.candidates import CANDIDATES
-from groundup.corpus.curate.finished import once, place
+from groundup.corpus.curate.finished import part_folder, run_or_reuse
 from groundup.corpus.documents import read_batches
 from groundup.corpus.quality.configuration import Quality
 from groundup.progress import Progress
@@ -34,7 +34,7 @@ class ScoreTask:
 
 def score_partition(task: ScoreTask) -> Figures:
     """Score the partition's candidates, or find that an earlier run did."""
-    return once(task.folder, task.number, lambda folder: _score(task, folder))
+    return run_or_reuse(task.folder, task.number, lambda folder: _score(task, folder))
 
 
 def _score(task: ScoreTask, folder: Path) -> Figures:
@@ -42,7 +42,7 @@ def _score(task: ScoreTask, folder: Path) -> Figures:
 
     model = load(task.model, task.good_label)
     scores = [np.zeros(0, np.float32)]
-    for batch in read_batches(place(task.candidates, task.number) / CANDIDATES, ["text"]):
+    for batch in read_batches(part_folder(task.candidates, task.number) / CANDIDATES, ["text"]):
         scores.append(model.scores(batch.column("text")))
     np.save(folder / SCORES, np.concatenate(scores))
     return {}
@@ -76,8 +76,8 @@ def classifier(
         trained.model.save(folder)
         return trained.model.training
 
-    training = once(keep, 0, make)
-    return place(keep, 0), training
+    training = run_or_reuse(keep, 0, make)
+    return part_folder(keep, 0), training
 
 
 def _texts(candidates: Sequence[Path]) -> Iterator[str]:

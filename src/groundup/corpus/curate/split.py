@@ -1,4 +1,4 @@
-"""Which documents are held out: decided by the hash in their id, so that no run and no machine decides otherwise."""
+"""The split into training and held-out documents, by the hash in their ids: the same in every run, on every machine."""
 
 import math
 
@@ -6,22 +6,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 
-def heldout(hashes: NDArray[np.uint64], share: float, kept: NDArray[np.bool_] | None = None) -> NDArray[np.bool_]:
-    """Which documents are held out: those whose hash, read as a fraction, lies below `share`.
+def heldout(hashes: NDArray[np.uint64], fraction: float, kept: NDArray[np.bool_] | None = None) -> NDArray[np.bool_]:
+    """Which documents go to the held-out set: those whose hash, scaled to [0, 1), is below `fraction`.
 
-    Of two or more documents at least one is held out where `share` is above 0, and at least one is not: the one with
-    the smallest, or the largest, hash.
+    Of two or more documents, at least one goes to the held-out set if `fraction` is above 0 (that with the smallest
+    hash), and at least one to the training set (that with the largest).
 
     Args:
         hashes: [documents] the first 64 bits of each id.
-        share: of the documents, at least 0 and below 1.
-        kept: [documents] which documents there still are; the others are neither counted nor held out.
+        fraction: of the documents, 0 <= fraction < 1.
+        kept: [documents] which documents are still there; the others are neither counted nor chosen.
     """
     there = np.ones(len(hashes), bool) if kept is None else kept
-    chosen = there & (hashes < np.uint64(math.ceil(share * 2**64)))
-    (places,) = np.nonzero(there)
-    if share > 0 and not chosen.any() and len(places) > 1:
-        chosen[places[np.argmin(hashes[places])]] = True
-    if len(places) and chosen.sum() == len(places):
-        chosen[places[np.argmax(hashes[places])]] = False
+    chosen = there & (hashes < np.uint64(math.ceil(fraction * 2**64)))
+    (rows,) = np.nonzero(there)
+    if fraction > 0 and not chosen.any() and len(rows) > 1:
+        chosen[rows[np.argmin(hashes[rows])]] = True
+    if len(rows) and chosen.sum() == len(rows):
+        chosen[rows[np.argmax(hashes[rows])]] = False
     return chosen

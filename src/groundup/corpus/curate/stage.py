@@ -16,6 +16,6 @@ def stage(config: CurateConfig, inputs: Mapping[str, Artifact], work: Work) -> F
     engine.start()
     parts = partitions(config, work.base)
     figures = curate(parts, config, work.out, work.keep, work.base, engine, work.progress)
-    kept, left_out = figures["documents"], sum(figures["dropped"].values())
-    summary = f"{kept:,} documents kept ({figures['bytes'] / 1e6:,.1f} MB), {left_out:,} left out"
+    kept, dropped = figures["documents"], sum(figures["dropped"].values())
+    summary = f"{kept:,} documents kept ({figures['bytes'] / 1e6:,.1f} MB), {dropped:,} dropped"
     return {**figures, "summary": summary}

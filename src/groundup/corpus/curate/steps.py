@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from groundup.corpus.contamination.matches import Matches
 
-_PLACE = ("source", "origin", "offset", "url", "licence")
+_LOCATION = ("source", "origin", "offset", "url", "licence")
 _Facts = list[dict[str, str]]
 CONTAMINATION = "contamination"
 
@@ -231,7 +231,7 @@ class Steps:
         import pyarrow as pa
 
         titles = [title for title, item in zip(batch.titles, batch.items, strict=True) if isinstance(item, Document)]
-        values: dict[str, Any] = {name: [getattr(batch.found[row], name) for row in passed] for name in _PLACE}
+        values: dict[str, Any] = {name: [getattr(batch.found[row], name) for row in passed] for name in _LOCATION}
         for name in ("id", "language", "quality"):
             values[name] = batch.measured[name].take(pa.array(passed))
         values["text"] = batch.texts.take(pa.array(passed))
@@ -247,8 +247,8 @@ class Steps:
         is_document = np.array([isinstance(item, Document) for item in batch.items], dtype=bool)
         rows = np.cumsum(is_document) - 1
         among = pa.array(rows, pa.int64(), mask=~is_document)  # null for what could not be read
-        values: dict[str, Any] = {name: [getattr(item, name) for item in batch.items] for name in _PLACE}
-        values |= {name: told.take(among) for name, told in batch.measured.items()}
+        values: dict[str, Any] = {name: [getattr(item, name) for item in batch.items] for name in _LOCATION}
+        values |= {name: values_of.take(among) for name, values_of in batch.measured.items()}
         values |= {name: values[name].fill_null("") for name in ("id", "language")}
         gone = np.flatnonzero(batch.rule != "")
         starts = dict(zip(gone.tolist(), excerpts_of(batch.texts.take(pa.array(gone))), strict=True))
@@ -260,8 +260,8 @@ class Steps:
             else:
                 end = (batch.rule[row], known(batch.value[row]), known(batch.threshold[row]), batch.because_of[row])
                 values["excerpt"][at] = starts.get(row, "")
-            for name, told in zip(("rule", "value", "threshold", "duplicate_of"), end, strict=True):
-                values[name].append(told)
+            for name, value in zip(("rule", "value", "threshold", "duplicate_of"), end, strict=True):
+                values[name].append(value)
         return _record_batch(values, self.ledger_schema)
 
 
@@ -284,12 +284,12 @@ def _record_batch(values: dict[str, Any], schema: "pa.Schema") -> "pa.RecordBatc
 
 
 def _scattered(texts: "pa.Array", rows: NDArray[np.int64], others: "pa.Array") -> "pa.Array":
-    """`texts` with `others` in place of those at `rows`."""
+    """`texts` with those at `rows` replaced by `others`."""
     import pyarrow as pa
 
-    places = np.arange(len(texts))
-    places[rows] = len(texts) + np.arange(len(rows))
-    return pa.concat_arrays([texts, others.cast(texts.type)]).take(pa.array(places))
+    positions = np.arange(len(texts))
+    positions[rows] = len(texts) + np.arange(len(rows))
+    return pa.concat_arrays([texts, others.cast(texts.type)]).take(pa.array(positions))
 
 
 def _count_read(items: Sequence[Document | Dropped], counts: Counts) -> None:

@@ -26,7 +26,7 @@ class Extraction(Section):
     """The character set of text files and pages: `auto` goes by byte-order mark, UTF-8, what the page declares, and
     the frequencies of its bytes; a name (`utf-8`, `windows-1252`, `shift_jis`) is taken for every file."""
     repair: bool = True
-    """Mend text that was decoded with a wrong character set before it came here (`schÃ¶n`, `donâ€™t`)."""
+    """Repair text that was decoded with a wrong character set earlier (`schÃ¶n`, `donâ€™t`)."""
 
     @field_validator("encoding")
     @classmethod

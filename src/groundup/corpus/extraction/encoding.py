@@ -55,8 +55,8 @@ def decode(data: bytes, encoding: str = "auto", declared: str | None = None, pag
     if text is None:
         text = _not_utf8(data, declared, page)
     # No sign of it in UTF-8: a text with escape codes and the like stays one, and `clean` takes them out.
-    elif len(text) and _share_of_controls(data) > _MOST_CONTROLS:
-        raise UnreadableError("binary", "it is full of control characters", _share_of_controls(data), _MOST_CONTROLS)
+    elif len(text) and _control_fraction(data) > _MOST_CONTROLS:
+        raise UnreadableError("binary", "it is full of control characters", _control_fraction(data), _MOST_CONTROLS)
     return text
 
 
@@ -77,9 +77,9 @@ def _not_utf8(data: bytes, declared: str | None, page: bool) -> str:
     Raises:
         UnreadableError: `binary` or `unknown-encoding`.
     """
-    share = _share_of_controls(data)
-    if share > _MOST_CONTROLS:
-        raise UnreadableError("binary", "it is full of control characters", share, _MOST_CONTROLS)
+    fraction = _control_fraction(data)
+    if fraction > _MOST_CONTROLS:
+        raise UnreadableError("binary", "it is full of control characters", fraction, _MOST_CONTROLS)
     said = [declared] if declared else []
     if page and (found := _DECLARED.search(data[:_DECLARED_WITHIN])):
         said.append(found[1].decode("ascii", "replace"))
@@ -143,5 +143,5 @@ def _utf16_without_mark(data: bytes) -> str | None:
     return None
 
 
-def _share_of_controls(data: bytes) -> float:
+def _control_fraction(data: bytes) -> float:
     return (len(data) - len(data.translate(None, _CONTROLS))) / max(1, len(data))

@@ -21,7 +21,7 @@ _FENCED = re.compile(r"(^[ ]*```.*?^[ ]*```$)", re.DOTALL | re.MULTILINE)
 _ADMONITIONS = {"attention", "caution", "danger", "error", "hint", "important", "note", "tip", "warning", "seealso"}
 _CODE = {"code", "code-block", "sourcecode", "highlight", "ipython", "prompt", "parsed-literal", "doctest", "testcode"}
 _VERSIONS = {"versionadded": "Added in", "versionchanged": "Changed in", "deprecated": "Deprecated since"}
-# Directives whose content is written for people; the content of any other (`toctree`, `image`, `raw`) is left out.
+# Directives whose content is written for people; the content of any other (`toctree`, `image`, `raw`) is dropped.
 _KEPT = {"topic", "sidebar", "rubric", "admonition", "epigraph", "compound", "container", "only", "figure", "table"}
 
 
@@ -122,7 +122,7 @@ def _adorns(line: str, heading: str) -> bool:
 
 
 def _rst_blocks(lines: list[str]) -> list[str]:
-    """Lines without explicit markup; what stands in a directive for people to read stays, and code is fenced."""
+    """Lines without explicit markup; the readable content of directives stays, and code is fenced."""
     kept: list[str] = []
     at = 0
     while at < len(lines):

@@ -22,14 +22,14 @@ _INLINE = frozenset(
     munder mover munderover mtable mtr mtd mfenced menclose mpadded mphantom mspace entry td th cell""".split()
 )
 # What is said about the document and is no part of its text.
-_LEFT_OUT = frozenset(
+_SKIPPED = frozenset(
     "metadata script style head teiheader journal-meta article-meta processing-meta annotation annotation-xml".split()
 )
 _SECTIONS = frozenset("document article book chapter section sect1 sect2 sect3 sect4 sect5 sec appendix".split())
 _ITEMS = frozenset({"item", "li", "listitem", "list-item"})
 _CELLS = frozenset({"entry", "td", "th", "cell"})
 _VERBATIM = frozenset({"pre", "preformat", "programlisting", "screen", "verbatim"})
-_BETWEEN = {"mfrac": " / ", "msup": "^", "msub": "_"}  # what stands between the two children
+_BETWEEN = {"mfrac": " / ", "msup": "^", "msub": "_"}  # put between the two children
 _SPACED = frozenset("= + - − × ÷ · < > ≤ ≥ ≈ ≠ ± →".split())  # noqa: RUF001
 _DEEPEST_HEADING = 6
 
@@ -38,12 +38,12 @@ def read_xml(page: str) -> tuple[str, str]:
     """`(title, text)`: paragraphs with blank lines between them, `#` headings, `- ` before items of lists.
 
     Raises:
-        xml.parsers.expat.ExpatError: it is no XML. What stands before the mistake is not given either.
+        xml.parsers.expat.ExpatError: it is no XML. Nothing before the mistake is given either.
     """
     writer = _XmlText()
     parser = expat.ParserCreate("utf-8", namespace_separator=" ")
     parser.buffer_text = True
-    parser.UseForeignDTD(True)  # without a DTD of its own, `&nbsp;` is skipped and told of, and is no error
+    parser.UseForeignDTD(True)  # so that `&nbsp;` without a DTD is reported to a handler, and is no error
     parser.ExternalEntityRefHandler = lambda *_: 1
     parser.SkippedEntityHandler = writer.entity
     parser.StartElementHandler = writer.start
@@ -61,7 +61,7 @@ class _XmlText:
         self._blocks: list[str] = []
         self._parts: list[str] = []
         self._open: list[tuple[str, int]] = []  # name, and how many children it has so far
-        self._left_out = 0  # elements open within, and with, one that is left out
+        self._skipped = 0  # depth of elements inside one that is skipped, itself included
         self._verbatim = 0
         self._sections = 0
         self._prefix = ""
@@ -72,8 +72,8 @@ class _XmlText:
         if self._open:
             self._open[-1] = parent, children + 1
         self._open.append((name, 0))
-        if self._left_out or name in _LEFT_OUT:
-            self._left_out += 1
+        if self._skipped or name in _SKIPPED:
+            self._skipped += 1
             return
         if self._verbatim or name in _VERBATIM or (name == "code" and attributes.get("display") == "block"):
             if not self._verbatim:
@@ -95,8 +95,8 @@ class _XmlText:
 
     def end(self, tag: str) -> None:
         name, _ = self._open.pop()
-        if self._left_out:
-            self._left_out -= 1
+        if self._skipped:
+            self._skipped -= 1
             return
         if self._verbatim:
             self._verbatim -= 1
@@ -113,7 +113,7 @@ class _XmlText:
             self._prefix = ""
 
     def data(self, text: str) -> None:
-        if not self._left_out:
+        if not self._skipped:
             operator = self._open[-1][0] == "mo" and text.strip() in _SPACED
             self._parts.append(f" {text.strip()} " if operator else text)
 

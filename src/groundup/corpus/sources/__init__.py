@@ -1,7 +1,7 @@
 """Where documents come from.
 
     pieces(source, name, base)         what there is to read, cut into tasks: a function of the source's files alone
-    read_piece(piece, source, limit)   the documents of one of them, and what had to be left out
+    read_piece(piece, source, limit)   the documents of one of them, and what was dropped
 
 All pieces, read in their order, give the source's documents in a fixed order, however they are cut.
 """
@@ -74,7 +74,7 @@ def pieces(source: Source, name: str, base: Path, piece_bytes: int = PIECE_BYTES
 def read_piece(
     piece: Piece, source: Source, max_document_mb: float = 8.0, progress: Progress | None = None
 ) -> Iterator[Document | Dropped]:
-    """The documents of one piece in order, and what of it had to be left out; a stream, with bounded memory.
+    """The documents of one piece in order, and what was dropped of it; a stream, with bounded memory.
 
     Args:
         piece: one of `pieces`.

@@ -2,11 +2,11 @@
 
     response, resource  ->  a page, by its media type: HTML, XML, plain text; other types are `unsupported-type`
     conversion (WET)    ->  a plain text
-    revisit             ->  `revisit`: the page stands elsewhere
+    revisit             ->  `revisit`: the page is in another record
 
 Requests, metadata and what describes the archive are no documents and go by unmentioned. The origin of a record is
 `crawl.warc.gz:12`, its number from 1 on; the offset counts bytes of the unpacked archive. Where an archive breaks off,
-or makes no sense, that is told with the offset; a WARC is read on at the next record that can be found.
+or makes no sense, that is reported with the offset; the reading of a WARC resumes at the next record that can be found.
 """
 
 import io
@@ -19,7 +19,7 @@ from groundup.corpus.sources.streams import ByteStream
 from groundup.corpus.sources.unreadable import UnreadableError
 from groundup.corpus.sources.walk import sniff
 
-_HEAD_BYTES = 64 << 10  # of HTTP, beside the page
+_HEAD_BYTES = 64 << 10  # of HTTP, besides the page
 _FORMATS = {
     "text/html": "html",
     "application/xhtml+xml": "html",
@@ -71,7 +71,7 @@ class _Buffered:
         self._given = (self._given + found)[-_LOOK_BACK:] if len(found) < _LOOK_BACK else found
         return found
 
-    def go_on_at(self, mark: bytes, least: int) -> bool:
+    def resume_at(self, mark: bytes, least: int) -> bool:
         """Move to the first line from the byte `least` on that begins with `mark`; False where there is none.
 
         Of what was read before, only the last bytes are looked through again.
@@ -135,7 +135,7 @@ def _read_warc(source: _Buffered, relative: str, options: ReadOptions) -> Iterat
                 number += 1
                 detail = f"{error}, somewhere after byte {offset:,}"
                 yield Failed(Location(f"{relative}:{number}", offset), UnreadableError("corrupt", detail))
-            if not source.go_on_at(b"WARC/1.", offset + 1):
+            if not source.resume_at(b"WARC/1.", offset + 1):
                 return
             offset = source.at
     except UnreadableError as error:
@@ -152,7 +152,7 @@ def _warc_record(record: Any, location: Location, options: ReadOptions) -> Itera
     elif kind in (WarcRecordType.response, WarcRecordType.resource, WarcRecordType.conversion):
         yield _warc_document(record, location, options)
     elif kind == WarcRecordType.revisit:
-        yield Failed(location, UnreadableError("revisit", "the page stands in another record"))
+        yield Failed(location, UnreadableError("revisit", "the page is in another record"))
     elif kind == WarcRecordType.continuation:
         yield Failed(location, UnreadableError("unsupported-type", "a record that continues another"))
     elif kind == WarcRecordType.unknown:

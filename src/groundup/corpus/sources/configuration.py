@@ -16,18 +16,18 @@ class PythonDocs(Section):
 
     kind: Literal["python-docs"]
     name: str = ""
-    """What the source is called in the report and in every document; left out, `python-docs`."""
+    """The name of the source in the report and in every document; by default `python-docs`."""
     packages: tuple[str, ...] = ("numpy", "pyarrow", "pydantic", "typer", "rich", "safetensors", "matplotlib")
-    """Installed packages whose docstrings and long descriptions are read beside the standard library's."""
+    """Installed packages whose docstrings and long descriptions are read besides the standard library's."""
 
 
 class Contents(Section):
     """How the files of a source are read, wherever they lie."""
 
     name: str = ""
-    """What the source is called in the report and in every document; left out, the last part of its path."""
+    """The name of the source in the report and in every document; by default the last part of its path."""
     format: Format | None = None
-    """Read every file as this. Left out: by the file's suffix and, where it has none, by its first bytes."""
+    """Read every file as this. By default the file's suffix decides and, where it has none, its first bytes."""
     licence: str = ""
     """The licence of these documents, recorded with each."""
     text: str = "text"

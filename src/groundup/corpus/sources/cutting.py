@@ -14,7 +14,7 @@ from groundup.corpus.sources.streams import COMPRESSED
 from groundup.corpus.sources.walk import Found
 
 _CHUNK = 1 << 20
-# What stands at each cut. Articles begin with this; a line of text that does so too would be no article's first.
+# What follows each cut: the first line of an article. A line within an article that begins so would be no valid cut.
 ARTICLE = b"<doc id="
 
 
@@ -31,7 +31,7 @@ def pieces_of(file: Found, source: str, contents: Contents, piece_bytes: int) ->
         size = file.path.stat().st_size if file.format else 0
     except OSError:
         size = 0
-    one = Piece(source, str(file.path), file.relative, file.format, size, left_out=file.left_out)
+    one = Piece(source, str(file.path), file.relative, file.format, size, skipped=file.skipped)
     if size <= piece_bytes or file.path.suffix.lower() in COMPRESSED:
         return [one]
     if file.format == "jsonl" or (file.format == "text" and contents.documents == "line"):
@@ -81,7 +81,7 @@ def _row_groups(file: Piece, piece_bytes: int) -> list[Piece]:
         with pq.ParquetFile(file.address) as table:
             groups = [table.metadata.row_group(at) for at in range(table.metadata.num_row_groups)]
     except (OSError, pa.ArrowInvalid):
-        return [file]  # reading it tells why
+        return [file]  # reading it gives the reason
     sizes = [sum(group.column(at).total_compressed_size for at in range(group.num_columns)) for group in groups]
     return _by_size(file, sizes, [group.num_rows for group in groups], piece_bytes)
 
@@ -93,7 +93,7 @@ def _members(file: Piece, piece_bytes: int) -> list[Piece]:
     try:
         sizes = [member.compress_size for member in members(Path(file.address))]
     except UnreadableError:
-        return [file]  # reading it tells why
+        return [file]  # reading it gives the reason
     return _by_size(file, sizes, [0] * len(sizes), piece_bytes)
 
 

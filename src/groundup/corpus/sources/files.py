@@ -40,7 +40,7 @@ def read_file(piece: Piece, path: Path, contents: Contents, max_bytes: int) -> I
 
 def _records(piece: Piece, path: Path, options: ReadOptions) -> Iterator[Record | Failed]:
     if not piece.format:
-        yield Failed(Location(piece.relative), UnreadableError(piece.left_out))
+        yield Failed(Location(piece.relative), UnreadableError(piece.skipped))
         return
     found = False
     try:
@@ -94,8 +94,8 @@ def read_stream(
         format: how they are read.
         relative: the file's name in origins.
         where: its name in errors.
-        first: lines of the file that stand before.
-        offset: bytes of the file that stand before.
+        first: lines of the file before the stream.
+        offset: bytes of the file before the stream.
         packed: about how many bytes the whole stream was packed into.
 
     Raises:

@@ -14,9 +14,9 @@ class Piece:
     source: str  # the source's name
     address: str  # absolute path, or URL; differs between machines, so no artifact holds it
     relative: str  # to the folder that is walked, with `/`; documents say that they come from here
-    format: str  # how it is read (`Format`, `zip`, `python-docs`); empty for a file that is left out
+    format: str  # how it is read (`Format`, `zip`, `python-docs`); empty for a file that is skipped
     bytes: int  # to be read, as stored
     start: int = 0  # first byte, row group or member
     end: int = -1  # one past the last; -1: to the end
-    first: int = 0  # rows, or lines, that stand before it in the file
-    left_out: str = ""  # the rule by which the file is
+    first: int = 0  # rows, or lines, of the file before it
+    skipped: str = ""  # the rule by which the file is skipped

@@ -19,7 +19,7 @@ METHODS = {"trafilatura": Method.TRAFILATURA, "resiliparse": Method.RESILIPARSE}
 
 @dataclass(frozen=True, slots=True)
 class Location:
-    """Where a document stands."""
+    """Where a document was found."""
 
     origin: str  # `guide.md`, `rows.jsonl:12`, `wiki_00#25`
     offset: int = -1  # byte in the unpacked file, or row from 0; -1: the file is the document
@@ -28,7 +28,7 @@ class Location:
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """A document as it stands in its file."""
+    """A document as it is in its file."""
 
     location: Location
     text: str

@@ -37,8 +37,8 @@ def remote_pieces(source: Remote, name: str) -> list[Piece]:
     for address, size in sorted(zip(listed["path"], listed["size"], strict=True)):
         relative = _relative(address, source.address)
         format = source.format or format_of(relative)[0]
-        left_out = "" if format else "unsupported-type"
-        found.append(Piece(name, address, relative, format, int(size or 0), left_out=left_out))
+        skipped = "" if format else "unsupported-type"
+        found.append(Piece(name, address, relative, format, int(size or 0), skipped=skipped))
     return found
 
 
@@ -67,7 +67,7 @@ def fetched(piece: Piece) -> Iterator[Path]:
 
 
 def _daft() -> Any:
-    os.environ.setdefault("DO_NOT_TRACK", "1")  # it tells its makers of its use otherwise
+    os.environ.setdefault("DO_NOT_TRACK", "1")  # it sends usage statistics otherwise
     import daft
 
     return daft
@@ -91,5 +91,5 @@ def _unreachable(address: str, reason: object) -> GroundupError:
     return GroundupError(
         f"can't be read ({last})",
         where=address,
-        do="check the address, this machine's network and the credentials, and run again: it goes on where it was",
+        do="check the address, this machine's network and the credentials, and run again: it resumes",
     )

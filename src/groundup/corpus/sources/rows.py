@@ -50,8 +50,8 @@ def read_jsonl(
 
     Args:
         where: the file, for errors.
-        first: lines that stand before.
-        offset: bytes that stand before.
+        first: lines before the stream.
+        offset: bytes before the stream.
 
     Raises:
         GroundupError: a line lacks the text column.
@@ -80,7 +80,7 @@ def read_parquet(
         path: where this machine has it.
         where: the file, for errors.
         groups: the first row group, and the one after the last; -1 for all.
-        first: rows that stand before.
+        first: rows before them.
 
     Raises:
         GroundupError: it lacks the text column.
@@ -102,7 +102,7 @@ def read_parquet(
             for group in range(groups[0], last):
                 metadata = table.metadata.row_group(group)
                 size = max(metadata.column(at).total_uncompressed_size for at in range(metadata.num_columns))
-                # A dictionary of one huge word can stand for any number of rows: few of those at a time, then.
+                # A dictionary of one huge word can give any number of huge rows: few of those at a time, then.
                 rows = max(1, min(_ROWS, _BATCH_BYTES // max(1, size)))
                 for batch in table.iter_batches(batch_size=rows, row_groups=[group], columns=wanted_here):
                     for row in batch.to_pylist():

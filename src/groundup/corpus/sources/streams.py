@@ -25,7 +25,7 @@ _XZ_MEMORY = 256 << 20  # a file can ask for 4 GB; `xz -9` asks for 65 MB
 
 
 class ByteStream:
-    """The uncompressed bytes of one file, with every way of going wrong told as UnreadableError."""
+    """The uncompressed bytes of one file, with every failure reported as UnreadableError."""
 
     def __init__(self, read: Callable[[int], bytes], taken_in: Callable[[], int] | None = None) -> None:
         """`taken_in` says how many packed bytes have been read so far, where the bytes are packed."""

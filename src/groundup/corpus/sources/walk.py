@@ -1,7 +1,7 @@
 """Which files a path names, in a fixed order, and how each is to be read.
 
 A path is a file, a folder (walked recursively) or a pattern (`crawl/**/*.warc.gz`). Hidden files and folders are
-passed over. What can't be read is found too, with the rule by which it is left out.
+skipped. What can't be read is found too, with the rule by which it is skipped.
 """
 
 import os
@@ -54,8 +54,8 @@ class Found:
 
     path: Path
     relative: str  # to the folder that is walked, with `/`
-    format: str  # of `FORMATS`, or `wikipedia`; empty for one that is left out
-    left_out: str = ""  # the rule by which it is
+    format: str  # of `FORMATS`, or `wikipedia`; empty for one that is skipped
+    skipped: str = ""  # the rule
 
 
 def locate(path: Path, base: Path) -> Path:
@@ -144,6 +144,6 @@ def _found(path: Path, relative: str, format: str | None) -> Found:
             with open_stream(path) as stream:
                 by_name = sniff(stream.read(_LOOKED_AT))
     except (OSError, UnreadableError):
-        # A broken link, a file of someone else's: reading it tells why.
+        # A broken link, a file of someone else's: reading it gives the reason.
         return Found(path, relative, by_name or "text")
     return Found(path, relative, by_name) if by_name else Found(path, relative, "", "unsupported-type")

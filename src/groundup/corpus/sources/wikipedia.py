@@ -19,7 +19,7 @@ _ATTRIBUTE = re.compile(r'(\w+)="([^"]*)"')
 def read_articles(
     stream: ByteStream, relative: str, options: ReadOptions, offset: int = 0
 ) -> Iterator[Record | Failed]:
-    """The articles of a file; what stands between them is `no-article`."""
+    """The articles of a file; lines between them are `no-article`."""
     lines: list[bytes] | None = None  # of the article that is open
     size, start, head = 0, 0, b""
     for _, at, line in bounded_lines(stream, options.max_bytes, offset=offset):

@@ -23,7 +23,7 @@ ReadMember = Callable[[ByteStream, str, str, int], Iterator[Record | Failed]]
 
 
 def members(path: Path) -> list[zipfile.ZipInfo]:
-    """The files in an archive, sorted by name; hidden ones and folders are passed over.
+    """The files in an archive, sorted by name; without hidden ones and folders.
 
     Raises:
         UnreadableError: `corrupt` or `unreadable`.
@@ -94,7 +94,7 @@ def _sorted(archive: zipfile.ZipFile) -> list[zipfile.ZipInfo]:
 
 
 def _hidden(name: str) -> bool:
-    """`.git/x`, and what the Mac puts beside every file."""
+    """`.git/x`, and what macOS adds to every file."""
     return any(part.startswith(".") or part == "__MACOSX" for part in PurePosixPath(name).parts)
 
 

@@ -69,7 +69,7 @@ def summary(docstring: str, name: str) -> str:
     lines = split(docstring, name).prose.strip("\n").split("\n")
     if len(lines) > 1 and _UNDERLINE.fullmatch(lines[0].strip()):  # a title between two rules
         lines = lines[1:]
-    if len(lines) > 1 and _UNDERLINE.fullmatch(lines[1].strip()):  # the title says less than what stands below it
+    if len(lines) > 1 and _UNDERLINE.fullmatch(lines[1].strip()):  # the title says less than the text below it
         below = "\n".join(lines[2:]).strip("\n").split("\n")
         lines = below if below != [""] else lines[:1]
     while lines and _ASIDE.match(lines[0]):  # an admonition, a directive: skip it with what is indented below it
@@ -82,7 +82,7 @@ def summary(docstring: str, name: str) -> str:
 def parameters(arguments: str) -> list[str] | None:
     """The names in `iterable, *[, default=obj, key=func]`: `["iterable", "default", "key"]`.
 
-    `self`, defaults, annotations, optional brackets and the lone `*` and `/` are left out. None where the text does not
+    `self`, defaults, annotations, optional brackets and the lone `*` and `/` are dropped. None where the text does not
     name them all (`...`).
     """
     names = []
@@ -97,7 +97,7 @@ def parameters(arguments: str) -> list[str] | None:
 
 
 def arguments(signature: str) -> str:
-    """What stands between the outer parentheses of `f(a, b) -> c`: `a, b`."""
+    """The text between the outer parentheses of `f(a, b) -> c`: `a, b`."""
     start = signature.index("(")
     return signature[start + 1 : _closing(signature, start)]
 
@@ -114,7 +114,7 @@ def _signature_at(lines: list[str], at: int, name: str) -> tuple[str, str, int] 
         text, end = f"{text}\n{lines[end]}", end + 1
     if end < len(lines) and lines[end].lstrip().startswith("->"):
         text, end = f"{text}\n{lines[end]}", end + 1
-    if (tuple_at := _RETURNS_TUPLE.match(text, close + 1)) is not None:  # may go on over several lines
+    if (tuple_at := _RETURNS_TUPLE.match(text, close + 1)) is not None:  # may take several lines
         while _closing(text, tuple_at.end() - 1) < 0 and end < len(lines) and lines[end].strip():
             text, end = f"{text}\n{lines[end]}", end + 1
     after = _AFTER.fullmatch(text, close + 1)

@@ -28,23 +28,23 @@ Row = dict[str, Any]
 
 # Side effects on import, no public interface, or implementations of what another module documents.
 # fmt: off
-LEFT_OUT = frozenset({
+SKIPPED = frozenset({
     "antigravity", "ensurepip", "genericpath", "idlelib", "lib2to3", "nt", "ntpath", "nturl2path", "opcode", "pip",
     "posix", "posixpath", "pydoc_data", "sre_compile", "sre_constants", "sre_parse", "test", "this", "turtledemo",
     "venv", "xxlimited", "xxlimited_35", "xxsubtype",
 })
 # fmt: on
 WITHOUT_SUBMODULES = frozenset({"encodings", "distutils"})  # codec tables; commands of a build tool now gone
-LEFT_OUT_PARTS = frozenset({"test", "tests", "__main__"})
+SKIPPED_PARTS = frozenset({"test", "tests", "__main__"})
 ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
-PLACES = [place for place in (sys.executable, sys.prefix, sys.base_prefix, str(Path.home())) if len(place) > 1]
+LOCAL_PATHS = [path for path in (sys.executable, sys.prefix, sys.base_prefix, str(Path.home())) if len(path) > 1]
 STARS = {"VAR_POSITIONAL": "*", "VAR_KEYWORD": "**"}
 GENERATED = re.compile(r"Alias for field number \d+|An enumeration\.|")
 
 
 def module_names() -> list[str]:
     """Public top-level modules, then `os.path`, which is a module by another name."""
-    names = [name for name in sys.stdlib_module_names if not name.startswith("_") and name not in LEFT_OUT]
+    names = [name for name in sys.stdlib_module_names if not name.startswith("_") and name not in SKIPPED]
     return [*sorted(names), "os.path"]
 
 
@@ -57,7 +57,7 @@ def import_module(name: str, skipped: list[Row]) -> types.ModuleType | None:
         return None
 
 
-def modules(tell: Callable[[Row], None], skipped: list[Row]) -> Iterator[tuple[str, types.ModuleType]]:
+def modules(emit: Callable[[Row], None], skipped: list[Row]) -> Iterator[tuple[str, types.ModuleType]]:
     """`(name, module)` of every public module and submodule."""
     for top in module_names():
         pending = [top]
@@ -66,11 +66,11 @@ def modules(tell: Callable[[Row], None], skipped: list[Row]) -> Iterator[tuple[s
             module = import_module(name, skipped)
             if module is None:
                 continue
-            tell({"kind": "progress", "module": name})
+            emit({"kind": "progress", "module": name})
             yield name, module
             if top not in WITHOUT_SUBMODULES and hasattr(module, "__path__"):
                 for found in sorted(info.name for info in pkgutil.iter_modules(module.__path__)):
-                    if not found.startswith("_") and found not in LEFT_OUT_PARTS:
+                    if not found.startswith("_") and found not in SKIPPED_PARTS:
                         pending.append(f"{name}.{found}")
 
 
@@ -123,7 +123,7 @@ def is_own_signature(doc: str, value: type) -> bool:
 
 
 class Default:
-    """Stands for a default value that tells of this machine or this process: shown as `...`."""
+    """Replaces a default value that depends on this machine or process: shown as `...`."""
 
     def __repr__(self) -> str:
         return "..."
@@ -134,7 +134,7 @@ class Default:
         if value is inspect.Parameter.empty or value is None or isinstance(value, (bool, int, float, complex, bytes)):
             return value
         if isinstance(value, str):
-            return cls() if any(place in value for place in PLACES) else value
+            return cls() if any(path in value for path in LOCAL_PATHS) else value
         if isinstance(value, (tuple, list)):
             return type(value)(map(cls.of, value)) if type(value) in (tuple, list) else cls()
         if isinstance(value, (type, types.FunctionType, types.BuiltinFunctionType)):
@@ -238,14 +238,14 @@ def main() -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     warnings.simplefilter("ignore")
 
-    def tell(row: Row) -> None:
+    def emit(row: Row) -> None:
         out.write(json.dumps(row) + "\n")
         out.flush()
 
     skipped: list[Row] = []
     modules_seen: list[Row] = []
     symbols = Symbols()
-    for name, module in modules(tell, skipped):
+    for name, module in modules(emit, skipped):
         doc = getattr(module, "__doc__", None)
         if isinstance(doc, str) and doc.strip():
             modules_seen.append({"kind": "symbol", "name": name, "what": "module", "signature": None,
@@ -263,7 +263,7 @@ def main() -> None:
 
     rows += [{"kind": "topic", "name": name, "doc": topics[name]} for name in topics]
     for row in sorted(skipped, key=lambda row: row["name"]) + sorted(rows, key=lambda row: (row["name"], row["kind"])):
-        tell(row)
+        emit(row)
     out.close()
     os._exit(0)  # modules that register clean-up at exit have nothing to clean
 

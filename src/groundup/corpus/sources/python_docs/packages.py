@@ -1,6 +1,6 @@
 """Installed packages: docstrings of their public interface, read from source without importing it, and descriptions.
 
-A package often defines in `_private` modules what its public ones offer (`numpy.average` stands in
+A package often defines in `_private` modules what its public ones offer (`numpy.average` is in
 `numpy/lib/_function_base_impl.py`), so names are followed through `from ... import`; each symbol is listed once, under
 its shortest public name.
 """
@@ -19,7 +19,7 @@ from groundup.corpus.documents import Document, Dropped
 from groundup.errors import GroundupError
 from groundup.progress import Progress
 
-LEFT_OUT_PARTS = frozenset({"test", "tests", "testing", "conftest", "__main__", "setup", "vendored"})
+SKIPPED_PARTS = frozenset({"test", "tests", "testing", "conftest", "__main__", "setup", "vendored"})
 _LICENCE_CHARACTERS = 80  # longer ones are the licence's whole text
 _BADGES = re.compile(
     r"^[ \t]*(?:(?:\[!\[[^\]]*\]\([^)]*\)\](?:\([^)]*\)|\[[^\]]*\])|!\[[^\]]*\]\([^)]*\))[ \t]*)+$", re.M
@@ -83,12 +83,12 @@ def package_documents(
 
 
 def _modules_of(found: importlib.metadata.Distribution) -> dict[str, Path]:
-    """Dotted name -> file of every Python module that a distribution installed, tests left out."""
+    """Dotted name -> file of every Python module that a distribution installed, without tests."""
     modules: dict[str, Path] = {}
     for file in found.files or []:
         path = PurePath(file)
         parts = [*path.parts[:-1], path.stem]
-        if path.suffix != ".py" or not all(part.isidentifier() for part in parts) or LEFT_OUT_PARTS & set(parts):
+        if path.suffix != ".py" or not all(part.isidentifier() for part in parts) or SKIPPED_PARTS & set(parts):
             continue
         if parts[-1] == "__init__":
             parts.pop()
@@ -117,7 +117,7 @@ class Module:
     stars: list[str] = field(default_factory=list)
 
     def offers(self) -> list[str]:
-        """Names that are public here, whatever they stand for."""
+        """Names that are public here, whatever they refer to."""
         if self.listed is not None:
             return self.listed
         own = [*self.definitions, *(self.imports if self.is_package else ())]
