@@ -11,7 +11,7 @@ import ranks
 import tiny
 from groundup.errors import GroundupError
 from groundup.model.decoder import Block
-from groundup.parallel.compilation import SINCE, compile_blocks, is_compiled
+from groundup.parallel.compilation import SINCE, compile_blocks
 from groundup.parallel.configuration import ParallelConfig
 from groundup.parallel.engine import Engine
 from groundup.parallel.single_device import SingleDevice
@@ -30,7 +30,7 @@ def asked(engine: Engine, keep: Path, compile: bool | str) -> tuple[bool, bool]:
     """(what is said, what is done)."""
     config = PretrainConfig.model_validate({"compile": compile})
     said = compile_training(engine, pretraining(), config, keep, Silent())
-    return said, any(is_compiled(module) for module in engine.model.modules() if isinstance(module, Block))
+    return said, any("forward" in vars(module) for module in engine.model.modules() if isinstance(module, Block))
 
 
 @COMPILES

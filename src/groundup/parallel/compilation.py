@@ -11,11 +11,9 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch._dynamo import OptimizedModule
 
 from groundup.errors import GroundupError
 
-COMPILED = "compiled"  # the attribute of a block whose training is compiled
 SINCE = "2.13"  # PyTorch's: with 2.11 the gradients of compiled blocks are wrong, and no error is raised
 TRIALS = 5  # passes that are timed, of which the fastest counts
 
@@ -34,7 +32,6 @@ def compile_blocks(blocks: Iterable[nn.Module], budget: float = 1.0) -> None:
     torch._functorch.config.activation_memory_budget = budget
     for block in blocks:
         block.forward = _compiled_in_training(block.forward)
-        setattr(block, COMPILED, True)
 
 
 def check_compiler() -> None:
@@ -56,12 +53,6 @@ def check_compiler() -> None:
             where="pretrain.compile",
             do="install g++ or clang++ (the environment variable CXX can name it), or remove compile",
         ) from error
-
-
-def is_compiled(module: nn.Module) -> bool:
-    """Whether it is compiled: wrapped, in place, or its forward pass alone."""
-    compiled = getattr(module, COMPILED, False) or module._compiled_call_impl is not None
-    return compiled or isinstance(module, OptimizedModule)
 
 
 def gain(block: nn.Module, arguments: Sequence[Any]) -> float:

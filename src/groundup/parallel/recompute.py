@@ -21,7 +21,6 @@ from torch.utils.checkpoint import (
 from groundup.model import linear
 
 ActivationCheckpointing = Literal["none", "full", "selective"]
-RECOMPUTED = "activation_checkpointing"  # the attribute of a block that names how it was changed
 
 # What `selective` keeps: the results that cost most to compute for their size. The rest (norms, activations, rotations,
 # scores) is computed again.
@@ -60,7 +59,6 @@ def checkpoint_blocks(blocks: nn.ModuleList, mode: ActivationCheckpointing) -> N
         options["context_fn"] = partial(create_selective_checkpoint_contexts, _keep_matmuls)
     for block in blocks:
         block.forward = _checkpointed(block.forward, options)
-        setattr(block, RECOMPUTED, mode)
 
 
 def _checkpointed(forward: Callable[..., Any], options: dict[str, Any]) -> Callable[..., Any]:

@@ -15,10 +15,10 @@ import torch
 import ranks
 from curves import GPT2, LLAMA, Curve, Training, expected, steps
 from groundup.model import linear
+from groundup.parallel.advice import HALVES_SINCE
 from groundup.parallel.compilation import SINCE as COMPILED_SINCE
 from groundup.parallel.configuration import ParallelConfig
 from groundup.parallel.mesh.engine import MeshEngine
-from groundup.parallel.mesh.stage import HALVES_SINCE
 from groundup.training.configuration import OptimizerConfig
 from groundup.training.engines import MUON_SINCE
 from groundup.training.optimizer import make_optimizer

@@ -21,12 +21,11 @@ from groundup.alignment.sft import Lesson, SftObjective
 from groundup.errors import GroundupError
 from groundup.model.decoder import CustomLanguageModel
 from groundup.model.inputs import DecoderInputs
+from groundup.parallel.advice import HALVES_SINCE
 from groundup.parallel.configuration import ParallelConfig
 from groundup.parallel.data_rank import SINGLE, DataRank
 from groundup.parallel.engine import Engine, Statistics
 from groundup.parallel.mesh.engine import MeshEngine
-from groundup.parallel.mesh.stage import HALVES_SINCE
-from groundup.parallel.recompute import checkpoint_blocks
 from groundup.training.optimizer import make_optimizer
 from groundup.training.pretraining import Pretraining, TokenBatch
 
@@ -221,10 +220,6 @@ def refusal(parallel: ParallelConfig, attempt: Callable[[ParallelConfig], Any]) 
     return ""
 
 
-def of_model(model: Callable[[], nn.Module]) -> Callable[[ParallelConfig], Any]:
-    return lambda parallel: MeshEngine(model(), make_optimizer(TIED.optimizer), parallel, "fp32")
-
-
 def step_of(count: int, loss: Any = loss, **shape: Any) -> Callable[[ParallelConfig], Any]:
     def attempt(parallel: ParallelConfig) -> None:
         training = Training(shape={"num_hidden_layers": 4} | shape, accumulate=count)
@@ -232,19 +227,6 @@ def step_of(count: int, loss: Any = loss, **shape: Any) -> Callable[[ParallelCon
         spread(parallel, training).train_step(batches, list(map(weight, batches)), loss, 0.1, 1.0)
 
     return attempt
-
-
-def recomputed() -> nn.Module:
-    model = tiny.model(num_hidden_layers=4)
-    checkpoint_blocks(model.model.layers, "selective")
-    return model
-
-
-def compiled() -> nn.Module:
-    model = tiny.model(num_hidden_layers=4)
-    for block in model.model.layers:
-        block.compile(backend="eager")
-    return model
 
 
 def uneven(parallel: ParallelConfig | None, **shape: Any) -> tuple[float, float]:

@@ -63,7 +63,7 @@ class LastStage(CustomLanguageModel):
         return losses_N.masked_fill(targets_N == IGNORED, 0).sum()
 
     def _own_logits(self, x_ND: Tensor) -> Tensor:
-        """Float32 [..., padded vocabulary / tp], -inf behind the vocabulary's end."""
+        """Float32 [..., padded vocabulary / tp], -inf past the vocabulary's end."""
         config, weight = self.config, self.lm_head.weight
         logits = F.linear(copy_to_tensor_model_parallel_region(x_ND), weight).float()
         if config.mup_base_width:

@@ -190,7 +190,7 @@ class SpreadAttention(Kernel):
     ) -> None:
         self.group = group
         self.chunk = length // (2 * group.size())
-        self.seen: list[tuple[int, int, ChunkMask]] = []  # of each chunk: its first key, behind its last, and the mask
+        self.seen: list[tuple[int, int, ChunkMask]] = []  # of each chunk: its keys' start and end, and the mask
         for number in (group.rank(), 2 * group.size() - 1 - group.rank()):
             start, end = number * self.chunk, (number + 1) * self.chunk
             first = 0 if window is None else max(0, start - window + 1)
@@ -224,8 +224,8 @@ def chunk_mask(
 
         return create_block_mask(shifted, B=rows, H=None, Q_LEN=end - start, KV_LEN=end - first, device=str(device))
     row_B = torch.arange(rows or 1, device=device)[:, None, None, None]
-    place_S = torch.arange(first, end, device=device)
-    mask = rule(row_B, row_B, place_S[start - first :, None], place_S[None, :])
+    key_S = torch.arange(first, end, device=device)
+    mask = rule(row_B, row_B, key_S[start - first :, None], key_S[None, :])
     return mask.expand(rows or 1, 1, end - start, end - first)
 
 

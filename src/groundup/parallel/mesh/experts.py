@@ -9,11 +9,11 @@ ep = 2 and rows already sorted by expert:
     received     0: [0 0 1][0] -> sorted 0 0 0 1        1: [3][2 2] -> sorted 2 2 3
 
 An expert's gradient is of the tokens of its `ep` processes together; it is summed over the processes that hold the
-same expert, dp_replicate x dp_shard / ep x cp of them, and those of dp_shard / ep x cp keep a share of each of its
+same expert, dp_replicate x dp_shard / ep x cp of them, and those of dp_shard / ep x cp keep a shard of each of its
 matrices (FSDP along the second dimension: the first is that of experts).
 
-Which experts are used alike is asked of the tokens of a whole micro-batch, wherever they are: the sums that the
-load-balancing loss is made of are added up over all processes that hold tokens of it, spread experts or not.
+Experts are balanced over the tokens of a whole micro-batch, in whichever process they are: the sums in the
+load-balancing loss are added up over all processes that hold tokens of it, with expert parallelism or without.
 
 Suffixes as in `model/experts.py`; R: processes that experts are spread over, F: experts that one of them keeps.
 """

@@ -1,4 +1,4 @@
-"""A stage of a pipeline: some neighbouring layers of a model, with what comes before the first or behind the last."""
+"""A stage of a pipeline: some neighbouring layers of a model, with what comes before the first or after the last."""
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -16,7 +16,6 @@ from groundup.parallel.engine import Loss, Statistics
 
 Inputs = tuple[Tensor, Tensor | None]  # token ids [B, T], documents [B, T]
 Stream = tuple[Tensor, ...]  # what is sent: the stream [B, T, D], and of a mixture the sums of its routing [3, E]
-HALVES_SINCE = "2.13"  # PyTorch's
 
 
 @dataclass
@@ -33,7 +32,7 @@ class Work:
 class Stage(nn.Module):
     """Micro-batches go through it in their order, beginning with the first one after each `begin`.
 
-    The modules are the model's own, which go on to name the weights; they are registered here as well, so that data
+    The modules are the model's own, whose names the weights keep; they are registered here as well, so that data
     parallel finds what is computed together.
     """
 
@@ -68,7 +67,7 @@ class Stage(nn.Module):
         """What the next stage is given; in the last one the loss, ready for its backward pass.
 
         Args:
-            x: the stream [B, T, D] behind the layers before; in the first stage token ids [B, T].
+            x: the stream [B, T, D] after the layers before; in the first stage token ids [B, T].
             sums_3E: of a mixture the `routing_sums` of the layers before, which its load-balancing loss is made of.
         """
         number, self.next = self.next, self.next + 1

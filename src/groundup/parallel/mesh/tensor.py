@@ -95,7 +95,7 @@ def _cut(module: nn.Module, mesh: DeviceMesh, plan: ParallelStyle | Plan) -> Non
 
 
 def _cut_ends(decoder: Decoder, mesh: DeviceMesh, sequence: bool) -> None:
-    """What stands before the first layer and behind the last; a pipeline stage may have either or none."""
+    """What comes before the first layer and after the last; a pipeline stage may have either or none."""
     if decoder.embed_tokens is not None:
         layouts = Shard(1) if sequence else Replicate()
         _cut(decoder.embed_tokens, mesh, RowwiseParallel(input_layouts=Replicate(), output_layouts=layouts))
