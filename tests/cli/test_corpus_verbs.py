@@ -70,9 +70,13 @@ def test_a_change_is_shown_with_samples(call: Call, tmp_path: Path) -> None:
     assert line_of(out, "max_words") == "max_words 100,000 = 0 0 0 0".split()
     assert "max_top_bigram" not in out
     assert "kept: 2 documents, 19 words -> at most 2, 91" in out
-    assert "would be dropped by min_words (1 of 1)\n  [Seven] docs: [Seven].md  8 against 9\n" in out
+    assert (
+        "would be dropped by min_words (1 of 1): fewer than 9 words\n  [Seven] docs: [Seven].md  8 against 9\n" in out
+    )
     assert "    A page of seven words, more or less.\n" in out
-    assert "would be kept, now dropped by max_top_trigram (1 of 1)\n" in out
+    assert (
+        "now dropped by max_top_trigram (1 of 1): more than 0.3 of its characters in one phrase of three words" in out
+    )
     answer = json.loads((tmp_path / "answer.json").read_text())
     by_rule = {change["rule"]: change for change in answer["changes"]}
     assert by_rule["min_words"]["newly_dropped"] == {"documents": 1, "tokens": 8.0}

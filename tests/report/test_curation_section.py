@@ -37,7 +37,7 @@ def test_every_step_is_shown() -> None:
         "gsm8k 7,473 5 6 12",
         "9 paragraphs (1 kB) were cut out",
         "31 e-mail addresses and 2 payment cards",
-        "17 by policies",
+        "17 lines about terms of use, privacy or cookies",
         "901 lines (46 kB) that occur in other documents too; 88 different ones",
     ):
         assert expected in text

@@ -134,9 +134,12 @@ def _samples(
     from rich.padding import Padding
     from rich.text import Text
 
+    from groundup.corpus.rules import RULES
+
     if not samples:
         return
-    console.print(f"\n[bold]{what} {change.rule}[/] [dim]({len(samples)} of {of.documents:,})[/]")
+    words = RULES[change.rule].words(samples[0].threshold)
+    console.print(f"\n[bold]{what} {change.rule}[/] [dim]({len(samples)} of {of.documents:,}): {words}[/]")
     for one in samples:
         name = one.title or one.origin or one.id
         place = f"{one.source}: {one.origin}" if one.origin and one.origin != name else one.source

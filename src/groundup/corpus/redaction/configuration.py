@@ -1,6 +1,6 @@
 """The `curate.redaction:` section: what becomes of text that belongs to a person or opens a door."""
 
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from groundup.section import Section
 
@@ -9,6 +9,23 @@ Kind = Literal["key", "email", "iban", "card", "ip", "phone"]
 
 KINDS: tuple[Kind, ...] = ("key", "email", "iban", "card", "ip", "phone")
 """In the order in which they claim a piece of text that more than one of them could be."""
+
+
+class Name(NamedTuple):
+    """What a kind is called in sentences."""
+
+    one: str
+    many: str
+
+
+NAMES: dict[Kind, Name] = {
+    "key": Name("a machine's password or key", "keys"),
+    "email": Name("an e-mail address", "e-mail addresses"),
+    "iban": Name("a bank account number", "bank accounts"),
+    "card": Name("a payment card number", "payment cards"),
+    "ip": Name("an IP address", "IP addresses"),
+    "phone": Name("a telephone number", "telephone numbers"),
+}
 
 
 class Redaction(Section):

@@ -15,12 +15,11 @@ from groundup.corpus.redaction.candidates import KEY, candidates
 from groundup.corpus.redaction.checks import CONTEXT, check
 from groundup.corpus.redaction.configuration import KINDS, Kind, Redaction
 from groundup.corpus.redaction.keys import PEM_BYTES
+from groundup.corpus.rules import CONTAINS
 from groundup.kernels.arrow import Bytes, Offsets, buffers
 
 if TYPE_CHECKING:
     import pyarrow as pa
-
-RULE = "contains-"  # with the kind: the rule that drops a document
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +62,7 @@ def rules(counts: "dict[Kind, NDArray[np.int32]]", config: Redaction) -> NDArray
     broken = np.full(len(counts[KINDS[0]]), "", dtype=object)
     for kind in reversed(KINDS):
         if config.policy(kind) == "drop":
-            broken[counts[kind] > 0] = f"{RULE}{kind}"
+            broken[counts[kind] > 0] = f"{CONTAINS}{kind}"
     return broken
 
 

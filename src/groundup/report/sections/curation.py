@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from groundup.artifacts import Figures
+from groundup.corpus.redaction.configuration import NAMES
+from groundup.corpus.rules import RULES
 from groundup.report.markup import Html, facts, h3, number, p, table, term
 from groundup.report.wording import count, counted, listed, percent, size
-
-PLURALS = {"key": "keys", "email": "e-mail addresses", "iban": "bank accounts", "card": "payment cards"}
-PLURALS |= {"ip": "IP addresses", "phone": "telephone numbers"}
 
 
 def details_of(figures: Figures) -> Iterator[Html]:
@@ -56,10 +55,11 @@ def _contamination(figures: Figures) -> Iterator[Html]:
 def _taken_out(figures: Figures) -> Iterator[Html]:
     yield h3("What was removed from documents")
     if redactions := figures.get("redactions"):
-        found = listed([f"{times:,} {PLURALS.get(kind, kind)}" for kind, times in redactions.items()])
+        found = listed([f"{times:,} {NAMES[kind].many}" for kind, times in redactions.items()])
         yield p(f"Personal data and keys, treated as the blueprint sets it: {found}.")
     if lines := figures.get("lines"):
-        yield p(f"Lines: {listed([f'{times:,} by {rule}' for rule, times in lines.items()])}.")
+        found = listed([f"{times:,} {RULES[f'lines.{rule}'].words()}" for rule, times in lines.items()])
+        yield p(f"From texts: {found}.")
     if repeated := figures.get("repeated"):
         for unit in ("paragraphs", "lines"):
             if repeated.get(f"different {unit}") is not None:
