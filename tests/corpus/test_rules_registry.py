@@ -17,7 +17,7 @@ from groundup.corpus.rules import CONTAINS, RULES, Rule
 
 ROOM = Path(groundup.corpus.__file__).parent
 READERS = ("sources", "extraction")
-CALLS = {"UnreadableError": 0, "_LostError": 0, "_lost": 0, "Found": 3}
+CALLS = {"UnreadableError": 0, "_LostError": 0, "_lost": 0, "Found": 3, "Dropped": 2}
 """What makes a reason, and which argument it is."""
 KEYWORDS = ("rule", "left_out")
 
