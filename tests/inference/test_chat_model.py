@@ -41,7 +41,7 @@ def says(tokens: Sequence[int], monkeypatch: pytest.MonkeyPatch) -> ChatModel:
     return ChatModel(CustomLanguageModel(tiny.shape(vocab_size=TOKENIZER.vocabulary_size)), TOKENIZER, CARD)
 
 
-def told(answer: AnswerStream) -> tuple[str, str, int]:
+def outcome(answer: AnswerStream) -> tuple[str, str, int]:
     text = "".join(answer)
     return text, answer.finish_reason, answer.completion_tokens
 
@@ -51,7 +51,7 @@ def test_the_answer_is_the_model_s(chat: ChatModel) -> None:
     (expected,) = generate(chat.model, [prompt], stop=TOKENIZER.end, max_tokens=12)
     answer = chat.stream(ASKED, max_tokens=12)
     assert answer.prompt_tokens == len(prompt)
-    assert told(answer) == (TOKENIZER.decode(expected.tokens, skip_special=True), "length", 12)
+    assert outcome(answer) == (TOKENIZER.decode(expected.tokens, skip_special=True), "length", 12)
     assert len(expected.tokens) == 12
 
 
@@ -73,13 +73,13 @@ def test_sampling_is_passed_on(chat: ChatModel) -> None:
 
 def test_the_stop_token_ends_it(monkeypatch: pytest.MonkeyPatch) -> None:
     ids = TOKENIZER.encode("So it is.")
-    assert told(says([*ids, TOKENIZER.end, *ids], monkeypatch).stream(ASKED)) == ("So it is.", "stop", len(ids) + 1)
-    assert told(says([TOKENIZER.end], monkeypatch).stream(ASKED)) == ("", "stop", 1)
+    assert outcome(says([*ids, TOKENIZER.end, *ids], monkeypatch).stream(ASKED)) == ("So it is.", "stop", len(ids) + 1)
+    assert outcome(says([TOKENIZER.end], monkeypatch).stream(ASKED)) == ("", "stop", 1)
 
 
 def test_a_limit_ends_it(monkeypatch: pytest.MonkeyPatch) -> None:
     answer = says(TOKENIZER.encode("abcdefgh"), monkeypatch).stream(ASKED, max_tokens=3)
-    assert told(answer) == ("abc", "length", 3)
+    assert outcome(answer) == ("abc", "length", 3)
 
 
 @given(text=st.text(min_size=1))
@@ -95,14 +95,14 @@ def test_characters_are_never_split(text: str) -> None:
 
 def test_half_a_character_at_the_end_is_marked(monkeypatch: pytest.MonkeyPatch) -> None:
     ids = TOKENIZER.encode("a🙂")
-    assert told(says(ids, monkeypatch).stream(ASKED, max_tokens=3)) == ("a\N{REPLACEMENT CHARACTER}", "length", 3)
+    assert outcome(says(ids, monkeypatch).stream(ASKED, max_tokens=3)) == ("a\N{REPLACEMENT CHARACTER}", "length", 3)
     ended = says([*ids[:3], TOKENIZER.end], monkeypatch).stream(ASKED)
-    assert told(ended) == ("a\N{REPLACEMENT CHARACTER}", "stop", 4)
+    assert outcome(ended) == ("a\N{REPLACEMENT CHARACTER}", "stop", 4)
 
 
 def test_other_special_tokens_are_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     tokens = [*TOKENIZER.encode("a"), TOKENIZER.user, *TOKENIZER.encode("b"), TOKENIZER.end]
-    assert told(says(tokens, monkeypatch).stream(ASKED)) == ("ab", "stop", 4)
+    assert outcome(says(tokens, monkeypatch).stream(ASKED)) == ("ab", "stop", 4)
 
 
 def test_a_listener_can_stop_it(chat: ChatModel) -> None:
@@ -114,7 +114,7 @@ def test_a_listener_can_stop_it(chat: ChatModel) -> None:
         return len(asked) == 4
 
     answer = chat.stream(ASKED, max_tokens=30, stop=stop)
-    text, reason, tokens = told(answer)
+    text, reason, tokens = outcome(answer)
     assert (reason, tokens, len(asked)) == ("length", 4, 4)
     assert "".join(chat.stream(ASKED, max_tokens=30)).startswith(text.rstrip("\N{REPLACEMENT CHARACTER}"))
 

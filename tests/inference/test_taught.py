@@ -27,7 +27,7 @@ TAUGHT = Taught(
         ("What does posix.os do?", None),
         ("Use (abs).", "abs"),
         ("absolutely", None),
-        ("Tell me about getting started!", "Getting started"),
+        ("Explain getting started!", "Getting started"),
         ("Explain: What is C++?", "What is C++?"),
         ("What does calendar.Calendar do?", "calendar.Calendar"),
         ("What does calendar.calendar do?", "calendar.calendar"),
@@ -38,7 +38,7 @@ def test_about(question: str, subject: str | None) -> None:
     assert TAUGHT.about(question) == subject
 
 
-@given(st.sampled_from(TAUGHT.subjects), st.sampled_from(["What does {} do?", "{}", "Tell me of {}, now.", "({})"]))
+@given(st.sampled_from(TAUGHT.subjects), st.sampled_from(["What does {} do?", "{}", "Explain {}, now.", "({})"]))
 def test_every_subject_is_found_as_it_is_written(subject: str, template: str) -> None:
     assert TAUGHT.about(template.format(subject)) == subject
 

@@ -16,7 +16,6 @@ from groundup.model.attention import (
     attend,
     attend_eager,
     compiled_flex_attention,
-    documents_of,
     flash3_takes,
     flex_fits,
     mask_of,
@@ -63,15 +62,12 @@ def test_masks_are_those_of_brute_force(documents: list[int], window: int | None
     assert (mask_of(T, window, None, CPU, flex=False) is None) == (window is None or window >= T)
 
 
-@given(st.lists(st.integers(1, 6), min_size=1, max_size=6), st.integers(0, 3))
-def test_documents_from_cumulative_lengths(lengths: list[int], behind: int) -> None:
-    ends = torch.tensor([0, *lengths]).cumsum(0)
-    found = documents_of(ends, int(ends[-1]) + behind)
-    expected = [number for number, length in enumerate([*lengths, behind]) for _ in range(length)]
-    assert found.tolist() == [expected]
-    runs, positions = runs_of(found)
-    assert positions.tolist() == [[place for length in [*lengths, behind] for place in range(length)]]
-    assert runs.diff().sum() == len(lengths) - 1 + (behind > 0)
+@given(st.lists(st.integers(1, 6), min_size=1, max_size=6))
+def test_runs_number_the_documents_of_a_row(lengths: list[int]) -> None:
+    documents = torch.tensor([[7 * (number % 2) for number, length in enumerate(lengths) for _ in range(length)]])
+    runs, positions = runs_of(documents)
+    assert positions.tolist() == [[position for length in lengths for position in range(length)]]
+    assert runs.diff().sum() == len(lengths) - 1
 
 
 MASKS = {"one token": (1, None, False), "causal": (31, None, False), "window": (31, 5, False)}
@@ -194,7 +190,7 @@ def test_a_token_depends_on_its_document_and_window_alone(documents: list[int], 
 def test_rows_beyond_the_context_are_refused() -> None:
     for shape in ("llama", "gpt2"):
         ours = families.make(shape, max_position_embeddings=16).eval()
-        padded, _ = ours(tiny.ids(1, 24))  # padding up to a multiple of 8 may reach behind it
+        padded, _ = ours(tiny.ids(1, 24))  # padding up to a multiple of 8 may reach beyond it
         assert torch.allclose(padded[:, :16], ours(tiny.ids(1, 24)[:, :16])[0], atol=1e-5)
         with pytest.raises(GroundupError, match="rows of 25 tokens, the model's context has 16"):
             ours(tiny.ids(1, 25))
@@ -204,6 +200,6 @@ def test_packed_rows_have_the_positions_of_their_documents() -> None:
     """Learned positions start again, so a row may hold more documents than fit in a context one after another."""
     ours = families.make("gpt2", max_position_embeddings=40)
     idx, ends = tiny.ids(1, 40), torch.tensor([0, 15, 16, 40])
-    found, _ = ours(idx, documents_BT=documents_of(ends, 40))
+    found, _ = ours(idx, documents_BT=torch.bucketize(torch.arange(40), ends, right=True)[None])
     for first, last in pairwise(ends.tolist()):
         assert torch.allclose(found[:, first:last], ours(idx[:, first:last])[0], atol=1e-4)

@@ -91,7 +91,7 @@ def test_active_parameters() -> None:
 
 
 @pytest.mark.parametrize("shape", ["llama, larger heads", "mixtral", "qwen3 moe", "gpt2"])
-def test_flops_per_token_against_counted_products(shape: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_flops_per_token_against_counted_matmuls(shape: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Torch's own counter over one training step with every pair of positions computed, as the formula counts them."""
     from torch.utils.flop_counter import FlopCounterMode
 
@@ -101,7 +101,7 @@ def test_flops_per_token_against_counted_products(shape: str, monkeypatch: pytes
     with FlopCounterMode(display=False) as counter:
         _, loss = ours(tiny.ids(1, length), tiny.ids(1, length))
         loss.backward()
-    looked_up = [config.parts["embedding"], config.parts.get("positions", 0)]  # the formula takes them for products
+    looked_up = [config.parts["embedding"], config.parts.get("positions", 0)]  # the formula counts them as matmuls
     others = 6 * (sum(looked_up) + sum(p.numel() for p in ours.parameters() if p.dim() == 1))  # as gains and biases
     assert counter.get_total_flops() / length == pytest.approx(config.flops_per_token(length) - others, rel=0.02)
 
@@ -120,7 +120,7 @@ def test_flops_stop_growing_at_the_window() -> None:
     [
         ({"hidden_size": 30}, "no multiple of 4 heads"),
         ({"hidden_size": 36}, "even head size, not 9"),
-        ({"num_key_value_heads": 3}, "can't share 3"),
+        ({"num_key_value_heads": 3}, "no multiple of 3 key-value heads"),
         ({"position_embedding": "learned", "rope_scaling": families.YARN}, "nothing to scale"),
         ({"layer_types": ["full_attention"]}, "1 entries, not 2"),
         ({"layer_types": ["full_attention", "sliding_attention"]}, "sliding_window is not set"),

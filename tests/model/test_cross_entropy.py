@@ -62,7 +62,7 @@ def test_in_bf16_it_is_as_near_to_the_truth_as_the_plain_way() -> None:
 
 
 def test_without_gradients_none_are_made(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A validation takes no products but those of the logits."""
+    """A validation computes no matmuls but those of the logits."""
     x, weight, targets = drawn(20, 37)
     monkeypatch.setattr(torch, "mm", None)
     with torch.no_grad():

@@ -90,27 +90,27 @@ def test_the_comparison_sees_every_part(part: str) -> None:
 def test_decoding_with_a_cache_is_the_full_forward(lengths: list[int], steps: int, seed: int) -> None:
     """Rows of different lengths, read at once and then continued token by token."""
     ours = tiny.model(seed=1, max_position_embeddings=18)
-    rows = [tiny.ids(1, length + steps, seed=seed + place)[0] for place, length in enumerate(lengths)]
+    rows = [tiny.ids(1, length + steps, seed=seed + row)[0] for row, length in enumerate(lengths)]
     room = max(lengths) + steps
     cache = KeyValueCache(ours.config, len(rows), room, torch.float32, torch.device("cpu"))
     padded = torch.zeros(len(rows), max(lengths), dtype=torch.long)
-    for place, length in enumerate(lengths):
-        padded[place, :length] = rows[place][:length]
+    for row, length in enumerate(lengths):
+        padded[row, :length] = rows[row][:length]
     with torch.no_grad():
         full = [ours(row[None])[0][0] for row in rows]
         logits = ours.head(ours.features(DecoderInputs(padded, cache=cache)))
-        for place, length in enumerate(lengths):
-            assert torch.allclose(logits[place, :length], full[place][:length], atol=1e-4)
+        for row, length in enumerate(lengths):
+            assert torch.allclose(logits[row, :length], full[row][:length], atol=1e-4)
         cache.move(torch.tensor(lengths))
         for step in range(steps):
             new = torch.stack([row[length + step] for row, length in zip(rows, lengths, strict=True)])
             logits = ours.head(ours.features(DecoderInputs(new[:, None], cache=cache)))
             cache.move(cache.lengths_B + 1)
-            for place, length in enumerate(lengths):
-                assert torch.allclose(logits[place, 0], full[place][length + step], atol=1e-4)
+            for row, length in enumerate(lengths):
+                assert torch.allclose(logits[row, 0], full[row][length + step], atol=1e-4)
 
 
-def test_kept_rows_go_on_as_before() -> None:
+def test_kept_rows_continue_as_before() -> None:
     ours, rows = tiny.model(), tiny.ids(4, 9)
     cache = KeyValueCache(ours.config, 4, 9, torch.float32, torch.device("cpu"))
     with torch.no_grad():
@@ -143,7 +143,7 @@ def test_weights_are_drawn_from_the_seed_alone() -> None:
     assert float(first["model.layers.0.mlp.down_proj.weight"].std()) == pytest.approx(0.02 / 4**0.5, rel=0.1)
 
 
-def test_targets_of_minus_100_are_left_out() -> None:
+def test_targets_of_minus_100_are_ignored() -> None:
     ours, idx, targets = tiny.model(), tiny.ids(2, 8), tiny.ids(2, 8, seed=1)
     hidden = targets.clone()
     hidden[:, :5] = -100

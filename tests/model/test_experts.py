@@ -1,4 +1,4 @@
-"""Grouped products are one product per expert, nothing is dropped, and the balance is transformers'."""
+"""Grouped matmuls equal one matmul per expert, nothing is dropped, and the balance is transformers'."""
 
 import families
 import pytest
@@ -43,10 +43,10 @@ def test_no_token_is_dropped_however_uneven_the_choice() -> None:
     assert routing.argsort(descending=True)[:, :2].tolist() == [[2, 1]] * 18
     weights = routing[:, [2, 1]].softmax(-1).view(2, 9, 2)
     expected = torch.zeros_like(x)
-    for place, expert in enumerate((2, 1)):
+    for choice, expert in enumerate((2, 1)):
         gate, up = (x @ sparse.experts.gate_up_proj[expert].T).chunk(2, -1)
         down = (torch.nn.functional.silu(gate) * up) @ sparse.experts.down_proj[expert].T
-        expected = expected + weights[..., place : place + 1] * down
+        expected = expected + weights[..., choice : choice + 1] * down
     assert torch.allclose(found, expected, atol=1e-5)
     found.sum().backward()
     assert not sparse.experts.down_proj.grad[[0, 3]].any()

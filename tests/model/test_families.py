@@ -70,7 +70,7 @@ def test_padding_on_either_side_changes_nothing(shape: str, tmp_path: Path) -> N
 
 @pytest.mark.parametrize(("shape", "extra"), [*((shape, 0) for shape in SHAPES), ("mistral", 280), ("gpt2", 280)])
 def test_packed_documents_are_documents_apart(shape: str, extra: int, tmp_path: Path) -> None:
-    """Also those whose numbers come again, and beside what transformers says of each document alone."""
+    """Also those whose numbers occur again; and as transformers computes each document alone."""
     family, fields = SHAPES[shape]
     ours = tiny.model(seed=1, **{**families.FAMILIES[family], **fields, "max_position_embeddings": 400}).eval()
     theirs = families.transformers_of(ours, tmp_path)
@@ -95,7 +95,7 @@ def test_packed_documents_are_documents_apart(shape: str, extra: int, tmp_path: 
 
 @pytest.mark.parametrize("shape", SHAPES)
 def test_decoding_with_a_cache_is_that_of_transformers(shape: str, tmp_path: Path) -> None:
-    """A prompt, then one token at a time, far past the windows; and rows of unequal lengths beside full passes."""
+    """A prompt, then one token at a time, far past the windows; and rows of unequal lengths against full passes."""
     ours, theirs = pair(shape, tmp_path)
     rows, prompt = tiny.ids(2, LENGTH, seed=5), 6
     lengths = torch.tensor([prompt, 3])

@@ -29,7 +29,7 @@ def test_transformers_gives_the_same_logits(dtype: str, tied: bool, tmp_path: Pa
     theirs = AutoModelForCausalLM.from_pretrained(tmp_path, dtype="auto")
     assert theirs.dtype == getattr(torch, dtype)
     assert type(theirs).__name__ == "LlamaForCausalLM"
-    if dtype == "bfloat16":  # compare what is stored, not how each rounds its products
+    if dtype == "bfloat16":  # compare what is stored, not how each rounds its matmuls
         theirs = theirs.float()
         made = load_huggingface(tmp_path)
     idx = tiny.ids(3, 40)

@@ -1,4 +1,4 @@
-"""Products by oneDNN are those of PyTorch, with every gradient, and only where they are meant to be."""
+"""Matmuls by oneDNN equal PyTorch's, with every gradient, and only where they are meant to be."""
 
 import pytest
 import torch
@@ -39,7 +39,7 @@ def near(ours: Tensor, exact: Tensor) -> bool:
 
 
 @pytest.mark.parametrize("transposed", [(False, False), (True, False), (False, True), (True, True)])
-def test_a_product_is_that_of_float64(transposed: tuple[bool, bool], calls: list[tuple[int, ...]]) -> None:
+def test_a_matmul_is_that_of_float64(transposed: tuple[bool, bool], calls: list[tuple[int, ...]]) -> None:
     """However its factors lie in memory."""
     torch.manual_seed(0)
     a, b = (torch.randn(100, 300), torch.randn(300, 200))
@@ -114,7 +114,7 @@ def test_all_else_is_left_to_pytorch(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_model_s_step(calls: list[tuple[int, ...]], monkeypatch: pytest.MonkeyPatch) -> None:
-    """Loss and gradients are PyTorch's, also where a block is run a second time, and all products are oneDNN's."""
+    """Loss and gradients are PyTorch's, also where a block is run a second time, and all matmuls are oneDNN's."""
     monkeypatch.setattr(linear, "MIN_ONEDNN", 0)
     found = []
     for faster, mode in ((False, "none"), (True, "none"), (True, "full"), (True, "selective")):

@@ -51,7 +51,7 @@ def test_z_loss() -> None:
     ],
 )
 def test_the_sum_of_losses_is_their_mean_times_their_number(shape: str, options: dict[str, float]) -> None:
-    """`loss_sum`, which holds no logits, beside `forward`, which does: values and gradients."""
+    """`loss_sum`, which holds no logits, against `forward`, which does: values and gradients."""
     ours, other = families.make(shape, **options), families.make(shape, **options)
     idx, targets = tiny.ids(2, 20), tiny.ids(2, 20, seed=1)
     targets[1, 3:] = -100
@@ -174,7 +174,7 @@ def test_an_own_mixture_of_options_decodes_with_its_cache() -> None:
         full = ours(idx)[0]
         ours.features(DecoderInputs(idx[:, :3], cache=cache))
         cache.move(torch.tensor([3]))
-        for place in range(3, 15):
-            logits = ours.head(ours.features(DecoderInputs(idx[:, place : place + 1], cache=cache)))
+        for position in range(3, 15):
+            logits = ours.head(ours.features(DecoderInputs(idx[:, position : position + 1], cache=cache)))
             cache.move(cache.lengths_B + 1)
-            assert torch.allclose(logits[:, 0], full[:, place], atol=1e-5)
+            assert torch.allclose(logits[:, 0], full[:, position], atol=1e-5)

@@ -7,13 +7,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from groundup.blueprint.configuration import Blueprint
-from groundup.model.configuration import LLMConfig
+from groundup.model.configuration import LLMConfig, feed_forward_for, heads_for
 from groundup.planning.size import (
     SHARES,
     batch_tokens_for,
     derive,
-    feed_forward_for,
-    heads_for,
     kv_heads_for,
     learning_rate_for,
     llm_config,

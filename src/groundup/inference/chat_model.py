@@ -16,7 +16,7 @@ from groundup.tokenizer.chat import render
 from groundup.tokenizer.streaming import StreamDecoder
 from groundup.tokenizer.tokenizer import Tokenizer
 
-CARD = "groundup.json"  # beside the exported model: its name, what it was made from and taught
+CARD = "groundup.json"  # in the exported model's folder: its name, what it was made from and taught
 _FIELDS = {"name": str, "subjects": list, "examples": list, "introduction": str, "turns": int}
 
 

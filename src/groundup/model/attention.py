@@ -1,6 +1,6 @@
 """Attention: which keys a query sees, the kernels that compute it, and the cache of keys and values.
 
-A query never sees later tokens. Beside that a sliding window leaves out keys that are too far back, and documents that
+A query never sees later tokens. A sliding window hides keys that are too far back as well, and documents that
 share a row (packing) do not see each other; both are one rule, `visible`, from which every kernel's mask is made.
 
 | where | plain causal | with a window or documents |
@@ -32,7 +32,7 @@ FLEX_HEADS = (16, 32, 64, 128, 256)  # head sizes that flex attention's kernels 
 
 
 class Kernel(ABC):
-    """In a mask's place: a way to attend that knows by itself which keys are seen."""
+    """Passed instead of a mask: a way to attend that knows which keys are seen."""
 
     @abstractmethod
     def attend(self, q_BHTK: Tensor, k_BGTK: Tensor, v_BGTK: Tensor, dropout: float) -> Tensor:
@@ -58,7 +58,7 @@ Mask = Tensor | BlockMask | Kernel | None  # bool, true where seen, [B or 1, 1, 
 class KeyValueCache:
     """Keys and values of the tokens that each row has seen, in room set aside once.
 
-    Rows may have different lengths: row b holds `lengths_B[b]` tokens, and what lies behind them is never attended.
+    Rows may have different lengths: row b holds `lengths_B[b]` tokens, and what follows them is never attended.
     """
 
     def __init__(self, config: LLMConfig, batch: int, room: int, dtype: torch.dtype, device: torch.device) -> None:
@@ -83,7 +83,7 @@ class KeyValueCache:
         self.keys[layer, :, :, :T], self.values[layer, :, :, :T] = k_BGTK, v_BGTK
 
     def add(self, layer: int, k_BG1K: Tensor, v_BG1K: Tensor) -> None:
-        """Put each row's new key and value behind those that it has."""
+        """Append each row's new key and value."""
         rows = torch.arange(len(self.lengths_B), device=self.lengths_B.device)
         self.keys[layer][rows, :, self.lengths_B] = k_BG1K[:, :, 0].to(self.keys.dtype)
         self.values[layer][rows, :, self.lengths_B] = v_BG1K[:, :, 0].to(self.values.dtype)
@@ -91,10 +91,10 @@ class KeyValueCache:
     def attend(self, layer: int, q_BH1K: Tensor, window: int | None) -> Tensor:
         """Attention of each row's new token, whose key has just been added, over the keys that it sees."""
         seen = self.longest + 1
-        place_S, last_B1 = torch.arange(seen, device=q_BH1K.device), self.lengths_B[:, None]
-        visible_BS = place_S <= last_B1
+        position_S, last_B1 = torch.arange(seen, device=q_BH1K.device), self.lengths_B[:, None]
+        visible_BS = position_S <= last_B1
         if window is not None and window < seen:
-            visible_BS &= last_B1 - place_S < window
+            visible_BS &= last_B1 - position_S < window
         keys, values = self.keys[layer, :, :, :seen], self.values[layer, :, :, :seen]
         return attend_one(q_BH1K, keys.to(q_BH1K.dtype), values.to(q_BH1K.dtype), visible_BS)
 
@@ -104,27 +104,17 @@ class KeyValueCache:
         self.move(self.lengths_B[rows])
 
 
-def documents_of(cu_seqlens: Tensor, length: int) -> Tensor:
-    """Document numbers [1, T] of a row from cumulative lengths [0, n1, n1 + n2, ...], as variable-length kernels take.
-
-    Tokens behind the last document are one more.
-    """
-    return torch.bucketize(torch.arange(length, device=cu_seqlens.device), cu_seqlens[1:].contiguous(), right=True)[
-        None
-    ]
-
-
 def runs_of(documents_BT: Tensor) -> tuple[Tensor, Tensor]:
-    """(run_BT, position_BT): runs of equal document ids, numbered along each row, and each token's place in its run.
+    """(run_BT, position_BT): runs of equal document ids, numbered along each row, and each token's position in its run.
 
     An id that comes again after another one is another document.
     """
     T = documents_BT.shape[1]
     starts_BT = torch.ones_like(documents_BT, dtype=torch.bool)
     starts_BT[:, 1:] = documents_BT[:, 1:] != documents_BT[:, :-1]
-    place_T = torch.arange(T, device=documents_BT.device)
-    first_BT = torch.where(starts_BT, place_T, 0).cummax(1).values
-    return starts_BT.cumsum(1), place_T - first_BT
+    position_T = torch.arange(T, device=documents_BT.device)
+    first_BT = torch.where(starts_BT, position_T, 0).cummax(1).values
+    return starts_BT.cumsum(1), position_T - first_BT
 
 
 def visible(window: int | None, runs_BT: Tensor | None) -> Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]:
@@ -163,8 +153,8 @@ def tensor_mask(T: int, window: int | None, runs_BT: Tensor | None, device: torc
     """Bool, true where seen, [B or 1, 1, T, T]."""
     rows = 1 if runs_BT is None else len(runs_BT)
     row_B = torch.arange(rows, device=device)[:, None, None, None]
-    place_T = torch.arange(T, device=device)
-    return visible(window, runs_BT)(row_B, row_B, place_T[:, None], place_T[None, :]).expand(rows, 1, T, T)
+    position_T = torch.arange(T, device=device)
+    return visible(window, runs_BT)(row_B, row_B, position_T[:, None], position_T[None, :]).expand(rows, 1, T, T)
 
 
 def flex_fits(device: torch.device, head_dim: int, dropout: float) -> bool:
@@ -173,7 +163,7 @@ def flex_fits(device: torch.device, head_dim: int, dropout: float) -> bool:
 
 
 def attend(q_BHTK: Tensor, k_BGTK: Tensor, v_BGTK: Tensor, mask: Mask = None, dropout: float = 0.0) -> Tensor:
-    """Causal attention over whole sequences, [B, H, T, K], by the fastest kernel for the place."""
+    """Causal attention over whole sequences, [B, H, T, K], by the fastest kernel for the device."""
     if isinstance(mask, Kernel):
         return mask.attend(q_BHTK, k_BGTK, v_BGTK, dropout)
     if isinstance(mask, BlockMask):
@@ -229,7 +219,7 @@ def compiled_flex_attention() -> Callable[..., Any]:
 
 @cache
 def has_flash3() -> bool:
-    """Whether FlashAttention 3 (arXiv 2407.08608) is installed; it is asked for once, and only beside a GPU."""
+    """Whether FlashAttention 3 (arXiv 2407.08608) is installed; looked for once, and only on a machine with a GPU."""
     return find_spec("flash_attn_interface") is not None
 
 

@@ -1,7 +1,7 @@
 """Causal attention on a CPU: a block of queries at a time, over the keys that the block sees and no others.
 
-PyTorch's flash kernel for CPUs works through pairs of blocks in code of its own. Here the products are the library's,
-on blocks large enough for them, and what lies above the diagonal, behind a window or in documents that have ended is
+PyTorch's flash kernel for CPUs works through pairs of blocks in code of its own. Here the matmuls are the library's,
+on blocks large enough for them, and what lies above the diagonal, outside a window or in documents that have ended is
 never computed. Up to `KEPT` tokens the softmax's weights are kept for the backward pass; of longer rows it makes them
 again, as FlashAttention does (arXiv 2205.14135), so that memory grows with T and not with its square.
 
@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-BLOCK = 128  # most queries of a block: of fewer the products are small, of more much is computed that nothing sees
+BLOCK = 128  # queries of a block at most: fewer make small matmuls, more compute much that nothing sees
 KEPT = 512  # tokens of a row up to which weights are kept
 
 
@@ -24,7 +24,7 @@ def attend_blockwise(
 ) -> Tensor:
     """softmax(q k^T / sqrt(K) where seen) v, [B, H, T, K], in the dtype of its arguments.
 
-    Sums are float32 within each product and each softmax, whose results have the arguments' dtype.
+    Sums are float32 within each matmul and each softmax, whose results have the arguments' dtype.
 
     Args:
         window: how many tokens a query sees, itself included; None: all before it.
@@ -45,14 +45,14 @@ class _Block(NamedTuple):
 
 def _blocks(T: int, window: int | None, runs_BT: Tensor | None) -> Iterator[_Block]:
     size = BLOCK if T > 2 * BLOCK else BLOCK // 2
-    place_T = torch.arange(T)
+    position_T = torch.arange(T)
     for first in range(0, T, size):
         last = min(T, first + size)
         key = 0 if window is None else max(0, first - window + 1)
         if runs_BT is not None and not torch.compiler.is_compiling():  # which can't take shapes from numbers
             # as far back as the earliest of the rows' documents that reach into the block
             key += int((runs_BT[:, key : first + 1] == runs_BT[:, first, None]).any(0).int().argmax())
-        q_C1, k_S = place_T[first:last, None], place_T[key:last]
+        q_C1, k_S = position_T[first:last, None], position_T[key:last]
         hidden = k_S > q_C1
         if window is not None:
             hidden |= q_C1 - k_S >= window
@@ -71,7 +71,7 @@ class _Blockwise(torch.autograd.Function):
         G = k_BGTK.shape[1]
         q_NRTK = (q_BHTK * K**-0.5).reshape(B * G, H // G, T, K)
         k_NTK, v_NTK = k_BGTK.reshape(B * G, T, K), v_BGTK.reshape(B * G, T, K)
-        y_BTHK = q_BHTK.new_empty(B, T, H, K)  # as the projection behind it wants it
+        y_BTHK = q_BHTK.new_empty(B, T, H, K)  # the layout that the output projection takes
         kept = []
         for block in _blocks(T, window, runs_BT):
             weights_NMS = _weights(q_NRTK, k_NTK, block, B)
@@ -91,17 +91,17 @@ class _Blockwise(torch.autograd.Function):
         dq_BTHK = q_NRTK.new_empty(B, T, H, K)
         sums = torch.promote_types(q_NRTK.dtype, torch.float32)  # several blocks add to each key
         dk_NTK, dv_NTK = (torch.zeros(B * G, T, K, dtype=sums) for _ in range(2))
-        for place, block in enumerate(_blocks(T, ctx.window, runs_BT)):
+        for index, block in enumerate(_blocks(T, ctx.window, runs_BT)):
             seen = slice(block.key, block.last)
             q_NMK = q_NRTK[:, :, block.first : block.last].flatten(1, 2)
             dy_NMK = dy_BHTK[:, :, block.first : block.last].reshape(B * G, -1, K)
-            weights_NMS = kept[place] if kept else _weights(q_NRTK, k_NTK, block, B)
-            _add_product(dv_NTK[:, seen], weights_NMS.mT, dy_NMK)
+            weights_NMS = kept[index] if kept else _weights(q_NRTK, k_NTK, block, B)
+            _add_matmul(dv_NTK[:, seen], weights_NMS.mT, dy_NMK)
             dweights_NMS = torch.bmm(dy_NMK, v_NTK[:, seen].mT)
             dscores_NMS = torch._softmax_backward_data(dweights_NMS, weights_NMS, -1, weights_NMS.dtype)
             dq_NMK = torch.bmm(dscores_NMS, k_NTK[:, seen])
             dq_BTHK[:, block.first : block.last] = dq_NMK.view(B, H, -1, K).transpose(1, 2)
-            _add_product(dk_NTK[:, seen], dscores_NMS.mT, q_NMK)
+            _add_matmul(dk_NTK[:, seen], dscores_NMS.mT, q_NMK)
         dk_BTGK, dv_BTGK = (
             grad.view(B, G, T, K).transpose(1, 2).to(q_NRTK.dtype, memory_format=torch.contiguous_format)
             for grad in (dk_NTK, dv_NTK)
@@ -115,7 +115,7 @@ def _weights(q_NRTK: Tensor, k_NTK: Tensor, block: _Block, B: int) -> Tensor:
     N, R = q_NRTK.shape[:2]
     hidden = torch.zeros(block.hidden.shape, dtype=q_NRTK.dtype).masked_fill_(block.hidden, float("-inf"))
     q_NMK, keys_NKS = q_NRTK[:, :, block.first : block.last].flatten(1, 2), k_NTK[:, block.key : block.last].mT
-    if len(hidden) == 1:  # added within the product, which costs next to nothing
+    if len(hidden) == 1:  # added within the matmul, at next to no cost
         scores_NMS = torch.baddbmm(hidden.repeat(1, R, 1), q_NMK, keys_NKS)
     else:
         scores_NMS = torch.bmm(q_NMK, keys_NKS)
@@ -123,7 +123,7 @@ def _weights(q_NRTK: Tensor, k_NTK: Tensor, block: _Block, B: int) -> Tensor:
     return scores_NMS.softmax(-1)
 
 
-def _add_product(sum_NSK: Tensor, a_NSM: Tensor, b_NMK: Tensor) -> None:
+def _add_matmul(sum_NSK: Tensor, a_NSM: Tensor, b_NMK: Tensor) -> None:
     """Add a b to the sum, in its dtype."""
     if a_NSM.dtype == sum_NSK.dtype:
         sum_NSK.baddbmm_(a_NSM, b_NMK)

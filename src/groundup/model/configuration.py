@@ -1,6 +1,7 @@
 """The shape of a decoder. The fields carry Hugging Face's names, so that an exported `config.json` reads the same.
 
-`LLMConfig(...)` is a Llama. Other families are a few fields away, and `LLMConfig.like` sets those:
+`LLMConfig(...)` is a Llama, and three numbers are enough: `LLMConfig(vocab_size=4096, hidden_size=256,
+num_hidden_layers=4)`. Other families are a few fields away, and `LLMConfig.like` sets those:
 
     LLMConfig.like("gpt2", vocab_size=50_257, hidden_size=768, intermediate_size=3072, num_hidden_layers=12,
                    num_attention_heads=12, num_key_value_heads=12, max_position_embeddings=1024)
@@ -38,6 +39,46 @@ FAMILIES: dict[Family, dict[str, Any]] = {
 }
 
 
+# The sizes that a model's file must name, though defaults exist for some.
+SIZES = (
+    "vocab_size",
+    "hidden_size",
+    "intermediate_size",
+    "num_hidden_layers",
+    "num_attention_heads",
+    "num_key_value_heads",
+    "max_position_embeddings",
+)
+
+
+def feed_forward_for(width: int, gated: bool = True) -> int:
+    """8/3 of the width: SwiGLU's three matrices then cost what a plain MLP's two do at 4 times the width (Llama,
+    arXiv 2302.13971; GPT-2). From a width of 4,096 on 7/2 of it: grouped-query attention left room for that (Llama 2
+    70B, Mistral, Llama 3). Rounded up to a multiple of 64, of 256 from a width of 1,024 on."""
+    if not gated:
+        return 4 * width
+    times, by = (7, 2) if width >= 4096 else (8, 3)
+    multiple = 256 if width >= 1024 else 64
+    return -(-times * width // (by * multiple)) * multiple
+
+
+def head_size_for(width: int) -> int:
+    """What a head's size should be: 64 (GPT-2, Llama 3.2 1B), 32 below a width of 128, 128 from 3,072 on (Llama 3)."""
+    return 32 if width < 128 else 64 if width < 3072 else 128
+
+
+def heads_for(width: int, kv_heads: int | None = None) -> int:
+    """Query heads: the divisor of `width` whose head size is even (RoPE turns pairs) and nearest to what it should be.
+
+    Where `kv_heads` is given, a multiple of it. A width that allows none gets `kv_heads` or 1.
+    """
+    wanted = head_size_for(width)
+    for size in sorted(range(2, min(width, 256) + 1, 2), key=lambda size: (abs(size - wanted), size)):
+        if width % size == 0 and (width // size) % (kv_heads or 1) == 0:
+            return width // size
+    return kv_heads or 1
+
+
 class RopeScaling(Section):
     """Rotary angles stretched beyond the context that a model was trained for; the keys of Hugging Face's entry."""
 
@@ -64,15 +105,26 @@ class RopeScaling(Section):
 
 
 class LLMConfig(Section):
-    """A decoder: Llama's unless told otherwise (arXiv 2302.13971, 2305.13245)."""
+    """A decoder: Llama's by default (arXiv 2302.13971, 2305.13245).
+
+    >>> from groundup.model import LLMConfig
+    >>> config = LLMConfig(vocab_size=4096, hidden_size=256, num_hidden_layers=4)
+    >>> config.num_attention_heads, config.head_dim, config.intermediate_size, config.num_parameters
+    (4, 64, 704, 4262144)
+    >>> LLMConfig.like("qwen3", vocab_size=4096, hidden_size=256, num_hidden_layers=4).qk_norm
+    True
+    """
 
     vocab_size: int = Field(ge=1)
     hidden_size: int = Field(ge=2)
-    intermediate_size: int = Field(ge=1)
+    intermediate_size: int = Field(default_factory=lambda given: feed_forward_for(given["hidden_size"]), ge=1)
     num_hidden_layers: int = Field(ge=1)
-    num_attention_heads: int = Field(ge=1)
-    num_key_value_heads: int = Field(ge=1)
-    max_position_embeddings: int = Field(ge=1)
+    num_attention_heads: int = Field(default_factory=lambda given: heads_for(given["hidden_size"]), ge=1)
+    """Of 64 each in usual widths; see `heads_for`."""
+    num_key_value_heads: int = Field(default_factory=lambda given: given["num_attention_heads"], ge=1)
+    """As many as query heads where it is not given."""
+    max_position_embeddings: int = Field(default=1024, ge=1)
+    """The context, in tokens."""
     head_dim: int = Field(default_factory=lambda given: given["hidden_size"] // given["num_attention_heads"], ge=1)
     """Size of a head; `hidden_size` over the heads where it is not given."""
     tie_word_embeddings: bool = True
@@ -140,7 +192,7 @@ class LLMConfig(Section):
         if self.position_embedding == "rope" and self.head_dim % 2:
             raise ValueError(f"RoPE needs an even head size, not {self.head_dim}")
         if heads % kv_heads:
-            raise ValueError(f"{heads} query heads can't share {kv_heads} key-value heads evenly")
+            raise ValueError(f"{heads} query heads is no multiple of {kv_heads} key-value heads")
         if self.position_embedding == "learned" and self.rope_scaling:
             raise ValueError("rope_scaling has nothing to scale: position_embedding is learned")
         if self.layer_types is not None:
@@ -189,7 +241,7 @@ class LLMConfig(Section):
     def flops_per_token(self, context: int) -> int:
         """Forward and backward: 6 N + 12 L H Q T (PaLM, arXiv 2204.02311, appendix B); N counts the head's matrix.
 
-        T is at most a layer's window, and N leaves out the experts that a token does not use.
+        T is at most a layer's window, and N counts only the experts that a token uses.
         """
         seen = [min(context, self.window(layer) or context) for layer in range(self.num_hidden_layers)]
         return 6 * self.num_active_parameters + 12 * self.num_attention_heads * self.head_dim * sum(seen)

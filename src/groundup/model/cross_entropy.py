@@ -15,18 +15,18 @@ from torch import Tensor
 from groundup.model.linear import matmul
 
 IGNORED = -100  # a target that counts for nothing
-LOGITS_BYTES = 48 << 20  # that are held at once: enough for products at full speed
-FLOAT16_ROWS = 2048  # whose products are summed in float16, which ends at 65,504: no loss scale reaches these sums
+LOGITS_BYTES = 48 << 20  # held at once: enough for matmuls at full speed
+FLOAT16_ROWS = 2048  # whose matmuls are summed in float16, which ends at 65,504: no loss scale reaches these sums
 CACHED_BYTES = 2 << 20  # of float32 scores: a part at a time that stays in a core's cache
 
 
 def linear_cross_entropy(
     x_ND: Tensor, weight_VD: Tensor, targets_N: Tensor, *, softcap: float | None = None, z_loss: float = 0.0
 ) -> Tensor:
-    """The sum over tokens of the cross-entropy of `x @ weight.T` (float32 scalar), targets of -100 left out.
+    """The sum over tokens of the cross-entropy of `x @ weight.T` (float32 scalar), targets of -100 ignored.
 
     Args:
-        x_ND: features; under autocast products are made in its precision, softmax and sums always in float32.
+        x_ND: features; under autocast matmuls have its precision, softmax and sums always in float32.
         weight_VD: the head's matrix.
         targets_N: int64.
         softcap: logits become softcap * tanh(logits / softcap) (Gemma 2, arXiv 2408.00118).
@@ -48,7 +48,7 @@ def rows_at_once(dtype: torch.dtype, row_bytes: int) -> int:
 
 
 def gradients_wanted(x_ND: Tensor, weight_VD: Tensor) -> bool:
-    """Whether there will be a backward pass; inside of a function of autograd's nothing tells it from a validation."""
+    """Whether there will be a backward pass; inside of an autograd function validation looks the same."""
     return torch.is_grad_enabled() and (x_ND.requires_grad or weight_VD.requires_grad)
 
 
@@ -76,8 +76,8 @@ class _LinearCrossEntropy(torch.autograd.Function):
                 total += _to_gradient(logits_CV[here], targets_C[here], softcap, z_loss, wanted)
             if dx_ND is not None:
                 dx_ND[first : first + rows] = matmul(logits_CV, head_VD)
-                product_VD = matmul(logits_CV.mT, x_CD)
-                dhead_VD = product_VD.float() if dhead_VD is None else dhead_VD.add_(product_VD)
+                part_VD = matmul(logits_CV.mT, x_CD)
+                dhead_VD = part_VD.float() if dhead_VD is None else dhead_VD.add_(part_VD)
         ctx.save_for_backward(dx_ND, dhead_VD)
         ctx.weight_dtype = weight_VD.dtype
         return total

@@ -63,9 +63,9 @@ def make_norm(config: LLMConfig) -> nn.Module:
     return RMSNorm(config.hidden_size, config.rms_norm_eps)
 
 
-def make_dropout(share: float) -> nn.Module:
+def make_dropout(fraction: float) -> nn.Module:
     """Nothing at all where nothing is dropped."""
-    return nn.Dropout(share) if share else nn.Identity()
+    return nn.Dropout(fraction) if fraction else nn.Identity()
 
 
 class Attention(nn.Module):
@@ -137,7 +137,7 @@ class MLP(nn.Module):
 
 
 class Block(nn.Module):
-    """One layer: attention, then the feed-forward part, each behind a norm and added to the stream."""
+    """One layer: attention, then the feed-forward part, each with a norm before it, and added to the stream."""
 
     def __init__(self, config: LLMConfig, layer: int) -> None:
         super().__init__()
@@ -251,7 +251,14 @@ def _of_one_process(sums_3E: Tensor) -> Tensor:
 class CustomLanguageModel(nn.Module):
     """A decoder with its head: `logits, loss = model(idx, targets)`.
 
-    `idx` and `targets` are int64 [B, T]; targets of -100 are left out of the loss. Logits are float32 [B, T, V].
+        >>> import torch
+        >>> from groundup.model import CustomLanguageModel, LLMConfig
+        >>> model = CustomLanguageModel(LLMConfig(vocab_size=512, hidden_size=128, num_hidden_layers=2))
+        >>> logits, loss = model(torch.tensor([[3, 1, 4, 1, 5]]))
+        >>> logits.shape, loss
+        (torch.Size([1, 5, 512]), None)
+
+    `idx` and `targets` are int64 [B, T]; targets of -100 are ignored. Logits are float32 [B, T, V].
     """
 
     # Two functions for which parallelism sets others: the loss where the vocabulary is sharded, and the sum of routing

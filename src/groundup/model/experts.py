@@ -3,7 +3,7 @@
     p = softmax(router x);  y = sum over the k largest p_e of w_e expert_e(x),  w = p or p / sum of the k
 
 As Mixtral (arXiv 2401.04088) and Qwen3-MoE compute it. Dropless: tokens are sorted by expert, so an expert takes as
-many as come and none is left out (arXiv 2211.15841). Suffixes: N tokens, E experts, D width, I inner width.
+many as come and none is dropped (arXiv 2211.15841). Suffixes: N tokens, E experts, D width, I inner width.
 """
 
 from collections.abc import Callable
@@ -37,7 +37,7 @@ def compute_here(experts: Experts, x_ND: Tensor, counts_E: Tensor) -> Tensor:
 
 
 class SparseMLP(nn.Module):
-    """A router and its experts in the place of a dense feed-forward part."""
+    """A router and its experts instead of a dense feed-forward part."""
 
     def __init__(self, config: LLMConfig, act: nn.Module) -> None:
         super().__init__()
@@ -71,7 +71,7 @@ def expert_mlps(x_ND: Tensor, counts_E: Tensor, gate_up_EFD: Tensor, down_EDI: T
 def grouped_linear(x_ND: Tensor, weight_EFD: Tensor, counts_E: Tensor) -> Tensor:
     """Each group of rows times its expert's matrix, [N, F]; rows are sorted by expert.
 
-    On CUDA in bfloat16 one grouped product; elsewhere one product per expert, in which a CPU loses nothing.
+    On CUDA in bfloat16 one grouped matmul; elsewhere one matmul per expert, in which a CPU loses nothing.
     """
     if x_ND.device.type == "cuda":
         if torch.is_autocast_enabled("cuda"):  # which the grouped kernel doesn't know
@@ -107,7 +107,7 @@ def routing_sums(routing_NE: Tensor, per_token: int, valid_N: Tensor | None = No
 
 
 def load_balancing_loss(sums_3E: Tensor) -> Tensor:
-    """E x sum over experts of (share of choices) x (mean probability), over all layers' tokens together.
+    """E x sum over experts of (fraction of choices) x (mean probability), over all layers' tokens together.
 
     Equations 4 to 6 of arXiv 2101.03961 as transformers computes them: `per_token` where all experts are used alike.
     """

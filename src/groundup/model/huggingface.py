@@ -1,6 +1,6 @@
 """A model as Hugging Face's transformers reads and writes it: `config.json` and safetensors.
 
-The decoder's tensors carry Llama's names, which Mistral, Qwen2 and Qwen3 share. Two families differ on disk:
+The decoder's tensors carry Llama's names, as those of Mistral, Qwen2 and Qwen3 do. Two families differ on disk:
 
 - GPT-2 has names of its own, one tensor for queries, keys and values, and matrices stored [in, out];
 - Mixtral and Qwen3-MoE store each expert's matrices apart, where we (and transformers 5 in memory) stack them.
@@ -35,7 +35,7 @@ _GPT2 = {
     "mlp.c_proj": "mlp.down_proj",
 }
 _GPT2_BACK = {ours: theirs for theirs, ours in _GPT2.items()}
-_EXPERT: dict[Family, tuple[str, str, str, str]] = {  # where they stand, then gate, up and down
+_EXPERT: dict[Family, tuple[str, str, str, str]] = {  # their module, then gate, up and down
     "mixtral": ("block_sparse_moe", "w1", "w3", "w2"),
     "qwen3_moe": ("mlp", "gate_proj", "up_proj", "down_proj"),
 }
@@ -49,22 +49,21 @@ def save_huggingface(
     model: CustomLanguageModel,
     dtype: str,
     *,
-    end_of_text: int,
-    end: int,
-    pad: int,
+    end_of_text: int | None = None,
+    end: int | None = None,
+    pad: int | None = None,
     shard_bytes: int = SHARD_BYTES,
 ) -> None:
     """Write `config.json`, `generation_config.json` and the weights, in several files above `shard_bytes`.
 
     Raises:
-        GroundupError: transformers has no such model; the field that stands in the way is named.
+        GroundupError: transformers has no such model; the field that prevents it is named.
     """
     config = huggingface_config(model.config, dtype, end_of_text, end, pad)
     folder.mkdir(parents=True, exist_ok=True)
     write_text(folder / CONFIG, json.dumps(config, indent=1) + "\n")
-    generation = {name: config[name] for name in ("bos_token_id", "eos_token_id", "pad_token_id")} | {
-        "do_sample": False
-    }
+    special = ("bos_token_id", "eos_token_id", "pad_token_id")
+    generation = {name: config[name] for name in special if name in config} | {"do_sample": False}
     write_text(folder / "generation_config.json", json.dumps(generation, indent=1) + "\n")
     as_dtype: torch.dtype = getattr(torch, dtype)
     weights = {name: tensor.to(as_dtype) for name, tensor in named_weights(model).items()}
@@ -99,10 +98,10 @@ def to_huggingface(weights: Mapping[str, Tensor], config: LLMConfig, family: Fam
 def from_huggingface(
     weights: Mapping[str, Tensor], config: LLMConfig, family: Family, where: Path
 ) -> dict[str, Tensor]:
-    """Transformers' tensors under our names, as we hold them. Buffers that old files carry are left out.
+    """Transformers' tensors under our names, as we hold them. Buffers that old files carry are dropped.
 
     Raises:
-        GroundupError: an expert is missing, or the file has a head beside a tied embedding and it is another matrix.
+        GroundupError: an expert is missing, or the file has a head that differs from the embedding it is tied to.
     """
     kept = {name: tensor for name, tensor in weights.items() if not _BUFFER.fullmatch(name)}
     if family == "gpt2":
@@ -126,7 +125,7 @@ def _to_gpt2(weights: Mapping[str, Tensor], config: LLMConfig) -> Iterator[tuple
         layer = re.match(r"model\.layers\.(\d+)\.", module)
         short = module[layer.end() :] if layer else module
         if short in ("self_attn.k_proj", "self_attn.v_proj") or kind == "bias":
-            continue  # beside q_proj, and beside the weight
+            continue  # written with q_proj, and with the weight
         if short == "lm_head":
             yield name, tensor
             continue
@@ -160,12 +159,12 @@ def _from_gpt2(weights: Mapping[str, Tensor]) -> Iterator[tuple[str, Tensor]]:
 
 
 def _to_experts(layer: str, name: str, tensor: Tensor, family: Family) -> Iterator[tuple[str, Tensor]]:
-    place, gate, up, down = _EXPERT[family]
+    module, gate, up, down = _EXPERT[family]
     if name == "gate.weight":
-        yield f"{layer}.{place}.{name}", tensor
+        yield f"{layer}.{module}.{name}", tensor
         return
     for expert, matrix in enumerate(tensor):
-        prefix = f"{layer}.{place}.experts.{expert}"
+        prefix = f"{layer}.{module}.experts.{expert}"
         if name == "experts.down_proj":
             yield f"{prefix}.{down}.weight", matrix
         else:
@@ -174,17 +173,17 @@ def _to_experts(layer: str, name: str, tensor: Tensor, family: Family) -> Iterat
 
 
 def _from_experts(weights: Mapping[str, Tensor], config: LLMConfig, family: Family, where: Path) -> dict[str, Tensor]:
-    place, gate, up, down = _EXPERT[family]
+    module, gate, up, down = _EXPERT[family]
     kept = {
-        name.replace(f".{place}.gate.", ".mlp.gate."): tensor
+        name.replace(f".{module}.gate.", ".mlp.gate."): tensor
         for name, tensor in weights.items()
-        if f".{place}.experts." not in name
+        if f".{module}.experts." not in name
     }
     taken = 0
     for layer in filter(config.sparse, range(config.num_hidden_layers)):
         gates_ups, downs = [], []
         for expert in range(config.num_experts):
-            names = [f"model.layers.{layer}.{place}.experts.{expert}.{part}.weight" for part in (gate, up, down)]
+            names = [f"model.layers.{layer}.{module}.experts.{expert}.{part}.weight" for part in (gate, up, down)]
             for name in names:
                 if name not in weights:
                     raise GroundupError(f"tensor {name} is missing", where=str(where), do="check which model it is of")
@@ -193,7 +192,7 @@ def _from_experts(weights: Mapping[str, Tensor], config: LLMConfig, family: Fami
             taken += len(names)
         kept[f"model.layers.{layer}.mlp.experts.gate_up_proj"] = torch.stack(gates_ups)
         kept[f"model.layers.{layer}.mlp.experts.down_proj"] = torch.stack(downs)
-    if taken != len(weights) - sum(f".{place}.experts." not in name for name in weights):
+    if taken != len(weights) - sum(f".{module}.experts." not in name for name in weights):
         what = f"there are tensors of more than {config.num_experts} experts, or of experts in other layers"
         raise GroundupError(what, where=str(where), do="check which model it is of")
     return kept

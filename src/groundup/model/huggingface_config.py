@@ -155,11 +155,13 @@ def family_of(config: LLMConfig) -> Family:
     return "mistral" if config.sliding_window else "llama"
 
 
-def huggingface_config(config: LLMConfig, dtype: str, end_of_text: int, end: int, pad: int) -> dict[str, Any]:
-    """The `config.json` for transformers. Generation stops at `end` (of a turn) or `end_of_text`.
+def huggingface_config(
+    config: LLMConfig, dtype: str, end_of_text: int | None = None, end: int | None = None, pad: int | None = None
+) -> dict[str, Any]:
+    """The `config.json` for transformers. Generation stops at `end` (of a turn) or `end_of_text`, where given.
 
     Raises:
-        GroundupError: transformers has no such model; the field that stands in the way is named.
+        GroundupError: transformers has no such model; the field that prevents it is named.
     """
     family = family_of(config)
     values = config.model_dump(mode="json")
@@ -172,10 +174,10 @@ def huggingface_config(config: LLMConfig, dtype: str, end_of_text: int, end: int
     for name in (name for name in wanted if said.get(name) != wanted[name]):
         what = f"transformers' {family} can't say that {name} is {wanted[name]!r}; it reads {said.get(name)!r}"
         raise GroundupError(what, where="export", do="train a model whose shape transformers has, to export it there")
+    stops = [token for token in (end, end_of_text) if token is not None]
+    special = {"bos_token_id": end_of_text, "eos_token_id": stops or None, "pad_token_id": pad}
     return found | {
-        "bos_token_id": end_of_text,
-        "eos_token_id": [end, end_of_text],
-        "pad_token_id": pad,
+        **{name: value for name, value in special.items() if value is not None},
         "dtype": dtype,
         "torch_dtype": dtype,
         "use_cache": True,
@@ -194,7 +196,7 @@ def _meaning(config: LLMConfig, family: Family) -> dict[str, Any]:
     if config.position_embedding == "learned":
         silent |= {"rope_theta"}
     if family == "gpt2":
-        silent |= {"norm_bias", "attention_bias", "mlp_bias"}  # zeros stand in for biases that the model lacks
+        silent |= {"norm_bias", "attention_bias", "mlp_bias"}  # zeros are written for biases that the model lacks
     values = config.model_dump(exclude=silent)
     if scaling := config.rope_scaling:
         context = scaling.original_max_position_embeddings or config.max_position_embeddings

@@ -1,4 +1,4 @@
-"""What a decoder is given, and what its layers share: one object from the embedding to the last norm."""
+"""What a decoder is given, and what is common to its layers: one object from the embedding to the last norm."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -18,6 +18,13 @@ NO_DOCUMENT = torch.iinfo(torch.long).min  # the document of padding
 @dataclass(frozen=True)
 class DecoderInputs:
     """Sequences of tokens, in one batch.
+
+        >>> import torch
+        >>> from groundup.model import CustomLanguageModel, DecoderInputs, LLMConfig
+        >>> model = CustomLanguageModel(LLMConfig(vocab_size=512, hidden_size=128, num_hidden_layers=2))
+        >>> ids = torch.tensor([[3, 1, 4, 1, 5]])
+        >>> model.features(DecoderInputs(ids, documents_BT=torch.tensor([[0, 0, 0, 1, 1]]))).shape
+        torch.Size([1, 5, 128])
 
     Args:
         ids_BT: token ids, int64.
@@ -62,7 +69,7 @@ class DecoderInputs:
 
 @dataclass(frozen=True, kw_only=True)
 class LayerInputs(DecoderInputs):
-    """The same tokens with what all layers share.
+    """The same tokens with what is common to all layers.
 
     Args:
         positions_BT: each token's position in its document, int64 [B or 1, T].

@@ -1,6 +1,6 @@
-"""Products of float32 matrices on CPUs, made by oneDNN where PyTorch's own way is the slower one.
+"""Matmuls of float32 on CPUs, by oneDNN where PyTorch's default library is slower.
 
-PyTorch leaves products of bfloat16 to oneDNN and those of float32 to MKL, whose AVX-512 code is for Intel's processors
+PyTorch leaves matmuls of bfloat16 to oneDNN and those of float32 to MKL, whose AVX-512 code is for Intel's processors
 alone. On others it falls back to half as wide instructions: 205 GFLOP/s on two cores of an EPYC, where oneDNN makes 450
 of the same numbers (docs/experiments.md). PyTorch has an operator for it, meant for its compiler; here it gets a
 backward pass.
@@ -18,12 +18,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-MIN_ONEDNN = 1 << 20  # multiplications: for fewer, calling oneDNN (10 microseconds) takes longer than it saves
+MIN_ONEDNN = 1 << 20  # multiplications; for fewer, calling oneDNN (10 microseconds) takes longer than it saves
 OPERATORS = (torch.ops.mkldnn._linear_pointwise.default,) if hasattr(torch.ops.mkldnn, "_linear_pointwise") else ()
 
 
 def _onednn_is_faster() -> bool:
-    """Whether this processor has AVX-512 and is not Intel's (where /proc/cpuinfo tells, so on Linux)."""
+    """Whether this processor has AVX-512 and is not Intel's (by /proc/cpuinfo, so on Linux)."""
     if not OPERATORS or torch.backends.cpu.get_cpu_capability() != "AVX512":
         return False
     try:
@@ -43,7 +43,7 @@ def matmul(a_MK: Tensor, b_KN: Tensor) -> Tensor:
 
 
 class Linear(nn.Linear):
-    """PyTorch's linear module, but for who makes its products."""
+    """PyTorch's linear module, with the matmul by the faster library."""
 
     def forward(self, x: Tensor) -> Tensor:
         """x: [..., in]; returns [..., out]."""

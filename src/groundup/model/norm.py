@@ -1,4 +1,4 @@
-"""RMSNorm (arXiv 1910.07467) with its backward pass written out: fewer passes over memory than the plain formula.
+"""RMSNorm (arXiv 1910.07467) with its backward pass written out, which reads memory less often than autograd's does.
 
     r = 1 / sqrt(mean(x^2) + eps);  y = x r w
     dx = r (dy w - x r mean(dy w x r));  dw = sum over rows of dy x r
@@ -36,7 +36,7 @@ class _RMSNorm(torch.autograd.Function):
     def backward(ctx: Any, dy: Tensor) -> tuple[Tensor, Tensor, None]:
         x, weight_D, inverse = ctx.saved_tensors
         scaled, dy = x * inverse, dy.to(weight_D.dtype)
-        product = dy * scaled
-        slope = (product * weight_D).sum(-1, keepdim=True) / x.shape[-1]
+        gain_grad = dy * scaled
+        slope = (gain_grad * weight_D).sum(-1, keepdim=True) / x.shape[-1]
         dx = (dy * weight_D - scaled * slope) * inverse
-        return dx.to(x.dtype), product.sum(tuple(range(product.dim() - 1))), None
+        return dx.to(x.dtype), gain_grad.sum(tuple(range(gain_grad.dim() - 1))), None

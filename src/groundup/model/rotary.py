@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from groundup.model.configuration import LLMConfig, RopeScaling
 
-PADDING = 8  # positions behind the context at which a batch may hold padding, which nothing attends
+PADDING = 8  # positions beyond the context at which a batch may hold padding, which nothing attends
 
 
 class Rotary(nn.Module):

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from groundup.artifacts.durable import read_json, write_text
 from groundup.errors import GroundupError
-from groundup.model.configuration import LLMConfig
+from groundup.model.configuration import SIZES, LLMConfig
 from groundup.model.decoder import CustomLanguageModel
 
 CONFIG, WEIGHTS, INDEX = "config.json", "model.safetensors", "model.safetensors.index.json"
@@ -22,7 +22,7 @@ AGAIN = "name another folder, or make this one again with the stage or the progr
 
 
 def named_weights(model: nn.Module) -> dict[str, Tensor]:
-    """Every trained tensor once, by name; a tied head is left out, as Hugging Face does."""
+    """Every trained tensor once, by name; without a tied head, as in Hugging Face's files."""
     return {name: parameter.detach() for name, parameter in model.named_parameters()}
 
 
@@ -46,6 +46,8 @@ def load_model(folder: Path, device: torch.device | str = "cpu") -> CustomLangua
 
 def config_of(values: Any, where: Path) -> LLMConfig:
     """The shape that the content of a `config.json` describes; raises GroundupError where it describes none."""
+    if missing := [name for name in SIZES if isinstance(values, dict) and name not in values]:
+        raise GroundupError(f"is no model's shape (no {', '.join(missing)})", where=str(where), do=AGAIN)
     try:
         return LLMConfig.model_validate(values)
     except ValidationError as error:
@@ -75,8 +77,8 @@ def write_tensors(folder: Path, tensors: Mapping[str, Tensor], shard_bytes: int 
     files = [f"model-{number:05}-of-{len(shards):05}.safetensors" for number in range(1, len(shards) + 1)]
     for file, shard in zip(files, shards, strict=True):
         save_file(shard, folder / file, metadata={"format": "pt"})
-    places = {name: file for file, shard in zip(files, shards, strict=True) for name in shard}
-    index = {"metadata": {"total_size": sum(tensor.nbytes for tensor in tensors.values())}, "weight_map": places}
+    weight_map = {name: file for file, shard in zip(files, shards, strict=True) for name in shard}
+    index = {"metadata": {"total_size": sum(tensor.nbytes for tensor in tensors.values())}, "weight_map": weight_map}
     write_text(folder / INDEX, json.dumps(index, indent=1, sort_keys=True) + "\n")
 
 
@@ -90,12 +92,12 @@ def read_folder(folder: Path) -> dict[str, Tensor]:
     if (folder / WEIGHTS).exists() or not index.exists():
         return read_tensors(folder / WEIGHTS)
     content = read_json(index)
-    places = content.get("weight_map") if isinstance(content, dict) else None
-    files = sorted(set(map(str, places.values()))) if isinstance(places, dict) else []
-    if not isinstance(places, dict) or any(Path(file).name != file for file in files):
+    weight_map = content.get("weight_map") if isinstance(content, dict) else None
+    files = sorted(set(map(str, weight_map.values()))) if isinstance(weight_map, dict) else []
+    if not isinstance(weight_map, dict) or any(Path(file).name != file for file in files):
         raise GroundupError("is no index of the weights' files in this folder", where=str(index), do=AGAIN)
     tensors = {name: tensor for file in files for name, tensor in read_tensors(folder / file).items()}
-    for name in sorted(places.keys() ^ tensors.keys()):
+    for name in sorted(weight_map.keys() ^ tensors.keys()):
         raise GroundupError(f"tensor {name} is not in both the index and the files", where=str(index), do=AGAIN)
     return tensors
 

@@ -16,7 +16,7 @@ from math import log
 from typing import Protocol
 
 from groundup.alignment.configuration import DpoConfig, PpoConfig, RewardConfig, SftConfig
-from groundup.model.configuration import LLMConfig
+from groundup.model.configuration import LLMConfig, feed_forward_for, head_size_for, heads_for
 from groundup.tokenizer.configuration import TokenizerConfig
 from groundup.training.configuration import ModelShape, PretrainConfig
 
@@ -71,23 +71,6 @@ def parameters_of(size: str) -> int:
     return int(Decimal(size[:-1]) * UNITS[size[-1].upper()])
 
 
-def head_size_for(width: int) -> int:
-    """What a head's size should be: 64 (GPT-2, Llama 3.2 1B), 32 below a width of 128, 128 from 3,072 on (Llama 3)."""
-    return 32 if width < 128 else 64 if width < 3072 else 128
-
-
-def heads_for(width: int, kv_heads: int | None = None) -> int:
-    """Query heads: the divisor of `width` whose head size is even (RoPE turns pairs) and nearest to what it should be.
-
-    Where `kv_heads` is given, a multiple of it. A width that allows none gets `kv_heads` or 1.
-    """
-    wanted = head_size_for(width)
-    for size in sorted(range(2, min(width, 256) + 1, 2), key=lambda size: (abs(size - wanted), size)):
-        if width % size == 0 and (width // size) % (kv_heads or 1) == 0:
-            return width // size
-    return kv_heads or 1
-
-
 def kv_heads_for(heads: int) -> int:
     """Key-value heads: 8 where the query heads are a multiple of 8 from 16 on, half of them where there are at least 4
     and they are even, else all.
@@ -98,17 +81,6 @@ def kv_heads_for(heads: int) -> int:
     if heads >= 16 and heads % 8 == 0:
         return 8
     return heads // 2 if heads >= 4 and heads % 2 == 0 else heads
-
-
-def feed_forward_for(width: int, gated: bool = True) -> int:
-    """8/3 of the width: SwiGLU's three matrices then cost what a plain MLP's two do at 4 times the width (Llama,
-    arXiv 2302.13971; GPT-2). From a width of 4,096 on 7/2 of it: grouped-query attention left room for that (Llama 2
-    70B, Mistral, Llama 3). Rounded up to a multiple of 64, of 256 from a width of 1,024 on."""
-    if not gated:
-        return 4 * width
-    times, by = (7, 2) if width >= 4096 else (8, 3)
-    multiple = 256 if width >= 1024 else 64
-    return -(-times * width // (by * multiple)) * multiple
 
 
 def widths(multiple: int = 1) -> Iterator[int]:

@@ -18,7 +18,7 @@ import tiny
 from curves import GPT2, Curve, Training, alone, expected, steps
 from groundup.alignment.answers import Answer, AnswerBatch, collate, log_probabilities
 from groundup.errors import GroundupError
-from groundup.model.attention import documents_of, runs_of, tensor_mask
+from groundup.model.attention import runs_of, tensor_mask
 from groundup.model.inputs import DecoderInputs
 from groundup.parallel.configuration import ParallelConfig
 from groundup.parallel.data_rank import SINGLE, DataRank
@@ -113,7 +113,7 @@ class Packed(Training):
     def batches(self, step: int, data_rank: DataRank = SINGLE) -> list[TokenBatch]:
         cuts = torch.randint(1, self.length, (self.rows, 2), generator=torch.Generator().manual_seed(step))
         ends = torch.cat((cuts.sort(1).values, torch.full((self.rows, 1), self.length)), 1)
-        documents_BT = torch.cat([documents_of(F.pad(row, (1, 0)), self.length) for row in ends])
+        documents_BT = torch.stack([torch.bucketize(torch.arange(self.length), row, right=True) for row in ends])
         mine = data_rank.of(self.rows)
         return [replace(batch, documents_BT=documents_BT[mine]) for batch in super().batches(step, data_rank)]
 
