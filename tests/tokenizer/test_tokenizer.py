@@ -6,7 +6,6 @@ import sys
 import unicodedata
 from collections.abc import Callable
 from itertools import pairwise
-from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -24,8 +23,7 @@ from groundup.tokenizer.streaming import StreamDecoder
 from groundup.tokenizer.tokenizer import Tokenizer
 from groundup.tokenizer.vocabulary import SPECIAL_TOKENS, trained
 from groundup.tokenizer.word_counts import count_words
-
-LANGUAGES = Path(__file__).parents[2].parent / "shared" / "data" / "langid" / "udhr"
+from made import languages
 
 # Letters younger than the Unicode version of a library are no letters to it, so only assigned characters are drawn.
 CHARACTERS = st.characters(exclude_categories=("Cs", "Cn"))
@@ -66,8 +64,7 @@ def test_real_text_in_slices_equals_the_library(pairs, text: str, name: str) -> 
     ours, theirs = pairs[name]
     theirs.encode_special_tokens = True
     rng = random.Random(0)
-    texts = [text] + [path.read_text(encoding="utf-8") for path in sorted(LANGUAGES.rglob("*")) if path.is_file()]
-    texts = [unicodedata.normalize("NFC", one) for one in texts]
+    texts = [text, *(unicodedata.normalize("NFC", one) for one in languages.TEXTS.values())]
     for _ in range(500):
         one = rng.choice(texts)
         start = rng.randrange(len(one))

@@ -1,10 +1,10 @@
-"""Evaluation sets in documents: against a search in plain Python, and planted into real text."""
+"""Evaluation sets in documents: against a search in plain Python, and planted into documents."""
 
 import gzip
 import json
-import re
 from collections.abc import Sequence
 from pathlib import Path
+from random import Random
 from tempfile import TemporaryDirectory
 from typing import Any
 
@@ -19,8 +19,8 @@ from groundup.corpus.contamination.items import ANSWER, TEXT, Items
 from groundup.corpus.contamination.removal import account, cut, locate, summary
 from groundup.corpus.duplicates.normal_form import normalised
 from groundup.errors import GroundupError
-
-DATA = Path(__file__).parents[4] / "shared" / "data"
+from made import prose
+from made.prose import NAMES, THINGS, TOWNS
 
 
 def written(folder: Path, rows: Sequence[Any], name: str = "set.jsonl") -> Path:
@@ -74,29 +74,38 @@ def test_matches_are_those_of_a_plain_search(
     assert marked == expected
 
 
-@pytest.fixture(scope="module")
-def articles() -> list[str]:
-    path = DATA / "corpus" / "enwiki" / "wiki_00"
-    if not path.is_file():
-        pytest.skip("needs shared/data")
-    return re.findall(r"<doc [^>]*>\n(.*?)</doc>", path.read_text(encoding="utf-8"), re.DOTALL)
-
-
-def test_real_sets_planted_into_real_text(articles: list[str]) -> None:
-    """GSM8K and BLiMP: what is planted is found, with the line of its item, and nothing in clean articles is."""
-    gsm8k, blimp = DATA / "rl" / "gsm8k" / "train.jsonl", DATA / "eval" / "blimp"
-    if not gsm8k.is_file() or not blimp.is_dir():
-        pytest.skip("needs shared/data")
-    sets = (
-        EvaluationSet(path=gsm8k, name="gsm8k", answer="answer"),
-        EvaluationSet(path=blimp, texts=("sentence_good",), id="pairID"),
+def written_sets(folder: Path) -> tuple[EvaluationSet, EvaluationSet]:
+    """300 questions with answers in the form of GSM8K, and 200 pairs of sentences in the form of BLiMP."""
+    random = Random(5)
+    with (folder / "train.jsonl").open("w", encoding="utf-8") as file:
+        for _ in range(300):
+            who, where, what, other = (random.choice(some) for some in (NAMES, TOWNS, THINGS, THINGS))
+            a, b, c, d, e = (random.randint(2, 9999) for _ in range(5))
+            question = (
+                f"{who} of {where} has {a} {what}s, gives {b} of them to a {other} and sells the rest of the {what}s "
+                f"for {c} coins each. If {d} of them are lost in {where}, how many coins does {who} get for {e} more?"
+            )
+            file.write(json.dumps({"question": question, "answer": f"#### {(a - b) * c}"}) + "\n")
+    (folder / "pairs").mkdir()
+    with (folder / "pairs" / "agreement.jsonl").open("w", encoding="utf-8") as file:
+        for number in range(200):
+            good = f"{random.choice(NAMES)} knows the {random.choice(THINGS)}."
+            file.write(json.dumps({"sentence_good": good, "pairID": str(number)}) + "\n")
+    return (
+        EvaluationSet(path=folder / "train.jsonl", name="questions", answer="answer"),
+        EvaluationSet(path=folder / "pairs", texts=("sentence_good",), id="pairID"),
     )
-    items = Items.load(Contamination(sets=sets))
-    assert len(items.items) == 7473 + 12_000
+
+
+def test_sets_planted_into_documents(tmp_path: Path) -> None:
+    """What is planted is found, with the line of its item, and nothing in clean documents is."""
+    articles = prose.documents(200)
+    items = Items.load(Contamination(sets=written_sets(tmp_path)))
+    assert len(items.items) == 300 + 200
     clean = pa.array(articles, pa.string())
     assert len(items.find(clean)) == 0
 
-    lines = [json.loads(line) for line in gsm8k.read_text(encoding="utf-8").splitlines()]
+    lines = [json.loads(line) for line in (tmp_path / "train.jsonl").read_text(encoding="utf-8").splitlines()]
     random = np.random.default_rng(1)
     texts, planted = list(articles), {}
     for row in random.choice(len(articles), 20, replace=False).tolist():
@@ -114,14 +123,14 @@ def test_real_sets_planted_into_real_text(articles: list[str]) -> None:
     told = account(items, documents, matches, [f"id{row}" for row in range(len(texts))]).to_pylist()
     for one in told:
         row = int(one["document"][2:])
-        assert (one["set"], one["file"], one["line"]) == ("gsm8k", "train.jsonl", planted[row] + 1)
+        assert (one["set"], one["file"], one["line"]) == ("questions", "train.jsonl", planted[row] + 1)
         assert texts[row].encode()[one["start"] : one["end"]].decode().startswith("Somebody asked: ")
         assert one["words"] == len(words_of(lines[planted[row]]["question"]))
     sums = summary(items, [account(items, documents, matches, [str(row) for row in range(len(texts))])])
     assert sums[0] == {
-        "set": "gsm8k", "items": 7473, "too_short": 0, "found": len(set(planted.values())), "documents": 20
+        "set": "questions", "items": 300, "too_short": 0, "found": len(set(planted.values())), "documents": 20
     }  # fmt: skip
-    assert sums[1]["set"] == "blimp" and sums[1]["found"] == 0 and sums[1]["too_short"] > 0
+    assert sums[1]["set"] == "pairs" and sums[1]["found"] == 0 and sums[1]["too_short"] > 0
 
     left = cut(documents, matches)
     for row, text in enumerate(left.texts.to_pylist()):

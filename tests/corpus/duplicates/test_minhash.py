@@ -5,11 +5,12 @@ import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from worlds import altered, jaccard, real_texts, shingles
+from worlds import altered, jaccard, shingles
 
 from groundup.corpus.duplicates.configuration import NearDuplicates
 from groundup.corpus.duplicates.fingerprints import fingerprint, signatures
 from groundup.corpus.duplicates.normal_form import normalise
+from made.prose import passages
 
 WORDS = st.one_of(
     st.text("abc", min_size=1, max_size=3),
@@ -37,7 +38,7 @@ def test_estimates_of_real_pairs_are_unbiased() -> None:
     """Agreeing rows estimate the Jaccard similarity, with the spread of independent trials."""
     config = NearDuplicates(bands=64, rows=8)
     random = np.random.default_rng(1)
-    originals = real_texts(200, 300)
+    originals = passages(200, 300)
     copies = [altered(text, int(random.integers(1, 30)), random) for text in originals]
     forms = [normalise(pa.array(texts)) for texts in (originals, copies)]
     agree = (signatures(forms[0], config) == signatures(forms[1], config)).mean(axis=1)
@@ -50,7 +51,7 @@ def test_estimates_of_real_pairs_are_unbiased() -> None:
 def test_fingerprints_hold_the_signatures_of_normal_forms() -> None:
     """Documents agree in a band key if and only if they agree in its rows."""
     config = NearDuplicates()
-    texts = pa.array(real_texts(60, 40) + ["too few words", "", "Exactly five words: here, now"])
+    texts = pa.array(passages(60, 40) + ["too few words", "", "Exactly five words: here, now"])
     random = np.random.default_rng(2)
     texts = pa.concat_arrays([texts, pa.array([altered(text, 3, random) for text in texts.to_pylist()[:40]])])
     found = fingerprint(texts, config)
@@ -88,7 +89,7 @@ def test_digests_tell_bytes_apart() -> None:
 
 def test_texts_of_any_place_in_memory() -> None:
     """A slice of an array, and the same texts alone, in arrays of both widths."""
-    texts = real_texts(40, 6)
+    texts = passages(40, 6)
     alone = fingerprint(pa.array(texts[2:5]), NearDuplicates())
     for kind in (pa.string(), pa.large_string()):
         part = fingerprint(pa.array(texts, kind).slice(2, 3), NearDuplicates())

@@ -8,13 +8,14 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from worlds import all_pairs, altered, in_parts, jaccard, numbers_of, order_of, real_texts, search, shingles, triples
+from worlds import all_pairs, altered, in_parts, jaccard, numbers_of, order_of, search, shingles, triples
 
 from groundup.corpus.documents import document_id
 from groundup.corpus.duplicates import near
 from groundup.corpus.duplicates.configuration import NearDuplicates
 from groundup.corpus.duplicates.near import best_first, find
 from groundup.errors import GroundupError
+from made.prose import passages
 
 CONFIG = NearDuplicates()
 SURE = NearDuplicates(threshold=0.5, bands=64, rows=1)  # misses a pair of similarity .5 once in 10^19
@@ -41,7 +42,7 @@ def by_definition(texts: Sequence[str], config: NearDuplicates, earlier: Sequenc
 def planted() -> tuple[list[str], list[float]]:
     """800 texts, of which the second half are copies of the first at similarities around .5 to .97."""
     random = np.random.default_rng(7)
-    originals = real_texts(160, 400)
+    originals = passages(160, 400)
     copies = [altered(text, int(random.integers(1, 12)), random) for text in originals]
     similarities = [jaccard(shingles(a, 5), shingles(b, 5)) for a, b in zip(originals, copies, strict=True)]
     return originals + copies, similarities
@@ -116,7 +117,7 @@ def test_small_worlds_by_definition(texts: list[str], earlier: list[str], size: 
 
 
 def test_only_documents_in_the_order_take_part(tmp_path: Path) -> None:
-    text = real_texts(60, 1)[0]
+    text = passages(60, 1)[0]
     texts = [text + " and more at the end", text, text + " or less"]
     parts = in_parts(texts, [1], tmp_path, CONFIG)
     assert find(parts, np.array([1, 2]), CONFIG).rows.tolist() == [2]
@@ -135,7 +136,7 @@ def test_best_first_by_quality_then_length_then_id() -> None:
 
 def test_a_chain_drops_no_document_that_resembles_none_kept(tmp_path: Path) -> None:
     random = np.random.default_rng(5)
-    chain = [real_texts(160, 1)[0]]
+    chain = [passages(160, 1)[0]]
     for _ in range(8):
         chain.append(altered(chain[-1], 4, random))
     found = search(chain, tmp_path, CONFIG)
@@ -146,7 +147,7 @@ def test_a_chain_drops_no_document_that_resembles_none_kept(tmp_path: Path) -> N
 
 
 def test_an_exact_duplicate_of_what_goes_goes_for_what_stays(tmp_path: Path) -> None:
-    text = real_texts(100, 1)[0]
+    text = passages(100, 1)[0]
     found = search([text, text + " and more", text, "ab", "ab"], tmp_path, CONFIG)
     assert found.rows.tolist() == [0, 2, 4]
     assert found.kept.tolist() == [1, 1, 3]
@@ -169,7 +170,7 @@ def test_documents_without_shingles_are_only_exact_duplicates(tmp_path: Path) ->
 
 def test_a_crowd_of_copies_is_compared_with_the_best_alone(tmp_path: Path) -> None:
     """2,000 copies of one document make some 2,000 comparisons, not two million."""
-    text = real_texts(100, 1)[0]
+    text = passages(100, 1)[0]
     found = search([text, *(f"{text} {'x' * (at % 50 + 1)}{at}" for at in range(2000))], tmp_path, CONFIG, [900])
     assert len(found) == 2000
     assert len(set(found.kept.tolist())) == 1
@@ -177,7 +178,7 @@ def test_a_crowd_of_copies_is_compared_with_the_best_alone(tmp_path: Path) -> No
 
 
 def test_damaged_and_foreign_files(tmp_path: Path) -> None:
-    texts = real_texts(40, 3)
+    texts = passages(40, 3)
     (path,) = in_parts(texts, [], tmp_path, CONFIG)
     with pytest.raises(GroundupError, match=r"part-0: fingerprints were made with other settings; remove it"):
         find([path], order_of(texts), NearDuplicates(rows=4))
@@ -198,7 +199,7 @@ def test_a_part_is_the_same_however_it_is_written(tmp_path: Path) -> None:
 
     from groundup.corpus.duplicates.fingerprints import FingerprintWriter
 
-    texts = real_texts(40, 9)
+    texts = passages(40, 9)
     (whole,) = in_parts(texts, [], tmp_path, CONFIG)
     with FingerprintWriter(tmp_path / "batches", CONFIG) as writer:
         for start in (0, 2, 7):

@@ -4,11 +4,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from worlds import altered, in_parts, jaccard, order_of, real_texts, shingles
+from worlds import altered, in_parts, jaccard, order_of, shingles
 
 from groundup.corpus.duplicates import recall
 from groundup.corpus.duplicates.configuration import NearDuplicates
 from groundup.corpus.duplicates.near import find
+from made.prose import passages
 
 
 def test_the_chance_of_a_pair_is_that_of_banding() -> None:
@@ -25,7 +26,7 @@ def test_measured_and_expected_agree_with_all_pairs(tmp_path: Path) -> None:
     """With bands that miss many pairs, both say how many."""
     config = NearDuplicates(threshold=0.6, bands=8, rows=6)
     random = np.random.default_rng(2)
-    originals = real_texts(120, 500)
+    originals = passages(120, 500)
     texts = originals + [altered(text, int(random.integers(1, 8)), random) for text in originals]
     parts, order = in_parts(texts, [300, 301, 800], tmp_path, config), order_of(texts)
     found = find(parts, order, config)
@@ -51,7 +52,7 @@ def test_measured_and_expected_agree_with_all_pairs(tmp_path: Path) -> None:
 
 def test_without_pairs_there_is_no_recall(tmp_path: Path) -> None:
     config = NearDuplicates()
-    texts = real_texts(40, 3) + ["ab", "ab"]
+    texts = passages(40, 3) + ["ab", "ab"]
     parts, order = in_parts(texts, [], tmp_path, config), order_of(texts)
     found = find(parts, order, config)
     assert found.exact.tolist() == [True]

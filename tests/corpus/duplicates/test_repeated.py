@@ -10,7 +10,6 @@ import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from worlds import real_texts
 
 from groundup.corpus.duplicates import repeated
 from groundup.corpus.duplicates.configuration import RepeatedUnits
@@ -18,6 +17,7 @@ from groundup.corpus.duplicates.normal_form import normalised
 from groundup.corpus.duplicates.repeated import Removed, Repeated, find_repeated, write_units
 from groundup.corpus.duplicates.units import Unit, units_of
 from groundup.errors import GroundupError
+from made.prose import passages
 
 
 def plain_units(text: str, unit: Unit) -> list[str]:
@@ -78,7 +78,7 @@ def test_small_worlds(texts: list[str], unit: Unit, documents: int, words: int, 
 def test_many_ranges_and_partitions_change_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Real text with a notice in every third document, counted at once and in small pieces."""
     config = RepeatedUnits(least_documents=5)
-    texts = [text.replace(". ", ".\n") for text in real_texts(120, 120)]
+    texts = [text.replace(". ", ".\n") for text in passages(120, 120)]
     notice = "This article is released under the terms of some licence."
     texts = [f"{text}\n\n{notice.upper()}" if at % 3 == 0 else text for at, text in enumerate(texts)]
     order = np.random.default_rng(1).permutation(len(texts))

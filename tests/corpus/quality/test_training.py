@@ -109,7 +109,7 @@ def test_too_few_examples_are_named():
 def dclm():
     """`(499 web pages, which of them all annotators agreed on: 281)`. The second file is a part of the first."""
     if not DCLM.is_dir():
-        pytest.skip("the shared data is not here")
+        pytest.skip("needs a published data set (../shared/data)")
     everything = read_examples(QualityTraining(labelled=("majority_data.jsonl",)), DCLM)
     agreed = read_examples(QualityTraining(labelled=("agreement_data.jsonl",)), DCLM)
     return everything, np.isin(everything.digests, agreed.digests)

@@ -1,7 +1,6 @@
 """Web archives: records become documents with address and offset; malformed archives are reported and never hang.
 
-Real archives with known faults are those that warcio and Common Crawl test with; the good ones are read by FastWARC and
-by a plain search for what they hold.
+Archives are made in `made.archives`; those that warcio and Common Crawl test with are read too where they are there.
 """
 
 import gzip
@@ -14,32 +13,30 @@ from hypothesis import strategies as st
 from groundup.corpus.documents import Document, Dropped
 from groundup.corpus.sources import pieces, read_piece
 from groundup.corpus.sources.configuration import Files
+from made.archives import ADDRESS, FAULTY, PAGE, chunked, http, record
+from made.pages import pages
+from made.real import DATA
 
-WARC = Path(__file__).parents[3].parent / "shared" / "data" / "web" / "warc"
-needs_data = pytest.mark.skipif(not WARC.is_dir(), reason="needs the shared data")
-HTML = (
-    "<html><head><title>A page</title></head><body><article><h1>Bread</h1><p>"
-    + "Bread is made of flour and water, and of salt, and it takes its time to rise before it is baked. " * 4
-    + "</p></article></body></html>"
-).encode()
-
-
-def record(
-    body: bytes, kind: str = "response", head: str = "", url: str = "https://x.org/a", length: int = -1
-) -> bytes:
-    lines = [f"WARC-Type: {kind}", f"WARC-Target-URI: {url}", f"Content-Length: {len(body) if length < 0 else length}"]
-    media = "application/http; msgtype=response" if kind == "response" else "text/plain"
-    return (
-        f"WARC/1.0\r\n{chr(10).join(lines)}\r\nContent-Type: {media}\r\n{head}\r\n".replace("\r\n", "\n")
-        .replace("\n", "\r\n")
-        .encode()
-        + body
-        + b"\r\n\r\n"
-    )
-
-
-def http(body: bytes, media: str = "text/html; charset=utf-8", status: str = "200 OK", head: str = "") -> bytes:
-    return f"HTTP/1.1 {status}\r\nContent-Type: {media}\r\n{head}\r\n".encode() + body
+WARC = DATA / "web" / "warc"
+# Archives with known faults that warcio is tested with, and what must come of each record.
+PUBLISHED = [
+    ("bad.arc", ["corrupt"]),
+    ("example-bad-non-chunked.warc.gz", ["kept", "revisit"]),
+    ("example-bad.warc.gz.bad", ["kept", "revisit", "http-status"]),
+    ("example-digest.warc", ["no-document"]),  # requests alone
+    ("example-iana.org-chunked.warc", ["kept"]),
+    ("example-resource.warc.gz", ["kept"]),
+    ("example-space-in-target-uri.warc.gz", ["unsupported-type"]),
+    ("example-space-in-url.arc", ["truncated"]),
+    ("example-trunc.warc", ["kept", "corrupt"]),
+    ("example-wget-bad-target-uri.warc.gz", ["kept", "crawl-log", "crawl-log"]),
+    ("example-wrong-chunks.warc.gz", ["kept"]),
+    ("example.arc", ["kept"]),
+    ("example.arc.gz", ["kept"]),
+    ("example.warc", ["kept", "revisit"]),
+    ("example.warc.gz", ["kept", "revisit"]),
+    ("post-test.warc.gz", ["unsupported-type"] * 3),
+]
 
 
 def read(path: Path, limit_mb: float = 1.0, **options: object) -> list[Document | Dropped]:
@@ -53,15 +50,14 @@ def verdicts(path: Path, **options: object) -> list[tuple[str, str]]:
 
 
 def test_records_and_what_becomes_of_them(tmp_path: Path) -> None:
-    chunked = b"%x\r\n%s\r\n0\r\n\r\n" % (len(HTML), HTML)
-    packed = gzip.compress(HTML)
+    packed = gzip.compress(PAGE)
     responses = [
-        ("kept", http(HTML)),
+        ("kept", http(PAGE)),
         ("kept", http(packed, head="Content-Encoding: gzip\r\n")),
-        ("kept", http(chunked, head="Transfer-Encoding: chunked\r\n")),
-        ("kept", http(HTML, head="Transfer-Encoding: chunked\r\n")),  # which it is not
-        ("kept", http(HTML, media="")),
-        ("http-status", http(HTML, status="404 Not Found")),
+        ("kept", http(chunked(PAGE), head="Transfer-Encoding: chunked\r\n")),
+        ("kept", http(PAGE, head="Transfer-Encoding: chunked\r\n")),  # which it is not
+        ("kept", http(PAGE, media="")),
+        ("http-status", http(PAGE, status="404 Not Found")),
         ("unsupported-type", http(b"\x89PNG", media="image/png")),
         ("too-large", http(b"x" * 2_000_000)),
         ("too-large", http(gzip.compress(b"x" * 100_000_000), head="Content-Encoding: gzip\r\n")),
@@ -147,28 +143,40 @@ def test_noise_is_reported(tmp_path: Path, noise: bytes, start: bytes) -> None:
     assert verdicts(path) and all(rule != "kept" for _, rule in verdicts(path))
 
 
-@needs_data
-@pytest.mark.parametrize(
-    ("name", "expected"),
-    [
-        ("bad.arc", ["corrupt"]),
-        ("example-bad-non-chunked.warc.gz", ["kept", "revisit"]),
-        ("example-bad.warc.gz.bad", ["kept", "revisit", "http-status"]),
-        ("example-digest.warc", ["no-document"]),  # requests alone
-        ("example-iana.org-chunked.warc", ["kept"]),
-        ("example-resource.warc.gz", ["kept"]),
-        ("example-space-in-target-uri.warc.gz", ["unsupported-type"]),
-        ("example-space-in-url.arc", ["truncated"]),
-        ("example-trunc.warc", ["kept", "corrupt"]),
-        ("example-wget-bad-target-uri.warc.gz", ["kept", "crawl-log", "crawl-log"]),
-        ("example-wrong-chunks.warc.gz", ["kept"]),
-        ("example.arc", ["kept"]),
-        ("example.arc.gz", ["kept"]),
-        ("example.warc", ["kept", "revisit"]),
-        ("example.warc.gz", ["kept", "revisit"]),
-        ("post-test.warc.gz", ["unsupported-type"] * 3),
-    ],
-)
+@pytest.mark.parametrize("name", FAULTY)
+def test_faults_that_crawlers_produce(tmp_path: Path, name: str) -> None:
+    """Each is overcome or listed, and no good record is lost to it."""
+    data, expected = FAULTY[name]
+    (tmp_path / name).write_bytes(data)
+    found = read(tmp_path / name, format="warc")
+    assert [one.rule if isinstance(one, Dropped) else "kept" for one in found] == expected
+    for one in found:
+        if isinstance(one, Document):
+            assert one.text.startswith("Bread") and one.url.startswith(ADDRESS)
+
+
+def test_a_crawl_and_its_text(tmp_path: Path) -> None:
+    """A page and the WET record of it are the same article; every page of a crawl is read, with its offset."""
+    made = list(pages(3))
+    crawl = [record(http(one.page.encode()), url=f"https://example.com/{at}") for at, one in enumerate(made)]
+    crawl.insert(4, record(b"fetched 15 pages", "metadata"))
+    archive = b"".join(crawl)
+    (tmp_path / "crawl.warc.gz").write_bytes(b"".join(map(gzip.compress, crawl)))
+    found = [one for one in read(tmp_path / "crawl.warc.gz") if isinstance(one, Document)]
+    assert [one.url for one in found] == [f"https://example.com/{at}" for at in range(15)]
+    text = b"".join(
+        record(one.text.encode(), "conversion", url=f"https://example.com/{at}") for at, one in enumerate(made)
+    )
+    (tmp_path / "crawl.warc.wet.gz").write_bytes(gzip.compress(text))
+    plain = read(tmp_path / "crawl.warc.wet.gz")
+    for page, words in zip(found, plain, strict=True):
+        assert isinstance(words, Document) and page.url == words.url
+        assert len(set(page.text.split()) & set(words.text.split())) > 0.9 * len(set(words.text.split()))
+        start = archive[page.offset : page.offset + 2000]
+        assert start.startswith(b"WARC/1.") and page.url.encode() in start
+
+
+@pytest.mark.parametrize(("name", "expected"), PUBLISHED if WARC.is_dir() else [])
 def test_every_malformed_archive_of_warcio(name: str, expected: list[str]) -> None:
     """The fault that each of them shows is reported or overcome."""
     found = read(WARC / "warcio" / name, format="warc")
@@ -179,7 +187,7 @@ def test_every_malformed_archive_of_warcio(name: str, expected: list[str]) -> No
             assert one.url.startswith("http://example.com")
 
 
-@needs_data
+@pytest.mark.skipif(not WARC.is_dir(), reason="needs a published data set (../shared/data)")
 def test_real_crawls() -> None:
     """Common Crawl's page and its WET text are the same article; dolma's sample holds 15 pages, all of them read."""
     page, text = (read(WARC / "whirlwind" / name)[0] for name in ("whirlwind.warc.gz", "whirlwind.warc.wet.gz"))

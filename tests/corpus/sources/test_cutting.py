@@ -7,14 +7,12 @@ from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from groundup.corpus.sources import pieces, read_piece
 from groundup.corpus.sources.configuration import Files
-
-ENWIKI = Path(__file__).parents[3].parent / "shared" / "data" / "corpus" / "enwiki"
+from made.prose import documents
 
 
 def read(path: Path, piece_bytes: int, **options: object) -> tuple[int, list[dict[str, object]]]:
@@ -80,7 +78,8 @@ def test_members_of_an_archive(tmp_path: Path) -> None:
 def test_articles(tmp_path: Path) -> None:
     path = tmp_path / "wiki_00"
     articles = [
-        f'<doc id="{n}" url="https://w/{n}" title="T{n}">\nT{n}\n\n{"Some text. " * n}\n\n</doc>\n' for n in range(200)
+        f'<doc id="{n}" url="https://w/{n}" title="T{n}">\nT{n}\n\n{text}\n\n</doc>\n'
+        for n, text in enumerate(documents(200))
     ]
     path.write_text("".join(articles))
     count, found = read(path, 10_000)
@@ -89,13 +88,3 @@ def test_articles(tmp_path: Path) -> None:
     assert [one["origin"] for one in found] == [f"wiki_00#{n}" for n in range(200)]
     data = path.read_bytes()
     assert all(data[one["offset"] :].startswith(f'<doc id="{n}"'.encode()) for n, one in enumerate(found))  # type: ignore[misc]
-
-
-@pytest.mark.skipif(not ENWIKI.is_dir(), reason="needs the shared data")
-def test_real_articles_cut_in_two_ways() -> None:
-    """Every `<doc ...>` of the file, by a plain count, is one document."""
-    path = ENWIKI / "wiki_07"
-    small, large = read(path, 50_000), read(path, 1 << 30)
-    assert small[0] > 10 and large[0] == 1
-    assert small[1] == large[1]
-    assert len(large[1]) == path.read_text().count("<doc id=")

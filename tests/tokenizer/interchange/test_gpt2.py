@@ -1,4 +1,4 @@
-"""GPT-2's published vocabulary: the ids are those of `tokenizers` and of tiktoken, in whatever format it is kept."""
+"""GPT-2's own vocabulary and others in its form: the ids are those of `tokenizers` and of tiktoken, in any format."""
 
 import json
 import random
@@ -14,31 +14,47 @@ from groundup.errors import GroundupError
 from groundup.tokenizer.interchange import read_gpt2, read_tiktoken, write_gpt2, write_tiktoken
 from groundup.tokenizer.interchange.spelling import CHARACTERS, spell, unspell
 from groundup.tokenizer.tokenizer import Tokenizer
+from groundup.tokenizer.vocabulary import trained
+from made.languages import TEXTS
+from made.prose import documents
+from made.real import DATA, articles, declarations
 
-DATA = Path(__file__).parents[3].parent / "shared" / "data"
 GPT2 = DATA / "tokenizer" / "gpt2"
-published = pytest.mark.skipif(not GPT2.is_dir(), reason="GPT-2's vocabulary is not here")
 # As openai_public.py of tiktoken has it; its own pattern and ours find the same words.
 PATTERN = r"""'(?:[sdmt]|ll|ve|re)| ?\p{L}++| ?\p{N}++| ?[^\s\p{L}\p{N}]++|\s++$|\s+(?!\S)|\s"""
 
 
-@pytest.fixture(scope="module")
-def gpt2() -> Tokenizer:
-    return read_gpt2(GPT2)
+@pytest.fixture(scope="module", params=["own", *(["published"] if GPT2.is_dir() else [])])
+def folder(
+    request: pytest.FixtureRequest, tokenizers_of: dict[str, Tokenizer], tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """A folder with `vocab.json` and `merges.txt`: a vocabulary in GPT-2's form, and the published one if at hand."""
+    folder = tmp_path_factory.mktemp("gpt2")
+    if request.param == "published":
+        (folder / "vocab.json").write_bytes((GPT2 / "encoder.json").read_bytes())
+        (folder / "merges.txt").write_bytes((GPT2 / "vocab.bpe").read_bytes())
+    else:
+        write_gpt2(Tokenizer(trained(tokenizers_of["gpt2"].merges, "gpt2", ["<|endoftext|>"])), folder)
+    return folder
 
 
 @pytest.fixture(scope="module")
-def openai(gpt2: Tokenizer) -> tiktoken.Encoding:
-    ranks = {unspell(token): at for token, at in json.loads((GPT2 / "encoder.json").read_text()).items() if at < 50256}
-    return tiktoken.Encoding("gpt2", pat_str=PATTERN, mergeable_ranks=ranks, special_tokens={"<|endoftext|>": 50256})
+def gpt2(folder: Path) -> Tokenizer:
+    return read_gpt2(folder)
+
+
+@pytest.fixture(scope="module")
+def openai(folder: Path, gpt2: Tokenizer) -> tiktoken.Encoding:
+    ids = json.loads((folder / "vocab.json").read_text())
+    special = {"<|endoftext|>": ids.pop("<|endoftext|>")}
+    ranks = {unspell(token): at for token, at in ids.items()}
+    return tiktoken.Encoding("gpt2", pat_str=PATTERN, mergeable_ranks=ranks, special_tokens=special)
 
 
 def fuzzed(count: int) -> list[str]:
-    """Slices of real texts in many languages, spliced with what pre-tokenizers stumble over."""
+    """Slices of texts in many languages, spliced with what pre-tokenizers stumble over."""
     rng = random.Random(0)
-    paths = sorted((DATA / "langid" / "udhr").rglob("*"))
-    texts = [path.read_text(encoding="utf-8") for path in paths if path.is_file()]
-    texts += [(DATA / "corpus" / "enwiki" / "wiki_00").read_text(encoding="utf-8")]
+    texts = [*TEXTS.values(), *declarations().values(), *documents(20), *articles("wiki_00")]
     odd = [
         "'s",
         "'LL",
@@ -81,9 +97,10 @@ def fuzzed(count: int) -> list[str]:
     return found
 
 
-@published
-def test_10_000_fuzzed_strings(gpt2: Tokenizer, openai: tiktoken.Encoding) -> None:
-    library = tokenizers.Tokenizer(tokenizers.models.BPE.from_file(str(GPT2 / "encoder.json"), str(GPT2 / "vocab.bpe")))
+def test_10_000_fuzzed_strings(folder: Path, gpt2: Tokenizer, openai: tiktoken.Encoding) -> None:
+    library = tokenizers.Tokenizer(
+        tokenizers.models.BPE.from_file(str(folder / "vocab.json"), str(folder / "merges.txt"))
+    )
     library.pre_tokenizer = tokenizers.pre_tokenizers.ByteLevel(add_prefix_space=False)
     texts = fuzzed(10_000)
     ids, offsets = gpt2.encode_many(texts)
@@ -93,16 +110,16 @@ def test_10_000_fuzzed_strings(gpt2: Tokenizer, openai: tiktoken.Encoding) -> No
     assert [gpt2.decode(one) for one in ours] == texts
 
 
-@published
 def test_special_tokens_only_where_allowed(gpt2: Tokenizer, openai: tiktoken.Encoding) -> None:
     text = "one<|endoftext|>two <|endoftext|>"
     assert gpt2.encode(text) == openai.encode(text, disallowed_special=())
     assert gpt2.encode(text, special=True) == openai.encode(text, allowed_special="all")
-    assert gpt2.end_of_text == 50256
+    assert gpt2.end_of_text == gpt2.vocabulary_size - 1
 
 
-@published
-def test_bytes_have_the_published_numbers(gpt2: Tokenizer) -> None:
+@pytest.mark.skipif(not GPT2.is_dir(), reason="needs a published data set (../shared/data)")
+def test_bytes_have_the_published_numbers() -> None:
+    gpt2 = read_gpt2(GPT2)
     assert gpt2.vocabulary_size == 50257
     assert gpt2.encode("!") == [0]
     assert gpt2.encode(" ") == [220]
@@ -110,8 +127,7 @@ def test_bytes_have_the_published_numbers(gpt2: Tokenizer) -> None:
     assert gpt2.decode_bytes(gpt2.encode(b"\xff\x00\xfe")) == b"\xff\x00\xfe"
 
 
-@published
-def test_every_format_gives_the_same_tokenizer_again(gpt2: Tokenizer, tmp_path: Path) -> None:
+def test_every_format_gives_the_same_tokenizer_again(folder: Path, gpt2: Tokenizer, tmp_path: Path) -> None:
     gpt2.save(tmp_path / "tokenizer.json")
     write_gpt2(gpt2, tmp_path)
     write_tiktoken(gpt2, tmp_path / "gpt2.tiktoken")
@@ -119,7 +135,7 @@ def test_every_format_gives_the_same_tokenizer_again(gpt2: Tokenizer, tmp_path: 
     for other in (
         Tokenizer.load(tmp_path / "tokenizer.json"),
         read_gpt2(tmp_path),
-        read_tiktoken(tmp_path / "gpt2.tiktoken", "gpt2", {"<|endoftext|>": 50256}),
+        read_tiktoken(tmp_path / "gpt2.tiktoken", "gpt2", gpt2.special_ids),
     ):
         assert other.vocabulary.tokens == gpt2.vocabulary.tokens
         assert np.array_equal(other.merges, gpt2.merges)
@@ -128,8 +144,8 @@ def test_every_format_gives_the_same_tokenizer_again(gpt2: Tokenizer, tmp_path: 
     theirs = tokenizers.Tokenizer.from_file(str(tmp_path / "tokenizer.json"))
     theirs.encode_special_tokens = True
     assert [one.ids for one in theirs.encode_batch_fast(texts)] == [gpt2.encode(text) for text in texts]
-    assert json.loads((tmp_path / "vocab.json").read_text()) == json.loads((GPT2 / "encoder.json").read_text())
-    assert (tmp_path / "merges.txt").read_text().split("\n")[1:] == (GPT2 / "vocab.bpe").read_text().split("\n")[1:]
+    assert json.loads((tmp_path / "vocab.json").read_text()) == json.loads((folder / "vocab.json").read_text())
+    assert (tmp_path / "merges.txt").read_text().split("\n")[1:] == (folder / "merges.txt").read_text().split("\n")[1:]
 
 
 def test_spelling_is_the_librarys() -> None:
