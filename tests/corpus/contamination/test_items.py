@@ -20,7 +20,7 @@ from groundup.corpus.contamination.removal import account, cut, locate, summary
 from groundup.corpus.duplicates.normal_form import normalised
 from groundup.errors import GroundupError
 from made import prose
-from made.prose import NAMES, THINGS, TOWNS
+from made.prose import NAMES, QUALITIES, THINGS, TOWNS
 
 
 def written(folder: Path, rows: Sequence[Any], name: str = "set.jsonl") -> Path:
@@ -79,13 +79,13 @@ def written_sets(folder: Path) -> tuple[EvaluationSet, EvaluationSet]:
     random = Random(5)
     with (folder / "train.jsonl").open("w", encoding="utf-8") as file:
         for _ in range(300):
-            who, where, what, other = (random.choice(some) for some in (NAMES, TOWNS, THINGS, THINGS))
-            a, b, c, d, e = (random.randint(2, 9999) for _ in range(5))
+            who, other, where, there = (random.choice(some) for some in (NAMES, NAMES, TOWNS, TOWNS))
+            (a, b, c, d, e), (p, q, r) = random.sample(THINGS, 5), random.sample(QUALITIES, 3)
             question = (
-                f"{who} of {where} has {a} {what}s, gives {b} of them to a {other} and sells the rest of the {what}s "
-                f"for {c} coins each. If {d} of them are lost in {where}, how many coins does {who} get for {e} more?"
+                f"If {who} of {where} has a {p} {a}, a {q} {b} and a {c}, sells {other} the {d} and buys a {e} "
+                f"in {there} for the {r} {b}, what is {other} of {where} given?"
             )
-            file.write(json.dumps({"question": question, "answer": f"#### {(a - b) * c}"}) + "\n")
+            file.write(json.dumps({"question": question, "answer": f"#### {random.randint(2, 999)}"}) + "\n")
     (folder / "pairs").mkdir()
     with (folder / "pairs" / "agreement.jsonl").open("w", encoding="utf-8") as file:
         for number in range(200):
