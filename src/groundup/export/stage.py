@@ -1,4 +1,4 @@
-"""The `export` stage: the aligned model as a folder that other programs load, with an account of itself."""
+"""The `export` stage: the aligned model as a folder that other programs load, with an account of what it was taught."""
 
 import json
 import shutil
@@ -8,7 +8,7 @@ from groundup.alignment.data.questions import MAIN_ASPECTS, Item, read_items
 from groundup.artifacts import Artifact, Figures, Work
 from groundup.artifacts.durable import write_text
 from groundup.export.configuration import ExportConfig
-from groundup.inference.chat_model import CARD
+from groundup.inference.loading import CARD
 from groundup.model.huggingface import save_huggingface
 from groundup.model.weights import load_model
 from groundup.tokenizer.chat import TEMPLATE
@@ -70,7 +70,7 @@ def _tokenizer_config(context: int) -> dict[str, object]:
 
 
 def example_questions(items: Sequence[Item]) -> list[str]:
-    """A few questions in the words of training, the first subject taught among them."""
+    """A few questions in the words of training, evenly drawn, the first subject included."""
     main = [item for item in items if item.aspect in MAIN_ASPECTS]
     step = max(1, len(main) // EXAMPLES)
     return [item.questions("sft")[0] for item in main[::step][:EXAMPLES]]
