@@ -53,7 +53,7 @@ def test_model_and_data_go_together(
         main()
     out, errors = capsys.readouterr()
     assert not ended.value.code, errors
-    assert out.startswith("out: go on training with Megatron-LM by out/launch.sh")
+    assert out.startswith("out: continue training with Megatron-LM by out/launch.sh")
     back = import_megatron_lm(Path("out"))
     assert all(torch.equal(a, b) for a, b in zip(made.parameters(), back.parameters(), strict=True))
     for split in ("train", "heldout"):

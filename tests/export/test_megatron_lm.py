@@ -65,7 +65,7 @@ def test_a_model_comes_back_bit_for_bit(shape: str, tmp_path: Path) -> None:
         ("mup_base_width = 8", {"mup_base_width": 8}),
     ],
 )
-def test_what_megatron_lm_has_no_place_for_is_refused_by_name(
+def test_what_megatron_lm_has_no_equivalent_of_is_refused_by_name(
     field: str, changes: dict[str, Any], tmp_path: Path
 ) -> None:
     with pytest.raises(GroundupError, match=f"has no model with {field}"):
@@ -113,7 +113,7 @@ def test_a_run_without_a_checkpoint_is_named(tmp_path: Path) -> None:
 
 
 def test_the_newest_iteration_is_read(tmp_path: Path) -> None:
-    """As a run of Megatron-LM leaves it behind."""
+    """As a run of Megatron-LM leaves it."""
     made = tiny.model()
     export_megatron_lm(tmp_path / "megatron", made)
     (tmp_path / "megatron" / "release").rename(tmp_path / "megatron" / "iter_0000030")

@@ -11,3 +11,10 @@ Run = Annotated[
     Path | None,
     typer.Argument(help="A run folder, or a blueprint file; without it the newest folder below runs/."),
 ]
+Model = Annotated[
+    str | None,
+    typer.Argument(
+        metavar="[MODEL]",
+        help="A run folder, a stage of it (RUN:sft), or an exported or Hugging Face folder; without it the newest run.",
+    ),
+]

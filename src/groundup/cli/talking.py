@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from groundup.cli import where
-from groundup.cli.options import Run
+from groundup.cli import models, where
+from groundup.cli.options import Model, Run
 from groundup.errors import GroundupError
 
 if TYPE_CHECKING:
@@ -131,34 +131,43 @@ def evaluate(run: Run = None) -> None:
 
 @verbs.command()
 def export(
-    run: Run = None,
+    model: Model = None,
     to: Annotated[Path, typer.Option("--to", metavar="DIR", help="A new folder for the copy.")] = Path("exported"),
     form: Annotated[
-        Literal["hf", "megatron"],
-        typer.Option("--format", help="Hugging Face's, or Megatron-LM's: checkpoint, data and a launch script."),
+        Literal["hf", "gguf", "megatron"],
+        typer.Option(
+            "--format",
+            help="Hugging Face's; GGUF for llama.cpp and Ollama; or Megatron-LM's: checkpoint, data and launch script.",
+        ),
     ] = "hf",
+    kind: Annotated[
+        Literal["f32", "f16", "bf16", "q8_0", "q4_0"], typer.Option("--type", help="The type of GGUF's matrices.")
+    ] = "f32",
 ) -> None:
-    """Copy a run's exported model to a folder of its own."""
-    import shutil
+    """Write a run's exported model, or any Hugging Face folder, in a folder of its own for other programs."""
+    folder = models.exported(model)
+    if form == "megatron":
+        _export_megatron(folder, model, to)
+    elif form == "gguf":
+        from groundup.export.deliver import export_gguf
 
-    from groundup.artifacts.durable import disk_error
+        file = export_gguf(folder, to, kind, models.figures(model))
+        print(f"{file}: run it with llama.cpp, or in {to}: ollama create NAME -f Modelfile")
+    else:
+        from groundup.export.deliver import export_huggingface
 
-    exported = where.run_folder(run).artifact("export")
-    exported.verify()
+        export_huggingface(folder, to, models.figures(model))
+        print(f"{to}: load it with transformers.AutoModelForCausalLM.from_pretrained({str(to)!r})")
+
+
+def _export_megatron(folder: Path, model: str | None, to: Path) -> None:
     if to.exists():
         raise GroundupError("exists already", where=str(to), do="name a new folder with --to")
-    if form == "megatron":
-        from groundup.export.megatron_lm import export_megatron_lm
-        from groundup.model.huggingface import load_huggingface
-        from groundup.shards.token_file import TokenShard
+    from groundup.export.megatron_lm import export_megatron_lm
+    from groundup.model.huggingface import load_huggingface
+    from groundup.shards.token_file import TokenShard
 
-        tokens = where.run_folder(run).artifact("tokens").path
-        shards = {split: TokenShard.open(tokens, split) for split in ("train", "heldout")}
-        export_megatron_lm(to, load_huggingface(exported.path), shards)
-        print(f"{to}: go on training with Megatron-LM by {to / 'launch.sh'}; {to / 'README.md'} tells how")
-        return
-    try:
-        shutil.copytree(exported.path, to, ignore=shutil.ignore_patterns("manifest.json", "records"))
-    except OSError as error:
-        raise disk_error(error, to) from error
-    print(f"{to}: load it with transformers.AutoModelForCausalLM.from_pretrained({str(to)!r})")
+    tokens = where.run_folder(Path(model) if model else None).artifact("tokens").path
+    shards = {split: TokenShard.open(tokens, split) for split in ("train", "heldout")}
+    export_megatron_lm(to, load_huggingface(folder), shards)
+    print(f"{to}: continue training with Megatron-LM by {to / 'launch.sh'}; {to / 'README.md'} explains it")

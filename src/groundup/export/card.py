@@ -114,9 +114,9 @@ def _limits(figures: Mapping[str, Figures]) -> str:
     subjects = figures.get("export", {}).get("subjects")
     taught = f" It was taught to answer about {subjects:,} subjects of its documents." if subjects else ""
     return (
-        f"## Limits\n\nThis is a small model.{taught} Outside of what it was trained on its answers are guesses, however "
-        "sure they sound; it has no knowledge of events after its documents, and no safety training. Don't rely on it "
-        "where a wrong answer does harm."
+        f"## Limits\n\nThis is a small model.{taught} Outside of what it was trained on its answers are guesses, "
+        "however sure they sound; it has no knowledge of events after its documents, and no safety training. Don't "
+        "rely on it where a wrong answer does harm."
     )
 
 

@@ -1,7 +1,7 @@
 """`groundup export`: an exported model, or any Hugging Face folder, as a folder for other programs.
 
-    hf      a copy of the Hugging Face folder, with a model card
-    gguf    one GGUF file, an Ollama Modelfile and a model card
+hf      a copy of the Hugging Face folder, with a model card
+gguf    one GGUF file, an Ollama Modelfile and a model card
 """
 
 import shutil

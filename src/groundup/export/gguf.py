@@ -1,9 +1,9 @@
 """Models as GGUF, the file format of llama.cpp and Ollama (the extra `gguf`).
 
-A GGUF file names an architecture whose code is in the programs that read it, so a model can only be written as one that
-they have: llama (also Mistral, Mixtral), qwen2, qwen3, qwen3moe and gpt2. What they would compute differently is refused
-by name. The tokenizer goes along with its own pre-tokenizer's name (`qwen2`, `llama-bpe`, `gpt-2`), which converters of
-Hugging Face folders have to guess, and with the chat template.
+A GGUF file names an architecture whose code is in the programs that read it, so a model can only be written as one
+that they have: llama (also Mistral, Mixtral), qwen2, qwen3, qwen3moe and gpt2. What they would compute differently is
+refused by name. The tokenizer goes along with its own pre-tokenizer's name (`qwen2`, `llama-bpe`, `gpt-2`), which
+converters of Hugging Face folders have to guess, and with the chat template.
 
     tensor                      stored as
     matrices                    the type that was asked for; rows of blocks of 32 in Q8_0 and Q4_0
@@ -59,8 +59,8 @@ def write_gguf(
         template: a Jinja chat template; None for a model that has none.
 
     Raises:
-        GroundupError: the package gguf is not installed, the format can't hold the model or its tokenizer (what stands
-            in the way is named), or the vocabularies differ.
+        GroundupError: the package gguf is not installed, the format can't hold the model or its tokenizer (the reason is given),
+            or the vocabularies differ.
     """
     gguf = _package()
     family = check(model.config, kind)
@@ -87,7 +87,7 @@ def check(config: LLMConfig, kind: GgufType) -> Family:
     """The model's family, where GGUF can hold the model.
 
     Raises:
-        GroundupError: it can't; the field that stands in the way is named.
+        GroundupError: it can't; the field that prevents it is named.
     """
     family = family_of(config)
     try:

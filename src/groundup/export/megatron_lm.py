@@ -38,7 +38,7 @@ def export_megatron_lm(
     """Write a model, and token shards by the names of their splits, into a new folder.
 
     Raises:
-        GroundupError: Megatron-LM has no such model (the field that stands in the way is named), the folder exists, or
+        GroundupError: Megatron-LM has no such model (the field that prevents it is named), the folder exists, or
             the disk is full.
     """
     arguments = megatron_arguments(model.config)
@@ -66,7 +66,7 @@ def import_megatron_lm(folder: Path, config: LLMConfig | None = None) -> CustomL
     """Read the newest checkpoint of a Megatron-LM run in the torch_dist form; weights become float32.
 
     Args:
-        config: of the model; without it, that of `config.json` beside the checkpoints.
+        config: of the model; without it, that of `config.json` next to the checkpoints.
 
     Raises:
         GroundupError: there is no such checkpoint, or it is of another model.
@@ -89,7 +89,7 @@ def megatron_arguments(config: LLMConfig) -> dict[str, Any]:
     """A model's shape as Megatron-LM's arguments, by the names that they have inside.
 
     Raises:
-        GroundupError: Megatron-LM's GPT has no place for a field.
+        GroundupError: Megatron-LM's GPT has no equivalent of a field.
     """
     _check(config)
     scaling, layer_norm = config.rope_scaling, config.norm == "layer_norm"
@@ -132,7 +132,7 @@ def megatron_arguments(config: LLMConfig) -> dict[str, Any]:
 
 
 def _check(config: LLMConfig) -> None:
-    """Raises GroundupError naming the first field that Megatron-LM's GPT has no place for."""
+    """Raises GroundupError naming the first field that Megatron-LM's GPT has no equivalent of."""
     scaling = config.rope_scaling
     refused = {
         "num_experts": config.num_experts > 0,
@@ -152,7 +152,7 @@ def _check(config: LLMConfig) -> None:
             value = getattr(config, field)
             shown = value.rope_type if isinstance(value, RopeScaling) else value
             raise GroundupError(
-                f"Megatron-LM has no model with {field} = {shown} beside the other fields",
+                f"Megatron-LM has no model with {field} = {shown} next to the other fields",
                 do="export it as hf, or train a model of another shape",
             )
 
@@ -178,7 +178,7 @@ def _arguments_sh(arguments: Mapping[str, Any]) -> str:
         flags.append(flag if value is True else f"{flag} {str(value).replace(' ', '')}")
     if not arguments["add_bias_linear"]:
         flags.append("--disable-bias-linear")
-    # its NullTokenizer, for data that is ids already, adds one id to those it is told of
+    # its NullTokenizer, for data that is ids already, adds one id to the given ones
     flags += [
         "--tokenizer-type NullTokenizer",
         f"--vocab-size {arguments['padded_vocab_size'] - 1}",
@@ -190,8 +190,8 @@ def _arguments_sh(arguments: Mapping[str, Any]) -> str:
 
 LAUNCH = """\
 #!/bin/sh
-# Go on training this model with Megatron-LM. Say where it is checked out: MEGATRON_LM=~/Megatron-LM sh launch.sh
-# A second call goes on from its own checkpoints in `continued`.
+# Continue training this model with Megatron-LM. Set where it is checked out: MEGATRON_LM=~/Megatron-LM sh launch.sh
+# A second call resumes from its own checkpoints in `continued`.
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 from=$here
@@ -221,7 +221,7 @@ parallel layout; `data/` the token shards as `.bin` and `.idx`; `arguments.sh` t
     git clone https://github.com/NVIDIA/Megatron-LM
     MEGATRON_LM=$PWD/Megatron-LM GPUS=8 TP=2 sh launch.sh
 
-`launch.sh` is short: edit it. The checkpoint has no optimizer, so training begins with fresh moments.
+`launch.sh` is short: edit it. The checkpoint has no optimizer, so training begins with a fresh optimizer state.
 `--dist-ckpt-strictness log_all` is there because Transformer Engine's layers look for states of their own that a model
 which was never in FP8 does not have.
 

@@ -1,8 +1,8 @@
 """Whatever can be talked to: an exported folder, another Hugging Face folder, or a stage of a run.
 
-    folder with groundup.json          groundup's export: own chat format, an account of what was taught
-    folder with config.json            any Hugging Face folder of a known family, with its own chat template
-    weights and tokenizer of a stage   what `RUN:sft` names; own chat format
+folder with groundup.json          groundup's export: own chat format, an account of what was taught
+folder with config.json            any Hugging Face folder of a known family, with its own chat template
+weights and tokenizer of a stage   what `RUN:sft` names; own chat format
 """
 
 import json

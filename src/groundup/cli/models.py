@@ -1,0 +1,118 @@
+"""From what a person names as a MODEL to a model that is loaded.
+
+runs/mine            the run's newest exported model
+runs/mine:sft        the model of one of its stages: pretrain, sft, ppo, dpo
+some/folder          an exported folder, or another Hugging Face folder of a known family
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from groundup.cli import where
+from groundup.errors import GroundupError
+
+if TYPE_CHECKING:
+    from groundup.artifacts import Figures
+    from groundup.inference.loading import LoadedModel
+    from groundup.pipeline.folder import RunFolder
+
+STAGES = ("pretrain", "sft", "ppo", "dpo")  # whose artifacts hold a language model
+
+
+def load(name: str | None) -> LoadedModel:
+    """The model that `name` means; without it the newest run's.
+
+    Raises:
+        GroundupError: there is no such model, or it is damaged.
+    """
+    run, stage = _split(name)
+    if stage is not None:
+        return _load_stage(where.run_folder(run), stage)
+    from groundup.inference.loading import load_folder
+
+    return load_folder(folder(run))
+
+
+def exported(name: str | None) -> Path:
+    """The folder of an exported model: `name` itself, or the artifact of the run it names, its digests checked."""
+    run, stage = _split(name)
+    if stage is not None:
+        raise GroundupError(f"{name} is a stage, not an exported model", do=f"name the run: {run}")
+    if run is not None and (run / "config.json").is_file():
+        return run
+    artifact = where.run_folder(run).artifact("export")
+    artifact.verify()
+    return artifact.path
+
+
+def folder(run: Path | None) -> Path:
+    """A Hugging Face folder itself, or what a run has delivered as its newest model."""
+    if run is not None and (run / "config.json").is_file():
+        return run
+    found = where.run_folder(run).path
+    if not (found / "model").is_dir():
+        raise GroundupError("no model has been exported yet", where=str(found), do="finish `groundup run` first")
+    return found / "model"
+
+
+def several(name: str | None) -> Mapping[str, Callable[[], LoadedModel]]:
+    """What a server offers: the model that `name` means and, of a run, the model of each of its stages.
+
+    Returns: for each public name how to load the model; the first is the one that answers where none is asked for.
+    """
+    run, stage = _split(name)
+    if stage is None and run is not None and (run / "config.json").is_file():
+        return {run.resolve().name: lambda: load(name)}
+    found = where.run_folder(run)
+    label = found.path.resolve().name
+    if stage is not None:
+        return {f"{label}:{stage}": lambda: load(name)}
+    offered: dict[str, Callable[[], LoadedModel]] = {}
+    if (found.path / "model").is_dir():
+        offered[label] = lambda: load(name)
+    remembered = found.remembered()
+    for one in STAGES:
+        if remembered is not None and one in remembered.stages:
+            offered[f"{label}:{one}"] = lambda one=one: _load_stage(found, one)  # type: ignore[misc]
+    if not offered:
+        raise GroundupError("it has no model yet", where=str(found.path), do="run it to its pretraining at least")
+    return offered
+
+
+def figures(name: str | None) -> Mapping[str, Figures]:
+    """The figures of each stage of the run that `name` means; empty for a folder that is no run."""
+    run, _ = _split(name)
+    if run is not None and (run / "config.json").is_file():
+        return {}
+    found = where.run_folder(run)
+    remembered = found.remembered()
+    return {stage: found.artifact(stage).figures for stage in (remembered.stages if remembered else ())}
+
+
+def _split(name: str | None) -> tuple[Path | None, str | None]:
+    """`runs/mine:sft` as (runs/mine, sft); a path that exists is a path, whatever is in it."""
+    if name is None:
+        return None, None
+    run, colon, stage = name.rpartition(":")
+    if not colon or Path(name).exists() or "/" in stage or "\\" in stage:
+        return Path(name), None
+    if stage not in STAGES:
+        raise GroundupError(f"no model is made by a stage {stage}", where=name, do=f"name one of {', '.join(STAGES)}")
+    return Path(run) if run else None, stage
+
+
+def _load_stage(run: RunFolder, stage: str) -> LoadedModel:
+    from groundup.inference.loading import load_stage
+
+    remembered = run.remembered()
+    trained = remembered is not None and "sft" in remembered.stages
+    one_turn = trained and run.artifact("sft").figures.get("turns") == 1
+    return load_stage(
+        f"{run.path.resolve().name}:{stage}",
+        run.artifact(stage).path / "model",
+        run.artifact("tokenizer").file("tokenizer.json"),
+        one_turn=one_turn,
+    )
