@@ -59,7 +59,7 @@ def write_gguf(
         template: a Jinja chat template; None for a model that has none.
 
     Raises:
-        GroundupError: the package gguf is not installed, the format can't hold the model or its tokenizer (the reason is given),
+        GroundupError: the package gguf is not installed, the format can't hold the model or its tokenizer,
             or the vocabularies differ.
     """
     gguf = _package()
