@@ -19,7 +19,7 @@ ROOM = Path(groundup.corpus.__file__).parent
 READERS = ("sources", "extraction")
 CALLS = {"UnreadableError": 0, "_LostError": 0, "_lost": 0, "Found": 3, "Dropped": 2}
 """What makes a reason, and which argument it is."""
-KEYWORDS = ("rule", "left_out")
+KEYWORDS = ("rule", "skipped")
 
 sys.path.insert(0, str(ROOM.parents[2] / "tools"))
 

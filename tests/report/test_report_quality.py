@@ -20,7 +20,7 @@ def training(n=400):
     scores = sigmoid(margins)
     return scores, good, {
         "configuration": {"kind": "linear"},
-        "examples": {"learned": {"documents": 1600, "good": 800, "left_out": {}}},
+        "examples": {"learned": {"documents": 1600, "good": 800, "skipped": {}}},
         "heldout": evaluate(scores, good).figures(),
         "uncalibrated": {"calibration_error": calibration_error(sigmoid(3 * margins), good), "log_loss": 0.5},
     }  # fmt: skip

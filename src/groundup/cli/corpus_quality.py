@@ -61,8 +61,8 @@ def train(
         trained.model.save(out)
         learned = trained.model.training["examples"]["learned"]
         print(f"learned from {learned['documents']:,} documents, of them {learned['good']:,} good")
-        for reason, count in examples.left_out.items():
-            print(f"left out: {count:,}, {reason}")
+        for reason, count in examples.skipped.items():
+            print(f"skipped: {count:,}, {reason}")
         _show(trained.evaluation)
         print(f"written to {out}")
 

@@ -34,7 +34,7 @@ class Rule:
     changes: bool = False
 
     def words(self, limit: float | None = None, language: str | None = None) -> str:
-        """The meaning with its threshold; `_` stands for one that isn't given."""
+        """The meaning with its threshold; `_` replaces one that isn't given."""
         shown = "_" if limit is None else f"{limit:,.0f}" if limit == int(limit) else f"{limit:g}"
         return self.meaning.format(limit=shown, language=language or "the language that is kept")
 

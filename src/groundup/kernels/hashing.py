@@ -1,6 +1,6 @@
 """Constants and steps that the hash functions of the kernels have in common.
 
-A factor is odd, so that multiplying by it loses nothing modulo 2^64, and its bits are without pattern. A product is
+A factor is odd, so that multiplying by it loses nothing modulo 2^64, and its bits are without pattern. The result is
 well mixed in its upper half alone, hence the `x ^ (x >> 32)` between two of them.
 """
 

@@ -120,8 +120,8 @@ def test_sets_planted_into_documents(tmp_path: Path) -> None:
     assert dict(zip(matches.rows.tolist(), matches.items.tolist(), strict=True)) == planted
     assert matches.whole.all() and (matches.kinds == TEXT).all()
 
-    told = account(items, documents, matches, [f"id{row}" for row in range(len(texts))]).to_pylist()
-    for one in told:
+    rows = account(items, documents, matches, [f"id{row}" for row in range(len(texts))]).to_pylist()
+    for one in rows:
         row = int(one["document"][2:])
         assert (one["set"], one["file"], one["line"]) == ("questions", "train.jsonl", planted[row] + 1)
         assert texts[row].encode()[one["start"] : one["end"]].decode().startswith("Somebody asked: ")
@@ -175,13 +175,13 @@ def test_overlapping_ngrams_are_one_match(tmp_path: Path) -> None:
 
 def test_a_match_over_paragraphs_takes_all_of_them(tmp_path: Path) -> None:
     items = loaded(tmp_path, [{"q": "one two three four five six seven eight"}])
-    text = "Before.\n\nHere: one two three\n \nfour\n\n\nfive six seven eight!\n\nBehind it.\n\nThe end.\n"
+    text = "Before.\n\nHere: one two three\n \nfour\n\n\nfive six seven eight!\n\nAfter it.\n\nThe end.\n"
     documents = pa.array(["nothing", text])
     matches = items.find(documents)
     starts, ends = locate(documents, matches)
     assert text[starts[0] : ends[0]] == "Here: one two three\n \nfour\n\n\nfive six seven eight!"
     left = cut(documents, matches)
-    assert left.texts.to_pylist() == ["nothing", "Before.\n\nBehind it.\n\nThe end."]
+    assert left.texts.to_pylist() == ["nothing", "Before.\n\nAfter it.\n\nThe end."]
     assert left.paragraphs.tolist() == [0, 3]
     assert left.bytes.tolist() == [0, len("Here: one two three") + len("four") + len("five six seven eight!")]
     assert left.words_left.tolist() == [-1, 5]

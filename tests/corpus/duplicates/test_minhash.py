@@ -22,7 +22,7 @@ WORDS = st.one_of(
 @settings(max_examples=150, deadline=None)
 @given(st.lists(WORDS, max_size=40), st.integers(1, 6), st.integers(1, 40))
 def test_a_signature_is_the_least_of_its_shingles(words: list[str], size: int, functions: int) -> None:
-    """Wherever a shingle stands, and whatever stands around it, its hashes are the same."""
+    """Wherever a shingle is, and whatever is around it, its hashes are the same."""
     config = NearDuplicates(shingle_words=size, bands=functions, rows=1)
     whole = signatures(pa.array([" ".join(words)], pa.string()), config)[0]
     single = [" ".join(words[at : at + size]) for at in range(len(words) - size + 1)]
@@ -67,7 +67,7 @@ def test_fingerprints_hold_the_signatures_of_normal_forms() -> None:
         assert len(np.unique(own)) == len(shingles(text, 5))
 
 
-def test_digests_tell_bytes_apart() -> None:
+def test_digests_distinguish_bytes() -> None:
     texts = [
         "",
         "\0",
@@ -87,7 +87,7 @@ def test_digests_tell_bytes_apart() -> None:
     assert len(np.unique(found[:, 0])) == len(np.unique(found[:, 1])) == len(texts)
 
 
-def test_texts_of_any_place_in_memory() -> None:
+def test_texts_anywhere_in_memory() -> None:
     """A slice of an array, and the same texts alone, in arrays of both widths."""
     texts = passages(40, 6)
     alone = fingerprint(pa.array(texts[2:5]), NearDuplicates())

@@ -57,7 +57,7 @@ def test_planted_copies_are_found_and_nothing_else(planted: tuple[list[str], lis
     true = {pair for pair, similarity in pairs.items() if similarity >= CONFIG.threshold}
     assert len(true) > 200
     gone = set(found.rows.tolist())
-    for row, kept, similarity in triples(found):  # no false pair, and the similarity that is told is the true one
+    for row, kept, similarity in triples(found):  # no false pair, and the reported similarity is the true one
         assert similarity == pytest.approx(pairs[max(row, kept), min(row, kept)], abs=1e-12)
         assert similarity >= CONFIG.threshold
         assert kept not in gone
@@ -194,7 +194,7 @@ def test_damaged_and_foreign_files(tmp_path: Path) -> None:
 
 
 def test_a_part_is_the_same_however_it_is_written(tmp_path: Path) -> None:
-    """All at once or batch by batch; and none is left behind by an error."""
+    """All at once or batch by batch; and none remains after an error."""
     import pyarrow as pa
 
     from groundup.corpus.duplicates.fingerprints import FingerprintWriter

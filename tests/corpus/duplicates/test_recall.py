@@ -42,10 +42,10 @@ def test_measured_and_expected_agree_with_all_pairs(tmp_path: Path) -> None:
     }  # fmt: skip
     some = recall.measured(parts, order, found, config, sample=300)
     assert some["sample"] == 300 and 0.2 * len(true) < some["pairs"] < len(true)
-    share = everything["recall"]
-    assert some["recall"] == pytest.approx(share, abs=4 * np.sqrt(share * (1 - share) / some["pairs"]))
+    fraction = everything["recall"]
+    assert some["recall"] == pytest.approx(fraction, abs=4 * np.sqrt(fraction * (1 - fraction) / some["pairs"]))
     said = recall.expected(found, config)
-    assert said["recall"] == pytest.approx(share, abs=4 * np.sqrt(share * (1 - share) / len(true)))
+    assert said["recall"] == pytest.approx(fraction, abs=4 * np.sqrt(fraction * (1 - fraction) / len(true)))
     assert sum(said["similarities"].values()) == len(found)
     assert next(iter(said["similarities"])) == "0.6"
 

@@ -48,7 +48,7 @@ WORLD = st.lists(st.lists(LINES, max_size=7).map("\n".join), min_size=1, max_siz
 @settings(max_examples=200, deadline=None)
 @given(WORLD, st.sampled_from(["line", "paragraph"]), st.integers(2, 3), st.integers(1, 3), st.data())
 def test_small_worlds(texts: list[str], unit: Unit, documents: int, words: int, data: st.DataObject) -> None:
-    """What goes is what stands in enough documents of the order, but for the best of these; the rest stays."""
+    """What goes is what occurs in enough documents of the order, but for the best of these; the rest stays."""
     config = RepeatedUnits(least_documents=documents, least_words=words)
     order = data.draw(st.permutations(range(len(texts))))[: data.draw(st.integers(1, len(texts)))]
     cuts = sorted(data.draw(st.lists(st.integers(0, len(texts)), max_size=2)))

@@ -1,4 +1,4 @@
-"""Texts with planted copies, and brute force over all pairs: what the tests of this folder share."""
+"""Texts with planted copies, and brute force over all pairs, for all tests of this folder."""
 
 import re
 import unicodedata
@@ -41,7 +41,7 @@ def all_pairs(sets: Sequence[set]) -> dict[tuple[int, int], float]:
 
 
 def altered(text: str, changes: int, random: np.random.Generator) -> str:
-    """`text` with that many words replaced by words that stand nowhere else."""
+    """`text` with that many words replaced by words that are nowhere else."""
     words = text.split()
     for at in random.choice(len(words), changes, replace=False):
         words[at] = "q" + "".join(map(chr, random.integers(97, 123, 9)))

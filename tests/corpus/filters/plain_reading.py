@@ -100,7 +100,7 @@ def top(words: list[str], n: int) -> int:
 
 
 def covered(words: list[str], n: int) -> int:
-    """Characters in n words in a row that stand further up too, each counted once."""
+    """Characters in n words in a row that occur before, each counted once."""
     seen, inside = set(), set()
     for at in range(len(words) - n + 1):
         gram = tuple(words[at : at + n])

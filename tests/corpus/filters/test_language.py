@@ -1,4 +1,4 @@
-"""Languages are told where there is text enough, and left open where there is not."""
+"""Languages are identified where there is enough text, and left open where there is not."""
 
 import html
 import re

@@ -120,7 +120,7 @@ def test_the_first_broken_rule_is_the_reason() -> None:
     assert judge(everything, rules).rule[0] == "max_top_bigram"
 
 
-def test_language_counts_only_when_it_is_told_with_confidence() -> None:
+def test_language_counts_only_when_it_is_identified_with_confidence() -> None:
     rules = RulesConfig()
     assert only(judge(row(language="de", language_confidence=0.9), rules)) == ("language", 0.9, 0.5)
     assert judge(row(language="de", language_confidence=0.4), rules).kept.all()

@@ -1,4 +1,4 @@
-"""Addresses are told by domain, as a whole and by their words; lists that can't be used are refused by line."""
+"""Addresses are matched by domain, as a whole and by their words; lists that can't be used are refused by line."""
 
 from pathlib import Path
 

@@ -137,7 +137,7 @@ def test_tokens_are_bytes_over_those_of_a_token() -> None:
     assert tokens.kept_now.tokens == pytest.approx(sum(row["bytes"] for row in kept) / 4)
 
 
-def test_settings_go_on_top_of_a_preset_in_the_runs_language() -> None:
+def test_settings_override_a_preset_in_the_runs_language() -> None:
     run = RulesConfig(language="de", min_words=7)
     rules = changed(run, "gopher", ["max_top_trigram=.25", "rules.max_words=null", "curate.rules.min_stop_words = 3"])
     assert rules.model_copy(update={"preset": "gopher"}) == RulesConfig(

@@ -1,4 +1,4 @@
-"""Two kinds of made-up text that a classifier can tell apart, though not always."""
+"""Two kinds of made-up text that a classifier can distinguish, though not always."""
 
 import random
 

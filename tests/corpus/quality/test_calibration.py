@@ -51,7 +51,7 @@ def test_margins_that_are_too_sure_are_calibrated():
 
 
 @pytest.mark.parametrize("margins", [np.zeros(50), np.full(50, 7.0)])
-def test_margins_that_tell_nothing(margins):
+def test_margins_without_information(margins):
     """No slope can be found: the margins stay log odds, and nothing is divided by zero."""
     good = np.arange(50) % 2 == 0
     found = platt(margins, good)
@@ -69,6 +69,6 @@ def test_reliability_and_error_by_hand():
     """Two bins: .9 said and 1 true of 2; .1 said and 0 of 2. |.9 - .5| / 2 + |.1 - 0| / 2."""
     scores, good = np.array([0.9, 0.9, 0.1, 0.1]), np.array([True, False, False, False])
     rows = reliability(scores, good)
-    assert [(row["low"], row["documents"], row["share_good"]) for row in rows] == [(0.1, 2, 0.0), (0.9, 2, 0.5)]
+    assert [(row["low"], row["documents"], row["fraction_good"]) for row in rows] == [(0.1, 2, 0.0), (0.9, 2, 0.5)]
     assert calibration_error(scores, good) == pytest.approx(0.25)
     assert sum(row["documents"] for row in reliability(np.array([0.0, 0.5, 1.0]), np.array([True] * 3))) == 3

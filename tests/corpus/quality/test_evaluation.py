@@ -60,12 +60,12 @@ def test_standard_errors_are_those_of_repeated_draws():
     found = [evaluate(*drawn(seed, 250)) for seed in range(600)]
     for name in ("accuracy", "precision", "recall", "f1", "auc"):
         values = np.array([getattr(one, name).value for one in found])
-        told = np.mean([getattr(one, name).standard_error for one in found])
-        assert told == pytest.approx(values.std(), rel=0.12), name
+        reported = np.mean([getattr(one, name).standard_error for one in found])
+        assert reported == pytest.approx(values.std(), rel=0.12), name
 
 
 def test_delong_by_definition():
-    """Against the definition: variance of each document's own share of pairs won."""
+    """Against the definition: variance of each document's own fraction of pairs won."""
     scores, good = drawn(3, 80)
     scores = scores.round(1)
     won = np.array([[(a > b) + 0.5 * (a == b) for b in scores[~good]] for a in scores[good]])

@@ -44,7 +44,7 @@ def test_it_learns_repeats_and_is_read_by_fasttext(tmp_path):
 
 
 def test_a_model_from_elsewhere_names_its_label(tmp_path):
-    """DCLM's labels are known; others must be told; what is no model is named."""
+    """DCLM's labels are known; others must be given; what is no model is named."""
     for labels, wanted in ((("hq", "cc"), ""), (("wiki", "crawl"), "__label__wiki")):
         path = tmp_path / "train.txt"
         path.write_text("".join(f"__label__{label} {label} text of it\n" for label in labels for _ in range(20)))

@@ -34,7 +34,7 @@ def words_of(text):
 @settings(max_examples=300, deadline=None)
 @given(st.text(st.one_of(st.sampled_from("aB1 .,'\n\t-é大ー“Ωя👍\u00a0"), st.characters(codec="utf-8")), max_size=60))
 def test_words_are_those_of_the_rules(text):
-    """Equal sequences of words give equal features, whatever stands between them; there is one for each word and one
+    """Equal sequences of words give equal features, whatever is between them; there is one for each word and one
     for each pair of neighbours."""
     words = words_of(text)
     found = features_of(text)
@@ -45,7 +45,7 @@ def test_words_are_those_of_the_rules(text):
 
 @given(st.lists(st.sampled_from(["don't", "Panic", "x1", "大丈夫", "é"]), max_size=9), st.integers(1, 5))
 def test_runs_of_words_up_to_n(words, longest):
-    """A run's feature depends on its words and their order alone, not on where in the text it stands."""
+    """A run's feature depends on its words and their order alone, not on where in the text it is."""
     text = " ".join(words)
     split = words_of(text)
     expected = []

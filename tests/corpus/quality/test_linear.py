@@ -30,7 +30,7 @@ def features_by_row(texts, config):
 
 
 def test_one_step_is_adagrad_of_pytorch():
-    """A few texts, one epoch, against torch.optim.Adagrad on the same loss, where no feature stands twice in a text."""
+    """A few texts, one epoch, against torch.optim.Adagrad on the same loss, where no feature is twice in a text."""
     texts = pa.array(["alpha beta gamma", "delta beta", "gamma epsilon zeta eta", "theta", "beta alpha"])
     good = np.array([True, False, True, False, False])
     wanted = config(epochs=3, learning_rate=0.1, buckets=1 << 12, seed=5)
@@ -59,7 +59,7 @@ def test_one_step_is_adagrad_of_pytorch():
 
 
 def test_it_learns_and_repeats():
-    """Texts it has not seen are told apart; the same examples and seed give the same bits, another seed others."""
+    """Texts it has not seen are distinguished; the same examples and seed give the same bits, another seed others."""
     texts, good = documents(1, 600)
     first, again = (train_linear(texts, good, config(buckets=1 << 16)) for _ in range(2))
     assert first.weights.tobytes() == again.weights.tobytes()

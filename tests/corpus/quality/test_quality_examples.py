@@ -1,4 +1,4 @@
-"""Examples: what is read, drawn and held out does not depend on order or cutting; every mistake is named."""
+"""Examples: what is read, drawn and set apart does not depend on order or cutting; every mistake is named."""
 
 import gzip
 import json
@@ -45,7 +45,7 @@ def test_order_and_files_do_not_matter(tmp_path):
 
 
 def test_parting_is_by_the_text(tmp_path):
-    """About the share is held out; a text is on the same side whatever else there is; none on both."""
+    """The held-out set has about the right size; a text is on the same side whatever else there is; none on both."""
     small = read_examples(QualityTraining(labelled=(write(tmp_path / "s.jsonl", rows_of(1, 300)),)), tmp_path)
     large = read_examples(
         QualityTraining(labelled=(write(tmp_path / "l.jsonl", rows_of(1, 300) + rows_of(2, 2000)),)), tmp_path
@@ -65,7 +65,7 @@ def test_duplicates_contradictions_and_empty_texts_are_counted(tmp_path):
     rows += [{"text": "both", "label": 0}, {"text": "both", "label": 1}]
     found = read_examples(QualityTraining(labelled=(write(tmp_path / "r.jsonl", rows),)), tmp_path)
     assert len(found) == 20
-    assert found.left_out == {"called both good and bad": 2, "no text": 1, "repeated or not drawn": 5}
+    assert found.skipped == {"called both good and bad": 2, "no text": 1, "repeated or not drawn": 5}
 
 
 def test_a_draw_is_even_and_independent_of_order(tmp_path):
@@ -78,7 +78,7 @@ def test_a_draw_is_even_and_independent_of_order(tmp_path):
     ]
     assert found[0].texts.equals(found[1].texts)
     assert int(found[0].good.sum()) == int((~found[0].good).sum()) == 50
-    assert found[0].left_out == found[1].left_out == {"repeated or not drawn": 300}
+    assert found[0].skipped == found[1].skipped == {"repeated or not drawn": 300}
 
 
 def test_reference_against_the_crawl(tmp_path):

@@ -10,10 +10,10 @@ SCORES = st.lists(st.one_of(st.floats(0, 1, width=32), st.sampled_from([0.0, -0.
 
 
 @given(SCORES, st.floats(0.001, 1), st.integers(1, 5))
-def test_it_is_the_score_that_sorting_finds(scores, share, parts):
+def test_it_is_the_score_that_sorting_finds(scores, fraction, parts):
     values = np.array(scores, dtype=np.float32)
-    threshold = threshold_keeping(lambda: np.array_split(values, parts), share)
-    wanted = int(np.ceil(share * len(values) - 1e-9))
+    threshold = threshold_keeping(lambda: np.array_split(values, parts), fraction)
+    wanted = int(np.ceil(fraction * len(values) - 1e-9))
     assert threshold == np.sort(values)[::-1][wanted - 1]
     assert (values >= threshold).sum() >= wanted
     assert (values > threshold).sum() < wanted

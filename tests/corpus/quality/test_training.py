@@ -31,7 +31,7 @@ def config(**fields):
     return QualityTraining(good=("x",), buckets=1 << 16, **fields)
 
 
-def test_it_is_calibrated_and_measured_on_what_is_held_out():
+def test_it_is_calibrated_and_measured_on_unseen_examples():
     """The figures are those of scoring the held-out texts again; scores of new texts mean what they say."""
     trained = train(examples_of(1, 1500), config())
     heldout = trained.heldout
@@ -44,8 +44,8 @@ def test_it_is_calibrated_and_measured_on_what_is_held_out():
     fresh = evaluate(trained.model.scores(texts), good)
     assert fresh.accuracy.value > 0.85
     assert fresh.calibration_error < 0.05
-    told, error = trained.evaluation.accuracy.value, trained.evaluation.accuracy.standard_error
-    assert abs(fresh.accuracy.value - told) < 4 * error
+    value, error = trained.evaluation.accuracy.value, trained.evaluation.accuracy.standard_error
+    assert abs(fresh.accuracy.value - value) < 4 * error
     json.dumps(trained.model.training, allow_nan=False)
 
 
@@ -77,8 +77,8 @@ def test_saved_read_and_the_same_bytes(tmp_path):
     [
         ({"version": 99}, "describes no model of version 1"),
         ({"kind": "pickle"}, "describes no model"),
-        ({"file": "../other"}, "which is not beside it"),
-        ({"file": None}, "which is not beside it"),
+        ({"file": "../other"}, "which is not next to it"),
+        ({"file": None}, "which is not next to it"),
     ],
 )
 def test_a_description_that_is_none(tmp_path, change, message):

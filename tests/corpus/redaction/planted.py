@@ -25,10 +25,10 @@ def email(chance: random.Random) -> str:
 
 
 def check_digit(digits: str) -> str:
-    """By Luhn's rule as Wikipedia tells it: double every other digit from the right, add up the digits of all."""
+    """By Luhn's rule as Wikipedia describes it: double every other digit from the right, add up the digits of all."""
     total = 0
-    for place, digit in enumerate(digits[::-1]):
-        total += int(digit) if place % 2 else sum(map(int, str(2 * int(digit))))
+    for position, digit in enumerate(digits[::-1]):
+        total += int(digit) if position % 2 else sum(map(int, str(2 * int(digit))))
     return str(-total % 10)
 
 

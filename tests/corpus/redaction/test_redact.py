@@ -36,7 +36,7 @@ def found_in(text):
 @settings(max_examples=150, deadline=None)
 @given(seed=st.integers(0, 2**32))
 def test_what_is_planted_is_found_whole(kind, seed):
-    """Whatever stands around it, the planted piece is masked from its first byte to its last, and nothing beside it."""
+    """Whatever is around it, the planted piece is masked from its first byte to its last, and nothing next to it."""
     chance = random.Random(seed)
     planted = KINDS[kind](chance)
     before, after = chance.choice([" ", "\n", ": ", " (", '"', ", "]), chance.choice([" ", "\n", ", ", ") ", '"', ". "])
@@ -114,7 +114,7 @@ def test_slices_and_empty_batches():
 
 
 def test_neighbours_in_memory_are_not_read():
-    """What stands in the next text neither completes nor spoils a finding."""
+    """What the next text holds neither completes nor spoils a finding."""
     assert redact(pa.array(["212-555-", "1234"]), MASK)[0].to_pylist() == ["212-555-", "1234"]
     assert redact(pa.array(["1", "212-555-1234", "5"]), MASK)[0].to_pylist() == ["1", "<phone>", "5"]
     assert redact(pa.array(["jo@we", "b.org"]), MASK)[0].to_pylist() == ["jo@we", "b.org"]
@@ -142,7 +142,7 @@ def test_neighbours_in_memory_are_not_read():
         ("/photo/4111111111111111", []),
         ("DE89 3704 0044 0532 0130 00,", [("iban", "DE89 3704 0044 0532 0130 00")]),
         ("DE88 3704 0044 0532 0130 00", []),
-        ("-----BEGIN RSA PRIVATE KEY----- stands at its beginning", []),
+        ("-----BEGIN RSA PRIVATE KEY----- is at its beginning", []),
         ("-----BEGIN CERTIFICATE-----\n" + "A" * 64, []),
         ('{"aws_secret_access_key": "' + "aB3/" * 10 + '"}', [("key", "aB3/" * 10)]),
         ("x +1234567 y 2+12125551234", []),

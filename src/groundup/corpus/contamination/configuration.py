@@ -16,13 +16,13 @@ class EvaluationSet(Section):
     path: Path
     """A file or folder; a relative path starts at the blueprint's folder."""
     name: str = ""
-    """What the set is called in the report; left out, the last part of its path."""
+    """What the set is called in the report; by default the last part of its path."""
     texts: tuple[str, ...] = ("question",)
     """Columns that hold text of the item (question, passage, sentence); each is looked for by itself."""
     answer: str | None = None
     """The column that holds the answer: a string, or a list of strings, if there is one."""
     id: str | None = None
-    """The column that holds the item's id, which the report names beside the line."""
+    """The column that holds the item's id, which the report names next to the line."""
 
 
 class Contamination(Section):

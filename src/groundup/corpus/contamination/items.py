@@ -88,7 +88,7 @@ class Items:
         return _prepared(config, items, texts)
 
     def find(self, texts: "pa.Array") -> Matches:
-        """Where items stand in documents.
+        """Where items occur in documents.
 
         Args:
             texts: strings without nulls; a few MB, for the work takes ten times their memory.
@@ -103,7 +103,7 @@ class Items:
         return Matches(rows, items, kinds, whole, self._answered(texts, rows, items), first, last)
 
     def _answered(self, texts: "pa.Array", rows: Offsets, items: NDArray[np.int32]) -> NDArray[np.bool_]:
-        """Whether a short answer of the item stands in the document as well."""
+        """Whether a short answer of the item occurs in the document as well."""
         answered = np.zeros(len(rows), dtype=bool)
         forms: dict[int, str] = {}
         for at, (row, item) in enumerate(zip(rows.tolist(), items.tolist(), strict=True)):
@@ -137,7 +137,7 @@ def _prepared(config: Contamination, items: list[Item], texts: Sequence[tuple[in
 
 
 def _normal_forms(texts: list[str]) -> tuple[Bytes, Offsets]:
-    """`(normal forms in a row with PADDING bytes behind, where each starts and the last one ends)`."""
+    """`(normal forms in a row with PADDING bytes after, where each starts and the last one ends)`."""
     import pyarrow as pa
 
     parts, ends = [], [np.zeros(1, dtype=np.int64)]

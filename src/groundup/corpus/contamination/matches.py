@@ -1,4 +1,4 @@
-"""Where items of evaluation sets stand in documents."""
+"""Where items of evaluation sets occur in documents."""
 
 from dataclasses import dataclass
 
@@ -10,18 +10,18 @@ from groundup.kernels.arrow import Offsets
 
 @dataclass(frozen=True, slots=True)
 class Matches:
-    """Stretches of documents that stand in an item too, by rising row; n-grams that overlap are one stretch.
+    """Stretches of documents that occur in an item too, by rising row; n-grams that overlap are one stretch.
 
-    A stretch that stands in several items is listed for each.
+    A stretch that occurs in several items is listed for each.
     """
 
     rows: Offsets  # [matches] of the batch
     items: NDArray[np.int32]
-    kinds: NDArray[np.uint8]  # TEXT or ANSWER: of the item, what stands there
-    whole: NDArray[np.bool_]  # all of it stands there; else an n-gram or more
-    answered: NDArray[np.bool_]  # an answer of the item that is too short to be looked for stands in the document too
+    kinds: NDArray[np.uint8]  # TEXT or ANSWER: of the item, what is there
+    whole: NDArray[np.bool_]  # all of it is there; else an n-gram or more
+    answered: NDArray[np.bool_]  # an answer of the item that is too short to be looked for occurs in the document too
     first: Offsets  # word of the document's normal form
-    last: Offsets  # behind the last word
+    last: Offsets  # after the last word
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -30,7 +30,7 @@ class Matches:
 def stretches(
     rows: Offsets, texts: NDArray[np.int32], words: Offsets, sizes: NDArray[np.int32]
 ) -> tuple[NDArray[np.int64], Offsets, Offsets]:
-    """`(hits that begin a stretch, first word, behind the last word)` of hits, which may come in any order.
+    """`(hits that begin a stretch, first word, after the last word)` of hits, which may come in any order.
 
     Args:
         rows: [hits] the documents.

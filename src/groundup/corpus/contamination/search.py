@@ -16,7 +16,7 @@ from groundup.kernels.compilation import Integer, helper, kernel
 from groundup.kernels.hashing import BASE, GOLDEN, ONE, folded, power
 
 _SPACE = np.uint8(32)
-_SIX, _LOWEST = np.uint64(6), np.uint64(63)  # of a place in the filter
+_SIX, _LOWEST = np.uint64(6), np.uint64(63)  # of a position in the filter
 _NONE = np.int32(-1)
 
 
@@ -57,7 +57,7 @@ def hash_starts(forms: Bytes, ends: Offsets, ngram_words: int, key_words: int) -
     """What is looked for of texts in their normal form.
 
     Args:
-        forms: texts in a row, with PADDING bytes behind.
+        forms: texts in a row, with PADDING bytes after.
         ends: [texts + 1] where each starts and the last one ends.
         ngram_words: words in an n-gram.
         key_words: texts of fewer words are not looked for.
@@ -91,14 +91,14 @@ def _mixed(rolling: Integer) -> Integer:
 
 
 @helper
-def _word_starts(form: Bytes, end: int, places: Offsets) -> Integer:
-    """Where each word of `form[:end]` starts, and one behind the last word's space; returns how many words."""
+def _word_starts(form: Bytes, end: int, positions: Offsets) -> Integer:
+    """Where each word of `form[:end]` starts, and one after the last word's space; returns how many words."""
     count = 0
     for at in range(end):
         if at == 0 or form[at - 1] == _SPACE:
-            places[count] = at
+            positions[count] = at
             count += 1
-    places[count] = end + 1
+    positions[count] = end + 1
     return count
 
 
@@ -110,7 +110,7 @@ def _starts(
     longest = longest_text(ends)
     form = np.empty(longest + PADDING, dtype=np.uint8)
     words = np.empty(longest + 1, dtype=np.uint64)
-    places = np.empty(longest + 2, dtype=np.int64)
+    positions = np.empty(longest + 2, dtype=np.int64)
     most = (ends[texts] - ends[0]) // 2 + texts
     key, text = np.empty(most, dtype=np.uint64), np.empty(most, dtype=np.int32)
     start, end = np.empty(most, dtype=np.int64), np.empty(most, dtype=np.int64)
@@ -121,11 +121,11 @@ def _starts(
         length = ends[one + 1] - ends[one]
         form[:length] = forms[ends[one] : ends[one + 1]]
         count = hash_words(form, length, words)
-        _word_starts(form, length, places)
+        _word_starts(form, length, positions)
         taken = min(ngram_words, count)
         for first in range(min(_hash_rows(words, count, key_words, row_keys), count - taken + 1)):
             key[found], text[found] = row_keys[first], one
-            start[found], end[found] = ends[one] + places[first], ends[one] + places[first + taken] - 1
+            start[found], end[found] = ends[one] + positions[first], ends[one] + positions[first + taken] - 1
             size[found] = taken
             found += 1
     return key[:found].copy(), text[:found].copy(), start[:found].copy(), end[:found].copy(), size[:found].copy()
@@ -163,8 +163,8 @@ def _first_of(slots: NDArray[np.int32], keys: Words, key: Integer) -> Integer:
 
 
 @helper
-def _stands_at(form: Bytes, end: int, at: int, wanted: Bytes, first: Integer, last: Integer) -> bool:
-    """Whether `wanted[first:last]` stands at `form[at]`, with the end of a word behind it. form[end] is a space."""
+def _is_at(form: Bytes, end: int, at: int, wanted: Bytes, first: Integer, last: Integer) -> bool:
+    """Whether `wanted[first:last]` is at `form[at]`, with the end of a word after it. form[end] is a space."""
     size = last - first
     if at + size > end or form[at + size] != _SPACE:
         return False
@@ -178,19 +178,19 @@ def _stands_at(form: Bytes, end: int, at: int, wanted: Bytes, first: Integer, la
 def search(
     data: Bytes, offsets: Offsets, forms: Forms, table: Table, wanted: Bytes
 ) -> tuple[Offsets, Offsets, Offsets]:
-    """Everything of the table that stands in documents: `(row, its number in the table, its first word there)`.
+    """Everything of the table that occurs in documents: `(row, its number in the table, its first word there)`.
 
     Args:
         data: documents in a row.
         offsets: [documents + 1]
         forms: the normal form.
         table: what is looked for.
-        wanted: the bytes that the table's places are in.
+        wanted: the bytes that the table's positions are in.
     """
     longest = longest_text(offsets)
     form = np.empty(longest * MOST_GROWTH + PADDING, dtype=np.uint8)
     words = np.empty(longest + 1, dtype=np.uint64)
-    places = np.empty(longest + 2, dtype=np.int64)
+    positions = np.empty(longest + 2, dtype=np.int64)
     hits = np.empty((64, 3), dtype=np.int64)
     count = 0
     # Apart: a call with the whole table would cost more than what it does.
@@ -201,7 +201,7 @@ def search(
     for row in range(len(offsets) - 1):
         length = squeeze(form, write_form(data, offsets[row], offsets[row + 1], forms, form))
         total = hash_words(form, length, words)
-        placed = False
+        located = False
         for word in range(_hash_rows(words, total, size, row_keys)):
             key = row_keys[word]
             if marks[np.int64(key >> _SIX) & last_mark] >> (key & _LOWEST) & ONE == 0:
@@ -209,12 +209,12 @@ def search(
             at = _first_of(slots, keys, key)
             if at < 0:
                 continue
-            if not placed:
-                _word_starts(form, length, places)
-                placed = True
-            place = places[word]
+            if not located:
+                _word_starts(form, length, positions)
+                located = True
+            position = positions[word]
             while at < keys.size and keys[at] == key:
-                if _stands_at(form, length, place, wanted, table.starts.start[at], table.starts.end[at]):
+                if _is_at(form, length, position, wanted, table.starts.start[at], table.starts.end[at]):
                     if count == len(hits):
                         more = np.empty((2 * count, 3), dtype=np.int64)
                         more[:count] = hits

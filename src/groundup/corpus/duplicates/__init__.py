@@ -14,7 +14,7 @@ Duplicates among documents, from fingerprints alone:
     choice.py         which documents stay
     recall.py         how many near-duplicates the search finds: by formula and by brute force
 
-Lines and paragraphs that stand in many documents:
+Lines and paragraphs that occur in many documents:
 
     units.py          lines and paragraphs as hashes: the compiled loops
     repeated.py       which are repeated, and documents without them

@@ -35,13 +35,13 @@ def choose(
 
     Args:
         in_turn: documents in the order in which they are looked at; documents are numbered best first, and those of
-            one component stand together and rise.
+            one component are together and rise.
         groups: [bands, documents] the group of each, from 1; 0: none.
         total: how many groups there are.
         first_own: documents below it stay whatever they resemble.
         sets: where the shingles come from.
         threshold: least Jaccard similarity of two documents of which one goes.
-        advance: is told how large a share of the work has been done since it was last told.
+        advance: called with the fraction of the work done since the last call.
     """
     bands, documents = groups.shape
     heads = np.full(total + 1, -1, dtype=np.int32)
@@ -82,23 +82,23 @@ def _choose(
     candidates: Numbers, first_own: int, threshold: float, shingles: NDArray[np.uint32], starts: Offsets,
     lengths: Offsets, instead: Numbers, found: NDArray[np.float64], needed: Offsets, state: Offsets,
 ) -> int:  # fmt: skip
-    """Go on from `in_turn[at]`; returns `end`, or the place of a document for which sets are needed first."""
+    """Continue from `in_turn[at]`; returns `end`, or the position of a document for which sets are needed first."""
     while at < end:
         document = in_turn[at]
         kept = True
         if document >= first_own:
             count = _collect(document, groups, heads, nexts, seen, candidates, state)
-            for place in range(count):
-                other = candidates[place]
+            for position in range(count):
+                other = candidates[position]
                 if other <= state[_AFTER]:
                     continue
                 if starts[other] < 0:
                     state[_ASKED] = 0
-                    while place < count and state[_ASKED] < needed.size:
-                        if starts[candidates[place]] < 0:
-                            needed[state[_ASKED]] = candidates[place]
+                    while position < count and state[_ASKED] < needed.size:
+                        if starts[candidates[position]] < 0:
+                            needed[state[_ASKED]] = candidates[position]
                             state[_ASKED] += 1
-                        place += 1
+                        position += 1
                     return at
                 state[_COMPARED] += 1
                 value = similarity(

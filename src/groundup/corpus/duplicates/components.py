@@ -71,7 +71,7 @@ def roots(parents: Numbers) -> Numbers:
 
 @helper
 def _group_end(keys: Keys, by_key: Offsets, first: int) -> Integer:
-    """Behind the last document with the key of `by_key[first]`."""
+    """After the last document with the key of `by_key[first]`."""
     last = first + 1
     while last < by_key.size and keys[by_key[last]] == keys[by_key[first]]:
         last += 1

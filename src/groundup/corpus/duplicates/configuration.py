@@ -25,17 +25,17 @@ class NearDuplicates(Section):
     """Hashes in a group. More rows compare less. FineWeb has 14 bands of 8, which find half of all pairs at .7."""
     digits_alike: bool = True
     """Every digit counts as 0, so that pages which differ in dates and counters alone are near-duplicates. Turn it off
-    where numbers tell documents apart (reference manuals, tables)."""
+    where documents differ in numbers (reference manuals, tables)."""
     earlier: tuple[Path, ...] = ()
     """Folders of documents of earlier runs: what is a duplicate of one of theirs is dropped, theirs always stay."""
 
 
 class RepeatedUnits(Section):
-    """Lines or paragraphs that stand in many documents; they stay in the best of these documents alone."""
+    """Lines or paragraphs that occur in many documents; they stay in the best of these documents alone."""
 
     least_documents: int = Field(default=10, ge=2)
-    """In how many of the documents that are kept it stands, at least, to be removed from all but one."""
+    """In how many of the documents that are kept it is, at least, to be removed from all but one."""
     least_words: int = Field(default=4, ge=1)
-    """Shorter lines and paragraphs are never removed: a `}` or a `Yes.` may stand anywhere."""
+    """Shorter lines and paragraphs are never removed: a `}` or a `Yes.` may be anywhere."""
     least_words_left: int = Field(default=5, ge=1)
     """A document with fewer words left is dropped."""

@@ -89,7 +89,7 @@ def fingerprint(texts: "pa.Array", config: NearDuplicates) -> Fingerprints:
 class FingerprintWriter:
     """Writes one part file; only band keys and offsets are held in memory until it ends.
 
-    A part appears under its name when it is whole: until then it has a name of its own beside it.
+    A part appears under its name when it is whole: until then it has a name of its own next to it.
     """
 
     def __init__(self, path: Path, config: NearDuplicates) -> None:
@@ -249,7 +249,7 @@ def _fingerprint(
 
 @helper
 def _digest(data: Bytes, start: int, end: int) -> tuple[Integer, Integer]:
-    """128 bits of `data[start:end]`, in two halves that share nothing but the input."""
+    """128 bits of `data[start:end]`, in two halves computed apart from the same input."""
     first, other = np.uint64(end - start), ~np.uint64(end - start)
     at = start
     while at < end:

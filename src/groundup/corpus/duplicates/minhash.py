@@ -8,7 +8,7 @@ similarity (Broder, 1997); the shingles are well mixed before, and the tests hol
 Two different shingles of one pair of texts fall together with a chance of one in 2^32, so that of two texts of n
 shingles each about n / 2^32 of the shingles seem common that are not: one in 40,000 for books of 100,000 words.
 
-Words are told apart by the space byte. A word's bytes are taken eight at a time, and the functions are the inner loop,
+Words are separated by the space byte. A word's bytes are taken eight at a time. The functions are the inner loop,
 for eight shingles at once: so it becomes vector instructions, and a signature is loaded and stored an eighth as often.
 """
 
@@ -26,7 +26,7 @@ Words = NDArray[np.uint64]
 NOTHING = np.uint32(0xFFFFFFFF)  # in the signature of a text without shingles
 VECTOR = 16  # functions are made up to a multiple of so many
 
-PADDING = 80  # bytes behind a text that its words are read with
+PADDING = 80  # bytes after a text that its words are read with
 
 _SPACE = np.uint8(32)
 _FIRST, _SECOND = byte_masks(16)
@@ -45,7 +45,7 @@ def random_functions(count: int) -> tuple[Hashes, Hashes]:
 def hash_words(text: Bytes, end: int, words: Words) -> int:
     """Write a hash of each word of `text[:end]` to `words`; returns how many there are.
 
-    `text` has PADDING bytes behind `end`, which are made spaces. Where words begin and end is told by the bits of 64
+    `text` has PADDING bytes after `end`, which are made spaces. Where words begin and end is read from the bits of 64
     bytes at a time, so that a word need not wait for the one before it.
     """
     text[end : end + 64] = _SPACE

@@ -2,7 +2,7 @@
 
 What is dropped is defined without regard to files, partitions or the order of the input:
 
-    All documents stand in one order, the best first (`best_first`); those of earlier corpora stand before all others.
+    All documents occur in one order, the best first (`best_first`); those of earlier corpora are before all others.
     One after the other, a document is dropped if it is a duplicate of a better one that is kept, and kept otherwise.
     It is dropped for one with the same bytes, or else for the best one. A document of an earlier corpus is always kept.
     Two documents are duplicates if their bytes are the same, or if they agree in all rows of at least one band of
@@ -97,17 +97,17 @@ def find(
         instead, similarity = _same_digest(files, ranked)
         instead[:before] = -1
         exact = instead >= 0
-        # Now documents are numbered anew: those that are left, have shingles and share a key, the best first.
+        # Now documents are numbered again: those that are left, have shingles and share a key, the best first.
         offsets = [file.offsets() for file in files]
         has_shingles = np.concatenate([np.zeros(0, bool), *(np.diff(own) > 0 for own in offsets)])[ranked]
         numbers = np.flatnonzero(~exact & has_shingles)
         among, first_own = ranked[numbers], int(np.searchsorted(numbers, before))
-        shares = np.zeros(len(among), dtype=bool)
+        shared = np.zeros(len(among), dtype=bool)
         for band in range(config.bands):
             keys = _keys(files, band, among)
-            mark_equal(keys, np.argsort(keys, kind="stable"), first_own, shares)
+            mark_equal(keys, np.argsort(keys, kind="stable"), first_own, shared)
             task.advance()
-        numbers = numbers[shares]
+        numbers = numbers[shared]
         among, first_own = ranked[numbers], int(np.searchsorted(numbers, before))
         groups = np.zeros((config.bands, len(among)), dtype=np.int32)
         parents = np.arange(len(among), dtype=np.int32)
@@ -121,7 +121,13 @@ def find(
         sets = ShingleSets(files, offsets, among, SETS)
         del offsets, parents
         choice = choose(
-            in_turn, groups, total, first_own, sets, config.threshold, lambda share: task.advance(_CHOOSING * share)
+            in_turn,
+            groups,
+            total,
+            first_own,
+            sets,
+            config.threshold,
+            lambda fraction: task.advance(_CHOOSING * fraction),
         )
     gone = np.flatnonzero(choice.instead >= 0)
     instead[numbers[gone]] = numbers[choice.instead[gone]]

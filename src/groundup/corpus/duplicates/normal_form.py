@@ -129,9 +129,9 @@ def write_form(data: Bytes, start: int, end: int, forms: Table, out: Bytes) -> I
         if start + _CHUNK <= end:
             chunk, result = data[start : start + _CHUNK], out[at : at + _CHUNK]
             every = np.uint8(0)
-            for place in range(_CHUNK):
-                every |= chunk[place]
-                result[place] = _ascii_form(chunk[place], forms.digits_alike)
+            for position in range(_CHUNK):
+                every |= chunk[position]
+                result[position] = _ascii_form(chunk[position], forms.digits_alike)
             if every < 128:
                 start, at = start + _CHUNK, at + _CHUNK
                 continue
@@ -151,14 +151,14 @@ def write_form(data: Bytes, start: int, end: int, forms: Table, out: Bytes) -> I
             entry = forms.others[code]
             if entry >= 0:
                 begin = entry >> _LENGTH_BITS
-                for place in range(begin, begin + (entry & _LENGTH_MASK)):
-                    out[at] = forms.pool[place]
+                for position in range(begin, begin + (entry & _LENGTH_MASK)):
+                    out[at] = forms.pool[position]
                     at += 1
             else:
                 out[at] = _SPACE
                 at += entry == _ALONE
-                for place in range(start, start + size):
-                    out[at] = data[place]
+                for position in range(start, start + size):
+                    out[at] = data[position]
                     at += 1
                 if entry == _ALONE:
                     out[at] = _SPACE
@@ -184,8 +184,8 @@ def squeeze(form: Bytes, end: int) -> Integer:
     """Make white space of `form[:end]` one space between words, in place; returns where it ends then."""
     at = 0
     spaced = True  # so that there is no space at the beginning
-    for place in range(end):
-        byte = form[place]
+    for position in range(end):
+        byte = form[position]
         form[at] = byte
         is_space = byte == _SPACE
         at += not (is_space and spaced)

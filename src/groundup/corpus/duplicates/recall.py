@@ -35,11 +35,11 @@ def chance(similarity: NDArray[np.float64] | float, config: NearDuplicates) -> N
 def expected(found: Duplicates, config: NearDuplicates) -> dict[str, Any]:
     """What the formula says of a search.
 
-    A pair that was found at similarity s stands for 1 / P(s) pairs that there are (Horvitz and Thompson, 1952).
+    A pair that was found at similarity s counts for 1 / P(s) pairs (Horvitz and Thompson, 1952).
 
     Returns:
         JSON-ready: `chance` by similarity; `similarities`, the pairs found in steps of .05 from the threshold on; and
-        `recall`, the share of the pairs above the threshold that was found, None if there are none.
+        `recall`, the fraction of the pairs above the threshold that was found, None if there are none.
     """
     near = found.similarity[~found.exact]
     steps = np.minimum((near * 20 + 1e-9).astype(np.int64), 19)
@@ -102,7 +102,7 @@ class _Table(NamedTuple):
 
     shingles: Hashes  # rising, once for each document that has it
     owners: Offsets
-    slots: Offsets  # open addressing, at most half full: the first place of a shingle, or -1
+    slots: Offsets  # open addressing, at most half full: the first position of a shingle, or -1
     sizes: Offsets  # [sample] distinct shingles
 
 
@@ -155,8 +155,8 @@ def _fill(shingles: Hashes, size: int) -> Offsets:
 
 
 @helper
-def _place(slots: Offsets, shingles: Hashes, shingle: Integer) -> Integer:
-    """The first place of a shingle in the table, or -1."""
+def _first_index(slots: Offsets, shingles: Hashes, shingle: Integer) -> Integer:
+    """The first position of a shingle in the table, or -1."""
     slot = np.int64(shingle) & (slots.size - 1)
     while slots[slot] >= 0 and shingles[slots[slot]] != shingle:
         slot = (slot + 1) & (slots.size - 1)
@@ -174,10 +174,10 @@ def _similarities(raw: Hashes, offsets: Offsets, table: _Table) -> NDArray[np.fl
     for document in range(documents):
         common = found[document]
         for at in range(starts[document], starts[document] + lengths[document]):
-            place = _place(table.slots, table.shingles, own[at])
-            while 0 <= place < table.shingles.size and table.shingles[place] == own[at]:
-                common[table.owners[place]] += 1
-                place += 1
+            position = _first_index(table.slots, table.shingles, own[at])
+            while 0 <= position < table.shingles.size and table.shingles[position] == own[at]:
+                common[table.owners[position]] += 1
+                position += 1
         for other in range(common.size):
             together = lengths[document] + table.sizes[other] - common[other]
             common[other] = common[other] / together if together else 0.0

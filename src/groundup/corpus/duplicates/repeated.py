@@ -1,11 +1,11 @@
-"""Lines and paragraphs that stand in many documents: menus, licences, notices.
+"""Lines and paragraphs that occur in many documents: menus, licences, notices.
 
     first pass     of each partition: a hash of every line (or paragraph) of enough words, with its document
-    over all       range by range of the hashes: those that stand in enough of the documents that are left, with the
+    over all       range by range of the hashes: those that occur in enough of the documents that are left, with the
                    best of these documents, in which they stay
     last pass      of each partition: the others lose them
 
-A line stands for all lines with the same normal form: case, accents and punctuation do not tell them apart. A document
+A line represents all lines with the same normal form: case, accents and punctuation do not distinguish them. A document
 counts once, however often it has the line. Two different lines fall together with a chance of one in 2^64.
 
 Files are little-endian: a header (magic, words, documents, entries), then 64-bit hashes in rising order, then for each
@@ -83,7 +83,7 @@ def find_repeated(
         parts: what `write_units` wrote.
         order: the documents that are left, the best first, as rows counted over `parts`.
         unit: what is counted.
-        config: in how many documents it stands at least.
+        config: in how many documents it is at least.
         out: the file to write.
         progress: where to show the work.
 
@@ -197,7 +197,7 @@ def _header(path: Path, unit: Unit, config: RepeatedUnits) -> tuple[int, int]:
 
 
 def _columns(path: Path, count: int, second: str) -> tuple[NDArray, NDArray]:
-    """The hashes and what stands beside them, mapped into memory."""
+    """The hashes and what is next to them, mapped into memory."""
     if count == 0:
         return np.zeros(0, dtype="<u8"), np.zeros(0, dtype=second)
     hashes = np.memmap(path, dtype="<u8", mode="r", offset=8 * _HEADER, shape=(count,))

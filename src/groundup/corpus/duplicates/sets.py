@@ -97,8 +97,8 @@ class ShingleSets:
             while last < len(documents) and begin[last] - end[last - 1] <= _GAP and end[last] - begin[first] <= _RUN:
                 last += 1
             raw = file.read_shingles(opened, int(begin[first]), int(end[last - 1]))
-            places = begin[first:last] - begin[first], end[first:last] - begin[first]
-            at = make_sets(raw, *places, self.shingles, at, documents[first:last], self.starts, self.lengths)
+            positions = begin[first:last] - begin[first], end[first:last] - begin[first]
+            at = make_sets(raw, *positions, self.shingles, at, documents[first:last], self.starts, self.lengths)
             first = last
         return at
 
@@ -134,16 +134,16 @@ def make_sets(
     counts = np.empty((4, 256), dtype=np.int64)
     for one in range(documents.size):
         size = ends[one] - begins[one]
-        for place in range(size):
-            first[place] = raw[begins[one] + place]
+        for position in range(size):
+            first[position] = raw[begins[one] + position]
         if size < _FEW:
             _insertion_sort(first, size)
         else:
             _radix_sort(first, other, size, counts)
         start = at
-        for place in range(size):
-            if place == 0 or first[place] != first[place - 1]:
-                out[at] = first[place]
+        for position in range(size):
+            if position == 0 or first[position] != first[position - 1]:
+                out[at] = first[position]
                 at += 1
         starts[documents[one]], lengths[documents[one]] = start, at - start
     return at
@@ -152,19 +152,19 @@ def make_sets(
 @helper
 def _insertion_sort(values: Hashes, size: int) -> None:
     for end in range(1, size):
-        value, place = values[end], end
-        while place > 0 and values[place - 1] > value:
-            values[place] = values[place - 1]
-            place -= 1
-        values[place] = value
+        value, position = values[end], end
+        while position > 0 and values[position - 1] > value:
+            values[position] = values[position - 1]
+            position -= 1
+        values[position] = value
 
 
 @helper
 def _radix_sort(values: Hashes, other: Hashes, size: int, counts: Offsets) -> None:
     """Sort `values[:size]` by its four bytes, the lowest first; `other` has room for as many."""
     counts[:] = 0
-    for place in range(size):
-        value = np.int64(values[place])
+    for position in range(size):
+        value = np.int64(values[position])
         counts[0, value & 255] += 1
         counts[1, value >> 8 & 255] += 1
         counts[2, value >> 16 & 255] += 1
@@ -175,8 +175,8 @@ def _radix_sort(values: Hashes, other: Hashes, size: int, counts: Offsets) -> No
         for digit in range(256):
             total, counts[byte, digit] = total + counts[byte, digit], total
         shift = 8 * byte
-        for place in range(size):
-            value = source[place]
+        for position in range(size):
+            value = source[position]
             bucket = np.int64(value) >> shift & 255
             target[counts[byte, bucket]] = value
             counts[byte, bucket] += 1
@@ -185,7 +185,7 @@ def _radix_sort(values: Hashes, other: Hashes, size: int, counts: Offsets) -> No
 
 @helper
 def least_common(together: int, threshold: float) -> Integer:
-    """How many elements two sets must share, of `together` in both counted apart, for their similarity to reach it."""
+    """Elements that two sets, of `together` elements in all, must have in common to reach the threshold."""
     common: Integer = np.int64(threshold * together / (1.0 + threshold))
     while common > 0 and (common - 1) / (together - common + 1) >= threshold:
         common -= 1

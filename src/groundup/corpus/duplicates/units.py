@@ -148,8 +148,8 @@ def without(
                 at_gap = True
             elif not (blank and at_gap and after_blank):  # no two blank lines where something went between them
                 left[one] += count
-                for place in range(start, min(last + 1, end)):
-                    out[at] = data[place]
+                for position in range(start, min(last + 1, end)):
+                    out[at] = data[position]
                     at += 1
                 at_gap, after_blank = at_gap and blank, blank
             start = last + 1

@@ -9,5 +9,5 @@ Texts come as Arrow string arrays, a batch at a time, and the kernels read their
     rules.judge           thresholds over these figures: the first broken rule is the reason
     what_if               the same over the figures that a finished run has stored
 
-What every statistic counts, and where that differs from the papers, stands in docs/filters.md.
+What every statistic counts, and where that differs from the papers, is in docs/filters.md.
 """

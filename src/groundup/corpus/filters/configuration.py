@@ -13,7 +13,7 @@ from groundup.section import Section
 class _FromPreset(Section):
     """A section whose keys start from the preset that it names; a key that is written always counts."""
 
-    incidental: ClassVar[frozenset[str]] = frozenset({"preset"})  # the values that it stands for are all there
+    incidental: ClassVar[frozenset[str]] = frozenset({"preset"})  # the values that it gives are all there
     presets: ClassVar[Mapping[Any, Mapping[str, Any]]]
     apart: ClassVar[frozenset[str]] = frozenset({"preset", "notes"})  # keys that no preset speaks of
 
@@ -34,7 +34,7 @@ def _count(default: int | None = None) -> Any:
     return Field(default=default, ge=0)
 
 
-def _share(default: float | None = None) -> Any:
+def _fraction(default: float | None = None) -> Any:
     return Field(default=default, ge=0, le=1)
 
 
@@ -58,52 +58,52 @@ class RulesConfig(_FromPreset):
     """Keep only this language (ISO 639-1); null keeps all."""
     language_confidence: float = Field(default=0.5, ge=0, le=1)
     """How sure language identification must be before it drops a document for being in another language."""
-    min_language_confidence: float | None = _share()
+    min_language_confidence: float | None = _fraction()
     """Least confidence that a document is in `language` (FineWeb: .65)."""
     min_words: int | None = _count(5)
-    """Words are what stands between white space. Gopher: 50."""
+    """Words are what is between white space. Gopher: 50."""
     max_words: int | None = _count(100_000)
     min_mean_word_length: float | None = _ratio(2.0)
     """Characters. Gopher: 3."""
     max_mean_word_length: float | None = _ratio(20.0)
     """Gopher: 10. In documentation `collections.abc.Mapping.get(key, default=None)` is two words."""
-    min_alphabetic_words: float | None = _share(0.6)
-    """Least share of words that hold a letter. Gopher: .8."""
+    min_alphabetic_words: float | None = _fraction(0.6)
+    """Least fraction of words that hold a letter. Gopher: .8."""
     min_stop_words: int | None = Field(default=None, ge=0, le=8)
     """Least number of different words among the, be, to, of, and, that, have, with. Gopher: 2."""
     max_hashes_per_word: float | None = _ratio(0.3)
     """Gopher: .1."""
     max_ellipses_per_word: float | None = _ratio(0.3)
     """Gopher: .1."""
-    max_bullet_lines: float | None = _share()
-    """Most share of lines that begin with a bullet. Gopher: .9."""
-    max_ellipsis_lines: float | None = _share()
-    """Most share of lines that end in an ellipsis. Gopher: .3."""
-    max_duplicate_lines: float | None = _share(0.3)
-    """Most share of lines that stand further up in the same document too. Gopher: .3."""
-    max_duplicate_line_characters: float | None = _share()
-    """Most share of characters in such lines. Gopher: .2; FineWeb: .01."""
-    max_duplicate_paragraphs: float | None = _share()
+    max_bullet_lines: float | None = _fraction()
+    """Most fraction of lines that begin with a bullet. Gopher: .9."""
+    max_ellipsis_lines: float | None = _fraction()
+    """Most fraction of lines that end in an ellipsis. Gopher: .3."""
+    max_duplicate_lines: float | None = _fraction(0.3)
+    """Most fraction of lines that are further up in the same document too. Gopher: .3."""
+    max_duplicate_line_characters: float | None = _fraction()
+    """Most fraction of characters in such lines. Gopher: .2; FineWeb: .01."""
+    max_duplicate_paragraphs: float | None = _fraction()
     """Gopher: .3."""
-    max_duplicate_paragraph_characters: float | None = _share()
+    max_duplicate_paragraph_characters: float | None = _fraction()
     """Gopher: .2."""
-    max_top_bigram: float | None = _share()
-    """Most share of characters in the most frequent two words in a row, from 50 words on. Gopher: .2."""
-    max_top_trigram: float | None = _share(0.3)
+    max_top_bigram: float | None = _fraction()
+    """Most fraction of characters in the most frequent two words in a row, from 50 words on. Gopher: .2."""
+    max_top_trigram: float | None = _fraction(0.3)
     """The same of three words. Gopher: .18."""
-    max_top_fourgram: float | None = _share()
+    max_top_fourgram: float | None = _fraction()
     """The same of four words. Gopher: .16."""
-    max_duplicate_5grams: float | None = _share()
-    """Most share of characters in five words in a row that stand further up too. Gopher: .15."""
-    max_duplicate_6grams: float | None = _share()
+    max_duplicate_5grams: float | None = _fraction()
+    """Most fraction of characters in five words in a row that occur before. Gopher: .15."""
+    max_duplicate_6grams: float | None = _fraction()
     """Gopher: .14."""
-    max_duplicate_7grams: float | None = _share()
+    max_duplicate_7grams: float | None = _fraction()
     """Gopher: .13."""
-    max_duplicate_8grams: float | None = _share()
+    max_duplicate_8grams: float | None = _fraction()
     """Gopher: .12."""
-    max_duplicate_9grams: float | None = _share()
+    max_duplicate_9grams: float | None = _fraction()
     """Gopher: .11."""
-    max_duplicate_10grams: float | None = _share()
+    max_duplicate_10grams: float | None = _fraction()
     """Gopher: .1."""
     min_sentences: int | None = _count()
     """C4: 5."""
@@ -111,18 +111,18 @@ class RulesConfig(_FromPreset):
     """Most `{` in a document. C4: 0."""
     max_lorem_ipsum: int | None = _count()
     """Most times that it says `lorem ipsum`. C4: 0."""
-    min_terminal_lines: float | None = _share()
-    """Least share of lines that end as sentences do. FineWeb: .12."""
-    max_short_lines: float | None = _share()
-    """Most share of lines of 30 characters or fewer. FineWeb: .67."""
+    min_terminal_lines: float | None = _fraction()
+    """Least fraction of lines that end as sentences do. FineWeb: .12."""
+    max_short_lines: float | None = _fraction()
+    """Most fraction of lines of 30 characters or fewer. FineWeb: .67."""
     max_newlines_per_word: float | None = _ratio()
     """FineWeb: .3."""
     max_mean_line_length: float | None = _ratio()
     """Characters. Codex: 100."""
     max_line_length: int | None = _count()
     """Characters of the longest line. Codex: 1000."""
-    min_alphanumeric_characters: float | None = _share()
-    """Least share of characters that are letters or digits. StarCoder: .25."""
+    min_alphanumeric_characters: float | None = _fraction()
+    """Least fraction of characters that are letters or digits. StarCoder: .25."""
     max_generated_marks: int | None = _count()
     """Most marks of generated code (`autogenerated`, `automatically generated`) in the first five lines. Codex: 0."""
 
@@ -157,18 +157,18 @@ class LinesConfig(_FromPreset):
 
 
 class LanguageConfig(Section):
-    """By which model documents' languages are told."""
+    """The model that identifies documents' languages."""
 
     incidental: ClassVar[frozenset[str]] = frozenset({"model"})  # its digest is in the stage's key
 
     model: Path | None = None
-    """A fastText language model (`lid.176.bin`, GlotLID); left out, py3langid's, which is installed with groundup."""
+    """A fastText language model (`lid.176.bin`, GlotLID); by default py3langid's, which is installed with groundup."""
 
 
 class UrlsConfig(Section):
     """Documents dropped by the address that they are from, as FineWeb does. The lists are yours: none is built in.
 
-    A file has one entry on each line; empty lines and those that begin with # are left out.
+    A file has one entry on each line; empty lines and those that begin with # are skipped.
     """
 
     incidental: ClassVar[frozenset[str]] = frozenset(

@@ -1,4 +1,4 @@
-"""A fastText model that tells languages: lid.176, GlotLID, or one of your own with labels such as `__label__en`."""
+"""A fastText model for language identification: lid.176, GlotLID, or your own with labels such as `__label__en`."""
 
 from itertools import pairwise
 from pathlib import Path
@@ -16,7 +16,7 @@ _LABEL = "__label__"
 class FastText:
     """A fastText `.bin` or `.ftz`.
 
-    Labels are `__label__en` or, as GlotLID has them, `__label__eng_Latn`: the script is left out, and a language that
+    Labels are `__label__en` or, as GlotLID has them, `__label__eng_Latn`: the script is skipped, and a language that
     has a code of two letters is named by it.
 
     Args:
@@ -42,7 +42,9 @@ class FastText:
             raise GroundupError(f"is no fastText model ({error})", where=where, do="name another file") from error
         labels = self._model.get_labels()
         if not labels or not all(label.startswith(_LABEL) for label in labels):
-            raise GroundupError("is a fastText model without labels", where=where, do="name one that tells languages")
+            raise GroundupError(
+                "is a fastText model without labels", where=where, do="name one for language identification"
+            )
 
     def predict(self, data: Bytes, offsets: Offsets) -> tuple[list[str], NDArray[np.float32]]:
         """The most likely language of each text and its probability; texts hold no newline."""

@@ -26,7 +26,7 @@ UNDETERMINED = "und"
 
 
 class LanguageModel(Protocol):
-    """What tells languages of texts that have words enough."""
+    """A model that identifies the languages of texts with enough words."""
 
     def predict(self, data: "Bytes", offsets: "Offsets") -> tuple[list[str], NDArray[np.float32]]:
         """The language of each text and the probability of it; text i is `data[offsets[i]:offsets[i + 1]]`."""
@@ -52,7 +52,7 @@ def load(config: LanguageConfig, base: Path = Path()) -> LanguageModel:
 
 
 def identify_many(texts: "pa.Array", model: LanguageModel | None = None) -> tuple[list[str], NDArray[np.float32]]:
-    """The language of each text, and the model's probability of it; `und` and 0 where there are too few words to tell.
+    """The language of each text, and the model's probability of it; `und` and 0 where there are too few words.
 
     Args:
         texts: [rows] strings or large strings, without nulls.

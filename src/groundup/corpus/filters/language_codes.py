@@ -14,7 +14,7 @@ snd:sd som:so sot:st spa:es sqi:sq srd:sc srp:sr ssw:ss sun:su swa:sw swe:sv tah
 tgl:tl tha:th tir:ti ton:to tsn:tn tso:ts tuk:tk tur:tr twi:tw uig:ug ukr:uk urd:ur uzb:uz ven:ve vie:vi vol:vo
 wln:wa wol:wo xho:xh yid:yi yor:yo zha:za zho:zh zul:zu
 """
-# Single languages that GlotLID tells where ISO 639-1 names the group that they are the most common of.
+# Single languages that GlotLID names where ISO 639-1 names the group that they are the most common of.
 _MEMBERS = """
 als:sq arb:ar azj:az cmn:zh ekk:et gug:gn khk:mn kmr:ku lvs:lv nob:no npi:ne ory:or pbt:ps pes:fa plt:mg quy:qu swh:sw
 uzn:uz ydd:yi zsm:ms

@@ -66,7 +66,7 @@ def keep_lines(texts: "pa.Array", config: LinesConfig) -> tuple["pa.Array", dict
 
 @helper
 def _is_there(data: Bytes, at: int, end: int, phrase: Bytes, any_case: bool) -> bool:
-    """Whether `phrase` stands at `at`; with `any_case` ASCII letters may be large, and it has only small ones."""
+    """Whether `phrase` is at `at`; with `any_case` ASCII letters may be large, and it has only small ones."""
     if at + len(phrase) > end:
         return False
     for one in range(len(phrase)):
@@ -172,7 +172,7 @@ def _kept(
             if max_word_length and _words(data, begin, finish, table)[1] > max_word_length:
                 counts[0] += 1
                 continue
-            # The line is written where it would stand, and looked at there.
+            # The line is written where it would be, and looked at there.
             gap = 0 if size == first else 2 if blank else 1
             copy = size + gap
             if citations:

@@ -1,7 +1,7 @@
 """py3langid's model, as a kernel: the same features, the same scores, some ten times as fast.
 
-An automaton reads the bytes of a text; some of its states stand for a feature, a sequence of bytes that tells languages
-apart. The score of a language is its prior and, for each feature, log(1 + how often it occurs) times the feature's
+An automaton reads the bytes of a text; some of its states have a feature, a sequence of bytes that distinguishes
+languages. The score of a language is its prior and, for each feature, log(1 + how often it occurs) times the feature's
 weight (naive Bayes; Lui and Baldwin, 2012). Scores are divided by the square root of the bytes, which keeps the
 probabilities that they make calibrated for texts of any length.
 
@@ -24,10 +24,10 @@ class NaiveBayes:
     Args:
         weights: float32 [features, classes].
         priors: float32 [classes].
-        classes: the languages; some stand for two classes, which are added up.
+        classes: the languages; some mean two classes, which are added up.
         moves: the automaton: `moves[rows[state] << 8 | byte]` is the next state.
-        rows: [states] where a state's moves stand.
-        features: [states] the feature that a state stands for, or -1.
+        rows: [states] where a state's moves are.
+        features: [states] the feature that a state means, or -1.
     """
 
     def __init__(
@@ -90,7 +90,7 @@ def _predicted(
     longest = longest_text(offsets)
     found = np.empty(longest, np.int64)
     scores = np.empty(classes, np.float32)
-    shares = np.empty(classes, np.float64)
+    fractions = np.empty(classes, np.float64)
     for text in range(texts):
         start, end = offsets[text], offsets[text + 1]
         state, different = np.int64(0), 0
@@ -115,12 +115,12 @@ def _predicted(
                 scores[number] += priors[number]
         scale = 1.0 / np.sqrt(max(1.0, np.float64(end - start)))
         highest = np.float64(scores.max())
-        shares[:] = 0.0
+        fractions[:] = 0.0
         total = 0.0
         for number in range(classes):
-            share = np.exp((np.float64(scores[number]) - highest) * scale)
-            shares[same_as[number]] += share
-            total += share
-        best[text] = np.argmax(shares)
-        probabilities[text] = shares[best[text]] / total
+            fraction = np.exp((np.float64(scores[number]) - highest) * scale)
+            fractions[same_as[number]] += fraction
+            total += fraction
+        best[text] = np.argmax(fractions)
+        probabilities[text] = fractions[best[text]] / total
     return best, probabilities

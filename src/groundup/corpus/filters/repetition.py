@@ -54,7 +54,7 @@ def _slot(keys: Hashes, bits: int, key: np.uint64) -> np.int64:
 
 @helper
 def duplicates(hashes: Hashes, lengths: Lengths, count: int, keys: Hashes) -> tuple[int, int]:
-    """How many of the first `count` hashes stand further up too, and the sum of their lengths."""
+    """How many of the first `count` hashes occur before, and the sum of their lengths."""
     bits = _bits_for(count)
     keys[: 1 << bits] = _EMPTY
     repeated = characters = 0
@@ -80,7 +80,7 @@ def _numbered(
         keys, numbers: the table, at least twice as long.
         found: becomes the number of each.
         times: becomes how often each number occurs.
-        first: becomes the place at which each number occurs first.
+        first: becomes the position at which each number occurs first.
     """
     bits = _bits_for(count)
     keys[: 1 << bits] = _EMPTY
@@ -107,17 +107,17 @@ def sequences(
     found: Numbers,
     times: Numbers,
     first: Numbers,
-    places: Numbers,
+    positions: Numbers,
     row: NDArray[np.float64],
 ) -> None:
-    """The shares of characters in the most frequent 2 to 4, and in repeated 5 to 10 words in a row.
+    """The fractions of characters in the most frequent 2 to 4, and in repeated 5 to 10 words in a row.
 
     Args:
         words: hashes of the text's words.
-        lengths: the characters in all words before each, and those in all words behind the last.
+        lengths: the characters in all words before each, and those in all words after the last.
         count: words in the text.
         keys, numbers: a table for at least `count` keys.
-        pairs, found, times, first, places: room for `count` values each.
+        pairs, found, times, first, positions: room for `count` values each.
         row: the text's statistics.
     """
     total = lengths[count]
@@ -125,15 +125,15 @@ def sequences(
     kept = 0
     for at in range(count):
         if times[found[at]] > 1:
-            places[kept], found[kept] = at, found[at]
+            positions[kept], found[kept] = at, found[at]
             kept += 1
     for n in range(2, _MOST_DUPLICATE + 1):
         # Sequences of n words whose first and last n - 1 are both repeated.
         candidates = 0
         for at in range(kept - 1):
-            if places[at + 1] == places[at] + 1:
+            if positions[at + 1] == positions[at] + 1:
                 pairs[candidates] = (np.uint64(found[at]) << np.uint64(32) | np.uint64(found[at + 1])) + np.uint64(1)
-                places[candidates] = places[at]
+                positions[candidates] = positions[at]
                 candidates += 1
         if candidates == 0:
             return
@@ -142,7 +142,7 @@ def sequences(
             most = longest = 0
             for at in range(candidates):
                 often = times[found[at]]
-                length = lengths[places[at] + n] - lengths[places[at]]
+                length = lengths[positions[at] + n] - lengths[positions[at]]
                 if often > most or (often == most and length > longest):
                     most, longest = often, length
             if most > 1:
@@ -151,14 +151,14 @@ def sequences(
             covered = end = 0
             for at in range(candidates):
                 if first[found[at]] != at:
-                    begin = max(end, places[at])
-                    end = places[at] + n
+                    begin = max(end, positions[at])
+                    end = positions[at] + n
                     covered += lengths[end] - lengths[begin]
             row[DUPLICATE_5GRAMS + n - _LEAST_DUPLICATE] = covered / total
         kept = 0
         for at in range(candidates):
             if times[found[at]] > 1:
-                places[kept], found[kept] = places[at], found[at]
+                positions[kept], found[kept] = positions[at], found[at]
                 kept += 1
 
 
@@ -168,7 +168,7 @@ def repeated_lines(
     paragraphs: Hashes, paragraph_lengths: Lengths, paragraph_count: int,
     total: int, keys: Hashes, row: NDArray[np.float64],
 ) -> None:  # fmt: skip
-    """The shares of lines and paragraphs that stand further up too, and of the characters in them."""
+    """The fractions of lines and paragraphs that occur before, and of the characters in them."""
     repeated, characters = duplicates(lines, line_lengths, line_count, keys)
     row[DUPLICATE_LINES] = repeated / line_count
     row[DUPLICATE_LINE_CHARACTERS] = characters / total

@@ -41,7 +41,7 @@ def judge(statistics: "pa.RecordBatch", rules: RulesConfig) -> Verdicts:
     """The first rule that each document breaks.
 
     Args:
-        statistics: rows of `measure`; with `language` and `language_confidence` beside them if `rules` names a
+        statistics: rows of `measure`; with `language` and `language_confidence` next to them if `rules` names a
             language. A statistic that is null breaks no rule.
         rules: the thresholds.
 
@@ -58,11 +58,11 @@ def judge(statistics: "pa.RecordBatch", rules: RulesConfig) -> Verdicts:
     if rules.language is not None and rows:
         codes = np.asarray(statistics.column(LANGUAGE).to_pylist(), dtype=object)
         sure = _numbers(statistics, "language_confidence")
-        told = (codes != UNDETERMINED) & (codes != "") & (codes != None)  # noqa: E711 (element by element)
-        other = told & (codes != rules.language) & (sure >= rules.language_confidence)
+        identified = (codes != UNDETERMINED) & (codes != "") & (codes != None)  # noqa: E711 (element by element)
+        other = identified & (codes != rules.language) & (sure >= rules.language_confidence)
         drop(other, LANGUAGE, sure, rules.language_confidence)
         if rules.min_language_confidence is not None:
-            unsure = told & ~(sure * (codes == rules.language) >= rules.min_language_confidence)
+            unsure = identified & ~(sure * (codes == rules.language) >= rules.min_language_confidence)
             drop(unsure, MIN_CONFIDENCE, sure * (codes == rules.language), rules.min_language_confidence)
     for rule in THRESHOLDS:
         threshold = getattr(rules, rule)

@@ -4,9 +4,9 @@
     for each line    the hash of its words, and the characters in them; the same for each paragraph
     for the text     counts, written into its row of the table of statistics
 
-Lengths are in code points. A line is what stands between two newlines, without white space at its ends, unless nothing
-is left; a paragraph is what stands between blank lines. Lines and paragraphs are the same where their words are: white
-space inside is not compared. Words are told apart by hashes of 63 bits: among a million different ones, two fall
+Lengths are in code points. A line is what is between two newlines, without white space at its ends, unless nothing
+is left; a paragraph is what is between blank lines. Lines and paragraphs are the same where their words are: white
+space inside is not compared. Words are distinguished by hashes of 63 bits: among a million different ones, two fall
 together with a chance of one in 18 million.
 """
 
@@ -40,7 +40,7 @@ from groundup.kernels.compilation import helper
 from groundup.kernels.hashing import GOLDEN
 
 SHORT_LINE = 30  # characters (FineWeb)
-HEAD_LINES = 5  # where marks of generated code stand
+HEAD_LINES = 5  # where marks of generated code are
 
 _SPACE, _LETTER, _DIGIT = np.uint8(characters.SPACE), np.uint8(characters.LETTER), np.uint8(characters.DIGIT)
 _TERMINAL, _CLOSER = np.uint8(characters.TERMINAL), np.uint8(characters.CLOSER)
@@ -175,7 +175,7 @@ def scan(
         start, end: see there.
         table: `characters.classes()`.
         words: the hash of each word.
-        lengths: the characters in all words before it, and behind the last those in all of them.
+        lengths: the characters in all words before it, and after the last those in all of them.
         lines: the hash of each line.
         line_lengths: the characters of its words.
         paragraphs: the hash of each paragraph.

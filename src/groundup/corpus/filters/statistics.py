@@ -33,7 +33,7 @@ def measure(texts: "pa.Array") -> "pa.RecordBatch":
         texts: [rows] strings or large strings, without nulls; lines end in a newline and nothing else.
 
     Returns:
-        [rows] of `statistics_schema()`. Shares and ratios are 0 where there is nothing to divide by.
+        [rows] of `statistics_schema()`. Fractions and ratios are 0 where there is nothing to divide by.
     """
     import pyarrow as pa
 
@@ -58,7 +58,7 @@ def _measured(data: Bytes, offsets: Offsets, table: NDArray[np.uint8]) -> NDArra
     lengths, line_lengths = np.empty(most, np.int64), np.empty(most, np.int64)
     paragraph_lengths = np.empty(most, np.int64)
     found, times = np.empty(most, np.int32), np.empty(most, np.int32)
-    first, places = np.empty(most, np.int32), np.empty(most, np.int32)
+    first, positions = np.empty(most, np.int32), np.empty(most, np.int32)
     slots = 16
     while slots < 2 * most:
         slots *= 2
@@ -76,5 +76,5 @@ def _measured(data: Bytes, offsets: Offsets, table: NDArray[np.uint8]) -> NDArra
                 lengths[word_count], keys, row,
             )  # fmt: skip
         if word_count >= LEAST_WORDS:
-            sequences(words, lengths, word_count, keys, numbers, pairs, found, times, first, places, row)
+            sequences(words, lengths, word_count, keys, numbers, pairs, found, times, first, positions, row)
     return np.ascontiguousarray(rows.T)

@@ -1,12 +1,12 @@
 """What other thresholds would do, from the statistics that a finished run has stored; no text is read again.
 
-The rows of the ledger are judged anew. What the change means for a document depends on its end in the run:
+The rows of the ledger are judged again. What the change means for a document depends on its end in the run:
 
     kept                        it may be dropped now
     dropped by a rule here      it may be kept now, as far as the rules go: it was never compared with the others, so
                                 the steps after the rules may still drop it
     dropped by another step     it stays dropped (an address, evaluation items, quality, duplicates); but where the
-                                document that was kept in its place is dropped now, it may come back
+                                document that was kept instead is dropped now, it may come back
 """
 
 import heapq
@@ -52,7 +52,7 @@ class Sample:
     source: str = field(compare=False)
     origin: str = field(compare=False)
     excerpt: str = field(compare=False)
-    """The ledger holds one of what was dropped; what was kept stands in the documents."""
+    """The ledger holds one of what was dropped; what was kept is in the documents."""
     value: float = field(compare=False)
     threshold: float = field(compare=False)
 

@@ -19,8 +19,8 @@ _FIRST_LETTER = 0xAA  # of those beyond ASCII; from there on everything counts a
 def words_of(data: Bytes, offsets: Offsets) -> tuple[Bytes, Offsets, NDArray[np.int64]]:
     """The words of each text, with one space between them, and how many bytes they have without the spaces.
 
-    A word is what stands between white space: letters of any script with their marks, apostrophes and hyphens, with
-    brackets and quotes before it, and those and punctuation behind it, which are left out. Texts are brought into the
+    A word is what is between white space: letters of any script with their marks, apostrophes and hyphens, with
+    brackets and quotes before it, and those and punctuation after it, which are skipped. Texts are brought into the
     form on which languages are learnt: NFC, and small letters where there are capital ones alone.
 
     Args:
@@ -51,7 +51,7 @@ def _is_before(byte: np.uint8) -> bool:
 
 
 @helper
-def _is_behind(byte: np.uint8) -> bool:
+def _is_after(byte: np.uint8) -> bool:
     # " ) ] . , ; : ! ?
     return byte in (34, 41, 93, 46, 44, 59, 58, 33, 63)
 
@@ -88,7 +88,7 @@ def _words_of(data: Bytes, offsets: Offsets, table: NDArray[np.uint8]) -> tuple[
                         count, finish = count + 1, stop + 1
                     elif count == 0 and _is_before(byte):
                         begin = finish = stop + 1
-                    elif count == 0 or not _is_behind(byte):
+                    elif count == 0 or not _is_after(byte):
                         is_word = False
                 else:
                     code, width = code_point(data, stop)

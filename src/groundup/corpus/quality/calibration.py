@@ -37,7 +37,7 @@ def platt(margins: NDArray[np.float64], good: NDArray[np.bool_]) -> Calibration:
 
     The targets are smoothed as by Platt (1999), (n + 1) / (n + 2) and 1 / (n + 2), so that classes that margins part
     without error get no infinite slope; the method is that of Lin, Lin and Weng (2007). Where the best slope is not
-    above 0 (margins that tell nothing, or the opposite), the scores must still rise with the margin: the margins are
+    above 0 (margins that mean nothing, or the opposite), the scores must still rise with the margin: the margins are
     then taken as log odds.
 
     Args:
@@ -78,7 +78,7 @@ def _log_loss(margins: NDArray[np.float64], targets: NDArray[np.float64]) -> flo
 
 
 def reliability(scores: NDArray[np.float64], good: NDArray[np.bool_], bins: int = 10) -> list[dict[str, Any]]:
-    """Bins of equal width that hold documents: their bounds, how many, their mean score and the share that is good."""
+    """Bins of equal width that hold documents: bounds, count, mean score and fraction of good ones."""
     at = np.minimum((scores * bins).astype(np.int64), bins - 1)
     rows = []
     for number in range(bins):
@@ -90,13 +90,13 @@ def reliability(scores: NDArray[np.float64], good: NDArray[np.bool_], bins: int 
                     "high": (number + 1) / bins,
                     "documents": int(inside.sum()),
                     "mean_score": float(scores[inside].mean()),
-                    "share_good": float(good[inside].mean()),
+                    "fraction_good": float(good[inside].mean()),
                 }
             )
     return rows
 
 
 def calibration_error(scores: NDArray[np.float64], good: NDArray[np.bool_], bins: int = 10) -> float:
-    """Expected calibration error (Guo et al., 2017, arXiv 1706.04599): mean distance of score and share over bins."""
+    """Expected calibration error (Guo et al., 2017, arXiv 1706.04599): mean distance over bins."""
     rows = reliability(scores, good, bins)
-    return float(sum(row["documents"] * abs(row["mean_score"] - row["share_good"]) for row in rows) / len(scores))
+    return float(sum(row["documents"] * abs(row["mean_score"] - row["fraction_good"]) for row in rows) / len(scores))

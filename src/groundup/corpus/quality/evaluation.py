@@ -30,12 +30,12 @@ class Evaluation:
     threshold: float
     accuracy: Estimate
     precision: Estimate
-    """Of the documents at or above the threshold, the share that is good."""
+    """Of the documents at or above the threshold, the fraction that is good."""
     recall: Estimate
-    """Of the good documents, the share that is at or above it."""
+    """Of the good documents, the fraction that is at or above it."""
     f1: Estimate
     kept: float
-    """Share of the documents at or above it."""
+    """Fraction of the documents at or above it."""
     auc: Estimate
     """Probability that a good document has a higher score than a bad one, ties half."""
     log_loss: float
@@ -78,9 +78,9 @@ def evaluate(scores: NDArray[Any], good: NDArray[np.bool_], threshold: float = 0
         documents=len(good),
         good=positive,
         threshold=float(threshold),
-        accuracy=_share(int((called == good).sum()), len(good)),
-        precision=_share(true_positive, true_positive + false_positive),
-        recall=_share(true_positive, positive),
+        accuracy=_fraction(int((called == good).sum()), len(good)),
+        precision=_fraction(true_positive, true_positive + false_positive),
+        recall=_fraction(true_positive, positive),
         f1=_f1(true_positive, true_positive + false_positive + missed),
         kept=float(called.mean()),
         auc=area_under_curve(scores, good),
@@ -91,17 +91,17 @@ def evaluate(scores: NDArray[Any], good: NDArray[np.bool_], threshold: float = 0
     )
 
 
-def _share(count: int, of: int) -> Estimate:
-    """A binomial share."""
+def _fraction(count: int, of: int) -> Estimate:
+    """A binomial fraction."""
     if not of:
         return Estimate(None, None)
-    share = count / of
-    return Estimate(share, math.sqrt(share * (1 - share) / of))
+    fraction = count / of
+    return Estimate(fraction, math.sqrt(fraction * (1 - fraction) / of))
 
 
 def _f1(true_positive: int, union: int) -> Estimate:
-    """F1 = 2 J / (1 + J) of J = TP / (TP + FP + FN), a binomial share; its error by the delta method."""
-    jaccard = _share(true_positive, union)
+    """F1 = 2 J / (1 + J) of J = TP / (TP + FP + FN), a binomial fraction; its error by the delta method."""
+    jaccard = _fraction(true_positive, union)
     if jaccard.value is None or jaccard.standard_error is None:
         return Estimate(None, None)
     return Estimate(2 * jaccard.value / (1 + jaccard.value), 2 * jaccard.standard_error / (1 + jaccard.value) ** 2)
@@ -112,17 +112,17 @@ def area_under_curve(scores: NDArray[np.float64], good: NDArray[np.bool_]) -> Es
     positive, negative = scores[good], scores[~good]
     m, n = len(positive), len(negative)
     ranks = _mid_ranks(scores)
-    above = (ranks[good] - _mid_ranks(positive)) / n  # of each good document: the share of bad ones below it
+    above = (ranks[good] - _mid_ranks(positive)) / n  # of each good document: the fraction of bad ones below it
     below = 1.0 - (ranks[~good] - _mid_ranks(negative)) / m
     error = math.sqrt(above.var(ddof=1) / m + below.var(ddof=1) / n) if m > 1 and n > 1 else None
     return Estimate(float(above.mean()), error)
 
 
 def _mid_ranks(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Ranks from 1; equal values share the mean of theirs."""
-    _, place, count = np.unique(values, return_inverse=True, return_counts=True)
+    """Ranks from 1; equal values get the mean of theirs."""
+    _, position, count = np.unique(values, return_inverse=True, return_counts=True)
     last = np.cumsum(count)
-    found: NDArray[np.float64] = (last - (count - 1) / 2)[place]
+    found: NDArray[np.float64] = (last - (count - 1) / 2)[position]
     return found
 
 

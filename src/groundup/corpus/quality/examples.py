@@ -1,7 +1,7 @@
 """Texts that are called good or bad: read, sampled, and parted into those to learn from and those to measure with.
 
-Everything goes by the SHA-256 of a text: which texts are drawn, which are held out, and in what order they stand. So
-neither the order of the files nor how they are cut changes the model, and a text never stands on both sides.
+Everything goes by the SHA-256 of a text: which texts are drawn, which are in the held-out set, and their order. So
+neither the order of the files nor how they are cut changes the model, and a text never is on both sides.
 """
 
 import heapq
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 GOOD = frozenset({"1", "true", "good", "high", "hq", "__label__good", "__label__hq", "__label__1"})
 BAD = frozenset({"0", "false", "bad", "low", "cc", "__label__bad", "__label__cc", "__label__0"})
-_MOST_BYTES = 8_000_000  # longer texts are left out, and counted
+_MOST_BYTES = 8_000_000  # longer texts are skipped, and counted
 _REST = "repeated or not drawn"
 _ROWS = 256  # rows of a parquet file in memory at a time
 
@@ -39,7 +39,7 @@ class Examples:
     texts: "pa.Array"  # strings without nulls
     good: NDArray[np.bool_]  # [texts]
     digests: NDArray[np.uint64]  # [texts] the first 64 bits of the SHA-256, rising
-    left_out: dict[str, int]  # why texts that were found are not here -> how many
+    skipped: dict[str, int]  # why texts that were found are not here -> how many
 
     def __len__(self) -> int:
         return len(self.good)
@@ -47,16 +47,16 @@ class Examples:
     def take(self, rows: NDArray[np.int64]) -> "Examples":
         import pyarrow as pa
 
-        return Examples(self.texts.take(pa.array(rows)), self.good[rows], self.digests[rows], self.left_out)
+        return Examples(self.texts.take(pa.array(rows)), self.good[rows], self.digests[rows], self.skipped)
 
     def parted(self, heldout: float) -> "tuple[Examples, Examples]":
-        """`(to learn from, held out)`; a text is held out where its digest is below this share of all numbers."""
+        """`(training, held-out)`; a text is held-out if its digest is below this fraction of all numbers."""
         aside = self.digests < np.uint64(min(heldout * 2.0**64, 2.0**64 - 2048))
         return self.take(np.flatnonzero(~aside)), self.take(np.flatnonzero(aside))
 
     def counts(self) -> dict[str, Any]:
-        """JSON-ready: documents, how many are good, what was left out."""
-        return {"documents": len(self), "good": int(self.good.sum()), "left_out": self.left_out}
+        """JSON-ready: documents, how many are good, what was skipped."""
+        return {"documents": len(self), "good": int(self.good.sum()), "skipped": self.skipped}
 
 
 class _Drawn:
@@ -89,7 +89,7 @@ def read_examples(
     Args:
         config: labelled, good and bad files, and how many documents are drawn.
         base: relative paths start here.
-        crawl: texts of the sources that are curated: the bad ones, where `good` stands without `bad`.
+        crawl: texts of the sources that are curated: the bad ones, where `good` is without `bad`.
         progress: where to show the reading.
 
     Raises:
@@ -97,16 +97,16 @@ def read_examples(
             both good and bad texts.
     """
     drawn = {True: _Drawn(config.documents), False: _Drawn(config.documents)}
-    left_out: Counter[str] = Counter()
+    skipped: Counter[str] = Counter()
 
     def add(text: str, good: bool) -> None:
         text = clean(text)
         if not text.strip():
-            left_out["no text"] += 1
+            skipped["no text"] += 1
         elif len(text.encode()) > _MOST_BYTES:
-            left_out["too large"] += 1
+            skipped["too large"] += 1
         else:
-            left_out[_REST] += 1  # until it is known which texts are taken
+            skipped[_REST] += 1  # until it is known which texts are taken
             drawn[good].add(text)
 
     for path in config.labelled:
@@ -114,21 +114,21 @@ def read_examples(
             add(text, good)
     for paths, good in ((config.good, True), (config.bad, False)):
         for path in paths:
-            for text in _unlabelled(path, base, config, left_out, progress):
+            for text in _unlabelled(path, base, config, skipped, progress):
                 add(text, good)
     if config.good and not config.bad:
         for text in crawl:
             add(text, False)
-    left_out[_REST] -= sum(len(some.texts) for some in drawn.values())
-    return _joined(drawn, left_out)
+    skipped[_REST] -= sum(len(some.texts) for some in drawn.values())
+    return _joined(drawn, skipped)
 
 
-def _joined(drawn: dict[bool, _Drawn], left_out: Counter[str]) -> Examples:
+def _joined(drawn: dict[bool, _Drawn], skipped: Counter[str]) -> Examples:
     import pyarrow as pa
 
     both = drawn[True].texts.keys() & drawn[False].texts.keys()
     if both:
-        left_out["called both good and bad"] += 2 * len(both)
+        skipped["called both good and bad"] += 2 * len(both)
     rows = [(digest, text, good) for good, some in drawn.items() for digest, text in some.texts.items()]
     rows = sorted(row for row in rows if row[0] not in both)
     good = np.array([row[2] for row in rows], dtype=np.bool_)
@@ -143,7 +143,7 @@ def _joined(drawn: dict[bool, _Drawn], left_out: Counter[str]) -> Examples:
         pa.array([row[1] for row in rows], pa.large_string()),
         good,
         digests,
-        {reason: left_out[reason] for reason in sorted(left_out) if left_out[reason]},
+        {reason: skipped[reason] for reason in sorted(skipped) if skipped[reason]},
     )
 
 
@@ -153,10 +153,10 @@ def label_of(value: Any, where: str) -> bool:
     Raises:
         GroundupError: it says neither good nor bad.
     """
-    told = str(int(value)) if isinstance(value, float) and value.is_integer() else str(value).strip().lower()
-    if told in GOOD:
+    value_text = str(int(value)) if isinstance(value, float) and value.is_integer() else str(value).strip().lower()
+    if value_text in GOOD:
         return True
-    if told in BAD:
+    if value_text in BAD:
         return False
     raise GroundupError(
         f"the label {value!r} says neither good nor bad",
@@ -174,17 +174,17 @@ def _labelled(path: Path, base: Path, config: QualityTraining) -> Iterator[tuple
         raise GroundupError("no such file", where=str(path), do=f"correct the path; it starts at {base}")
     rows = _parquet_rows(full, config) if full.suffix.lower() == ".parquet" else _json_rows(full)
     try:
-        for place, row in rows:
+        for position, row in rows:
             for column in (config.text, config.label):
                 if row.get(column) is None:
                     raise GroundupError(
                         f"there is no {column!r}; the columns are {', '.join(row) or 'none'}",
-                        where=place,
+                        where=position,
                         do="name the columns with `text:` and `label:`",
                     )
             if not isinstance(row[config.text], str):
-                raise GroundupError(f"{config.text!r} holds no text", where=place, do="name the column with `text:`")
-            yield row[config.text], label_of(row[config.label], place)
+                raise GroundupError(f"{config.text!r} holds no text", where=position, do="name the column with `text:`")
+            yield row[config.text], label_of(row[config.label], position)
     except UnreadableError as error:
         raise GroundupError(
             f"can't be read ({error.rule}: {error})", where=str(path), do="labelled files are jsonl or parquet"
@@ -197,16 +197,18 @@ def _json_rows(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
 
     with open_stream(path) as stream:
         for number, _, line in bounded_lines(stream, 2 * _MOST_BYTES):
-            place = f"{path}:{number}"
+            position = f"{path}:{number}"
             if isinstance(line, UnreadableError):
-                raise GroundupError(f"can't be read ({line.rule})", where=place, do="mend or remove the line") from line
+                raise GroundupError(
+                    f"can't be read ({line.rule})", where=position, do="fix or remove the line"
+                ) from line
             try:
                 row = json.loads(line)
             except ValueError as error:
-                raise GroundupError(f"is no JSON ({error})", where=place, do="mend or remove the line") from error
+                raise GroundupError(f"is no JSON ({error})", where=position, do="fix or remove the line") from error
             if not isinstance(row, dict):
-                raise GroundupError("is no JSON object", where=place, do="mend or remove the line")
-            yield place, row
+                raise GroundupError("is no JSON object", where=position, do="fix or remove the line")
+            yield position, row
 
 
 def _parquet_rows(path: Path, config: QualityTraining) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -227,7 +229,7 @@ def _parquet_rows(path: Path, config: QualityTraining) -> Iterator[tuple[str, di
 
 
 def _unlabelled(
-    path: Path, base: Path, config: QualityTraining, left_out: Counter[str], progress: Progress | None
+    path: Path, base: Path, config: QualityTraining, skipped: Counter[str], progress: Progress | None
 ) -> Iterator[str]:
     """The texts of a file or folder, read as `curate.sources` are."""
     from groundup.corpus.sources import read_sources
@@ -235,6 +237,6 @@ def _unlabelled(
 
     for item in read_sources([Files(kind="files", path=path, text=config.text)], base, progress=progress):
         if isinstance(item, Dropped):
-            left_out[item.rule] += 1
+            skipped[item.rule] += 1
         else:
             yield item.text

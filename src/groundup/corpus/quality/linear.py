@@ -4,7 +4,7 @@
 
 Dividing by the root, not by the number as fastText does, lets a long text gather evidence: on 499 labelled web pages
 that is worth .02 of AUC. Training is Adagrad (Duchi et al., 2011) on the log loss, one text after another in an order
-drawn anew for each epoch, in one thread: equal examples, in any order, and an equal seed give equal weights.
+drawn again for each epoch, in one thread: equal examples, in any order, and an equal seed give equal weights.
 """
 
 import math

@@ -135,7 +135,7 @@ def _description(folder: Path) -> dict[str, Any]:
     if version != VERSION or not known:
         raise GroundupError(f"describes no model of version {VERSION}", where=str(path), do=_AGAIN)
     if Path(file).name != file or not (folder / file).is_file():
-        raise GroundupError(f"names {file}, which is not beside it", where=str(path), do=_AGAIN)
+        raise GroundupError(f"names {file}, which is not next to it", where=str(path), do=_AGAIN)
     if sha256_of(folder / file) != found["sha256"]:
         raise GroundupError("has changed since the model was saved", where=str(folder / file), do=_AGAIN)
     return dict(found)

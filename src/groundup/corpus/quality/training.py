@@ -1,8 +1,8 @@
 """From examples to a calibrated classifier that is measured on examples it has not seen.
 
-examples -> held out | rest
+examples -> held-out | rest
 rest -> folds: each is scored by a model of the others -> calibration
-rest -> the model -> scores of the held out -> evaluation
+rest -> the model -> scores of the held-out -> evaluation
 """
 
 from dataclasses import dataclass
@@ -40,7 +40,7 @@ def train(
 
     Args:
         examples: both those to learn from and those to hold out.
-        config: kind, features, epochs, share held out.
+        config: kind, features, epochs, held-out fraction.
         progress: where to show the work.
         threshold: at which precision and recall are measured.
 
@@ -90,7 +90,7 @@ def cross_calibrated(examples: Examples, config: QualityTraining, progress: Prog
     """Platt scaling on margins that each come from a model which has not learned from that example.
 
     So no example is lost to calibration, and the margins are as wide as those of new texts, not as those of texts
-    that the model knows. Folds hold equal shares of good and bad texts.
+    that the model knows. Folds hold equal fractions of good and bad texts.
     """
     fold = np.empty(len(examples), dtype=np.int64)
     for label in (False, True):

@@ -18,17 +18,17 @@ def cards(piece: bytes, before: bytes, after: bytes) -> list[Span]:
     return [
         ("card", *found.span())
         for found in _CARD.finditer(piece)
-        if _stands_alone(found, piece, after) and is_card(digits_of(found[0]))
+        if _is_alone(found, piece, after) and is_card(digits_of(found[0]))
     ]
 
 
-def _stands_alone(found: "regex.Match[bytes]", piece: bytes, after: bytes) -> bool:
-    """Whether no group of digits goes on with the same separator, as in a table of numbers. An expiry date may."""
+def _is_alone(found: "regex.Match[bytes]", piece: bytes, after: bytes) -> bool:
+    """Whether no group of digits continues with the same separator, as in a table of numbers. An expiry date may."""
     gap, first, last = found["gap"] or found["other"], found.start(), found.end()
-    behind = piece[last : last + 4]
-    if gap and (piece[first - 1 : first] == gap or behind.startswith(gap)):
-        return first == 0 and len(behind) == 3 and after.startswith(b"/")
-    following = (behind or after)[:1]
+    rest = piece[last : last + 4]
+    if gap and (piece[first - 1 : first] == gap or rest.startswith(gap)):
+        return first == 0 and len(rest) == 3 and after.startswith(b"/")
+    following = (rest or after)[:1]
     return not following.isalnum() and following != b"_"
 
 
@@ -55,8 +55,8 @@ def is_card(digits: bytes) -> bool:
 def luhn(digits: bytes) -> bool:
     """Whether the last digit checks the others (ISO/IEC 7812-1, annex B)."""
     total = 0
-    for place, byte in enumerate(reversed(digits)):
-        value = (byte - 0x30) * (2 if place % 2 else 1)
+    for position, byte in enumerate(reversed(digits)):
+        value = (byte - 0x30) * (2 if position % 2 else 1)
         total += value - 9 if value > 9 else value
     return total % 10 == 0
 

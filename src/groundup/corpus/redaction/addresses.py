@@ -16,7 +16,7 @@ _SERVICES = (b"git", b"hg", b"svn")  # whom one clones from: git@github.com:owne
 
 
 def emails(piece: bytes) -> list[Span]:
-    """The address in what stands around an @."""
+    """The address in the characters around an @."""
     at = piece.index(b"@")
     dots = piece.rfind(b"..", 0, at)
     first = dots + 2 if dots >= 0 else 0
@@ -33,7 +33,7 @@ _IPV4 = regex.compile(rb"(?<![\d.-])\d{1,3}(?:\.\d{1,3}){3}+(?!\d|[.-]\d)")
 _VERSION = regex.compile(
     rb"(?:(?i:\b(?:v|ver|version|versions|release|released|build|firmware|driver|rev|revision|update|patch|upgrade|sp|"
     rb"section|sections|sec|chapter|clause|paragraph|article|appendix|annex|table|figure|fig|oid|rule|item|step)|\xc2\xa7)"
-    rb"[\s.:=#(]{0,3}|[A-Za-z0-9]/|[A-Za-z0-9_]|[=<>~^]=\s?)\Z"
+    rb"[ \t.:=#(]{0,3}|[A-Za-z0-9]/|[A-Za-z0-9_]|[=<>~^]=\s?)\Z"
 )
 _LEAST = 64
 _NEAR = 32  # bytes before an address that are looked at
@@ -49,14 +49,18 @@ def ipv4(piece: bytes, before: bytes, after: bytes) -> list[Span]:
     for found in _IPV4.finditer(piece):
         first, last = found.span()
         context = before + piece[:first] if first < _NEAR else piece[first - _NEAR : first]
-        if _is_public(found[0]) and not _VERSION.search(context) and not _goes_on((piece[last : last + 2] + after)[:2]):
+        if (
+            _is_public(found[0])
+            and not _VERSION.search(context)
+            and not _continues((piece[last : last + 2] + after)[:2])
+        ):
             spans.append(("ip", first, last))
     return spans
 
 
-def _goes_on(behind: bytes) -> bool:
+def _continues(after: bytes) -> bool:
     """Whether a letter follows, or a hyphen with one: `1.2.3.4a`, `1.2.3.4-beta`."""
-    return behind[:1].isalnum() or behind[:1] == b"_" or (behind[:1] == b"-" and behind[1:].isalpha())
+    return after[:1].isalnum() or after[:1] == b"_" or (after[:1] == b"-" and after[1:].isalpha())
 
 
 def _is_public(text: bytes) -> bool:

@@ -1,4 +1,4 @@
-"""Where personal data could stand: one pass over the bytes of a batch of texts, so that ordinary text costs nothing.
+"""Where personal data could be: one pass over the bytes of a batch of texts, so that ordinary text costs nothing.
 
 Few bytes can be part of what is looked for: a digit, `@`, `:`, and the last bytes of the beginnings of keys (`ghp_`,
 `AKI`, `-----BEGIN`). All others are skipped. Around one of these the pass finds the widest piece that could be it, and
@@ -30,7 +30,7 @@ PREFIXES: tuple[bytes, ...] = (
     *(b"secret_access_", b"SECRET_ACCESS_", b"SecretAccessK"),
 )
 """How keys begin, up to a byte that is rare in text."""
-_INSIDE = 3  # the last so many prefixes may stand within a longer word
+_INSIDE = 3  # the last so many prefixes may be within a longer word
 
 # Classes of bytes, as bits.
 _DIGIT, _ALNUM, _LOCAL, _HEX, _TOKEN_BYTE, _GAP_BYTE = 1, 2, 4, 8, 16, 32

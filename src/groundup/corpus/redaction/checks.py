@@ -1,6 +1,6 @@
 """Whether a candidate is what it looks like: patterns without backtracking, checksums, registries.
 
-What stands before and behind a candidate decides too: `93.184.216.34` after `version` is no address.
+What is before and after a candidate decides too: `93.184.216.34` after `version` is no address.
 """
 
 from groundup.corpus.redaction.accounts import cards, ibans

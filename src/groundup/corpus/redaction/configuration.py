@@ -29,7 +29,7 @@ NAMES: dict[Kind, Name] = {
 
 
 class Redaction(Section):
-    """For each kind: `keep` it, `mask` it (write `<email>` in its place) or `drop` the document. All are counted."""
+    """For each kind: `keep` it, `mask` it (write `<email>` instead) or `drop` the document. All are counted."""
 
     email: Policy = "mask"
     """Addresses, but those of the domains that are set aside for examples (RFC 2606)."""

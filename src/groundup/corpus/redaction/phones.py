@@ -1,7 +1,7 @@
 """Telephone numbers: whole runs of digit groups that are written as such, or that a word announces as one.
 
 Numbers are many and telephones few, so a run must have a form that hardly anything else has: a plus sign and a country,
-North America's 3-3-4 with its hyphens, dots or brackets, Europe's leading zero; or stand behind `Tel:` and its kin.
+North America's 3-3-4 with its hyphens, dots or brackets, Europe's leading zero; or follow `Tel:` and its kin.
 Years, dates, ISBNs and sums have none of these.
 """
 

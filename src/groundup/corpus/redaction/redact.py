@@ -33,7 +33,7 @@ class Finding:
 
 
 def placeholder(kind: Kind) -> str:
-    """What is written in its place: `<email>`."""
+    """What is written instead: `<email>`."""
     return f"<{kind}>"
 
 
@@ -45,7 +45,7 @@ def redact(texts: "pa.Array", config: Redaction) -> "tuple[pa.Array, dict[Kind, 
         config: what becomes of each kind.
 
     Returns:
-        `(texts, counts)`: the texts, of the same type, and for each kind [texts] how often it stands in each. Where
+        `(texts, counts)`: the texts, of the same type, and for each kind [texts] how often it occurs in each. Where
         nothing is to be masked the texts are the array that was given.
     """
     buffer, offsets = buffers(texts)
@@ -78,8 +78,8 @@ def find(buffer: Bytes, offsets: Offsets) -> list[Finding]:
     for row, what, first, last in candidates(buffer, offsets).tolist():
         start, end = int(offsets[row]), int(offsets[row + 1])
         piece = bytes(view[first:last])
-        behind = PEM_BYTES if what == KEY and piece.startswith(b"-----BEGIN") else CONTEXT * 3
-        before, after = view[max(start, first - CONTEXT) : first], view[last : min(end, last + behind)]
+        reach = PEM_BYTES if what == KEY and piece.startswith(b"-----BEGIN") else CONTEXT * 3
+        before, after = view[max(start, first - CONTEXT) : first], view[last : min(end, last + reach)]
         found += [
             Finding(row, kind, first + begin, first + stop)
             for kind, begin, stop in check(what, piece, bytes(before), bytes(after))
@@ -88,7 +88,7 @@ def find(buffer: Bytes, offsets: Offsets) -> list[Finding]:
 
 
 def _without_overlaps(found: list[Finding]) -> list[Finding]:
-    """Of findings that share bytes the one whose kind is first in KINDS, then the one that starts first."""
+    """Of findings that overlap the one whose kind is first in KINDS, then the one that starts first."""
     taken: list[Finding] = []
     for kind in KINDS:
         own, at, end = [], 0, 0
@@ -107,7 +107,7 @@ def _start(one: Finding) -> int:
 
 
 def _masked(buffer: Bytes, offsets: Offsets, found: list[Finding], kind: "pa.DataType") -> "pa.Array":
-    """The texts with placeholders in place of what was found."""
+    """The texts with placeholders instead of what was found."""
     import pyarrow as pa
 
     view, at = memoryview(buffer.data), int(offsets[0])

@@ -92,11 +92,11 @@ def _drawings(training: Mapping[str, Any], threshold: float | None) -> Html:
         y_label="fraction of the good",
     )
     bins = heldout["reliability"]
-    scores = Curve("scores", [one["mean_score"] for one in bins], [one["share_good"] for one in bins], dots=True)
+    scores = Curve("scores", [one["mean_score"] for one in bins], [one["fraction_good"] for one in bins], dots=True)
     calibration = curves(
         "quality-calibration",
         "Calibration: the fraction of good documents among those of about the same score, by that score. "
-        + "; ".join(f"{one['mean_score']:.2f}: {one['share_good']:.2f} of {one['documents']}" for one in bins),
+        + "; ".join(f"{one['mean_score']:.2f}: {one['fraction_good']:.2f} of {one['documents']}" for one in bins),
         [scores, Curve("perfectly calibrated", [0, 1], [0, 1], "b")],
         x_label="score",
         y_label="fraction that is good",
