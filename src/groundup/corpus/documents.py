@@ -52,6 +52,7 @@ class Document:
     offset: int = -1  # of the record within the unpacked file: a byte (lines, WARC) or a row from 0 (parquet); -1: none
     language: str = ""  # ISO 639-1; `und` where the text is too short
     quality: float | None = None  # 0 to 1, by the quality classifier, if there is one
+    note: str = ""  # what its reader did besides reading; counted in the stage's figures, and not stored
 
     @property
     def size(self) -> int:

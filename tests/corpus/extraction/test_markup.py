@@ -82,6 +82,21 @@ def test_restructuredtext() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("source", "text"),
+    [
+        ("Write ``:ref:`a``` or ``|x|`` here", "Write ``:ref:`a``` or ``|x|`` here"),
+        ("``a <b>`_`` and :ref:`c`", "``a <b>`_`` and c"),
+        ("no ``literal and :ref:`c`", "no ``literal and c"),
+        ("`` not :ref:`c` ``", "`` not c ``"),
+        ("a :py:func:`~os.path` and `link <http://x.y>`_", "a os.path and link"),
+        ("a :py:func:`!Some title <os.path>`", "a Some title"),
+    ],
+)
+def test_literals_of_restructuredtext_are_not_changed(source: str, text: str) -> None:
+    assert read_rst(source)[1] == text
+
+
 def test_real_restructuredtext() -> None:
     """Descriptions of installed packages: words of plain paragraphs all stay."""
     seen = 0

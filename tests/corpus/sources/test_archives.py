@@ -28,9 +28,9 @@ PUBLISHED = [
     ("example-resource.warc.gz", ["kept"]),
     ("example-space-in-target-uri.warc.gz", ["unsupported-type"]),
     ("example-space-in-url.arc", ["truncated"]),
-    ("example-trunc.warc", ["kept", "corrupt"]),
+    ("example-trunc.warc", ["kept", "truncated", "corrupt"]),
     ("example-wget-bad-target-uri.warc.gz", ["kept", "crawl-log", "crawl-log"]),
-    ("example-wrong-chunks.warc.gz", ["kept"]),
+    ("example-wrong-chunks.warc.gz", ["kept", "truncated"]),
     ("example.arc", ["kept"]),
     ("example.arc.gz", ["kept"]),
     ("example.warc", ["kept", "revisit"]),
@@ -174,6 +174,36 @@ def test_a_crawl_and_its_text(tmp_path: Path) -> None:
         assert len(set(page.text.split()) & set(words.text.split())) > 0.9 * len(set(words.text.split()))
         start = archive[page.offset : page.offset + 2000]
         assert start.startswith(b"WARC/1.") and page.url.encode() in start
+
+
+def test_line_feeds_alone_end_the_lines_of_a_head(tmp_path: Path) -> None:
+    """In HTTP, with CR LF CR LF only in the page, and in the archive itself; charset and type are read all the same."""
+    page = PAGE.replace(b"<h1>", b"\r\n\r\n<p>First part of the caf\xe9, which has a good number of words too.</p><h1>")
+    head = b"HTTP/1.1 200 OK\nContent-Type: text/html; charset=windows-1252\n\n"
+    (tmp_path / "http.warc").write_bytes(record(head + page))
+    (tmp_path / "all.warc").write_bytes(record(head + page.replace(b"\r\n", b"\n")).replace(b"\r\n", b"\n"))
+    for name in ("http.warc", "all.warc"):
+        (one,) = read(tmp_path / name)
+        assert isinstance(one, Document)
+        assert one.text.startswith("First part of the caf\xe9")
+        assert "Bread is made" in one.text
+
+
+@pytest.mark.parametrize(
+    ("head", "message", "detail"),
+    [
+        ("WARC-Truncated: length\r\n", http(PAGE), "WARC-Truncated: length"),
+        ("WARC-Segment-Number: 1\r\n", http(PAGE), "WARC-Segment-Number: 1"),
+        ("", http(PAGE, head="Content-Length: 2000\r\n"), "Content-Length: 2000"),
+        ("", http(PAGE, head=f"Content-Length: {len(PAGE)}\r\n"), ""),
+    ],
+)
+def test_declared_incompleteness_is_listed(tmp_path: Path, head: str, message: bytes, detail: str) -> None:
+    (tmp_path / "a.warc").write_bytes(record(message, head=head))
+    kept, *rest = read(tmp_path / "a.warc")
+    assert isinstance(kept, Document)
+    assert [(one.origin, one.rule) for one in rest] == ([("a.warc:1", "truncated")] if detail else [])
+    assert all(detail in one.excerpt for one in rest)
 
 
 @pytest.mark.parametrize(("name", "expected"), PUBLISHED if WARC.is_dir() else [])

@@ -103,3 +103,13 @@ def test_a_part_of_a_file(tmp_path: Path) -> None:
         assert whole(stream, 1000) == bytes(range(20, 30))
     with open_stream(tmp_path / "x", 20) as stream:
         assert whole(stream, 1000) == bytes(range(20, 100))
+
+
+def test_rows_before_the_break_of_a_gzip_are_all_read() -> None:
+    """Each row is a member of its own, the last one is cut; zeros between members are padding."""
+    rows = [f"row {n} ".encode() * 50 for n in range(300)]
+    members = [gzip.compress(row + b"\n") for row in rows]
+    data = b"".join(members[:200]) + b"\0" * 3000 + b"".join(members[200:])
+    *found, last = [line for _, _, line in bounded_lines(unpacked(io.BytesIO(data[:-10]), ".gz"), 10_000)]
+    assert found == rows[:299]
+    assert isinstance(last, UnreadableError) and last.rule == "truncated"

@@ -299,6 +299,8 @@ def _count_read(items: Sequence[Document | Dropped], counts: Counts) -> None:
             counts.drop(item.source, item.rule)
         else:
             counts.read(item.source, 1, item.size)
+            if item.note:
+                counts.tally("reading", item.note)
             documents, size = documents + 1, size + item.size
     counts.step("found", len(items), size)
     counts.step("read", documents, size)

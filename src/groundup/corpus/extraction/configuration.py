@@ -8,6 +8,7 @@ from pydantic import Field, field_validator
 from groundup.section import Section
 
 HtmlMethod = Literal["trafilatura", "resiliparse"]
+Mode = Literal["precision", "balanced", "recall"]
 
 
 class Extraction(Section):
@@ -16,6 +17,9 @@ class Extraction(Section):
     method: HtmlMethod = "trafilatura"
     """For HTML. trafilatura: main text with the fewest menus and other clutter; resiliparse: ten times as fast, with
     more clutter."""
+    mode: Mode = "precision"
+    """For trafilatura. `precision` drops nearly all clutter, `recall` nearly no text, `balanced` is between them. Where
+    precision would lose most of a page, the balanced mode's text is taken, and counted as `precision given up`."""
     seconds: float = Field(default=10.0, gt=0)
     """Most processor time for one page; a page that needs more is dropped as `extraction-timeout`."""
     memory_mb: int = Field(default=1024, ge=256)

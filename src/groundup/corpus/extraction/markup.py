@@ -4,6 +4,7 @@
 """
 
 import re
+from bisect import bisect_right
 
 _FRONT_MATTER = re.compile(r"\A---[ \t]*\n(?P<fields>.*?)\n(?:---|\.\.\.)[ \t]*(?:\n|\Z)", re.DOTALL)
 _FRONT_TITLE = re.compile(r"^title:[ \t]*(?P<title>.+)$", re.MULTILINE)
@@ -13,11 +14,11 @@ _ADORNMENT = re.compile(r"([!-/:-@\[-`{-~])\1{2,}\s*")
 _DIRECTIVE = re.compile(r"\.\.\s+(?:\|[^|]+\|\s+)?(?P<name>[\w:+.-]+?)::(?:\s+(?P<argument>.*))?")
 _EXPLICIT = re.compile(r"\.\.(?:\s|$)")
 _FIELD = re.compile(r":[\w -]+:(?:\s|$)")
-_ROLE = re.compile(r":(?:[\w.+-]+:)*[\w.+-]+:`(?P<said>[^`]+)`")
-_TITLED = re.compile(r"!?~?(?P<text>.+?)\s*<[^<>]*>", re.DOTALL)
-_LINKED = re.compile(r"(?<!`)`(?P<text>[^`<>]+?)(?:\s*<[^`<>]*>)?`__?")
+# Bounded, so that a text full of colons takes linear time.
+_ROLE = re.compile(r":(?:[\w.+-]{1,40}:){1,4}`(?P<content>[^`]+)`")
+_LINKED = re.compile(r"(?<!`)`(?P<text>[^`<>]+)(?:<[^`<>]*>)?`__?")
 _SUBSTITUTION = re.compile(r"\|(?P<name>[^|\s](?:[^|\n]*[^|\s])?)\|_{0,2}")
-_FENCED = re.compile(r"(^[ ]*```.*?^[ ]*```$)", re.DOTALL | re.MULTILINE)
+_FENCE_BEGIN, _FENCE_END = re.compile(r" *```"), re.compile(r" *```$")
 _ADMONITIONS = {"attention", "caution", "danger", "error", "hint", "important", "note", "tip", "warning", "seealso"}
 _CODE = {"code", "code-block", "sourcecode", "highlight", "ipython", "prompt", "parsed-literal", "doctest", "testcode"}
 _VERSIONS = {"versionadded": "Added in", "versionchanged": "Changed in", "deprecated": "Deprecated since"}
@@ -79,8 +80,26 @@ def read_rst(text: str) -> tuple[str, str]:
         text: with `\\n` at the ends of lines, and no tabs that matter.
     """
     title, lines = _rst_headings(text.expandtabs(8).split("\n"))
-    parts = _FENCED.split("\n".join(_rst_blocks(lines)))
-    return title, "".join(part if at % 2 else _inline(part) for at, part in enumerate(parts))
+    blocks = _fenced_apart("\n".join(_rst_blocks(lines)))
+    return title, "\n".join(block if is_code else _inline(block) for is_code, block in blocks)
+
+
+def _fenced_apart(text: str) -> list[tuple[bool, str]]:
+    """`(is it code, lines)`: fenced code set apart from what is around it; a fence that never ends is none."""
+    blocks: list[tuple[bool, str]] = []
+    lines = text.split("\n")
+    ends = [at for at, line in enumerate(lines) if _FENCE_END.match(line)]
+    begin = at = 0
+    while at < len(lines) and ends and at < ends[-1]:
+        if _FENCE_BEGIN.match(lines[at]):
+            end = ends[bisect_right(ends, at)]
+            if begin < at:
+                blocks.append((False, "\n".join(lines[begin:at])))
+            blocks.append((True, "\n".join(lines[at : end + 1])))
+            begin = at = end + 1
+        else:
+            at += 1
+    return [*blocks, (False, "\n".join(lines[begin:]))] if begin < len(lines) else blocks
 
 
 def _rst_headings(lines: list[str]) -> tuple[str, list[str]]:
@@ -188,10 +207,38 @@ def _trimmed(lines: list[str]) -> list[str]:
 
 
 def _inline(text: str) -> str:
-    def said(match: re.Match[str]) -> str:
-        titled = _TITLED.fullmatch(match["said"])
-        return titled["text"] if titled else match["said"].lstrip("!~")
+    """Roles, links and substitutions as their text; what is between double backquotes is not changed."""
+    return "".join(part if at % 2 else _without_roles(part) for at, part in enumerate(_literals_apart(text)))
 
-    text = _ROLE.sub(said, text)
-    text = _LINKED.sub(lambda match: match["text"], text)
+
+def _literals_apart(text: str) -> list[str]:
+    """Text and inline literals (` ``code`` `) in turn, beginning with text."""
+    parts: list[str] = []
+    begin = at = 0
+    while (start := text.find("``", at)) >= 0:
+        end = text.find("``", start + 2)
+        while end >= 0 and text[end - 1].isspace():  # no literal ends after white space
+            end = text.find("``", end + 2)
+        if end < 0:
+            break
+        while text[end + 2 : end + 3] == "`":  # the literal itself may end with a backquote
+            end += 1
+        if text[start + 2].isspace() or "\n\n" in text[start:end]:
+            at = start + 2
+            continue
+        parts += [text[begin:start], text[start : end + 2]]
+        begin = at = end + 2
+    return [*parts, text[begin:]]
+
+
+def _without_roles(text: str) -> str:
+    def content(match: re.Match[str]) -> str:
+        """`title` of `title <target>`, or the target without the marks that shorten it."""
+        title, _, _ = match["content"].rpartition("<")
+        if title.lstrip("!~").strip() and match["content"].endswith(">"):
+            return title.removeprefix("!").removeprefix("~").rstrip()
+        return match["content"].lstrip("!~")
+
+    text = _ROLE.sub(content, text)
+    text = _LINKED.sub(lambda match: match["text"].rstrip(), text)
     return _SUBSTITUTION.sub(lambda match: match["name"], text).replace("::\n", ":\n")

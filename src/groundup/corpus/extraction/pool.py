@@ -43,10 +43,12 @@ class Page:
 
 @dataclass(frozen=True)
 class Extracted:
-    """What a page says."""
+    """The title and main text of a page."""
 
     title: str
     text: str
+    fell_back: bool = False
+    """Whether precision was given up for it, since it would have lost most of the page."""
 
 
 class _LostError(Exception):
@@ -156,7 +158,9 @@ def _batch(pages: list[tuple[int, Method, bytes]]) -> list[tuple[int, Method, by
 def _judged(status: Status, title: str, text: str) -> Extracted | UnreadableError:
     if status is Status.FAILED:
         return UnreadableError("extraction-failed", text)
-    return Extracted(title, text) if text.strip() else UnreadableError("no-text", "no main text was found in the page")
+    if not text.strip():
+        return UnreadableError("no-text", "no main text was found in the page")
+    return Extracted(title, text, status is Status.FALLBACK)
 
 
 class _WorkerProcess:

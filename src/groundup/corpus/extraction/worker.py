@@ -11,9 +11,10 @@ Only numbers and text go over the pipe: nothing else that a page made this proce
 import os
 import struct
 import sys
-from collections.abc import Callable
 from enum import IntEnum
 from typing import IO
+
+from groundup.corpus.extraction.configuration import Mode
 
 REQUEST = struct.Struct("!BI")  # method, bytes of the page
 ANSWER = struct.Struct("!BII")  # status, bytes of the title, bytes of the text
@@ -25,26 +26,35 @@ OUT_OF_MEMORY = 77  # exit status
 class Method(IntEnum):
     """How a page becomes text."""
 
-    TRAFILATURA = 0
-    RESILIPARSE = 1
-    XML = 2
+    PRECISION = 0  # the modes of trafilatura
+    BALANCED = 1
+    RECALL = 2
+    RESILIPARSE = 3
+    XML = 4
+
+
+MODES: dict[Method, Mode] = {Method.PRECISION: "precision", Method.BALANCED: "balanced", Method.RECALL: "recall"}
 
 
 class Status(IntEnum):
     """How it went."""
 
     DONE = 0
-    FAILED = 1  # the text is what the library said
+    FAILED = 1  # the text is the library's message
+    FALLBACK = 2  # done, in balanced mode, since precision would have lost most of the page
 
 
-def _extractor(method: Method) -> Callable[[str], tuple[str, str]]:
+def _extract(method: Method, page: str) -> tuple[Status, str, str]:
     if method is Method.XML:
         from groundup.corpus.extraction.xml import read_xml
 
-        return read_xml
+        return Status.DONE, *read_xml(page)
     from groundup.corpus.extraction.html import by_resiliparse, by_trafilatura
 
-    return by_trafilatura if method is Method.TRAFILATURA else by_resiliparse
+    if method is Method.RESILIPARSE:
+        return Status.DONE, *by_resiliparse(page)
+    title, text, fell_back = by_trafilatura(page, MODES[method])
+    return Status.FALLBACK if fell_back else Status.DONE, title, text
 
 
 def answer(method: Method, page: str) -> tuple[Status, str, str]:
@@ -54,7 +64,7 @@ def answer(method: Method, page: str) -> tuple[Status, str, str]:
         MemoryError: it needs more than there is.
     """
     try:
-        return Status.DONE, *_extractor(method)(page)
+        return _extract(method, page)
     except MemoryError:
         raise
     except RecursionError:

@@ -12,6 +12,7 @@ or makes no sense, that is reported with the offset; the reading of a WARC resum
 import io
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 from groundup.corpus.sources.record import Failed, Location, ReadOptions, Record, record_of
@@ -32,6 +33,9 @@ _SAYS_NOTHING = ("", "application/octet-stream", "unk", "no-type", "unknown/unkn
 _ARC_HEAD = re.compile(
     rb"(?P<url>\S.*?) (?P<ip>[\d.]+|[\da-fA-F:]+) (?P<date>\d{8,17}) (?P<type>\S+)(?: .*)? (?P<size>\d+)"
 )
+_HTTP_HEAD_END = re.compile(rb"\r?\n\r?\n")
+_HTTP_LENGTH = re.compile(rb"(?i)\ncontent-length:[ \t]{0,9}(\d{1,18})(?=\r|\n|\Z)")
+_BARE_LF = re.compile(rb"WARC/[\d.]+\n")
 _ARC_LINE = 16 << 10
 _LOOK_BACK = 256 << 10  # FastWARC reads ahead by less
 
@@ -122,11 +126,13 @@ class _Buffered:
 def _read_warc(source: _Buffered, relative: str, options: ReadOptions) -> Iterator[Record | Failed]:
     from fastwarc.warc import ArchiveIterator
 
+    # Only where it is needed: this mode skips what makes no sense without a word.
+    bare_lf = _BARE_LF.match(source.peek(16)) is not None
     number, offset = 0, 0  # of the record that was read last, or of where reading began again
     try:
         while True:
             try:
-                for record in ArchiveIterator(source, parse_http=False):
+                for record in ArchiveIterator(source, parse_http=False, quirks_mode=bare_lf):
                     number, offset = number + 1, record.stream_pos
                     url = (record.headers.get("WARC-Target-URI") or "").strip("<> ")
                     yield from _warc_record(record, Location(f"{relative}:{number}", offset, url), options)
@@ -161,6 +167,15 @@ def _warc_record(record: Any, location: Location, options: ReadOptions) -> Itera
 
 
 def _warc_document(record: Any, location: Location, options: ReadOptions) -> Record | Failed:
+    """The document of a record; `missing` where the archive declares that it is not all of it."""
+    found = _warc_payload(record, location, options)
+    for name in ("WARC-Truncated", "WARC-Segment-Number"):
+        if isinstance(found, Record) and (declared := record.headers.get(name)):
+            return replace(found, missing=f"{name}: {declared}")
+    return found
+
+
+def _warc_payload(record: Any, location: Location, options: ReadOptions) -> Record | Failed:
     from fastwarc.warc import WarcRecordType
 
     declared, most = record.content_length, options.max_bytes + _HEAD_BYTES
@@ -185,6 +200,7 @@ def _http(message: bytes, location: Location, options: ReadOptions) -> Record | 
     from fastwarc.warc import WarcRecord, WarcRecordType
 
     error: OSError | None = None
+    missing = _missing(message)
     # Some archives keep the header `Transfer-Encoding: chunked` of a body that is not any more.
     for decoding in ("all", "content", "none"):
         record = WarcRecord()
@@ -192,7 +208,7 @@ def _http(message: bytes, location: Location, options: ReadOptions) -> Record | 
         record.set_bytes_content(message)
         record.is_http = True
         try:
-            record.parse_http(auto_decode=decoding)
+            record.parse_http(auto_decode=decoding, quirks_mode=True)
             body = record.reader.read(options.max_bytes + 1)
         except OSError as failure:
             error = error or failure
@@ -208,8 +224,18 @@ def _http(message: bytes, location: Location, options: ReadOptions) -> Record | 
             )
         if len(body) > options.max_bytes:
             return Failed(location, UnreadableError("too-large", "", float(len(body)), float(options.max_bytes)))
-        return _payload(body, record.http_content_type or "", record.http_charset, location, options)
+        found = _payload(body, record.http_content_type or "", record.http_charset, location, options)
+        return replace(found, missing=missing) if isinstance(found, Record) else found
     return Failed(location, UnreadableError("corrupt", str(error)), message)
+
+
+def _missing(message: bytes) -> str:
+    """The header that declares more bytes than the message has."""
+    end = _HTTP_HEAD_END.search(message, 0, _HEAD_BYTES)
+    declared = _HTTP_LENGTH.search(message, 0, end.start()) if end else None
+    if end is None or declared is None or int(declared[1]) <= len(message) - end.end():
+        return ""
+    return f"Content-Length: {declared[1].decode()}, but {len(message) - end.end():,} bytes are there"
 
 
 def _payload(body: bytes, media: str, charset: str | None, location: Location, options: ReadOptions) -> Record | Failed:

@@ -7,6 +7,7 @@ broke. Only what concerns the whole source (a missing folder, a wrong column nam
 """
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path, PurePath
 from typing import Any
 
@@ -35,7 +36,13 @@ def read_file(piece: Piece, path: Path, contents: Contents, max_bytes: int) -> I
     options = ReadOptions(contents, max_bytes)
     with_text = _extracted(_records(piece, path, options), extractor(contents.extraction))
     for found in with_text:
-        yield _document(found, piece, contents) if isinstance(found, Record) else _dropped(found, piece, contents)
+        if isinstance(found, Failed):
+            yield _dropped(found, piece, contents)
+            continue
+        yield _document(found, piece, contents)
+        if found.missing:
+            rest = UnreadableError("truncated", f"a part of the document is missing ({found.missing})")
+            yield _dropped(Failed(found.location, rest), piece, contents)
 
 
 def _records(piece: Piece, path: Path, options: ReadOptions) -> Iterator[Record | Failed]:
@@ -154,7 +161,8 @@ def _with_text(held: list[Record | Failed], worker: Extractor) -> Iterator[Recor
             continue
         answer = next(answers)
         if isinstance(answer, Extracted):
-            yield Record(one.location, answer.text, answer.title or one.title, one.licence)
+            note = "precision given up" if answer.fell_back else ""
+            yield replace(one, text=answer.text, title=answer.title or one.title, page=None, note=note)
         else:
             yield Failed(one.location, answer, one.text[:EXCERPT_CHARACTERS].encode("utf-8", "replace"))
 
@@ -173,7 +181,7 @@ def _document(record: Record, piece: Piece, contents: Contents) -> Document | Dr
         "url": location.url,
         "licence": record.licence or contents.licence,
     }
-    return Document(text=text, **known) if text else Dropped(rule="no-text", **known)
+    return Document(text=text, note=record.note, **known) if text else Dropped(rule="no-text", **known)
 
 
 def _dropped(failed: Failed, piece: Piece, contents: Contents) -> Dropped:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from groundup.corpus.clean import squeeze
+from groundup.corpus.extraction.configuration import Extraction
 from groundup.corpus.extraction.encoding import decode
 from groundup.corpus.extraction.markup import read_markdown, read_rst, split_front_matter
 from groundup.corpus.extraction.worker import Method
@@ -14,7 +15,7 @@ from groundup.corpus.sources.configuration import Contents
 from groundup.corpus.sources.streams import ByteStream, whole
 from groundup.corpus.sources.unreadable import UnreadableError
 
-METHODS = {"trafilatura": Method.TRAFILATURA, "resiliparse": Method.RESILIPARSE}
+_BY_MODE = {"precision": Method.PRECISION, "balanced": Method.BALANCED, "recall": Method.RECALL}
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +35,9 @@ class Record:
     text: str
     title: str = ""
     licence: str = ""  # its own, where it names one
-    page: Method | None = None  # `text` is a page, out of which text is yet to be had
+    page: Method | None = None  # `text` is a page, whose main text is still to be extracted
+    missing: str = ""  # what declares that the rest of it is missing
+    note: str = ""  # what was done besides reading it; counted in the stage's figures
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,13 +83,18 @@ def record_of(
         return Failed(location, error, data)
     if page:
         title, text = split_front_matter(text)
-        method = Method.XML if format == "xml" else METHODS[options.contents.extraction.method]
-        return Record(location, text, title or name, page=method)
+        return Record(location, text, title or name, page=_method(format, options.contents.extraction))
     if format in ("markdown", "rst"):
         text = re.sub("\r\n?", "\n", text)
         title, text = read_markdown(text) if format == "markdown" else read_rst(text)
         return Record(location, text, title or first_heading(text) or name)
     return Record(location, text, name)
+
+
+def _method(format: str, extraction: Extraction) -> Method:
+    if format == "xml":
+        return Method.XML
+    return Method.RESILIPARSE if extraction.method == "resiliparse" else _BY_MODE[extraction.mode]
 
 
 def _name(relative: str) -> str:

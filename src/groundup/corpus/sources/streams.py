@@ -5,7 +5,6 @@ open_stream(path)  ->  whole(stream, limit)            a file that is one docume
 """
 
 import bz2
-import gzip
 import lzma
 import zlib
 from collections.abc import Callable, Iterator
@@ -44,7 +43,7 @@ class ByteStream:
             found = self._read(size)
         except EOFError as error:
             raise UnreadableError("truncated", str(error)) from error
-        except (gzip.BadGzipFile, zlib.error, lzma.LZMAError, zstandard.ZstdError) as error:
+        except (zlib.error, lzma.LZMAError, zstandard.ZstdError) as error:
             raise UnreadableError("corrupt", str(error)) from error
         except OSError as error:
             # Those of the system have a number; bz2's has none.
@@ -90,11 +89,7 @@ def unpacked(file: IO[bytes], suffix: str) -> ByteStream:
     if suffix not in COMPRESSED:
         return ByteStream(file.read)
     counted = _Counted(file)
-    if suffix == ".gz":
-        return ByteStream(gzip.GzipFile(fileobj=counted).read, counted.taken)  # type: ignore[call-overload]
-    if suffix == ".bz2":
-        return ByteStream(bz2.BZ2File(counted).read, counted.taken)  # type: ignore[call-overload]
-    return ByteStream(_Frames(counted, _xz_frame if suffix == ".xz" else _zstandard_frame).read, counted.taken)
+    return ByteStream(_Frames(counted, *_FRAMES[suffix]).read, counted.taken)
 
 
 def whole(stream: ByteStream, limit: int) -> bytes:
@@ -187,25 +182,35 @@ class _Counted:
 
 
 class _Frames:
-    """Zstandard or xz frames, one after another. Zstandard's own reader takes a file cut within one for a whole one."""
+    """Compressed frames, one after another; every byte before the point where a file breaks off is given.
+
+    The standard readers lose up to a whole block of what they had unpacked, and zstandard's takes a file that is cut
+    within a frame for a complete one.
+    """
 
     _PIECE = 1 << 10  # bytes taken in at a time: they can hold 32,000 times as many
 
-    def __init__(self, file: Any, new_frame: Callable[[], Any]) -> None:
+    def __init__(self, file: Any, new_frame: Callable[[], Any], padding: bytes) -> None:
         self._file, self._pending, self._left = file, b"", memoryview(b"")
-        self._begun = False
+        self._begun, self._padding = False, padding
         self._new_frame = new_frame
         self._frame = new_frame()
 
     def read(self, size: int) -> bytes:
         while not self._left:
-            piece = self._pending or self._file.read(self._PIECE)
-            if not piece:
+            is_full = not getattr(self._frame, "needs_input", True)  # bz2 and xz give a chunk at a time
+            piece = b"" if is_full else self._pending or self._file.read(self._PIECE)
+            if not piece and not is_full:
                 if self._begun:
                     raise EOFError("the file ends within a frame")
                 return b""
+            if not self._begun and self._padding and not is_full:
+                piece = piece.lstrip(self._padding)
+                if not piece:
+                    self._pending = b""
+                    continue
             self._begun = True
-            self._left = memoryview(self._frame.decompress(piece))
+            self._left = memoryview(self._unpack(piece))
             self._pending = b""
             if self._frame.eof:
                 self._pending = self._frame.unused_data
@@ -213,6 +218,10 @@ class _Frames:
                 self._frame = self._new_frame()
         found, self._left = bytes(self._left[:size]), self._left[size:]
         return found
+
+    def _unpack(self, piece: bytes) -> bytes:
+        limit = (_CHUNK,) if hasattr(self._frame, "needs_input") else ()
+        return self._frame.decompress(piece, *limit)
 
 
 def _zstandard_frame() -> Any:
@@ -223,3 +232,16 @@ def _zstandard_frame() -> Any:
 
 def _xz_frame() -> Any:
     return lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=_XZ_MEMORY)
+
+
+def _gzip_frame() -> Any:
+    return zlib.decompressobj(wbits=zlib.MAX_WBITS | 16)
+
+
+# By suffix: a decompressor of one frame, and the bytes that may fill the space between two.
+_FRAMES: dict[str, tuple[Callable[[], Any], bytes]] = {
+    ".gz": (_gzip_frame, b"\0"),
+    ".bz2": (bz2.BZ2Decompressor, b""),
+    ".xz": (_xz_frame, b"\0"),
+    ".zst": (_zstandard_frame, b""),
+}
