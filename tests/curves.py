@@ -9,6 +9,8 @@ from torch import Tensor, nn
 
 import tiny
 from groundup.model.decoder import CustomLanguageModel
+from groundup.model.lora import add_adapters
+from groundup.model.lora_config import LoraConfig
 from groundup.parallel.compilation import compile_blocks
 from groundup.parallel.data_rank import SINGLE, DataRank
 from groundup.parallel.engine import Engine, Statistics
@@ -45,9 +47,12 @@ class Training:
     ema: float | None = None
     recompute: ActivationCheckpointing = "none"
     compiled: bool = False
+    lora: LoraConfig | None = None
 
     def model(self) -> CustomLanguageModel:
         made = tiny.model(spread=0.1, **self.shape)
+        if self.lora:
+            add_adapters(made, self.lora)
         checkpoint_blocks(made.model.layers, self.recompute)
         if self.compiled:
             compile_blocks(made.model.layers)

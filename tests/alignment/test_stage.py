@@ -20,6 +20,8 @@ from groundup.artifacts import Artifact, Work
 from groundup.corpus.documents import Document, Fact, write_documents
 from groundup.errors import GroundupError
 from groundup.lazy import load
+from groundup.model.adapter_files import load_adapter
+from groundup.model.lora_config import LoraConfig
 from groundup.model.weights import load_model, named_weights, save_model
 
 TOKENIZER = tiny.tokenizer()
@@ -120,6 +122,22 @@ def test_the_model_has_moved_from_the_one_before(name: str, road: dict[str, Arti
     moved = [not torch.equal(a, b) for a, b in zip(before.parameters(), after.parameters(), strict=True)]
     assert all(moved)
     assert named_weights(before).keys() == named_weights(after).keys()
+
+
+def test_adapters_are_trained_and_merged_in_every_stage(start: dict[str, Artifact], tmp_path: Path) -> None:
+    """Each stage leaves a whole model for the next one, and its adapters for PEFT."""
+    lora, made = LoraConfig(rank=2), dict(start)
+    for name, config in (("sft", SFT), ("reward", REWARD), ("ppo", PPO), ("dpo", DpoConfig(batch_pairs=4, **FAST))):
+        made[name] = run(name, config.model_copy(update={"lora": lora}), made, tmp_path)
+    for name, before in (("sft", "pretrain"), ("ppo", "sft"), ("dpo", "sft")):
+        base = load_model(made[before].path / "model")
+        after = named_weights(load_model(made[name].path / "model"))
+        moved = {key for key, weight in named_weights(base).items() if not torch.equal(weight, after[key])}
+        assert moved == {key for key in after if key.endswith("_proj.weight")}, name
+        load_adapter(base, made[name].path / "adapter")
+        assert all(torch.allclose(weight, after[key], atol=1e-6) for key, weight in named_weights(base).items())
+    assert load_reward_model(made["reward"].path / "model")[0].score.weight.abs().max() > 0
+    assert made["ppo"].figures["kl"] != 0  # as it would be against a reference whose adapters are on
 
 
 def test_the_same_inputs_give_the_same_files(

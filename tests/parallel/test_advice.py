@@ -65,6 +65,7 @@ MIXTURE = {"num_experts": 4, "moe_intermediate_size": 48}
         (needs(compiled=True, accumulate=4), {"pp": 2, "schedule": "zero_bubble"}, "schedule: compile doesn't go"),
         (needs(float8=True), {"cp": 2}, "cp: fp8 doesn't go with cp"),
         (needs(frozen=True), {"engine": "megatron"}, "engine: megatron trains all of a model, and pretrain trains a"),
+        (needs(frozen=True), {"tp": 2}, "tp: lora doesn't go with tp"),
         (needs(layers_recorded=True), {"engine": "megatron"}, "engine: megatron's layers can't be watched"),
         (needs(recompute="selective", accumulate=4), {"pp": 2, "schedule": "zero_bubble"}, "schedule: activation_ch"),
     ],

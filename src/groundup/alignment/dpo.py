@@ -13,6 +13,7 @@ from groundup.alignment.losses import dpo
 from groundup.alignment.pair_objective import EncodedPair, PairObjective
 from groundup.alignment.training import PAIRS, StageTraining, encode_pair
 from groundup.artifacts import Artifact, Figures, Work
+from groundup.model.lora import adapters_off
 from groundup.parallel.engine import Statistics
 
 
@@ -23,13 +24,17 @@ class DpoObjective(PairObjective):
         self,
         pairs: Sequence[EncodedPair],
         heldout: Sequence[EncodedPair],
-        reference: nn.Module,
+        reference: nn.Module | None,
         *,
         beta: float,
         label_smoothing: float,
         **drawing: int,
     ) -> None:
-        """`drawing`: `batch`, `accumulate`, `pad` and `seed` of `PairObjective`."""
+        """
+        Args:
+            reference: None: the policy with its adapters switched off.
+            drawing: `batch`, `accumulate`, `pad` and `seed` of `PairObjective`.
+        """
         super().__init__(pairs, heldout, **drawing)
         self.reference, self.beta, self.label_smoothing = reference, beta, label_smoothing
 
@@ -37,8 +42,8 @@ class DpoObjective(PairObjective):
         """The chosen answer's log-probability may fall while the loss does: both are logged."""
         batch = batch.to(next(model.parameters()).device)
         chosen_B, rejected_B = summed_log_probabilities(model, batch).chunk(2)
-        with torch.no_grad():
-            reference = summed_log_probabilities(self.reference, batch)
+        with torch.no_grad(), adapters_off(model):
+            reference = summed_log_probabilities(self.reference or model, batch)
         reference_chosen_B, reference_rejected_B = reference.chunk(2)
         loss_B = dpo(chosen_B, rejected_B, reference_chosen_B, reference_rejected_B, self.beta, self.label_smoothing)
         margin_B = (chosen_B - reference_chosen_B) - (rejected_B - reference_rejected_B)
@@ -53,11 +58,13 @@ class DpoObjective(PairObjective):
 def stage(config: DpoConfig, inputs: Mapping[str, Artifact], work: Work) -> Figures:
     """Move the SFT model towards the chosen answers of the reward stage's pairs; writes `model/`."""
     training = StageTraining("dpo", config, inputs, "sft", work)
-    policy = training.engine(training.model())
-    reference = training.model().to(policy.device).requires_grad_(False)
+    start = training.model()
+    shape = start.config
+    policy = training.engine(start)
+    reference = None if config.lora else training.model().to(policy.device).requires_grad_(False)
     pairs = {
         split: [
-            encode_pair(pair, training.tokenizer, reference.config.max_position_embeddings)
+            encode_pair(pair, training.tokenizer, shape.max_position_embeddings)
             for pair in read_pairs(inputs["reward"].file(PAIRS), split)
         ]
         for split in ("train", "heldout")
@@ -74,7 +81,7 @@ def stage(config: DpoConfig, inputs: Mapping[str, Artifact], work: Work) -> Figu
         seed=work.seed,
     )
     steps = math.ceil(config.epochs * len(pairs["train"]) / config.batch_pairs)
-    figures = training.train(policy, objective, steps, reference.config, passes=4 / 3)
+    figures = training.train(policy, objective, steps, shape, passes=4 / 3)
     training.save(policy)
     summary = f"{len(pairs['train']):,} pairs"
     return {"summary": summary, "pairs": len(pairs["train"]), "steps": steps, "precision": policy.precision, **figures}

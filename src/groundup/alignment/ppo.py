@@ -44,6 +44,7 @@ from groundup.artifacts import Artifact, Figures, Work
 from groundup.errors import GroundupError
 from groundup.inference.generate import Sampling, ShardedSampling, generate
 from groundup.model.decoder import CustomLanguageModel
+from groundup.model.lora import adapters_off
 from groundup.parallel.checkpointing.crew import Crew
 from groundup.parallel.checkpointing.part import below
 from groundup.parallel.data_rank import DataRank
@@ -89,7 +90,7 @@ class Ppo:
         self,
         policy: Engine,
         critic: Engine,
-        reference: CustomLanguageModel,
+        reference: CustomLanguageModel | None,
         reward: RewardModel,
         scale: Scale,
         prompts: Sequence[list[int]],
@@ -99,6 +100,7 @@ class Ppo:
         pad: int,
         seed: int,
     ) -> None:
+        """`reference`: None: the policy with its adapters switched off."""
         self.policy, self.critic, self.reference, self.reward, self.scale = policy, critic, reference, reward, scale
         self.prompts, self.config, self.stop, self.pad, self.seed = list(prompts), config, stop, pad, seed
         self.kl = KlController(config.kl, config.kl_target, config.kl_horizon)
@@ -112,7 +114,8 @@ class Ppo:
         self.crew = Crew()
         self.mine = DataRank(self.crew.rank, self.crew.size).of(config.rollouts)  # answers that this process samples
         for frozen in (reference, reward):
-            frozen.requires_grad_(False)
+            if frozen is not None:
+                frozen.requires_grad_(False)
 
     def sample(self, iteration: int) -> list[Answer]:
         """Answers to the iteration's prompts, a function of the iteration and the policy's weights."""
@@ -190,7 +193,8 @@ class Ppo:
             batch = collate(answers[start : start + FORWARD_ROWS], self.pad, self.policy.device)
             with self.policy.autocast():
                 logp_N, entropy_N = log_probabilities(policy, batch, self.config.temperature)
-                reference_N, _ = log_probabilities(self.reference, batch, self.config.temperature)
+                with adapters_off(policy):
+                    reference_N, _ = log_probabilities(self.reference or policy, batch, self.config.temperature)
                 values_N = critic.values(batch)
                 scores.append(self.reward.scores(batch))
             rows = torch.stack([batch.rows(x) for x in (logp_N, reference_N, values_N, entropy_N)])
@@ -334,7 +338,7 @@ def stage(config: PpoConfig, inputs: Mapping[str, Artifact], work: Work) -> Figu
     loop = Ppo(
         policy,
         training.engine(critic),
-        training.model().to(policy.device),
+        None if config.lora else training.model().to(policy.device),
         frozen,
         scale,
         [ask(question, tokenizer) for question in questions],

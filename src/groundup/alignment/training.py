@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from pathlib import Path
 
+import torch
 from torch import nn
 
 from groundup.alignment.answers import Answer
@@ -10,8 +11,10 @@ from groundup.alignment.data.examples import answer_ids, ask, fitted
 from groundup.alignment.data.pairs import Pair
 from groundup.alignment.pair_objective import EncodedPair
 from groundup.artifacts import Artifact, Work
+from groundup.model.adapter_files import save_adapter
 from groundup.model.configuration import LLMConfig
 from groundup.model.decoder import CustomLanguageModel
+from groundup.model.lora import add_adapters
 from groundup.model.weights import load_model, save_model
 from groundup.parallel.device import settle
 from groundup.parallel.engine import Engine
@@ -47,9 +50,17 @@ class StageTraining:
         return load_model(self.start.path / "model")
 
     def engine(self, model: nn.Module) -> Engine:
-        """`model` under the engine of the blueprint, in the precision of the earlier stage."""
+        """`model` under the engine of the blueprint, in the precision of the earlier stage; with adapters where the
+        stage has `lora`."""
         settle()
-        return engine_for(model, self.config, self.start.figures["precision"])
+        lora = self.config.lora
+        if lora:
+            add_adapters(model, lora, self.work.seed)
+        engine = engine_for(model, self.config, self.start.figures["precision"])
+        if lora and lora.dropout:
+            engine.dropout = True
+            torch.manual_seed(self.work.seed + engine.data_rank.rank)
+        return engine
 
     @property
     def metrics_path(self) -> Path:
@@ -64,6 +75,7 @@ class StageTraining:
             shape: of the model, for the FLOPs of a batch.
             passes: a batch's cost as a multiple of forward and backward through the model.
         """
+        cost = 2 / 3 if self.config.lora else 1.0  # no gradients of the model's own weights
         figures = train(
             engine,
             objective,
@@ -72,7 +84,7 @@ class StageTraining:
             checkpoints=self.checkpoints,
             metrics_path=self.metrics_path,
             progress=self.work.progress,
-            flops=lambda batch: passes * flops_of(shape, batch.lengths),
+            flops=lambda batch: passes * cost * flops_of(shape, batch.lengths),
         )
         self.publish(engine)
         return figures
@@ -84,11 +96,13 @@ class StageTraining:
             keep_lasting(self.checkpoints, self.work.records)
 
     def save(self, engine: Engine) -> None:
-        """Write the trained language model to `model/`."""
+        """Write the trained language model to `model/`, and adapters, which are merged there, to `adapter/` too."""
         with engine.whole() as whole:
             assert isinstance(whole, CustomLanguageModel)
             if engine.leader:
                 save_model(self.work.out / "model", whole)
+                if self.config.lora:
+                    save_adapter(self.work.out / "adapter", whole)
 
 
 def encode_pair(pair: Pair, tokenizer: Tokenizer, context: int) -> EncodedPair:

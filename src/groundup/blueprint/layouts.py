@@ -72,6 +72,7 @@ def stage_needs(blueprint: Blueprint) -> dict[str, Needs]:
             config.accumulate,
             sequence,
             language_model,
+            frozen=config.lora is not None,
             optimizer=config.optimizer.name,
             precision=pretrain.precision,
             compiled=first and bool(pretrain.compile),

@@ -24,7 +24,7 @@ from groundup.model.huggingface_config import huggingface_config, read_huggingfa
 from groundup.model.weights import CONFIG, SHARD_BYTES, load_weights, named_weights, read_folder, write_tensors
 
 # GPT-2's modules and ours; queries, keys and values apart
-_GPT2 = {
+GPT2_MODULES = {
     "wte": "model.embed_tokens",
     "wpe": "model.embed_positions",
     "ln_f": "model.norm",
@@ -34,7 +34,7 @@ _GPT2 = {
     "mlp.c_fc": "mlp.up_proj",
     "mlp.c_proj": "mlp.down_proj",
 }
-_GPT2_BACK = {ours: theirs for theirs, ours in _GPT2.items()}
+_GPT2_BACK = {ours: theirs for theirs, ours in GPT2_MODULES.items()}
 _EXPERT: dict[Family, tuple[str, str, str, str]] = {  # their module, then gate, up and down
     "mixtral": ("block_sparse_moe", "w1", "w3", "w2"),
     "qwen3_moe": ("mlp", "gate_proj", "up_proj", "down_proj"),
@@ -155,7 +155,7 @@ def _from_gpt2(weights: Mapping[str, Tensor]) -> Iterator[tuple[str, Tensor]]:
             for one, part in zip("qkv", turned.chunk(3), strict=True):
                 yield f"{prefix}self_attn.{one}_proj.{kind}", part
         else:
-            yield f"{prefix}{_GPT2.get(module, module)}.{kind}", turned
+            yield f"{prefix}{GPT2_MODULES.get(module, module)}.{kind}", turned
 
 
 def _to_experts(layer: str, name: str, tensor: Tensor, family: Family) -> Iterator[tuple[str, Tensor]]:

@@ -15,6 +15,7 @@ from groundup.artifacts.durable import read_json, write_text
 from groundup.errors import GroundupError
 from groundup.model.configuration import SIZES, LLMConfig
 from groundup.model.decoder import CustomLanguageModel
+from groundup.model.lora import adapters_of
 
 CONFIG, WEIGHTS, INDEX = "config.json", "model.safetensors", "model.safetensors.index.json"
 SHARD_BYTES = 5_000_000_000  # above this a model is written in several files, as Hugging Face does
@@ -22,8 +23,16 @@ AGAIN = "name another folder, or make this one again with the stage or the progr
 
 
 def named_weights(model: nn.Module) -> dict[str, Tensor]:
-    """Every trained tensor once, by name; without a tied head, as in Hugging Face's files."""
-    return {name: parameter.detach() for name, parameter in model.named_parameters()}
+    """Every tensor once, by name; adapters are merged into their matrices, and a tied head appears as the embedding
+    alone, as in Hugging Face's files."""
+    adapters, weights = adapters_of(model), dict[str, Tensor]()
+    for name, parameter in model.named_parameters():
+        module, _, kind = name.rpartition(".")
+        if module not in adapters or kind == "bias":
+            weights[name] = parameter.detach()
+        elif kind == "weight":
+            weights[name] = adapters[module].merged()
+    return weights
 
 
 def save_model(folder: Path, model: CustomLanguageModel) -> None:

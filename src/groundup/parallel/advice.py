@@ -140,6 +140,8 @@ def _options(parallel: ParallelConfig, needs: Needs) -> Iterator[Misfit]:
     """What a stage asks for that its engine has under some degrees alone."""
     if needs.precision == "fp16" and parallel.engine != "torch":
         yield Misfit("engine", f"{parallel.engine} trains in fp32 or bf16, and pretrain.precision is fp16")
+    if needs.frozen:
+        yield from _without(parallel, "lora", "tp", "pp")
     model = needs.model
     if any((model.attention_dropout, model.resid_pdrop, model.embd_pdrop)):
         yield from _without(parallel, "dropout", "tp", "cp")

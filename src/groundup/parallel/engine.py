@@ -118,9 +118,9 @@ class Engine(ModelOnDevice, ABC):
 
     @abstractmethod
     def state(self) -> dict[str, Tensor]:
-        """Weights (`model.NAME`), optimizer state (`optimizer.KEY.NAME`), averages (`average.NAME`) and the loss
-        scale (`scaler.NAME`), whole, on the CPU, under the model's own parameter names; what is given in processes that
-        do not lead may be empty."""
+        """Trained weights (`model.NAME`), optimizer state (`optimizer.KEY.NAME`), averages (`average.NAME`) and the
+        loss scale (`scaler.NAME`), whole, on the CPU, under the model's own parameter names; in processes that do not
+        lead it may be empty."""
 
     @abstractmethod
     def restore(self, tensors: Mapping[str, Tensor]) -> None:

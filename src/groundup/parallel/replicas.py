@@ -167,7 +167,7 @@ class ReplicaGroup(SingleDevice):
         self.groups.allreduce(tensor, reduce_op=dist.ReduceOp.SUM).wait()
 
     def _restore_checked(self, state: Mapping[str, Tensor]) -> None:
-        shapes = {name: p.shape for name, p in self.model.named_parameters()}
+        shapes = {name: p.shape for name, p in self.model.named_parameters() if p.requires_grad}
         theirs = {name[6:]: tensor.shape for name, tensor in state.items() if name.startswith("model.")}
         if shapes != theirs:
             raise GroundupError(

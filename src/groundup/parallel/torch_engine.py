@@ -102,10 +102,12 @@ class TorchEngine(Engine):
     def tensors(self) -> dict[str, Tensor]:
         """What this process holds of the state, under the names of `state`: DTensors where it is a shard of a tensor.
 
-        They are the state itself, no copies.
+        They are the state itself, no copies. Frozen weights (under adapters) never change, and are not among them.
         """
         found: dict[str, Tensor] = {}
         for name, parameter in self.model.named_parameters():
+            if not parameter.requires_grad:
+                continue
             found[f"model.{name}"] = parameter.detach()
             for key, value in self.optimizer.state.get(parameter, {}).items():
                 found[f"optimizer.{key}.{name}"] = value

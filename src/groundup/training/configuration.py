@@ -5,6 +5,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Field, model_validator
 
 from groundup.model.configuration import FAMILIES
+from groundup.model.lora_config import LoraConfig
 from groundup.parallel.configuration import ParallelConfig
 from groundup.section import Section
 
@@ -136,6 +137,8 @@ class LoopConfig(CheckpointConfig, UpdateConfig, ScheduleConfig):
     guard: GuardConfig = GuardConfig()
     parallel: ParallelConfig | None = None
     """The layout over processes of this stage; null: the blueprint's `parallel`."""
+    lora: LoraConfig | None = None
+    """Train adapters of the model's matrices instead of the model; null: train all of it."""
     telemetry: TelemetryConfig | None = None
     """What this stage records of its steps; null: the blueprint's `telemetry`."""
 

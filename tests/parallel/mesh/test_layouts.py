@@ -15,15 +15,16 @@ import torch
 import ranks
 from curves import GPT2, LLAMA, Curve, Training, expected, steps
 from groundup.model import linear
-from groundup.parallel.advice import HALVES_SINCE
+from groundup.model.lora_config import LoraConfig
+from groundup.parallel.advice import HALVES_SINCE, MUON_SINCE
 from groundup.parallel.compilation import SINCE as COMPILED_SINCE
 from groundup.parallel.configuration import ParallelConfig
 from groundup.parallel.mesh.engine import MeshEngine
 from groundup.training.configuration import OptimizerConfig
-from groundup.training.engines import MUON_SINCE
 from groundup.training.optimizer import make_optimizer
 
 LLAMA_SHAPED, GPT2_SHAPED = Training(), Training(shape=dict(GPT2))
+LORA = Training(lora=LoraConfig(rank=4))
 SPARSE = Training(shape={"num_experts": 4, "router_aux_loss_coef": 0.1})
 MUON_SPARSE = replace(SPARSE, optimizer=OptimizerConfig(name="muon"))
 MUON, ADAFACTOR = (Training(optimizer=OptimizerConfig(name=name)) for name in ("muon", "adafactor"))
@@ -38,6 +39,8 @@ EACH: dict[str, tuple[dict[str, Any], Training]] = {
     "tp 2": ({"tp": 2, "sequence_parallel": False}, LLAMA_SHAPED),
     "tp 2, sequence": ({"tp": 2}, LLAMA_SHAPED),
     "fsdp 2, tp 2": ({"dp_shard": 2, "tp": 2}, LLAMA_SHAPED),
+    "lora: ddp 2": ({"dp_replicate": 2}, LORA),
+    "lora: fsdp 2": ({"dp_shard": 2}, LORA),
     "gpt2: fsdp 2, tp 2": ({"dp_shard": 2, "tp": 2}, GPT2_SHAPED),
     "rows of 15, capped logits, z-loss: tp 2": ({"tp": 2}, CAPPED),
     "muon: fsdp 2, tp 2": ({"dp_shard": 2, "tp": 2}, MUON),
@@ -63,6 +66,10 @@ COMBINED: dict[str, tuple[dict[str, Any], Training]] = {
     "gpt2: tp 2, sequence": ({"tp": 2}, GPT2_SHAPED),
     "recompute all: fsdp 2, tp 2": ({"dp_shard": 2, "tp": 2}, replace(LLAMA_SHAPED, recompute="full")),
     "recompute some: fsdp 2": ({"dp_shard": 2}, replace(LLAMA_SHAPED, recompute="selective")),
+    "lora of gpt2, recompute all: fsdp 2, cp 2": (
+        {"dp_shard": 2, "cp": 2},
+        replace(LORA, shape=dict(GPT2), recompute="full"),
+    ),
     "compiled: ddp 2": ({"dp_replicate": 2}, replace(LLAMA_SHAPED, compiled=True)),
     "compiled: pp 2": ({"pp": 2}, replace(DEEP, compiled=True)),
     "compiled: fsdp 2": ({"dp_shard": 2}, replace(LLAMA_SHAPED, compiled=True)),
