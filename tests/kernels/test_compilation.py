@@ -1,5 +1,8 @@
 """Kept machine code is used again, and not when a file that it was compiled from has changed."""
 
+import pickle
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -25,6 +28,21 @@ def test_machine_code_of_another_digest_is_not_used(monkeypatch: pytest.MonkeyPa
     assert hits() == 1
     monkeypatch.undo()
     assert hits() == 0
+
+
+def test_what_another_digest_has_kept_is_not_even_unpickled(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It names the classes of arguments, and an edit may have renamed one."""
+    hits()
+    index = kernel(doubled)._cache._cache_file._index_path  # type: ignore[attr-defined]
+    with Path(index).open("r+b") as file:
+        pickle.load(file)  # the version
+        file.truncate()
+        file.write(b"cgroundup\nNothingCalledSo\n.")
+    with pytest.raises(AttributeError):
+        hits()
+    monkeypatch.setattr(compilation, "source_digest", lambda path: "another")
+    assert hits() == 0
+    assert hits() == 1
 
 
 def test_a_function_without_a_file_is_compiled() -> None:

@@ -64,5 +64,7 @@ def _cached(function: F, options: dict[str, Any]) -> F:
     except RuntimeError:  # there is no folder for machine code that can be written: compile in every process
         return cast(F, numba.njit(nogil=True, **options)(function))
     index = dispatcher._cache._cache_file
-    index._source_stamp = (index._source_stamp, source_digest(Path(function.__code__.co_filename)))
+    # Next to numba's version, which is compared before anything else is unpickled: kept signatures name classes that an
+    # edit may have renamed.
+    index._version = (index._version, source_digest(Path(function.__code__.co_filename)))
     return cast(F, dispatcher)

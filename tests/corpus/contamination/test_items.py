@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from groundup.corpus.contamination.configuration import Contamination, EvaluationSet
-from groundup.corpus.contamination.items import ANSWER, TEXT, Items
+from groundup.corpus.contamination.items import ANSWER, TEXT, EvaluationItems
 from groundup.corpus.contamination.removal import account, cut, locate, summary
 from groundup.corpus.duplicates.normal_form import normalised
 from groundup.errors import GroundupError
@@ -30,9 +30,9 @@ def written(folder: Path, rows: Sequence[Any], name: str = "set.jsonl") -> Path:
     return path
 
 
-def loaded(folder: Path, rows: Sequence[Any], **options: Any) -> Items:
+def loaded(folder: Path, rows: Sequence[Any], **options: Any) -> EvaluationItems:
     sets = (EvaluationSet(path=written(folder, rows), texts=("q",), answer=options.pop("answer", None)),)
-    return Items.load(Contamination(sets=sets, **options))
+    return EvaluationItems.load(Contamination(sets=sets, **options))
 
 
 def words_of(text: str) -> list[str]:
@@ -100,7 +100,7 @@ def written_sets(folder: Path) -> tuple[EvaluationSet, EvaluationSet]:
 def test_sets_planted_into_documents(tmp_path: Path) -> None:
     """What is planted is found, with the line of its item, and nothing in clean documents is."""
     articles = prose.documents(200)
-    items = Items.load(Contamination(sets=written_sets(tmp_path)))
+    items = EvaluationItems.load(Contamination(sets=written_sets(tmp_path)))
     assert len(items.items) == 300 + 200
     clean = pa.array(articles, pa.string())
     assert len(items.find(clean)) == 0
@@ -191,7 +191,7 @@ def test_compressed_sets_and_folders(tmp_path: Path) -> None:
     written(tmp_path, [{"q": "one two three four five six seven eight"}], "b.jsonl.gz")
     written(tmp_path, [{"q": "eight seven six five four three two one"}], "a.jsonl")
     config = Contamination(sets=(EvaluationSet(path=Path(tmp_path.name), texts=("q",)),))
-    items = Items.load(config, base=tmp_path.parent)
+    items = EvaluationItems.load(config, base=tmp_path.parent)
     assert [(item.set, item.file, item.line) for item in items.items] == [
         (tmp_path.name, "a.jsonl", 1), (tmp_path.name, "b.jsonl.gz", 1)
     ]  # fmt: skip
@@ -211,12 +211,12 @@ def test_compressed_sets_and_folders(tmp_path: Path) -> None:
 def test_bad_lines(content: bytes, message: str, tmp_path: Path) -> None:
     (tmp_path / "set.jsonl").write_bytes(content)
     with pytest.raises(GroundupError, match=message):
-        Items.load(Contamination(sets=(EvaluationSet(path=tmp_path / "set.jsonl", texts=("q",)),)))
+        EvaluationItems.load(Contamination(sets=(EvaluationSet(path=tmp_path / "set.jsonl", texts=("q",)),)))
 
 
 def test_bad_files(tmp_path: Path) -> None:
     def load(name: str) -> None:
-        Items.load(Contamination(sets=(EvaluationSet(path=tmp_path / name, texts=("q",)),)))
+        EvaluationItems.load(Contamination(sets=(EvaluationSet(path=tmp_path / name, texts=("q",)),)))
 
     with pytest.raises(GroundupError, match="evaluation set not found"):
         load("none.jsonl")

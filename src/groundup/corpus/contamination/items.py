@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from groundup.corpus.contamination.configuration import Contamination, EvaluationSet
 from groundup.corpus.contamination.matches import Matches, stretches
-from groundup.corpus.contamination.search import Table, hash_starts, make_table, search
+from groundup.corpus.contamination.search import NgramTable, hash_starts, make_table, search
 from groundup.corpus.duplicates.minhash import PADDING
 from groundup.corpus.duplicates.normal_form import normalise, table
 from groundup.corpus.sources.streams import bounded_lines, open_stream
@@ -40,7 +40,7 @@ _BATCH = 4096  # texts that are normalised at a time
 
 
 @dataclass(frozen=True, slots=True)
-class Item:
+class EvaluationItem:
     """One line of an evaluation set."""
 
     set: str
@@ -50,21 +50,21 @@ class Item:
 
 
 @dataclass(frozen=True)
-class Items:
+class EvaluationItems:
     """Evaluation sets, ready to be looked for."""
 
     config: Contamination
-    items: list[Item]
+    items: list[EvaluationItem]
     too_short: list[int]  # items of which nothing can be looked for
     words: Bytes  # the normal forms of all texts in a row
     item_of: NDArray[np.int32]  # [texts]
     kind_of: NDArray[np.uint8]  # [texts] TEXT or ANSWER
     words_of: NDArray[np.int64]  # [texts] how many each has
-    table: Table  # of all that is looked for
+    table: NgramTable  # of all that is looked for
     short_answers: dict[int, list[str]] = field(default_factory=dict)  # item -> answers in their normal form
 
     @staticmethod
-    def load(config: Contamination, base: Path = Path()) -> "Items":
+    def load(config: Contamination, base: Path = Path()) -> "EvaluationItems":
         """Read all sets.
 
         Args:
@@ -74,7 +74,7 @@ class Items:
         Raises:
             GroundupError: a file can't be read, a line is no JSON object or lacks a column, or a set has no item.
         """
-        items: list[Item] = []
+        items: list[EvaluationItem] = []
         texts: list[tuple[int, int, str]] = []
         for one in config.sets:
             before = len(items)
@@ -114,8 +114,10 @@ class Items:
         return answered
 
 
-def _prepared(config: Contamination, items: list[Item], texts: Sequence[tuple[int, int, str]]) -> Items:
-    """Items with everything that is looked for in a table."""
+def _prepared(
+    config: Contamination, items: list[EvaluationItem], texts: Sequence[tuple[int, int, str]]
+) -> EvaluationItems:
+    """The items with everything that is looked for in a table."""
     forms, ends = _normal_forms([text for _, _, text in texts])
     item_of = np.array([item for item, _, _ in texts], dtype=np.int32)
     kind_of = np.array([kind for _, kind, _ in texts], dtype=np.uint8)
@@ -133,7 +135,9 @@ def _prepared(config: Contamination, items: list[Item], texts: Sequence[tuple[in
     lookup = make_table(starts)
     spaces = np.concatenate(([0], np.cumsum(forms == ord(" "))))
     words_of = spaces[ends[1:]] - spaces[ends[:-1]] + (np.diff(ends) > 0)
-    return Items(config, items, np.flatnonzero(~reached).tolist(), forms, item_of, kind_of, words_of, lookup, short)
+    return EvaluationItems(
+        config, items, np.flatnonzero(~reached).tolist(), forms, item_of, kind_of, words_of, lookup, short
+    )
 
 
 def _normal_forms(texts: list[str]) -> tuple[Bytes, Offsets]:
@@ -148,7 +152,7 @@ def _normal_forms(texts: list[str]) -> tuple[Bytes, Offsets]:
     return np.concatenate([*parts, np.zeros(PADDING, dtype=np.uint8)]), np.concatenate(ends)
 
 
-def _read_set(one: EvaluationSet, path: Path) -> Iterator[tuple[Item, list[tuple[int, str]]]]:
+def _read_set(one: EvaluationSet, path: Path) -> Iterator[tuple[EvaluationItem, list[tuple[int, str]]]]:
     """Each item with its texts, as `(TEXT or ANSWER, text)`."""
     name = one.name or path.name
     for file in _files(path):
@@ -163,7 +167,7 @@ def _read_set(one: EvaluationSet, path: Path) -> Iterator[tuple[Item, list[tuple
                     found = [(TEXT, text) for column in one.texts for text in _strings(row, column, where)]
                     if one.answer:
                         found += [(ANSWER, text) for text in _strings(row, one.answer, where)]
-                    yield Item(name, file.name, number, id_), found
+                    yield EvaluationItem(name, file.name, number, id_), found
         except UnreadableError as error:
             raise GroundupError(
                 f"can't be read ({error.rule}: {error.detail})", where=str(file), do="correct or replace it"

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from groundup.corpus.contamination.items import ANSWER, Items
+from groundup.corpus.contamination.items import ANSWER, EvaluationItems
 from groundup.corpus.contamination.matches import Matches
 from groundup.corpus.duplicates.normal_form import normalise
 from groundup.kernels.arrow import Offsets
@@ -99,7 +99,7 @@ def account_schema() -> "pa.Schema":
     return pa.schema([*texts, *numbers, ("whole", pa.bool_()), ("answered", pa.bool_())])
 
 
-def account(items: Items, texts: "pa.Array", matches: Matches, documents: Sequence[str]) -> "pa.RecordBatch":
+def account(items: EvaluationItems, texts: "pa.Array", matches: Matches, documents: Sequence[str]) -> "pa.RecordBatch":
     """A row for each match.
 
     Args:
@@ -128,7 +128,7 @@ def account(items: Items, texts: "pa.Array", matches: Matches, documents: Sequen
     return pa.RecordBatch.from_pydict(columns, schema=account_schema())
 
 
-def summary(items: Items, accounts: Iterable["pa.RecordBatch"]) -> list[dict[str, Any]]:
+def summary(items: EvaluationItems, accounts: Iterable["pa.RecordBatch"]) -> list[dict[str, Any]]:
     """For each set: its items, those too short to be looked for, those found, and in how many documents."""
     found: dict[str, set[tuple[str, int]]] = {}
     documents: dict[str, set[str]] = {}

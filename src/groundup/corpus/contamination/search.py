@@ -9,8 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from groundup.corpus.duplicates.minhash import PADDING, Words, hash_words
-from groundup.corpus.duplicates.normal_form import MOST_GROWTH, squeeze, write_form
-from groundup.corpus.duplicates.normal_form import Table as Forms
+from groundup.corpus.duplicates.normal_form import MOST_GROWTH, FormTable, squeeze, write_form
 from groundup.kernels.arrow import Bytes, Offsets, longest_text
 from groundup.kernels.compilation import Integer, helper, kernel
 from groundup.kernels.hashing import BASE, GOLDEN, ONE, folded, power
@@ -31,7 +30,7 @@ class Starts(NamedTuple):
     key_words: int
 
 
-class Table(NamedTuple):
+class NgramTable(NamedTuple):
     """The same sorted by key, and where each key's begin: open addressing, at most half full.
 
     Nearly all that is asked for is not there: `filter` says so at once for 13 of 14, from memory that is near.
@@ -42,7 +41,7 @@ class Table(NamedTuple):
     starts: Starts
 
 
-def make_table(starts: Starts) -> Table:
+def make_table(starts: Starts) -> NgramTable:
     """Sort what is looked for, and make it a table."""
     by_key = np.argsort(starts.key, kind="stable")
     key, text, start, end, words = (getattr(starts, name)[by_key] for name in ("key", "text", "start", "end", "words"))
@@ -50,7 +49,7 @@ def make_table(starts: Starts) -> Table:
     size = 16
     while size < 2 * len(by_key):
         size *= 2
-    return Table(_fill_filter(ordered.key, size // 16), _fill(ordered.key, size), ordered)
+    return NgramTable(_fill_filter(ordered.key, size // 16), _fill(ordered.key, size), ordered)
 
 
 def hash_starts(forms: Bytes, ends: Offsets, ngram_words: int, key_words: int) -> Starts:
@@ -176,7 +175,7 @@ def _is_at(form: Bytes, end: int, at: int, wanted: Bytes, first: Integer, last: 
 
 @kernel
 def search(
-    data: Bytes, offsets: Offsets, forms: Forms, table: Table, wanted: Bytes
+    data: Bytes, offsets: Offsets, forms: FormTable, table: NgramTable, wanted: Bytes
 ) -> tuple[Offsets, Offsets, Offsets]:
     """Everything of the table that occurs in documents: `(row, its number in the table, its first word there)`.
 

@@ -85,7 +85,7 @@ def curate(
 
 def _contamination(config: CurateConfig, base: Path, candidates: Sequence[Path], out: Path) -> list[Figures]:
     """Publish the account of what was found of evaluation sets; returns its sums, a row for each set."""
-    from groundup.corpus.contamination.items import Items
+    from groundup.corpus.contamination.items import EvaluationItems
     from groundup.corpus.contamination.removal import summary
     from groundup.corpus.curate.candidates import ACCOUNT
     from groundup.corpus.documents import read_batches
@@ -95,7 +95,7 @@ def _contamination(config: CurateConfig, base: Path, candidates: Sequence[Path],
     folder.mkdir()
     for number, part in enumerate(candidates):
         shutil.copyfile(part / ACCOUNT, part_path(folder, number))
-    items = Items.load(config.contamination, base)
+    items = EvaluationItems.load(config.contamination, base)
     return summary(items, (batch for part in candidates for batch in read_batches(part / ACCOUNT)))
 
 

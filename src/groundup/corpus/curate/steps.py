@@ -89,13 +89,13 @@ class Steps:
     """The steps of one configuration, with the models and lists that they need."""
 
     def __init__(self, config: CurateConfig, base: Path) -> None:
-        from groundup.corpus.contamination.items import Items
+        from groundup.corpus.contamination.items import EvaluationItems
         from groundup.corpus.filters import language
         from groundup.corpus.filters.statistics import statistics_schema
         from groundup.corpus.filters.urls import UrlRules
 
         self.config = config
-        self.evaluation = Items.load(config.contamination, base) if config.contamination else None
+        self.evaluation = EvaluationItems.load(config.contamination, base) if config.contamination else None
         self.urls = UrlRules(config.urls, base) if config.urls.on else None
         self.language_model = language.load(config.language, base)
         self.ledger_schema = ledger_schema(statistics_schema(), KINDS if config.redaction else ())

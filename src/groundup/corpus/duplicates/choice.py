@@ -14,7 +14,7 @@ _NEEDED = 16  # sets that are asked for at a time, at most: most documents go wi
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
+class Survivors:
     """What became of each document."""
 
     instead: Numbers  # [documents] the document that stays instead; -1: it stays itself
@@ -30,7 +30,7 @@ def choose(
     sets: ShingleSets,
     threshold: float,
     advance: Callable[[float], None],
-) -> Choice:
+) -> Survivors:
     """Go through the documents of each component, best first.
 
     Args:
@@ -66,7 +66,7 @@ def choose(
             if at < end:
                 sets.visit(needed[: state[_ASKED]].copy())
         advance((end - start) / len(in_turn))
-    return Choice(instead, found, int(state[_COMPARED]))
+    return Survivors(instead, found, int(state[_COMPARED]))
 
 
 # ---- compiled ----

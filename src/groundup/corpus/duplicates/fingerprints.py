@@ -29,7 +29,7 @@ from groundup.corpus.duplicates.minhash import (
     sign,
     sign_texts,
 )
-from groundup.corpus.duplicates.normal_form import MOST_GROWTH, Table, table, write_form
+from groundup.corpus.duplicates.normal_form import MOST_GROWTH, FormTable, table, write_form
 from groundup.errors import GroundupError
 from groundup.kernels.arrow import Bytes, Offsets, buffers, longest_text
 from groundup.kernels.bits import load64_before
@@ -218,7 +218,7 @@ _OTHER_PRIME = np.uint64(0xC2B2AE3D27D4EB4F)
 
 @kernel
 def _fingerprint(
-    data: Bytes, offsets: Offsets, forms: Table, shape: tuple[int, int, int], multipliers: Hashes, addends: Hashes
+    data: Bytes, offsets: Offsets, forms: FormTable, shape: tuple[int, int, int], multipliers: Hashes, addends: Hashes
 ) -> tuple[Keys, Keys, Hashes, Offsets]:
     size, bands, rows = shape
     documents = len(offsets) - 1

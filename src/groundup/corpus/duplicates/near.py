@@ -35,7 +35,7 @@ from groundup.corpus.duplicates.fingerprints import FingerprintFile
 from groundup.corpus.duplicates.sets import ShingleSets
 from groundup.progress import Progress, Silent
 
-Rows = NDArray[np.int64]
+RowNumbers = NDArray[np.int64]
 
 SETS = 24 << 20  # shingles in memory at a time
 _CHOOSING = 40  # how much of the progress comparing is; sorting one band is 1
@@ -45,8 +45,8 @@ _CHOOSING = 40  # how much of the progress comparing is; sorting one band is 1
 class Duplicates:
     """Documents that go, because others say the same."""
 
-    rows: Rows  # rising; counted over all part files
-    kept: Rows  # the document that stays instead; -1 - row for one of an earlier corpus, counted over its part files
+    rows: RowNumbers  # rising; counted over all part files
+    kept: RowNumbers  # the document that stays instead; -1 - row for one of an earlier corpus, over its part files
     similarity: NDArray[np.float64]  # Jaccard similarity of the two; 1 for exact duplicates
     exact: NDArray[np.bool_]  # their bytes are the same
     compared: int  # pairs whose sets were compared
@@ -56,7 +56,9 @@ class Duplicates:
         return len(self.rows)
 
 
-def best_first(sizes: NDArray[np.int64], ids: NDArray[np.uint64], quality: NDArray[np.float32] | None = None) -> Rows:
+def best_first(
+    sizes: NDArray[np.int64], ids: NDArray[np.uint64], quality: NDArray[np.float32] | None = None
+) -> RowNumbers:
     """Row numbers, the best document first: the higher quality, then the longer text, then the smaller id.
 
     Args:
@@ -72,7 +74,7 @@ def best_first(sizes: NDArray[np.int64], ids: NDArray[np.uint64], quality: NDArr
 
 def find(
     parts: Sequence[Path],
-    order: Rows,
+    order: RowNumbers,
     config: NearDuplicates,
     earlier: Sequence[Path] = (),
     progress: Progress | None = None,
@@ -144,13 +146,13 @@ def find(
     return Duplicates(ranked[dropped] - before, kept, similarity[dropped], exact[dropped], choice.compared, len(among))
 
 
-def _keys(files: Sequence[FingerprintFile], band: int, among: Rows) -> NDArray[np.uint64]:
+def _keys(files: Sequence[FingerprintFile], band: int, among: RowNumbers) -> NDArray[np.uint64]:
     """[among] the keys of one band."""
     keys: NDArray[np.uint64] = np.concatenate([np.zeros(0, np.uint64), *(file.band(band) for file in files)])[among]
     return keys
 
 
-def _same_digest(files: Sequence[FingerprintFile], ranked: Rows) -> tuple[Rows, NDArray[np.float64]]:
+def _same_digest(files: Sequence[FingerprintFile], ranked: RowNumbers) -> tuple[RowNumbers, NDArray[np.float64]]:
     """`(the best other document with the same digest, by rank; -1 for that one itself, similarity)`."""
     digests = np.concatenate([np.zeros((0, 2), np.uint64), *(file.digests() for file in files)])[ranked]
     by_digest = np.lexsort((digests[:, 1], digests[:, 0]))  # stable: of equal ones the best is the first

@@ -44,7 +44,7 @@ _LONG_RANGES = (
 )
 
 
-class Table(NamedTuple):
+class FormTable(NamedTuple):
     """What every character becomes. Those of ASCII need no table."""
 
     digits_alike: bool
@@ -69,7 +69,7 @@ def normal(character: str, digits_alike: bool) -> str:
 
 
 @cache
-def table(digits_alike: bool) -> Table:
+def table(digits_alike: bool) -> FormTable:
     """The table of `normal`."""
     others = np.full(0x110000, _ITSELF, dtype=np.int32)
     pool = bytearray()
@@ -91,7 +91,7 @@ def table(digits_alike: bool) -> Table:
                 others[code] = entry(result)
         others[first:end] = _ALONE if are_ideographs else entry(" ")
         at = end
-    return Table(digits_alike, others, np.frombuffer(bytes(pool), dtype=np.uint8))
+    return FormTable(digits_alike, others, np.frombuffer(bytes(pool), dtype=np.uint8))
 
 
 def normalise(texts: "pa.Array", digits_alike: bool = True) -> "pa.Array":
@@ -119,7 +119,7 @@ def _is_unspaced(code: int) -> bool:
 
 
 @helper
-def write_form(data: Bytes, start: int, end: int, forms: Table, out: Bytes) -> Integer:
+def write_form(data: Bytes, start: int, end: int, forms: FormTable, out: Bytes) -> Integer:
     """Write the form of `data[start:end]` (UTF-8) to `out`, with white space not squeezed yet; returns where it ends.
 
     Whoever only hashes words needs no more. `out` has room for MOST_GROWTH times the bytes.
@@ -194,7 +194,7 @@ def squeeze(form: Bytes, end: int) -> Integer:
 
 
 @kernel
-def _transform(data: Bytes, offsets: Offsets, forms: Table) -> tuple[Bytes, Offsets]:
+def _transform(data: Bytes, offsets: Offsets, forms: FormTable) -> tuple[Bytes, Offsets]:
     texts = len(offsets) - 1
     longest = longest_text(offsets)
     form = np.empty(longest * MOST_GROWTH + 1, dtype=np.uint8)

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from groundup.corpus.duplicates.configuration import NearDuplicates
 from groundup.corpus.duplicates.fingerprints import FingerprintFile
 from groundup.corpus.duplicates.minhash import Hashes
-from groundup.corpus.duplicates.near import Duplicates, Rows
+from groundup.corpus.duplicates.near import Duplicates, RowNumbers
 from groundup.corpus.duplicates.sets import make_sets
 from groundup.kernels.arrow import Offsets
 from groundup.kernels.compilation import Integer, helper, kernel
@@ -53,7 +53,7 @@ def expected(found: Duplicates, config: NearDuplicates) -> dict[str, Any]:
 
 
 def measured(
-    parts: Sequence[Path], order: Rows, found: Duplicates, config: NearDuplicates, sample: int = 256
+    parts: Sequence[Path], order: RowNumbers, found: Duplicates, config: NearDuplicates, sample: int = 256
 ) -> dict[str, Any]:
     """Compare some documents with all, and see which pairs the search has missed.
 
@@ -106,7 +106,7 @@ class _Table(NamedTuple):
     sizes: Offsets  # [sample] distinct shingles
 
 
-def _table_of(files: Sequence[FingerprintFile], starts: Rows, rows: Rows) -> _Table:
+def _table_of(files: Sequence[FingerprintFile], starts: RowNumbers, rows: RowNumbers) -> _Table:
     every, owners = [np.zeros(0, dtype=np.uint32)], [np.zeros(0, dtype=np.int64)]
     numbers = np.searchsorted(starts, rows, side="right") - 1
     for number in np.unique(numbers).tolist():

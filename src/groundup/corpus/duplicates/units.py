@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from groundup.corpus.duplicates.configuration import RepeatedUnits, Unit
 from groundup.corpus.duplicates.minhash import PADDING, Words, hash_words
-from groundup.corpus.duplicates.normal_form import MOST_GROWTH, Table, table, write_form
+from groundup.corpus.duplicates.normal_form import MOST_GROWTH, FormTable, table, write_form
 from groundup.kernels.arrow import Bytes, Offsets, buffers, longest_text
 from groundup.kernels.compilation import Integer, helper, kernel
 from groundup.kernels.hashing import GOLDEN, folded
@@ -82,7 +82,9 @@ def _unit_end(data: Bytes, start: int, end: int, paragraphs: bool) -> Integer:
 
 
 @helper
-def _hash_unit(data: Bytes, start: int, end: int, forms: Table, form: Bytes, words: Words) -> tuple[Integer, Integer]:
+def _hash_unit(
+    data: Bytes, start: int, end: int, forms: FormTable, form: Bytes, words: Words
+) -> tuple[Integer, Integer]:
     """`(words, hash of their normal form)`"""
     count = hash_words(form, write_form(data, start, end, forms, form), words)
     hashed = GOLDEN
@@ -93,7 +95,7 @@ def _hash_unit(data: Bytes, start: int, end: int, forms: Table, form: Bytes, wor
 
 @kernel
 def find_units(
-    data: Bytes, offsets: Offsets, forms: Table, paragraphs: bool, least_words: int
+    data: Bytes, offsets: Offsets, forms: FormTable, paragraphs: bool, least_words: int
 ) -> tuple[Words, Offsets]:
     """`(hash, document)` of every unit of enough words, in their order."""
     longest = longest_text(offsets)
@@ -120,7 +122,7 @@ def find_units(
 
 @kernel
 def without(
-    data: Bytes, offsets: Offsets, forms: Table, paragraphs: bool, least_words: int, goes: NDArray[np.bool_]
+    data: Bytes, offsets: Offsets, forms: FormTable, paragraphs: bool, least_words: int, goes: NDArray[np.bool_]
 ) -> tuple[Bytes, Offsets, Offsets, Offsets, Offsets]:
     """`(texts without the units that go, their ends, units removed, their bytes, words left)`."""
     texts = len(offsets) - 1

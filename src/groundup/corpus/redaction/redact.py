@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class PrivateSpan:
     """A piece of a batch that is personal, or a key."""
 
     row: int
@@ -66,7 +66,7 @@ def rules(counts: "dict[Kind, NDArray[np.int32]]", config: Redaction) -> NDArray
     return broken
 
 
-def find(buffer: Bytes, offsets: Offsets) -> list[Finding]:
+def find(buffer: Bytes, offsets: Offsets) -> list[PrivateSpan]:
     """What there is in the texts of a batch, by rising start; no two overlap.
 
     Args:
@@ -74,22 +74,22 @@ def find(buffer: Bytes, offsets: Offsets) -> list[Finding]:
         offsets: [texts + 1] where each text starts, and the end of the last.
     """
     view = memoryview(buffer.data)
-    found: list[Finding] = []
+    found: list[PrivateSpan] = []
     for row, what, first, last in candidates(buffer, offsets).tolist():
         start, end = int(offsets[row]), int(offsets[row + 1])
         piece = bytes(view[first:last])
         reach = PEM_BYTES if what == KEY and piece.startswith(b"-----BEGIN") else CONTEXT * 3
         before, after = view[max(start, first - CONTEXT) : first], view[last : min(end, last + reach)]
         found += [
-            Finding(row, kind, first + begin, first + stop)
+            PrivateSpan(row, kind, first + begin, first + stop)
             for kind, begin, stop in check(what, piece, bytes(before), bytes(after))
         ]
     return _without_overlaps(found)
 
 
-def _without_overlaps(found: list[Finding]) -> list[Finding]:
+def _without_overlaps(found: list[PrivateSpan]) -> list[PrivateSpan]:
     """Of findings that overlap the one whose kind is first in KINDS, then the one that starts first."""
-    taken: list[Finding] = []
+    taken: list[PrivateSpan] = []
     for kind in KINDS:
         own, at, end = [], 0, 0
         for one in sorted((one for one in found if one.kind == kind), key=_start):
@@ -102,11 +102,11 @@ def _without_overlaps(found: list[Finding]) -> list[Finding]:
     return taken
 
 
-def _start(one: Finding) -> int:
+def _start(one: PrivateSpan) -> int:
     return one.start
 
 
-def _masked(buffer: Bytes, offsets: Offsets, found: list[Finding], kind: "pa.DataType") -> "pa.Array":
+def _masked(buffer: Bytes, offsets: Offsets, found: list[PrivateSpan], kind: "pa.DataType") -> "pa.Array":
     """The texts with placeholders instead of what was found."""
     import pyarrow as pa
 
