@@ -9,7 +9,6 @@ from groundup.artifacts.durable import read_json, write_text
 from groundup.model.decoder import Block, Decoder
 from groundup.parallel import float8
 from groundup.parallel.compilation import compile_blocks, gain
-from groundup.parallel.configuration import ParallelConfig
 from groundup.parallel.engine import Engine
 from groundup.parallel.recompute import checkpoint_blocks
 from groundup.progress import Progress
@@ -56,7 +55,7 @@ def _found(engine: Engine, objective: Pretraining, config: PretrainConfig, keep:
     with torch.random.fork_rng(), engine.autocast():  # training draws what it would have drawn without a trial
         block = Block(decoder.config, 0).to(engine.device)  # the model's own may be spread over processes
         if config.fp8:
-            float8.convert(block, engine.device, "bf16", ParallelConfig())
+            float8.convert(block, engine.device, "bf16")
         checkpoint_blocks(nn.ModuleList([block]), recomputed(config))
         x_BTD = torch.randn(objective.rows, T, decoder.config.hidden_size, device=engine.device)
         times = gain(block, [x_BTD, rotary])
