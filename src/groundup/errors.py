@@ -2,7 +2,7 @@
 
 
 class GroundupError(Exception):
-    """Something that the person at the keyboard can mend: it is printed as one line, without a traceback.
+    """Something that the person at the keyboard can fix: it is printed as one line, without a traceback.
 
     Args:
         what: what is wrong, as a sentence without a full stop.

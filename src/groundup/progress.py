@@ -1,4 +1,4 @@
-"""How long work shows itself: a bar with rate and time left on a terminal, a line now and then elsewhere.
+"""Progress of long work: a bar with rate and time left on a terminal, a line now and then elsewhere.
 
 Stages get a `Progress` and never print. Opening a task costs next to nothing, and nothing is drawn for work that
 takes under two seconds.
@@ -18,7 +18,7 @@ class Task(Protocol):
     """One piece of work under way."""
 
     def advance(self, amount: float = 1, note: str = "") -> None:
-        """Count `amount` more units as done; `note` replaces the few words shown beside the rate."""
+        """Count `amount` more units as done; `note` replaces the few words shown next to the rate."""
 
 
 class Progress(Protocol):

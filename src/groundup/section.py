@@ -34,10 +34,10 @@ class Section(BaseModel):
 
     def result_affecting(self) -> dict[str, Any]:
         """The values that decide the stage's result, as plain JSON types: all but `notes` and the incidental ones."""
-        left_out = {"notes"} | self.incidental
+        excluded = {"notes"} | self.incidental
         values: dict[str, Any] = {}
         for name in type(self).model_fields:
-            if name in left_out:
+            if name in excluded:
                 continue
             value = getattr(self, name)
             values[name] = _plain(value)

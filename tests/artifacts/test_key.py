@@ -66,7 +66,7 @@ def test_each_part_changes_the_digest_and_is_named() -> None:
         assert [what for what, _, _ in changed.differences(key())] == [named[part]]
 
 
-def test_a_value_in_a_list_of_sections_is_named_by_its_place() -> None:
+def test_a_value_in_a_list_of_sections_is_named_by_its_index() -> None:
     old = key(configuration={"sources": [{"path": "a"}, {"path": "b", "text": "t"}]})
     new = key(configuration={"sources": [{"path": "a"}, {"path": "b", "text": "u"}]})
     longer = key(configuration={"sources": [{"path": "a"}]})

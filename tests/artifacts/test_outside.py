@@ -37,7 +37,7 @@ def test_a_second_look_reads_nothing(file: Path, tmp_path: Path, monkeypatch: py
 
 
 def test_a_change_that_keeps_size_and_time_is_seen(file: Path, tmp_path: Path) -> None:
-    """Both writes fall into one tick of a coarse clock: only the content tells."""
+    """Both writes fall into one tick of a coarse clock: only the content differs."""
     path, cache = file, tmp_path / "cache"
     stamp = time.time_ns()
     os.utime(path, ns=(stamp, stamp))

@@ -57,7 +57,7 @@ def test_a_harmed_file_is_named(tmp_path: Path, name: str, harm: str) -> None:
     assert caught.value.where == str(path)
 
 
-def test_beginning_again_empties_the_result_and_keeps_the_place(tmp_path: Path) -> None:
+def test_beginning_again_empties_the_result_and_keeps_checkpoints(tmp_path: Path) -> None:
     store, key = Store(tmp_path), StageKey("a", 1, {}, 7)
     out, keep = store.begin(key)
     (out / "half").write_text("x")
@@ -104,7 +104,7 @@ def test_a_lock_names_its_holder_and_ends_with_it(tmp_path: Path) -> None:
         assert store.held("a")
 
 
-def test_sweeping_takes_halves_and_leaves_places_and_artifacts(tmp_path: Path) -> None:
+def test_sweeping_removes_halves_and_keeps_checkpoints_and_artifacts(tmp_path: Path) -> None:
     store = Store(tmp_path)
     made, key = make(store, "a", "hello"), StageKey("b", 1, {}, 7)
     _, keep = store.begin(key)
@@ -192,7 +192,7 @@ def test_writing_text_on_a_full_disk_leaves_the_old_text(tmp_path: Path, monkeyp
         (RuntimeError("shape mismatch"), False),
     ],
 )
-def test_disk_errors_are_told_from_others(error: Exception, is_disk: bool) -> None:
+def test_disk_errors_are_distinguished_from_others(error: Exception, is_disk: bool) -> None:
     assert durable.is_disk_error(error) is is_disk
 
 

@@ -117,13 +117,13 @@ def _encyclopedia(random: Random, title: str, body: str) -> str:
 
 def _shop(random: Random, title: str, body: str) -> str:
     goods = "".join(
-        f'<div class="product"><a href="/p/{at}">{prose.title(random)}</a><span class="price">{at},99</span></div>'
+        f'<div class="item"><a href="/p/{at}">{prose.title(random)}</a><span class="price">{at},99</span></div>'
         for at in range(80)
     )
     return f"""<!doctype html><html lang="en"><head><title>{title} | The shop</title></head><body>
 <div class="header"><form action="/search"><input name="q"><button>Search</button></form>{_menu(random, 8)}</div>
 <div class="main"><div class="article-text"><h1>{title}</h1>{body}</div></div>
-<div class="sidebar products"><h3>You may also like</h3>{goods}</div>
+<div class="sidebar items"><h3>You may also like</h3>{goods}</div>
 <div class="footer"><div class="newsletter">Sign up and save 10 percent.</div>{_menu(random, 10)}</div></body></html>"""
 
 

@@ -1,4 +1,4 @@
-"""Real data beside the repository: where it is there, some tests use it in addition to what is made here."""
+"""Real data next to the repository: where it is there, some tests use it in addition to what is made here."""
 
 from pathlib import Path
 

@@ -95,8 +95,8 @@ def index(path: Path, code: int, lengths: list[int], documents: list[int], **cha
     [
         (7, [4], [0, 1], {}, "idx", "type 7"),
         (8, [4], [0, 1], {"magic": b"MMIDIDX\x00\x01"}, "idx", "no index of Megatron's"),
-        (8, [2, 2], [0, 2], {"pointers": [0, 2]}, "idx", "do not stand one behind the other"),
-        (8, [5, -1], [0, 2], {}, "idx", "do not stand one behind the other"),
+        (8, [2, 2], [0, 2], {"pointers": [0, 2]}, "idx", "are not contiguous"),
+        (8, [5, -1], [0, 2], {}, "idx", "are not contiguous"),
         (8, [2, 2], [0, 1], {}, "idx", "do not cover"),
         (8, [2, 2], [1, 2], {}, "idx", "do not cover"),
         (8, [2, 2], [0, 2, 1, 2], {}, "idx", "do not cover"),

@@ -1,4 +1,4 @@
-"""Mixtures: whoever looks finds the same source at a draw, and shares are honoured after any number of draws."""
+"""Mixtures: whoever looks finds the same source at a draw, and fractions are honoured after any number of draws."""
 
 import numpy as np
 import pytest
@@ -33,14 +33,14 @@ def test_the_draws_of_each_source_are_counted_without_a_gap(weights: list[float]
 @settings(max_examples=60)
 @given(weights=weights_)
 def test_shares_are_honoured_after_any_number_of_draws(weights: list[float]) -> None:
-    """Within a few draws at every prefix, so within 1e-3 from the first block on, beside the rounding to 1/8192."""
-    mixture, shares = Mixture(weights), np.array(weights) / sum(weights)
+    """Within a few draws at every prefix, so within 1e-3 from the first block on, apart from the rounding to 1/8192."""
+    mixture, fractions = Mixture(weights), np.array(weights) / sum(weights)
     sources, _ = mixture.draws(0, 3 * BLOCK)
     draws = np.arange(1, 3 * BLOCK + 1)
-    for source, share in enumerate(shares):
+    for source, fraction in enumerate(fractions):
         had = np.cumsum(sources == source)
-        assert np.abs(had - share * draws).max() <= (len(weights) + 1) / 2 + 2 * 3  # 2 of each block by rounding
-        assert np.abs(had / draws - share)[BLOCK:].max() < 1e-3
+        assert np.abs(had - fraction * draws).max() <= (len(weights) + 1) / 2 + 2 * 3  # 2 of each block by rounding
+        assert np.abs(had / draws - fraction)[BLOCK:].max() < 1e-3
 
 
 def test_equal_weights_take_turns() -> None:

@@ -37,7 +37,7 @@ def test_scalars_and_arrays_agree_at_any_size(n: int, seed: int, data: st.DataOb
 
 
 def test_values_are_fixed() -> None:
-    """A run resumed by a later version must go on in the same order."""
+    """A run resumed by a later version must continue in the same order."""
     assert Permutation(10, 1337)(np.arange(10)).tolist() == [6, 8, 9, 7, 2, 5, 0, 3, 1, 4]
     assert [sample_at(draw, 10, 1337) for draw in range(10)] == [6, 8, 9, 7, 2, 5, 0, 3, 1, 4]
 

@@ -1,4 +1,4 @@
-"""The order of samples: every token once an epoch, the same from any place on, over any number of ranks and workers."""
+"""The order of samples: every token once an epoch, the same from any position on, for any ranks and workers."""
 
 import pickle
 from itertools import pairwise
@@ -167,9 +167,9 @@ def test_the_documents_of_a_batch(lengths: list[int], length: int) -> None:
     for row, mine in zip(rows.tolist(), belongs.tolist(), strict=True):
         owners = [shard.document_at(min(token + 1, len(shard) - 1)) for token in row]
         assert [owner - owners[0] for owner in owners] == mine
-    places, ends = positions(belongs), cumulative_lengths(belongs)
+    within, ends = positions(belongs), cumulative_lengths(belongs)
     expected = [[row[:at].count(row[at]) for at in range(length)] for row in belongs.tolist()]
-    assert places.tolist() == expected
+    assert within.tolist() == expected
     parts = [row.count(number) for row in belongs.tolist() for number in sorted(set(row))]
     assert ends.tolist() == np.cumsum([0, *parts]).tolist()
     assert ends.dtype == np.int32

@@ -99,7 +99,7 @@ def test_the_writer_refuses_what_does_not_fit(tmp_path: Path) -> None:
                 writer.append(name, [1])
         writer.begin("a")
         writer.begin("b")
-        with pytest.raises(ValueError, match="must stand together"):
+        with pytest.raises(ValueError, match="must be contiguous"):
             writer.begin("a")
     assert (writer.documents, writer.tokens) == (0, 0)
 

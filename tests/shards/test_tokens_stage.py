@@ -18,7 +18,7 @@ from groundup.tokenizer.bpe import train_merges
 from groundup.tokenizer.tokenizer import Tokenizer
 from groundup.tokenizer.word_counts import count_words
 
-TEXTS = {"train": ["one tea, two teas", "<|endoftext|> is plain text", "Größe 🙂"], "heldout": ["held out tea"]}
+TEXTS = {"train": ["one tea, two teas", "<|endoftext|> is plain text", "Größe 🙂"], "heldout": ["tea of another kind"]}
 
 
 def artifact(folder: Path, name: str) -> Artifact:
@@ -97,7 +97,7 @@ def made_by(tmp_path: Path, name: str, workers: int) -> dict[str, bytes]:
     return files(tmp_path / name)
 
 
-def test_sources_stand_together_and_documents_in_their_order(
+def test_sources_are_contiguous_and_documents_in_their_order(
     tmp_path: Path, tokenizer: Tokenizer, parts: list[Document]
 ) -> None:
     made_by(tmp_path, "out", 1)

@@ -31,7 +31,7 @@ def test_every_token_but_the_first_is_a_target_once(tokens: int, length: int) ->
     assert tokens - 1 - len(windows) * length < length  # what is left is less than a sample
 
 
-def test_samples_stand_in_the_order_of_the_row() -> None:
+def test_samples_are_in_the_order_of_the_row() -> None:
     windows = Windows(shard_of(31), 10)
     assert windows.rows(np.arange(3))[:, ::10].tolist() == [[0, 10], [10, 20], [20, 30]]
     for outside in (-1, 3):

@@ -1,4 +1,4 @@
-"""Training: the merges equal those of a trainer that counts everything anew at every step."""
+"""Training: the merges equal those of a trainer that counts everything again at every step."""
 
 from collections import Counter
 from itertools import pairwise

@@ -82,7 +82,7 @@ def test_no_merges_and_no_words() -> None:
 
 
 def test_large_ids_do_not_overflow() -> None:
-    """Pairs of ids beyond 16 bits are told apart, and kept words hold such ids."""
+    """Pairs of ids beyond 16 bits are distinguished, and kept words hold such ids."""
     steps = [bytes([0, 1, 3 + at // 200, 3 + at % 200]) for at in range(40_000)]
     pairs = [[0, 1], *([256, 3 + high] for high in range(200))]
     pairs += [[257 + at // 200, 3 + at % 200] for at in range(40_000)]

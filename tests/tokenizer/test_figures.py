@@ -1,4 +1,4 @@
-"""What is told of a tokenizer, counted again one token at a time and, for GPT-2, by another library."""
+"""What is reported of a tokenizer, counted again one token at a time and, for GPT-2, by another library."""
 
 from collections import Counter
 from pathlib import Path
@@ -21,25 +21,25 @@ from groundup.tokenizer.tokenizer import Tokenizer
 def test_how_often_tokens_are_used() -> None:
     tokenizer, text = tiny.tokenizer(), "the rain in the thing" * 30
     uses = np.bincount(tokenizer.encode(text), minlength=264)
-    told = uses_figures(tokenizer, uses)
+    found = uses_figures(tokenizer, uses)
     counts = Counter(tokenizer.encode(text))
-    assert told["never_used"] == round(1 - len(counts) / 264, 6)
-    assert told["rare"] == round(sum(counts[token] < 10 for token in range(264)) / 264, 6)
-    assert told["uses"] == {
+    assert found["never_used"] == round(1 - len(counts) / 264, 6)
+    assert found["rare"] == round(sum(counts[token] < 10 for token in range(264)) / 264, 6)
+    assert found["uses"] == {
         "0": sum(counts[token] == 0 for token in range(264)),
         "1 to 9": sum(1 <= counts[token] < 10 for token in range(264)),
         "10 to 99": sum(10 <= counts[token] < 100 for token in range(264)),
     }
-    assert sum(told["uses"].values()) == 264
+    assert sum(found["uses"].values()) == 264
     least = [(counts[token], -token) for token in range(256, 264)]
-    assert told["least_used"] == [[tokenizer.decode([-token]), used] for used, token in sorted(least)]
+    assert found["least_used"] == [[tokenizer.decode([-token]), used] for used, token in sorted(least)]
 
 
 @pytest.mark.parametrize("uses", [[0] * 264, [1000] * 264, [999, 1000, 9, 10] * 66])
 def test_powers_of_ten_hold_every_token_once(uses: list[int]) -> None:
-    told = uses_figures(tiny.tokenizer(), np.array(uses))
-    assert sum(told["uses"].values()) == 264
-    for name, tokens in told["uses"].items():
+    found = uses_figures(tiny.tokenizer(), np.array(uses))
+    assert sum(found["uses"].values()) == 264
+    for name, tokens in found["uses"].items():
         low, _, high = name.replace(",", "").partition(" to ")
         assert tokens == sum(int(low) <= one <= int(high or low) for one in uses)
 
@@ -63,19 +63,19 @@ def test_two_tokenizers_on_the_same_text(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.setattr(figures, "COMPARED_BYTES", 3000)
     rows, tokenizer = documents(tmp_path / "documents"), tiny.tokenizer()
     write_gpt2(OTHER, tmp_path / "two")
-    told = compared(tmp_path / "documents", tokenizer, tmp_path / "two")
-    assert (told["name"], told["vocabulary"]) == ("two", 264)
+    found = compared(tmp_path / "documents", tokenizer, tmp_path / "two")
+    assert (found["name"], found["vocabulary"]) == ("two", 264)
     OTHER.save(tmp_path / "other.json")
-    assert compared(tmp_path / "documents", tokenizer, tmp_path / "other.json") == told | {"name": "other.json"}
+    assert compared(tmp_path / "documents", tokenizer, tmp_path / "other.json") == found | {"name": "other.json"}
     for kind, names in (("sources", "ab"), ("languages", ("de", "en"))):
-        assert list(told[kind]) == list(names)
+        assert list(found[kind]) == list(names)
         for name in names:
             taken, size = [], 0
             for row in rows[name]:
                 if size < 3000:
                     taken.append(row.text)
                     size += row.size
-            assert told[kind][name] == {
+            assert found[kind][name] == {
                 "bytes": size,
                 "ours": sum(len(tokenizer.encode(text)) for text in taken),
                 "theirs": sum(len(OTHER.encode(text)) for text in taken),
@@ -90,7 +90,7 @@ def test_what_is_no_tokenizer_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_changed_file_is_noticed(tmp_path: Path) -> None:
-    """Its content counts, its place does not."""
+    """Its content counts, its path does not."""
     path, digests = tmp_path / "other.json", []
     for content in ("a", "b", "a"):
         path.write_text(content)

@@ -63,7 +63,7 @@ def test_real_text(name: PatternName) -> None:
     assert split(text, name) == expected(text, name)
 
 
-def test_what_stands_beyond_the_text_does_not_matter() -> None:
+def test_what_is_beyond_the_text_does_not_matter() -> None:
     """Letters are looked at eight at a time, beyond the end of a text too."""
     texts = [b"ab", b"cdefghijklmnop", b"q", b"", b"rstuvwxyz 'l", b"l"]
     words = [word for text in texts for word in expected(text, "gpt2")]

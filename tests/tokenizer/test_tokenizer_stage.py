@@ -107,7 +107,7 @@ def test_tokenizers_for_study(tmp_path: Path, kind: str) -> None:
     assert theirs.encode("käse 漢字 é").ids == tokenizer.encode("käse 漢字 é")
 
 
-def test_rare_words_can_be_left_out(tmp_path: Path) -> None:
+def test_rare_words_can_be_skipped(tmp_path: Path) -> None:
     texts = ["x often often often rarest rarest"]
     config = TokenizerConfig(min_frequency=1, min_word_count=3)
     run(tmp_path / "a", config, curated(tmp_path / "curate", texts, []))

@@ -47,7 +47,7 @@ def test_rows_are_sorted_by_their_bytes(words: dict[bytes, int]) -> None:
     rows = counts.rows()
     assert list(rows.spelled()) == sorted(words)
     assert rows.counts.tolist() == [words[word] for word in sorted(words)]
-    assert sorted(counts.rows(least=9, in_order=False).spelled()) == sorted(w for w in words if words[w] >= 9)
+    assert sorted(counts.rows(min_count=9, in_order=False).spelled()) == sorted(w for w in words if words[w] >= 9)
 
 
 @settings(max_examples=50, deadline=None)

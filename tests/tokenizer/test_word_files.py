@@ -25,7 +25,7 @@ def test_a_corpus_with_more_words_than_memory_holds(
     monkeypatch.setattr(word_files, "MOST_WORDS", most)
     monkeypatch.setattr(word_files, "ROWS_PER_GROUP", 100)
     parts = [[text[at : at + 5000]] for at in range(0, 60_000, 5000)]
-    words = count_corpus(parts, "gpt2", tmp_path, threads=2, least=least)
+    words = count_corpus(parts, "gpt2", tmp_path, threads=2, min_count=least)
     assert equal(words, count_words([part[0] for part in parts], "gpt2").rows(least))
     assert not list(tmp_path.iterdir())
 
@@ -55,15 +55,15 @@ def test_merged_files_are_the_table_of_the_whole(
     for part in range(parts):
         counts = WordCounts("gpt2")
         rows = whole.rows()
-        share = rows.counts // parts + (rows.counts % parts > part)
-        counts.add_words(Words.of({w: n for w, n in zip(rows.spelled(), share.tolist(), strict=True) if n}))
+        part_of_each = rows.counts // parts + (rows.counts % parts > part)
+        counts.add_words(Words.of({w: n for w, n in zip(rows.spelled(), part_of_each.tolist(), strict=True) if n}))
         paths.append(tmp_path / f"{part}.parquet")
         save_counts(counts, paths[-1])
     merge_files(paths, tmp_path / "merged.parquet")
     save_counts(whole, tmp_path / "whole.parquet")
     assert (tmp_path / "merged.parquet").read_bytes() == (tmp_path / "whole.parquet").read_bytes()
-    merge_files(paths, tmp_path / "frequent.parquet", least=3)
-    assert equal(load_counts(tmp_path / "frequent.parquet").rows(), whole.rows(least=3))
+    merge_files(paths, tmp_path / "frequent.parquet", min_count=3)
+    assert equal(load_counts(tmp_path / "frequent.parquet").rows(), whole.rows(min_count=3))
 
 
 def test_other_files_and_patterns_are_refused(tmp_path: Path) -> None:

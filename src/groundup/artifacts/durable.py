@@ -68,11 +68,11 @@ def remove(folder: Path) -> None:
 
 
 def disk_error(error: OSError, path: Path) -> GroundupError:
-    """A full or read-only disk as a sentence; what was published stays whole and the run goes on from there."""
+    """A full or read-only disk as a sentence; what was published stays whole, and the run resumes from there."""
     return GroundupError(
         f"can't write ({error.strerror or error})",
         where=str(path),
-        do="make room or choose another folder with --run, then run the same command again: it goes on where it was",
+        do="make room or choose another folder with --run, then run the same command again: it resumes",
     )
 
 

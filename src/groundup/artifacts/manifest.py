@@ -11,7 +11,7 @@ from groundup.artifacts.key import StageKey
 from groundup.errors import GroundupError
 
 MANIFEST = "manifest.json"
-RECORDS = "records"  # files below it tell how the stage went (times, curves): checked, but not part of the result
+RECORDS = "records"  # files below it record how the stage went (times, curves): checked, but not part of the result
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Manifest:
 
     @property
     def content(self) -> str:
-        """SHA-256 over the result's files, records left out: equal results have equal digests whenever made."""
+        """SHA-256 over the result's files without the records: equal results have equal digests."""
         lines = [f"{digest}  {name}\n" for name, digest in sorted(self.files.items()) if not _is_record(name)]
         return hashlib.sha256("".join(lines).encode()).hexdigest()
 
@@ -98,7 +98,7 @@ class Artifact:
             if not path.is_file() or sha256_of(path) != digest:
                 state = "has changed since it was published" if path.is_file() else "is missing"
                 raise GroundupError(
-                    f"{state}", where=str(path), do=f"remove {self.path} and run again: the stage is then made anew"
+                    f"{state}", where=str(path), do=f"remove {self.path} and run again: the stage is then rebuilt"
                 )
 
 

@@ -34,7 +34,7 @@ def _line(row: dict[str, Any]) -> str:
 
 
 def read_metrics(path: Path) -> list[dict[str, Any]]:
-    """The rows of a metrics file; a last line that a kill cut short is left out."""
+    """The rows of a metrics file; a last line that a kill cut short is skipped."""
     return list(_rows(path))
 
 

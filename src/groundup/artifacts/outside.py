@@ -25,7 +25,7 @@ class Digests:
         try:
             self._known = json.loads(self._file.read_text(encoding="utf-8"))
         except (OSError, ValueError):
-            self._known = {}  # none yet, or cut short: everything is read anew
+            self._known = {}  # none yet, or cut short: everything is read again
         self._grown = False
 
     def of_file(self, path: Path) -> str:
@@ -49,7 +49,7 @@ class Digests:
         return digest
 
     def save(self) -> None:
-        """Remember what was read anew. Where that can't be written, the next start is slower and no more."""
+        """Write down what was read. Where that fails, the next start is slower, nothing else."""
         if self._grown:
             with suppress(OSError):
                 self._file.parent.mkdir(parents=True, exist_ok=True)

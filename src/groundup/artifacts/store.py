@@ -87,7 +87,7 @@ class Store:
             return not _take(file)
 
     def begin(self, key: StageKey) -> tuple[Path, Path]:
-        """`(aside, keep)`: a new empty folder to build in, and the one in which an earlier try kept its place."""
+        """`(aside, keep)`: a new empty folder to build in, and the one with the checkpoints of an earlier try."""
         aside, keep = self._building / key.folder, self.kept(key)
         try:
             durable.remove(aside)
@@ -98,13 +98,13 @@ class Store:
         return aside, keep
 
     def kept(self, key: StageKey) -> Path:
-        """Where the stage under `key` keeps its place for the next try."""
+        """Where the stage under `key` keeps checkpoints for the next try."""
         return self._building / f"{key.folder}.keep"
 
     def publish(
         self, key: StageKey, figures: dict[str, Any], measured: Measured, provenance: dict[str, Any]
     ) -> Artifact:
-        """Write the manifest of what `begin` made room for and rename it into place."""
+        """Write the manifest of what `begin` made room for and publish it."""
         aside, keep, final = self._building / key.folder, self.kept(key), self.root / key.folder
         try:
             manifest = Manifest.of_folder(aside, key, figures, measured, provenance)
@@ -117,13 +117,13 @@ class Store:
         return Artifact(final, manifest)
 
     def discard(self, key: StageKey, keep: bool = True) -> None:
-        """Remove what was being built under `key`; with `keep=False` also the place that it kept."""
+        """Remove what was being built under `key`; with `keep=False` also its checkpoints."""
         durable.remove(self._building / key.folder)
         if not keep:
             durable.remove(self.kept(key))
 
     def sweep(self) -> None:
-        """Remove what kills left behind: folders half removed, and half-built ones that no process works on.
+        """Remove what kills left: folders half removed, and half-built ones that no process works on.
 
         What stages kept for their next try stays.
         """
@@ -135,7 +135,7 @@ class Store:
                 durable.remove(path)
 
     def clean(self, used: Collection[str]) -> list[Path]:
-        """Remove every artifact whose folder name is not in `used`, and all kept places; returns what was removed."""
+        """Remove every artifact whose folder name is not in `used`, and all checkpoints; returns what was removed."""
         self.sweep()
         unused = [one.path for one in self.everything() if one.path.name not in used]
         unused += sorted(self._building.glob("*.keep"))

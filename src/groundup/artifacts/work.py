@@ -1,4 +1,4 @@
-"""What a stage is handed: a folder to fill, a folder to keep its place in, and a way to show itself."""
+"""What a stage is handed: a folder to fill, a folder for checkpoints, and a way to report progress."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,8 +15,8 @@ class Work:
     """The surroundings of one stage.
 
     A stage is `stage(config, inputs: Mapping[str, Artifact], work: Work) -> Figures`. It writes its result into
-    `out`, which is new and empty whenever the stage starts, and what only tells how it went into `records`.
-    `keep` outlives a kill: a stage that takes long saves its place there (checkpoints) and looks there first.
+    `out`, which is new and empty whenever the stage starts, and what only records how it went into `records`.
+    `keep` outlives a kill: a stage that takes long saves checkpoints there and looks there first.
     """
 
     out: Path

@@ -5,7 +5,7 @@
     for rows_BT in DataLoader(samples, batch_size=32, sampler=order, num_workers=4): ...
 
 Item d is draw d, so what a loader serves is the same with any number of workers, and `first` is all that a resumed run
-needs, also on another number of ranks. Workers map the shard's files anew, they copy no tokens.
+needs, also on another number of ranks. Workers map the shard's files themselves; no tokens are copied.
 """
 
 from collections.abc import Iterator, Sequence

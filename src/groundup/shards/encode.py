@@ -4,8 +4,8 @@
     all pieces, in their order        ->  train.bin and heldout.bin with their indexes
 
 A piece depends on its row group and the tokenizer alone, and the files are put together in the order of sources and
-pieces: so the number of workers shows nowhere, and a run that was killed goes on with the pieces that are missing. In a
-split the documents of a source stand together, sources by name and documents as they come in the corpus.
+pieces: the number of workers changes nothing, and a run that was killed resumes with the pieces that are missing. In a
+split the documents of a source are contiguous, sources by name and documents in the corpus's order.
 """
 
 from collections.abc import Iterator
@@ -29,12 +29,12 @@ from groundup.shards.token_file import ID, TokenWriter, token_dtype
 from groundup.tokenizer.tokenizer import Tokenizer
 
 SPLITS: tuple[Split, ...] = ("train", "heldout")
-PLACE = ("split", "source", "language")  # what documents are sorted by
+GROUPED_BY = ("split", "source", "language")  # what documents are sorted by
 BYTES_PER_WORKER = 256 << 20  # of text: for less, threads of one process do better than starting another
 
 
 @dataclass(frozen=True)
-class Task:
+class EncodeTask:
     """A row group to encode into a piece: `<out>.tokens` and `<out>.npz`, the latter last."""
 
     documents: Path
@@ -106,18 +106,19 @@ def encode_documents(
         raise disk_error(error, out) from error
 
 
-def _tasks(documents: Path, tokenizer: Path, keep: Path) -> list[Task]:
+def _tasks(documents: Path, tokenizer: Path, keep: Path) -> list[EncodeTask]:
     tasks, digest = [], sha256_of(tokenizer)
     for number, path in enumerate(part_paths(documents)):
         with _parquet(path) as file:
             groups = [file.metadata.row_group(group) for group in range(file.num_row_groups)]
-        for place, group in enumerate(groups):
-            out = keep / f"piece-{number:05}-{place:05}"
-            tasks.append(Task(path, place, group.num_rows, group.total_byte_size, tokenizer, digest, out, threads=1))
+        for number_in_file, group in enumerate(groups):
+            out = keep / f"piece-{number:05}-{number_in_file:05}"
+            size = group.total_byte_size
+            tasks.append(EncodeTask(path, number_in_file, group.num_rows, size, tokenizer, digest, out, threads=1))
     return tasks
 
 
-def _workers(tasks: list[Task]) -> int:
+def _workers(tasks: list[EncodeTask]) -> int:
     return min(threads(), 1 + sum(task.bytes for task in tasks) // BYTES_PER_WORKER)
 
 
@@ -127,14 +128,15 @@ def _loaded(tokenizer: Path, digest: str) -> Tokenizer:
     return Tokenizer.load(tokenizer)
 
 
-def _encode(task: Task) -> None:
+def _encode(task: EncodeTask) -> None:
     """Make a piece: the group's documents sorted by split, source and language, otherwise as they come."""
     import pyarrow.compute as pc
 
     tokenizer = _loaded(task.tokenizer, task.digest)
     with _parquet(task.documents) as file:
-        rows = file.read_row_group(task.group, columns=["id", "text", *PLACE])
-    rows = rows.take(pc.sort_indices(rows, [(name, "ascending") for name in PLACE])).combine_chunks()  # a stable sort
+        rows = file.read_row_group(task.group, columns=["id", "text", *GROUPED_BY])
+    order = pc.sort_indices(rows, [(name, "ascending") for name in GROUPED_BY])  # a stable sort
+    rows = rows.take(order).combine_chunks()
     ids, offsets = tokenizer.encode_many(rows["text"].combine_chunks(), task.threads)
     lengths = np.diff(offsets) + 1
     tokens = np.full(lengths.sum(), tokenizer.end_of_text, dtype=token_dtype(tokenizer.vocabulary_size))
@@ -142,15 +144,15 @@ def _encode(task: Task) -> None:
     is_text[np.cumsum(lengths) - 1] = False
     tokens[is_text] = ids
     sizes = pc.binary_length(rows["text"]).to_numpy().astype(np.int64)
-    places = list(zip(*(rows[name].to_pylist() for name in PLACE), strict=True))
-    bounds = [0, *(at for at in range(1, len(places)) if places[at] != places[at - 1]), len(places)]
-    counts = [(b - a, lengths[a:b].sum(), sizes[a:b].sum()) for a, b in pairwise(bounds)] if places else []
+    groups = list(zip(*(rows[name].to_pylist() for name in GROUPED_BY), strict=True))
+    bounds = [0, *(at for at in range(1, len(groups)) if groups[at] != groups[at - 1]), len(groups)]
+    counts = [(b - a, lengths[a:b].sum(), sizes[a:b].sum()) for a, b in pairwise(bounds)] if groups else []
     try:
         tokens.tofile(task.tokens)
         aside = task.out.with_name(f".{task.out.name}.npz")
         np.savez(
             aside,
-            places=np.array([places[at] for at in bounds[:-1]] if places else [], dtype=str).reshape(-1, len(PLACE)),
+            groups=np.array([groups[at] for at in bounds[:-1] if groups], dtype=str).reshape(-1, len(GROUPED_BY)),
             counts=np.array(counts, dtype=np.int64).reshape(-1, 3),
             ids=np.array(rows["id"].to_pylist(), dtype=ID),
             lengths=lengths,
@@ -160,39 +162,39 @@ def _encode(task: Task) -> None:
         raise disk_error(error, task.out) from error
 
 
-def _join(tasks: list[Task], tokenizer: Tokenizer, out: Path) -> list[Count]:
+def _join(tasks: list[EncodeTask], tokenizer: Tokenizer, out: Path) -> list[Count]:
     """Put the pieces together, split by split and source by source."""
     dtype = token_dtype(tokenizer.vocabulary_size)
     tables = [_table(task) for task in tasks]
     total: dict[tuple[str, str, str], NDArray[np.int64]] = {}
     for table in tables:
-        for place, counts in table:
-            total[place] = total.get(place, 0) + counts
+        for group, counts in table:
+            total[group] = total.get(group, 0) + counts
     for split in SPLITS:
         with TokenWriter(out, split, tokenizer) as writer:
-            for source in sorted({place[1] for place in total if place[0] == split}):
+            for source in sorted({group[1] for group in total if group[0] == split}):
                 writer.begin(source)
                 for task, table in zip(tasks, tables, strict=True):
                     _copy(task, table, split, source, writer, dtype)
-    return [Count(*place, *map(int, counts)) for place, counts in sorted(total.items())]
+    return [Count(*group, *map(int, counts)) for group, counts in sorted(total.items())]
 
 
-Table = list[tuple[tuple[str, str, str], NDArray[np.int64]]]
+GroupCounts = list[tuple[tuple[str, str, str], NDArray[np.int64]]]
 
 
-def _table(task: Task) -> Table:
+def _table(task: EncodeTask) -> GroupCounts:
     with np.load(task.index) as index:
-        places, counts = index["places"].tolist(), index["counts"]
-    return [((split, source, language), row) for (split, source, language), row in zip(places, counts, strict=True)]
+        groups, counts = index["groups"].tolist(), index["counts"]
+    return [((split, source, language), row) for (split, source, language), row in zip(groups, counts, strict=True)]
 
 
-def _copy(task: Task, table: Table, split: str, source: str, writer: TokenWriter, dtype: np.dtype) -> None:
-    """Append a piece's documents of one source and split: its languages stand behind one another."""
+def _copy(task: EncodeTask, table: GroupCounts, split: str, source: str, writer: TokenWriter, dtype: np.dtype) -> None:
+    """Append a piece's documents of one source and split: its languages follow one another."""
     before, here = np.zeros(3, dtype=np.int64), np.zeros(3, dtype=np.int64)
-    for place, counts in table:
-        if place[:2] < (split, source):
+    for group, counts in table:
+        if group[:2] < (split, source):
             before += counts
-        elif place[:2] == (split, source):
+        elif group[:2] == (split, source):
             here += counts
     if not here[0]:
         return

@@ -150,8 +150,8 @@ def _read(prefix: Path) -> _Megatron:
         raise _refused(idx_path, "is no index of Megatron's, version 1")
     if code not in TYPES:
         raise _refused(idx_path, f"says that the ids are of type {code}, which is none for tokens")
-    behind = len(content) - HEADER.size - 12 * sequences - 8 * entries
-    if behind not in (0, sequences):  # a byte for each sequence more: the modes of multimodal data
+    rest = len(content) - HEADER.size - 12 * sequences - 8 * entries
+    if rest not in (0, sequences):  # a byte for each sequence more: the modes of multimodal data
         raise _refused(idx_path, f"is {len(content):,} bytes long, which {sequences:,} sequences do not make")
     at = HEADER.size
     lengths = content[at : at + 4 * sequences].view("<i4").astype(np.int64)
@@ -160,7 +160,7 @@ def _read(prefix: Path) -> _Megatron:
     dtype = np.dtype(TYPES[code])
     starts = np.concatenate([np.zeros(1, dtype=np.int64), np.cumsum(lengths)])
     if (lengths < 0).any() or (pointers != starts[:-1] * dtype.itemsize).any():
-        raise _refused(idx_path, "has sequences that do not stand one behind the other")
+        raise _refused(idx_path, "has sequences that are not contiguous")
     if not entries or documents[0] != 0 or documents[-1] != sequences or (np.diff(documents) < 0).any():
         raise _refused(idx_path, f"has documents that do not cover its {sequences:,} sequences")
     if size != starts[-1] * dtype.itemsize:
@@ -172,4 +172,4 @@ def _read(prefix: Path) -> _Megatron:
 
 
 def _refused(path: Path, what: str) -> GroundupError:
-    return GroundupError(what, where=str(path), do="make both files anew with Megatron's preprocess_data.py")
+    return GroundupError(what, where=str(path), do="make both files again with Megatron's preprocess_data.py")

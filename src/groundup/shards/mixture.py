@@ -1,14 +1,14 @@
 """Which source each draw comes from, when sources are mixed by weight: in closed form, so that no state is kept.
 
 Draws are numbered from 0 and come in blocks of 8,192. In each block every source has the same number of draws, its
-share rounded (largest remainder, at least one), at the same places: its j-th of n draws would ideally fall at
+fraction rounded (largest remainder, at least one), at the same positions: its j-th of n draws would ideally fall at
 (j + 1/2) / n of the block, and all are put in the order of these times. So draw d is the source `order[d mod 8192]`,
 and how many draws the source had before is a multiplication and a look into a table; after any number of draws each
-source has had its share to within about one draw, not only on average. Samples are of equal length, so shares of draws
-are shares of tokens.
+source has had its fraction to within about one draw, not only on average. Samples are of equal length, so fractions of
+draws are fractions of tokens.
 
     mixture = Mixture([0.7, 0.2, 0.1])
-    sources, nth = mixture.draws(0, 10)     # [0 0 1 0 0 2 0 1 0 0], and of each the how-manieth of its source
+    sources, nth = mixture.draws(0, 10)     # [0 0 1 0 0 2 0 1 0 0], and each draw's index within its source
 """
 
 import math
@@ -17,11 +17,11 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-BLOCK = 8192  # draws: shares are honoured to 1/8192
+BLOCK = 8192  # draws: fractions are honoured to 1/8192
 
 
 class Mixture:
-    """An endless order of sources with fixed shares.
+    """An endless order of sources with fixed proportions.
 
     Args:
         weights: of each source, at least one; only their proportions matter.
@@ -44,10 +44,10 @@ class Mixture:
         self._sources, self._nth = sources[order], nth[order]
 
     def draws(self, first: int, count: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Of the draws `first` to `first + count - 1`: the source, and the how-manieth draw (from 0) of it this is."""
-        blocks, places = np.divmod(np.arange(first, first + count), self.block)
-        sources = self._sources[places]
-        return sources, blocks * self.counts[sources] + self._nth[places]
+        """The source of the draws `first` to `first + count - 1`, and each draw's index within its source."""
+        blocks, positions = np.divmod(np.arange(first, first + count), self.block)
+        sources = self._sources[positions]
+        return sources, blocks * self.counts[sources] + self._nth[positions]
 
     def drawn(self, draws: int) -> NDArray[np.int64]:
         """How many of the first `draws` draws each source has given."""

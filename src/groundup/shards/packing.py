@@ -30,7 +30,7 @@ def best_fit(lengths: Sequence[int] | NDArray[np.integer], capacity: int) -> lis
     if sizes.size and not 1 <= sizes.min() <= sizes.max() <= capacity:
         raise ValueError(f"examples of {sizes.min()} to {sizes.max()} tokens don't go into windows of {capacity}")
     order = np.argsort(-sizes, kind="stable")
-    window_of = _place(sizes[order], capacity)
+    window_of = _windows_of(sizes[order], capacity)
     windows: list[list[int]] = [[] for _ in range(int(window_of.max(initial=-1)) + 1)]
     for example, window in zip(order.tolist(), window_of.tolist(), strict=True):
         windows[window].append(example)
@@ -38,11 +38,11 @@ def best_fit(lengths: Sequence[int] | NDArray[np.integer], capacity: int) -> lis
 
 
 @kernel
-def _place(sizes: NDArray[np.int64], capacity: int) -> NDArray[np.int64]:
+def _windows_of(sizes: NDArray[np.int64], capacity: int) -> NDArray[np.int64]:
     """The window of each example. Windows with the same room are a queue; which rooms there are is a tree of bits.
 
     `first[room]` and `last[room]` are the ends of a queue, `following` links it; node n of the tree is above 2 n and
-    2 n + 1, and tells whether any room below it has a window.
+    2 n + 1, and holds whether any room below it has a window.
     """
     leaves = 1
     while leaves <= capacity:

@@ -84,4 +84,4 @@ def check(path: Path, size: int, checksums: Sequence[int], everything: bool = Fa
 
 def corrupt(path: Path, what: str) -> GroundupError:
     """The error for a damaged file of a token shard."""
-    return GroundupError(what, where=str(path), do="remove the folder it is in and run again: it is then made anew")
+    return GroundupError(what, where=str(path), do="remove the folder it is in and run again: it is then rebuilt")

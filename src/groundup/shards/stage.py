@@ -29,7 +29,7 @@ def stage(config: TokensConfig, inputs: Mapping[str, Artifact], work: Work) -> F
     header = TokenShard.verify(work.out, "train")
     return {
         **figures,
-        "summary": f"{tokens:,} tokens to train on, {figures['heldout']['tokens']:,} held out",
+        "summary": f"{tokens:,} tokens to train on, {figures['heldout']['tokens']:,} to validate on",
         "vocabulary": header.vocabulary,
         "epoch_tokens": tokens,
     }

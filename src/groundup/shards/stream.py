@@ -7,8 +7,8 @@
 How draw d becomes tokens, with sources mixed by weight (without, there is one source, of all documents):
 
     d --mixture--> source s, and that this is its k-th draw
-    k --------> epoch k div n, place k mod n            (n samples of the source)
-    place --permutation of (seed, s, epoch)--> sample i
+    k --------> epoch k div n, position k mod n            (n samples of the source)
+    position --permutation of (seed, s, epoch)--> sample i
     i --windows--> tokens[first of s + i * length ...]
 
 Every step is arithmetic. So the order depends on no number of ranks, workers or threads, and a loader's whole state is
@@ -41,7 +41,7 @@ class Span:
     id: str
     source: str
     first: int  # tokens, counted within the document
-    last: int  # one behind
+    last: int  # one after it
 
 
 class SampleStream:
@@ -50,8 +50,8 @@ class SampleStream:
     Args:
         length: inputs of a sample; it has as many targets, one token on.
         seed: of the order, any integer.
-        weights: the share of the tokens drawn that each source gets, by name; only proportions matter, and a source
-            that is not named is left out. None: all documents as one source.
+        weights: the fraction of the tokens drawn that each source gets, by name; only proportions matter, and a source
+            that is not named is skipped. None: all documents as one source.
 
     Raises:
         GroundupError: there is no such source, or one has not enough tokens for a sample.
@@ -87,10 +87,10 @@ class SampleStream:
         """(count,) where in the shard's tokens the samples of the draws from `first_draw` on begin."""
         pieces = []
         while count > 0:
-            chunk, place = divmod(first_draw, self._ahead)
+            chunk, position = divmod(first_draw, self._ahead)
             if chunk != self._chunk:
                 self._chunk, self._starts = chunk, self._work_out(chunk * self._ahead, self._ahead)
-            pieces.append(self._starts[place : place + count])
+            pieces.append(self._starts[position : position + count])
             first_draw, count = first_draw + len(pieces[-1]), count - len(pieces[-1])
         return pieces[0] if len(pieces) == 1 else np.concatenate([np.empty(0, dtype=np.int64), *pieces])
 
@@ -98,9 +98,9 @@ class SampleStream:
         sources, nth = self.mixture.draws(first, count)
         starts = np.empty(count, dtype=np.int64)
         for source, (part, seed) in enumerate(zip(self._parts, self._seeds, strict=True)):
-            places = np.flatnonzero(sources == source)
-            if places.size:  # the draws of one source follow each other
-                starts[places] = part.start(samples_at(int(nth[places[0]]), places.size, len(part), seed))
+            draws = np.flatnonzero(sources == source)
+            if draws.size:  # the draws of one source follow each other
+                starts[draws] = part.start(samples_at(int(nth[draws[0]]), draws.size, len(part), seed))
         return starts
 
     def batch(self, first_draw: int, count: int) -> NDArray[np.int64]:

@@ -3,7 +3,7 @@
 Four files for the split `train`:
 
 - `train.bin`: the ids, uint16 where the vocabulary has at most 65,536 tokens, else uint32, little-endian; each
-  document is followed by `<|endoftext|>`. The documents of a source stand together;
+  document is followed by `<|endoftext|>`. The documents of a source are contiguous;
 - `train.starts.bin`: int64, documents + 1 offsets in tokens; document d is `tokens[starts[d]:starts[d + 1]]`;
 - `train.ids.bin`: the id of each document, 32 bytes of ASCII;
 - `train.json`: which tokenizer the ids are of, how much there is of each source, and checksums of the other files.
@@ -51,7 +51,7 @@ def vocabulary_digest(tokenizer: Tokenizer) -> str:
 
 @dataclass(frozen=True)
 class Source:
-    """What there is of one source in a split. Its documents stand together."""
+    """What there is of one source in a split. Its documents are contiguous."""
 
     name: str
     documents: int = 0
@@ -137,7 +137,7 @@ class TokenWriter:
             ValueError: it has had its turn.
         """
         if source in (one.name for one in self._sources):
-            raise ValueError(f"the documents of {source!r} must stand together")
+            raise ValueError(f"the documents of {source!r} must be contiguous")
         self._sources.append(Source(source))
 
     def append(self, document_id: str, ids: ArrayLike, size: int = 0) -> None:
@@ -158,7 +158,7 @@ class TokenWriter:
         self.append_many(np.array([document_id], dtype=ID), np.array([whole.size]), whole, size)
 
     def append_many(self, document_ids: NDArray, lengths: NDArray, tokens: NDArray, size: int = 0) -> None:
-        """Add documents whose tokens stand in a row, each with its `<|endoftext|>`, in the file's own type.
+        """Add documents whose tokens follow one another, each with its `<|endoftext|>`, in the file's own type.
 
         Args:
             document_ids: (documents,) S32.
@@ -214,7 +214,7 @@ class TokenShard:
     starts: NDArray[np.int64]  # (documents + 1,)
     ids: NDArray[np.bytes_]  # (documents,) S32
     sources: tuple[Source, ...]
-    """In the order in which their documents stand."""
+    """In the order of their documents."""
     files: tuple[Path, str] | None = None
     """The folder and split that it is mapped from."""
 
@@ -273,7 +273,7 @@ class TokenShard:
 
     @classmethod
     def verify(cls, folder: Path, split: str) -> Header:
-        """Compare every byte with the checksums; raises GroundupError naming the file and place that differ."""
+        """Compare every byte with the checksums; raises GroundupError naming the file and the position that differ."""
         header = Header.read(_paths(folder, split)[3])
         cls._check(folder, split, header, everything=True)
         return header
@@ -294,7 +294,7 @@ class TokenShard:
 
     @cached_property
     def spans(self) -> dict[str, tuple[int, int]]:
-        """(first token, one behind the last) of each source."""
+        """(first token, one past the last) of each source."""
         bounds = accumulate((source.tokens for source in self.sources), initial=0)
         return {source.name: span for source, span in zip(self.sources, pairwise(bounds), strict=True)}
 

@@ -1,7 +1,7 @@
 """Samples of equal length, cut from a row of tokens.
 
 Sample i is the `length + 1` tokens from `i * length` on: inputs and, one token on, targets. Neighbours share one token,
-so that every token but the first is a target once an epoch. The tokens behind the last full sample, fewer than
+so that every token but the first is a target once an epoch. The tokens after the last full sample, fewer than
 `length`, are not used; of a mixture that holds for each source on its own.
 """
 
@@ -17,7 +17,7 @@ class Windows:
     """The samples of `length` inputs (and as many targets, one token on) in a shard.
 
     Args:
-        source: cut only the documents of this source, which stand together; None: all.
+        source: cut only the documents of this source, which are contiguous; None: all.
 
     Raises:
         GroundupError: they hold not even one, or there is no such source.
@@ -71,8 +71,8 @@ def documents_at(shard: TokenShard, starts: NDArray[np.int64], length: int) -> N
     """
     belongs = np.zeros((len(starts), length), dtype=np.int64)
     first = np.searchsorted(shard.starts, starts + 1, side="right")  # the next document's beginning in each row
-    behind = np.searchsorted(shard.starts, starts + length, side="right")
-    counts = behind - first
+    after = np.searchsorted(shard.starts, starts + length, side="right")
+    counts = after - first
     rows = np.repeat(np.arange(len(starts)), counts)
     documents = np.arange(len(rows)) + np.repeat(first - np.cumsum(counts) + counts, counts)
     belongs[rows, shard.starts[documents] - 1 - starts[rows]] = 1
@@ -80,10 +80,10 @@ def documents_at(shard: TokenShard, starts: NDArray[np.int64], length: int) -> N
 
 
 def positions(documents_BT: NDArray[np.int64]) -> NDArray[np.int64]:
-    """(rows, length) the place of each token within its document's part of the row, from 0."""
-    places = np.arange(documents_BT.shape[1])
+    """(rows, length) the position of each token within its document's part of the row, from 0."""
+    positions = np.arange(documents_BT.shape[1])
     begins = np.diff(documents_BT, axis=1, prepend=-1) != 0
-    return places - np.maximum.accumulate(np.where(begins, places, 0), axis=1)
+    return positions - np.maximum.accumulate(np.where(begins, positions, 0), axis=1)
 
 
 def cumulative_lengths(documents_BT: NDArray[np.int64]) -> NDArray[np.int32]:

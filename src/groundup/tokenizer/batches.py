@@ -70,7 +70,7 @@ def padded(text: NDArray[np.uint8], offsets: NDArray[np.int64]) -> Batch:
 
 
 def read_only(array: NDArray) -> NDArray:
-    """For numba, which compiles a kernel anew for arrays that may be written."""
+    """For numba, which compiles a kernel once more for arrays that may be written."""
     array.flags.writeable = False
     return array
 

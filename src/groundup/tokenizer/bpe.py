@@ -6,12 +6,12 @@ equally often the one with the smaller ids, the left one first, is taken, so the
 counts: neither on the order of the words nor on the machine. (rustbpe breaks ties in the same way. So does the
 `tokenizers` library, but it numbers the bytes in the order of the characters that spell them.)
 
-How it is fast: all words lie in one array with a place for each byte. A token stands where its first byte is; where its
-last byte is stands how long it is, so that the token before the next one is found. Two
-tokens become neighbours only in the step that makes the younger of them, so all places of a pair are known when that
+How it is fast: all words lie in one array with a cell for each byte. A token is at the position of its first byte; at
+the position of its last byte is its length, so that the token before the next one is found. Two tokens become
+neighbours only in the step that makes the younger of them, so all positions of a pair are known when that
 step ends: they are written down one after the other, for pairs that are frequent enough to be merged at all. A heap
 orders the pairs by count; counts of pairs already in the heap only ever fall, so an entry that shows an outdated count
-is put back with the true one when it comes to the top. A merge then touches only the places of its pair.
+is put back with the true one when it comes to the top. A merge then touches only the positions of its pair.
 """
 
 from collections.abc import Mapping
@@ -29,15 +29,15 @@ from groundup.tokenizer.vocabulary import BYTES
 from groundup.tokenizer.word_counts import WordCounts, Words
 
 MERGES_PER_CALL = 256  # between two advances of the progress bar
-AHEAD = 12  # places that are on their way from memory
+AHEAD = 12  # positions whose memory is being fetched
 FIRST_CAPACITY = 1 << 16  # pairs that the tables have room for at first,
 PER_PAIR = 8  # or one for so many bytes of the words: mostly enough (memory not written to costs nothing)
-MOST_BYTES = 2**31 - 1  # of distinct words: places are 32-bit
+MAX_BYTES = 2**31 - 1  # of distinct words: positions are 32-bit
 
-TOKEN, WORD = range(2)  # of a place
+TOKEN, WORD = range(2)  # of a position
 KEY, COUNT, FIRST, LENGTH = range(4)  # of a pair
 ENTRY_COUNT, ENTRY_PAIR = range(2)  # of an entry of the heap
-PAIRS, HEAP, PLACES = range(3)  # what `_State.size` counts
+PAIRS, HEAP, POSITIONS = range(3)  # what `_State.size` counts
 OTHER, WEIGHT, NUMBER, FREE = range(4)  # of a pair that the present step makes
 
 
@@ -63,15 +63,15 @@ def train_merges(
     Raises:
         GroundupError: the distinct words are 2 GiB or more together.
     """
-    least = max(1, min_frequency)
-    state = _first_state(Words.of(words), merges, least)
+    min_frequency = max(1, min_frequency)
+    state = _first_state(Words.of(words), merges, min_frequency)
     del words  # nobody may need the table any more
     pairs, counts = np.empty((merges, 2), dtype=np.int32), np.empty(merges, dtype=np.int64)
     done = 0
     with (progress or Silent()).task("learn merges", merges, "merges") as task:
         while done < merges and state.size[HEAP]:
             before = done
-            done, room = _merge(state, pairs, counts, done, min(merges, done + MERGES_PER_CALL), least)
+            done, room = _merge(state, pairs, counts, done, min(merges, done + MERGES_PER_CALL), min_frequency)
             if room:
                 state = _with_room(state, room)
             task.advance(done - before)
@@ -81,42 +81,40 @@ def train_merges(
 class _State(NamedTuple):
     """The arrays that the kernels work on."""
 
-    places: NDArray[np.int32]  # (bytes of the words, 2): token (within one: less than 0, at its end - its bytes), word
+    cells: NDArray[np.int32]  # (bytes of the words, 2): token (within one: less than 0, at its end - its bytes), word
     lengths: NDArray[np.int32]  # (tokens,): bytes of each
     weights: NDArray[np.int64]  # (words,): the count of each
-    pairs: NDArray[np.int64]  # (capacity, 4): left << 32 | right, count, the first of its places in `found`, how many
-    found: NDArray[np.int32]  # places of pairs, those of a pair one after the other and rising
+    pairs: NDArray[np.int64]  # (capacity, 4): left << 32 | right, count, where its positions in `found` begin, how many
+    found: NDArray[np.int32]  # positions of pairs, those of a pair contiguous and rising
     slots: NDArray[np.int32]  # (2 x capacity,): the number of a pair, -1 for none; open addressing
     heap: NDArray[np.int64]  # (capacity, 2): a pair's count when it was put there, and its number
     size: NDArray[np.int64]  # how many pairs, entries of the heap and entries of `found` there are
     # of one step
-    made: NDArray[
-        np.int64
-    ]  # (pairs, 4): the other token (as it is, or -1 - it on the right), weight, number, next place
+    made: NDArray[np.int64]  # (pairs, 4): the other token (-1 - it on the right), weight, number, next position
     made_with: NDArray[np.int32]  # (tokens, 2): the number of the pair with this token to the left, to the right
-    made_at: NDArray[np.int32]  # (places, 2): the number of the pair and the place
+    made_at: NDArray[np.int32]  # (cells, 2): the number of the pair and the position
 
 
-def _first_state(words: Words, merges: int, least: int) -> _State:
+def _first_state(words: Words, merges: int, min_frequency: int) -> _State:
     """The words as bytes, and their pairs."""
     total = len(words.text)
-    if total > MOST_BYTES:
+    if total > MAX_BYTES:
         raise GroundupError(
             f"the distinct words of the text are {total:,} bytes together, too many for the tokenizer's training",
-            do="leave out the rarest words, or train it on a part of the corpus",
+            do="raise tokenizer.min_word_count, or train it on a part of the corpus",
         )
-    places = np.empty((total, 2), dtype=np.int32)
+    cells = np.empty((total, 2), dtype=np.int32)
     of_bytes = np.zeros((BYTES * BYTES, 2), dtype=np.int64)
-    _place(words.text, words.offsets, words.counts, places, of_bytes)
-    frequent = np.flatnonzero(of_bytes[:, 0] >= least)
+    _lay_out(words.text, words.offsets, words.counts, cells, of_bytes)
+    frequent = np.flatnonzero(of_bytes[:, 0] >= min_frequency)
     longest = int(of_bytes[frequent, 1].max(initial=0))
     capacity = max(FIRST_CAPACITY, 1 << (max(len(frequent), total // PER_PAIR)).bit_length())
     state = _State(
-        places=places,
+        cells=cells,
         lengths=np.ones(BYTES + merges, dtype=np.int32),
         weights=words.counts,
         pairs=np.empty((capacity, 4), dtype=np.int64),
-        # A merge at a place brings two new pairs at most and takes a token away for good.
+        # A merge at a position brings two new pairs at most and takes a token away for good.
         found=np.empty(3 * total, dtype=np.int32),
         slots=np.full(2 * capacity, -1, dtype=np.int32),
         heap=np.empty((capacity, 2), dtype=np.int64),
@@ -141,11 +139,11 @@ def _with_room(state: _State, pairs: int) -> _State:
 
 
 @lean_kernel
-def _place(text: NDArray, offsets: NDArray, counts: NDArray, places: NDArray, of_bytes: NDArray) -> None:
-    """Put the bytes of the words in their places; count the pairs of bytes, and their places."""
+def _lay_out(text: NDArray, offsets: NDArray, counts: NDArray, cells: NDArray, of_bytes: NDArray) -> None:
+    """Lay out the bytes of the words; count the pairs of bytes, and their positions."""
     for word in range(offsets.size - 1):
         for at in range(offsets[word], offsets[word + 1]):
-            places[at, TOKEN], places[at, WORD] = text[at], word
+            cells[at, TOKEN], cells[at, WORD] = text[at], word
             if at > offsets[word]:
                 pair = (np.int64(text[at - 1]) << 8) | np.int64(text[at])
                 of_bytes[pair, 0] += counts[word]
@@ -154,16 +152,16 @@ def _place(text: NDArray, offsets: NDArray, counts: NDArray, places: NDArray, of
 
 @lean_kernel
 def _find(state: _State, of_bytes: NDArray, frequent: NDArray, free: NDArray) -> None:
-    """Put the frequent pairs of bytes in the tables, and write down their places; `free` is -1 for each pair."""
+    """Put the frequent pairs of bytes in the tables, and write down their positions; `free` is -1 for each pair."""
     for pair in frequent:
         key, length = ((pair >> 8) << 32) | (pair & 0xFF), of_bytes[pair, 1]
-        free[pair] = state.size[PLACES]
-        _add_pair(state, key, of_bytes[pair, 0], state.size[PLACES], length)
-        state.size[PLACES] += length
-    places = state.places
-    for at in range(places.shape[0] - 1):
-        if places[at, WORD] == places[at + 1, WORD]:
-            pair = (np.int64(places[at, TOKEN]) << 8) | np.int64(places[at + 1, TOKEN])
+        free[pair] = state.size[POSITIONS]
+        _add_pair(state, key, of_bytes[pair, 0], state.size[POSITIONS], length)
+        state.size[POSITIONS] += length
+    cells = state.cells
+    for at in range(cells.shape[0] - 1):
+        if cells[at, WORD] == cells[at + 1, WORD]:
+            pair = (np.int64(cells[at, TOKEN]) << 8) | np.int64(cells[at + 1, TOKEN])
             if free[pair] >= 0:
                 state.found[free[pair]] = at
                 free[pair] += 1
@@ -226,7 +224,7 @@ def _precedes(state: _State, count: Integer, pair: Integer, entry: Integer) -> b
 
 @lean_helper
 def _sink(state: _State, count: Integer, pair: Integer) -> None:
-    """Put a pair in the place of the heap's top and let it sink to where it belongs."""
+    """Replace the heap's top by a pair, and let it sink to where it belongs."""
     at, size = 0, state.size[HEAP]
     while 2 * at + 1 < size:
         child = 2 * at + 1
@@ -277,40 +275,40 @@ def _merge(
 
 @lean_helper
 def _merge_pair(state: _State, best: Integer, new: Integer, min_frequency: Integer) -> None:
-    """Make a pair the token `new` wherever it stands, and put the pairs that this brings in the tables."""
-    places, made = state.places, state.made
+    """Make a pair the token `new` wherever it occurs, and put the pairs that this brings in the tables."""
+    cells, made = state.cells, state.made
     left, right = state.pairs[best, KEY] >> 32, state.pairs[best, KEY] & 0xFFFFFFFF
     first, length = state.pairs[best, FIRST], state.pairs[best, LENGTH]
     pairs, found = 0, 0
-    places_at = np.int64(places.ctypes.data)
+    cells_at = np.int64(cells.ctypes.data)
     left_bytes, right_bytes = np.int64(state.lengths[left]), np.int64(state.lengths[right])
     state.lengths[new] = left_bytes + right_bytes
     for index in range(first, first + length):
-        if index + AHEAD < first + length:  # a place is rarely near the one before
-            prefetch(places_at + 8 * np.int64(state.found[index + AHEAD]))
+        if index + AHEAD < first + length:  # a position is rarely near the one before
+            prefetch(cells_at + 8 * np.int64(state.found[index + AHEAD]))
         at = np.int64(state.found[index])
-        after, word = at + left_bytes, places[at, WORD]
-        if places[at, TOKEN] != left or after >= places.shape[0]:
+        after, word = at + left_bytes, cells[at, WORD]
+        if cells[at, TOKEN] != left or after >= cells.shape[0]:
             continue  # an earlier merge took it
-        if places[after, TOKEN] != right or places[after, WORD] != word:
+        if cells[after, TOKEN] != right or cells[after, WORD] != word:
             continue  # an earlier merge took its neighbour
         weight = state.weights[word]
         beyond: Integer = after + right_bytes
-        if beyond == places.shape[0] or places[beyond, WORD] != word:
+        if beyond == cells.shape[0] or cells[beyond, WORD] != word:
             beyond = -1
         before: Integer = at - 1
-        if at == 0 or places[before, WORD] != word:
+        if at == 0 or cells[before, WORD] != word:
             before = -1
-        elif places[before, TOKEN] < 0:
-            before = at + np.int64(places[before, TOKEN])
-        places[at, TOKEN], places[after, TOKEN] = new, -1
-        places[after + right_bytes - 1, TOKEN] = -left_bytes - right_bytes
+        elif cells[before, TOKEN] < 0:
+            before = at + np.int64(cells[before, TOKEN])
+        cells[at, TOKEN], cells[after, TOKEN] = new, -1
+        cells[after + right_bytes - 1, TOKEN] = -left_bytes - right_bytes
         pair: Integer
         for side in range(2):  # the pair with the token to the left, the pair with the token to the right
             neighbour = beyond if side else before
             if neighbour < 0:
                 continue
-            token = np.int64(places[neighbour, TOKEN])
+            token = np.int64(cells[neighbour, TOKEN])
             pair = np.int64(state.made_with[token, side])
             if pair < 0:
                 pair = pairs
@@ -327,16 +325,16 @@ def _merge_pair(state: _State, best: Integer, new: Integer, min_frequency: Integ
         other, weight, number = made[pair, OTHER], made[pair, WEIGHT], made[pair, NUMBER]
         made[pair, FREE] = -1
         if weight >= min_frequency:
-            made[pair, FREE] = state.size[PLACES]
+            made[pair, FREE] = state.size[POSITIONS]
             key = (new << 32) | (-1 - other) if other < 0 else (other << 32) | new
-            _add_pair(state, key, weight, state.size[PLACES], number)
-            state.size[PLACES] += number
+            _add_pair(state, key, weight, state.size[POSITIONS], number)
+            state.size[POSITIONS] += number
     for index in range(found):
         free = made[state.made_at[index, 0], FREE]
         if free >= 0:
             state.found[free] = state.made_at[index, 1]
             made[state.made_at[index, 0], FREE] += 1
-    # As often as a new pair came up, the one went that had stood there. (In a run of the pair, that is a pair with
+    # As often as a new pair came up, the one that was there before went. (In a run of the pair, that is a pair with
     # `new`, so this comes after all new pairs are in the table.)
     for pair in range(pairs):
         other, weight = made[pair, OTHER], made[pair, WEIGHT]

@@ -2,7 +2,7 @@
 
 The kernels take the answers from a table that is part of the project (`character_ranges.py`), so that a text is cut
 alike on every machine, whatever Unicode version its libraries have. `python -m groundup.tokenizer.characters` writes it
-anew from the installed `regex`.
+again from the installed `regex`.
 """
 
 from functools import cache

@@ -22,8 +22,8 @@ TEMPLATE = (
     "{% endfor %}"
     "{% if add_generation_prompt %}{{ '<|assistant|>' }}{% endif %}"
 )
-"""The same as a Jinja chat template for transformers. It works on text, so it can't tell a special token from a
-message that spells one; `render` can."""
+"""The same as a Jinja chat template for transformers. It works on text, so it can't distinguish a special token from
+a message that spells one; `render` can."""
 
 
 def render(
@@ -41,7 +41,7 @@ def render(
 
     Args:
         messages: `{"role": "system" | "user" | "assistant", "content": text}`; a system message comes first only.
-        answer_prompt: end with `<|assistant|>`, so that a model goes on with the answer.
+        answer_prompt: end with `<|assistant|>`, so that a model continues with the answer.
 
     Raises:
         GroundupError: no role or content, an unknown role, or a system message that is not the first.

@@ -25,7 +25,7 @@ class TokenizerConfig(Section):
     min_frequency: int = Field(default=2, ge=1)
     """A pair of tokens seen less often than this is never merged."""
     min_word_count: int = Field(default=1, ge=1)
-    """Words that occur less often in the whole corpus are left out of training. Most words of a very large corpus occur
+    """Words that occur less often in the whole corpus are not trained on. Most words of a very large corpus occur
     once or twice: 2 or 3 saves most of the memory and changes few merges."""
     compare: Path | None = None
     """A `tokenizer.json`, or a folder with GPT-2's two files: the report then says how many tokens that tokenizer needs

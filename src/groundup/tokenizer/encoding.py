@@ -1,6 +1,6 @@
 """From text to token ids: words cut, looked up among those seen before, else merged in the order of the merges' ranks.
 
-Words come again and again, so the ids of short ones are kept. The table they are kept in has a fixed size, two places
+Words come again and again, so the ids of short ones are kept. The table they are kept in has a fixed size, two slots
 per word, and compares all bytes of a word: it can make encoding fast or slow, but never wrong.
 
 A word of a few bytes, as nearly all are, is merged by looking over its pairs again and again. That costs the square of
@@ -27,7 +27,7 @@ from groundup.tokenizer.word_table import (
     SHORT,
     SIZE,
     WORDS,
-    Table,
+    WordTable,
     cut_words,
     empty_table,
     find,
@@ -154,7 +154,7 @@ def _encode(
     pattern: Integer,
     classes: NDArray,
     merger: Merger,
-    whole: Table,
+    whole: WordTable,
     kept: NDArray,
     bits: Integer,
     scratch: Scratch,
@@ -181,8 +181,8 @@ def _encode(
                     if size > scratch.tokens.size:
                         return document, at - base, filled, size
                     count = _merge_word(at, size, merger, whole, scratch)
-                    for place in range(count):
-                        ids[filled + place] = scratch.tokens[place]
+                    for index in range(count):
+                        ids[filled + index] = scratch.tokens[index]
                     filled += count
                     at += size
                     continue
@@ -193,9 +193,9 @@ def _encode(
                     count = np.int64(kept[slot, 1] >> _COUNT_SHIFT)
                     some = kept[slot, 2]
                     ids[filled], ids[filled + 1] = some & one_id, (some >> shift) & one_id  # mostly all there are
-                    for place in range(2, count):
-                        some = kept[slot, 2 + place // per_number]
-                        ids[filled + place] = (some >> shift * np.uint64(place % per_number)) & one_id
+                    for index in range(2, count):
+                        some = kept[slot, 2 + index // per_number]
+                        ids[filled + index] = (some >> shift * np.uint64(index % per_number)) & one_id
                 else:
                     count = _merge_word(at, size, merger, whole, scratch)
                     if count <= 2 * per_number:  # the word that came before moves aside, the one there goes
@@ -203,11 +203,11 @@ def _encode(
                             kept[home ^ 1, column] = kept[home, column]
                         kept[home, 0], kept[home, 1] = first, second | (np.uint64(count) << _COUNT_SHIFT)
                         kept[home, 2] = kept[home, 3] = 0
-                    for place in range(count):
-                        token = np.uint64(scratch.tokens[place])
-                        ids[filled + place] = token
+                    for index in range(count):
+                        token = np.uint64(scratch.tokens[index])
+                        ids[filled + index] = token
                         if count <= 2 * per_number:
-                            kept[home, 2 + place // per_number] |= token << shift * np.uint64(place % per_number)
+                            kept[home, 2 + index // per_number] |= token << shift * np.uint64(index % per_number)
                 filled += count
                 at += size
         document += 1
@@ -221,7 +221,7 @@ def _is_kept(slot: Integer, first: Integer, second: Integer) -> bool:
 
 
 @lean_helper
-def _merge_word(at: Integer, size: Integer, merger: Merger, whole: Table, scratch: Scratch) -> Integer:
+def _merge_word(at: Integer, size: Integer, merger: Merger, whole: WordTable, scratch: Scratch) -> Integer:
     """Put the tokens of the word at an address into `scratch.tokens`, and return how many there are."""
     if whole.size[WORDS] > 0:
         slot = find(whole, at, size)
@@ -239,7 +239,7 @@ def _merge_word(at: Integer, size: Integer, merger: Merger, whole: Table, scratc
 
 @lean_helper
 def merge_short(count: Integer, merger: Merger, scratch: Scratch) -> Integer:
-    """Merge the first `count` of `scratch.tokens`, of whose pairs `scratch.merged` tells what they merge into."""
+    """Merge the first `count` of `scratch.tokens`, of whose pairs `scratch.merged` holds what they merge into."""
     tokens, merged = scratch.tokens, scratch.merged
     pairs, mask = np.int64(merger.pairs.ctypes.data), merger.pairs.shape[0] - 1
     while count > 1:
@@ -264,7 +264,7 @@ def merge_short(count: Integer, merger: Merger, scratch: Scratch) -> Integer:
 
 @lean_helper
 def merge_long(length: Integer, merger: Merger, scratch: Scratch) -> Integer:
-    """As `merge_short`, with a heap of (rank, place), both in one number."""
+    """As `merge_short`, with a heap of (rank, index), both in one number."""
     tokens, following, previous, heap = scratch.tokens, scratch.following, scratch.previous, scratch.heap
     pairs, mask = np.int64(merger.pairs.ctypes.data), merger.pairs.shape[0] - 1
     size = np.int64(0)
@@ -298,11 +298,11 @@ def merge_long(length: Integer, merger: Merger, scratch: Scratch) -> Integer:
 
 
 @lean_helper
-def _rise(merged: Integer, place: Integer, heap: NDArray, size: Integer) -> Integer:
-    """Put the pair at `place` in the heap if it can be merged, and return the heap's size."""
+def _rise(merged: Integer, index: Integer, heap: NDArray, size: Integer) -> Integer:
+    """Put the pair at `index` in the heap if it can be merged, and return the heap's size."""
     if merged == NO_MERGE:
         return size
-    entry = (merged >> 32 << 32) | place
+    entry = (merged >> 32 << 32) | index
     at = size
     while at > 0 and entry < heap[(at - 1) // 2]:
         heap[at] = heap[(at - 1) // 2]

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 SHOWN_TOKENS = 20  # longest, rarest, never used
 RARE = 10  # uses; below it a token has hardly been learnt when training ends
 COMPARED_BYTES = 1 << 20  # of text of each source and each language that two tokenizers are compared on
-PLACES = ("source", "language")
+GROUPED_BY = ("source", "language")
 
 
 def token_uses(tokenizer: Tokenizer, words: Words) -> tuple[NDArray[np.int64], int]:
@@ -32,7 +32,7 @@ def token_uses(tokenizer: Tokenizer, words: Words) -> tuple[NDArray[np.int64], i
 
 
 def uses_figures(tokenizer: Tokenizer, uses: NDArray[np.int64]) -> dict[str, Any]:
-    """`never_used` and `rare` (shares of the vocabulary), `uses` (tokens by powers of ten of their uses), and the
+    """`never_used` and `rare` (fractions of the vocabulary), `uses` (tokens by powers of ten of their uses), and the
     learnt tokens that are used least, as `[text, uses]`. Of equal ones the later learnt is first: it is a part of no
     other token, so it is there for nothing."""
     powers = np.floor(np.log10(np.maximum(uses, 1))).astype(int)
@@ -86,9 +86,9 @@ def compared(documents: Path, tokenizer: Tokenizer, other: Path) -> dict[str, An
     """
     theirs = read_other(other)
     found: dict[str, dict[str, dict[str, int]]] = {"sources": {}, "languages": {}}
-    for text, places in _samples(documents):
+    for text, groups in _samples(documents):
         sizes = [len(text.encode()), *(len(one.encode_many([text])[0]) for one in (tokenizer, theirs))]
-        for kind, name in places:
+        for kind, name in groups:
             counts = found[kind].setdefault(name, dict.fromkeys(("bytes", "ours", "theirs"), 0))
             for key, size in zip(counts, sizes, strict=True):
                 counts[key] += size
@@ -101,17 +101,17 @@ def _samples(documents: Path) -> Iterator[tuple[str, list[tuple[str, str]]]]:
     read, and no further than it takes."""
     held: Counter[tuple[str, str]] = Counter()
     for path in part_paths(documents):
-        here = {place for batch in read_batches(path, PLACES) for places in _places(batch) for place in places}
-        for batch in read_batches(path, ["text", *PLACES]):
-            if all(held[place] >= COMPARED_BYTES for place in here):
+        here = {group for batch in read_batches(path, GROUPED_BY) for groups in _groups(batch) for group in groups}
+        for batch in read_batches(path, ["text", *GROUPED_BY]):
+            if all(held[group] >= COMPARED_BYTES for group in here):
                 break
-            for text, places in zip(batch["text"].to_pylist(), _places(batch), strict=True):
-                wanting = [place for place in places if held[place] < COMPARED_BYTES]
+            for text, groups in zip(batch["text"].to_pylist(), _groups(batch), strict=True):
+                wanting = [group for group in groups if held[group] < COMPARED_BYTES]
                 if wanting:
                     held.update(dict.fromkeys(wanting, len(text.encode())))
                     yield text, wanting
 
 
-def _places(batch: "pa.RecordBatch") -> Iterator[list[tuple[str, str]]]:
-    for source, language in zip(*(batch[name].to_pylist() for name in PLACES), strict=True):
+def _groups(batch: "pa.RecordBatch") -> Iterator[list[tuple[str, str]]]:
+    for source, language in zip(*(batch[name].to_pylist() for name in GROUPED_BY), strict=True):
         yield [("sources", source), ("languages", language)]

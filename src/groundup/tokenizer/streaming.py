@@ -28,7 +28,7 @@ class StreamDecoder:
         return self._utf8.decode(self._tokenizer.decode_bytes(kept))
 
     def finish(self) -> str:
-        """U+FFFD where the last character never became whole; the decoder can then be used anew."""
+        """U+FFFD where the last character never became whole; the decoder can then be used again."""
         rest = self._utf8.decode(b"", final=True)
         self._utf8.reset()
         return rest

@@ -161,7 +161,7 @@ class Tokenizer:
 
     @cached_property
     def byte_lengths(self) -> NDArray[np.int64]:
-        """(vocabulary,) bytes of text that each token stands for; special tokens stand for none."""
+        """(vocabulary,) bytes of text of each token; special tokens have none."""
         lengths = np.fromiter(map(len, self._bytes), dtype=np.int64, count=len(self._bytes))
         lengths[list(self._special)] = 0
         return lengths

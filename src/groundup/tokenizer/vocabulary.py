@@ -1,4 +1,4 @@
-"""A byte-level BPE's vocabulary: which bytes each id stands for, and how they come together."""
+"""A byte-level BPE's vocabulary: the bytes of each id, and how they are merged."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -20,7 +20,7 @@ class Vocabulary:
         ValueError: the parts do not fit together; the message says how.
     """
 
-    tokens: Mapping[int, bytes]  # the bytes of each id, special tokens left out
+    tokens: Mapping[int, bytes]  # the bytes of each id, without special tokens
     merges: NDArray[np.int32]  # (merges, 2): the left and the right token of each, the first to be applied first
     special: Mapping[str, int]  # text and id of each special token
     pattern: PatternName

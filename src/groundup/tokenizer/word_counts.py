@@ -142,9 +142,9 @@ class WordCounts:
         """Count each word as often as `words` says."""
         self._table = with_rows(self._table, *padded(words.text, words.offsets), words.counts)
 
-    def rows(self, least: int = 1, in_order: bool = True) -> Words:
-        """The words that occur `least` times or more, sorted by their bytes (or in no order, which is faster)."""
-        return Words(*rows_of(self._table, least, in_order))
+    def rows(self, min_count: int = 1, in_order: bool = True) -> Words:
+        """The words that occur `min_count` times or more, sorted by their bytes (or in no order, which is faster)."""
+        return Words(*rows_of(self._table, min_count, in_order))
 
     def _count(self, batch: Batch) -> None:
         self._table = with_room(self._table, int(batch.offsets[-1] - batch.offsets[0]))

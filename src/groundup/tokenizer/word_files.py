@@ -25,14 +25,16 @@ ROWS_PER_GROUP = 1 << 16
 MOST_WORDS = 1 << 24  # in memory; about 1.5 GB
 
 
-def count_corpus(texts: Iterable[Texts], pattern: PatternName, folder: Path, threads: int = 1, least: int = 1) -> Words:
+def count_corpus(
+    texts: Iterable[Texts], pattern: PatternName, folder: Path, threads: int = 1, min_count: int = 1
+) -> Words:
     """How often each word of a corpus of any size occurs, sorted by the words' bytes.
 
     Args:
         texts: the corpus in parts.
         folder: where tables are put aside once there are MOST_WORDS words; they are removed again.
         threads: how many count; the outcome is the same.
-        least: leave out words that occur less often in the whole corpus. In memory at the end are the others.
+        min_count: skip words that occur less often in the whole corpus. In memory at the end are the others.
     """
     counts, aside = WordCounts(pattern), list[Path]()
     for some in texts:
@@ -43,10 +45,10 @@ def count_corpus(texts: Iterable[Texts], pattern: PatternName, folder: Path, thr
             save_counts(counts, aside[-1])
             counts = WordCounts(pattern)
     if not aside:
-        return counts.rows(least)
+        return counts.rows(min_count)
     aside.append(folder / f"words-{len(aside):05}.parquet")
     save_counts(counts, aside[-1])
-    merge_files(aside, folder / "words.parquet", least)
+    merge_files(aside, folder / "words.parquet", min_count)
     words = Words.joined(list(_Run(folder / "words.parquet").groups))
     for path in (*aside, folder / "words.parquet"):
         path.unlink()
@@ -68,11 +70,11 @@ def load_counts(path: Path) -> WordCounts:
     return counts
 
 
-def merge_files(paths: Sequence[Path], out: Path, least: int = 1) -> None:
+def merge_files(paths: Sequence[Path], out: Path, min_count: int = 1) -> None:
     """Add up saved tables into one, in memory for some ten thousand words of each, however large they are.
 
     Args:
-        least: leave out words that occur less often, all counts taken together. The outcome is the same however the
+        min_count: skip words that occur less often in all parts together. The outcome is the same however the
             corpus was cut into tables.
 
     Raises:
@@ -92,7 +94,7 @@ def merge_files(paths: Sequence[Path], out: Path, least: int = 1) -> None:
             together = WordCounts(pattern)
             for run in runs:
                 together.add_words(run.take(bound))
-            writer.append(together.rows(least))
+            writer.append(together.rows(min_count))
 
 
 class _Run:
@@ -174,15 +176,15 @@ class _Writer:
             pa.large_binary(), len(words), [None, pa.py_buffer(words.offsets), pa.py_buffer(words.text)]
         )
         self._waiting.append(pa.table([column, words.counts], schema=self._schema))
-        self._write(least=ROWS_PER_GROUP)
+        self._write(min_rows=ROWS_PER_GROUP)
 
-    def _write(self, least: int) -> None:
+    def _write(self, min_rows: int) -> None:
         import pyarrow as pa
 
-        if sum(map(len, self._waiting)) < max(1, least):
+        if sum(map(len, self._waiting)) < max(1, min_rows):
             return
         rows = pa.concat_tables(self._waiting)
-        whole = len(rows) if least == 0 else len(rows) // ROWS_PER_GROUP * ROWS_PER_GROUP
+        whole = len(rows) if min_rows == 0 else len(rows) // ROWS_PER_GROUP * ROWS_PER_GROUP
         self._file.write_table(rows.slice(0, whole), row_group_size=ROWS_PER_GROUP)
         self._waiting = [rows.slice(whole)]
 
@@ -190,7 +192,7 @@ class _Writer:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if error is None:
-            self._write(least=0)
+            self._write(min_rows=0)
         self._file.close()
         if error is None:
             self._partial.replace(self._path)

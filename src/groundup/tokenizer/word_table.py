@@ -16,7 +16,7 @@ from groundup.kernels.hashing import BASE, GOLDEN, byte_masks, folded
 from groundup.tokenizer.pretokenizer import word_end
 
 SHORT = 15  # bytes
-WORDS, LONG = 0, 1  # what `Table.size` counts
+WORDS, LONG = 0, 1  # what `WordTable.size` counts
 WORDS_AT_ONCE = 64
 FIRST, SECOND, SIZE, HOME = range(4)  # of a word that was cut: its key if it is short, its bytes, its first slot
 
@@ -29,7 +29,7 @@ _FIRST, _SECOND = byte_masks(SHORT)
 _LENGTH = np.array([size << 56 for size in range(SHORT + 1)], dtype=np.uint64)
 
 
-class Table(NamedTuple):
+class WordTable(NamedTuple):
     """The arrays of a table of words."""
 
     keys: NDArray[np.uint64]  # (slots, 2); 0 in the second is an empty slot
@@ -39,9 +39,9 @@ class Table(NamedTuple):
     size: NDArray[np.int64]  # how many words there are, and how many of them are long
 
 
-def empty_table(slots: int = 1 << 12) -> Table:
+def empty_table(slots: int = 1 << 12) -> WordTable:
     """`slots` is a power of 2."""
-    return Table(
+    return WordTable(
         np.zeros((slots, 2), dtype=np.uint64),
         np.zeros(slots, dtype=np.int64),
         np.empty(0, dtype=np.uint8),
@@ -55,7 +55,7 @@ def room_for_words() -> NDArray[np.uint64]:
     return np.empty((WORDS_AT_ONCE, 4), dtype=np.uint64)
 
 
-def with_room(table: Table, size: int) -> Table:
+def with_room(table: WordTable, size: int) -> WordTable:
     """The same table with room for the long words of a text of `size` bytes."""
     used, words = int(table.long_ends[table.size[LONG]]), int(table.size[LONG])
     if used + size > len(table.long_bytes):
@@ -76,14 +76,14 @@ def count_texts(
     offsets: NDArray,
     document: Integer,
     start: Integer,
-    table: Table,
+    table: WordTable,
     pattern: Integer,
     classes: NDArray,
     words: NDArray,
 ) -> tuple[Integer, Integer]:
     """Count the words of texts that lie one after the other, from byte `start` of `text` in `document` on.
 
-    Stops where the table is half full, and returns the document and the byte to go on from. The table must be
+    Stops where the table is half full, and returns the document and the byte to continue from. The table must be
     `with_room` for the text. `words` is from `room_for_words`.
     """
     keys, counts = np.int64(table.keys.ctypes.data), table.counts
@@ -178,7 +178,7 @@ def long_hash(at: Integer, size: Integer) -> Integer:
 
 @lean_helper
 def _equal(one: Integer, other: Integer, size: Integer) -> bool:
-    """Whether the same bytes, more than 15, stand at two addresses."""
+    """Whether the same bytes, more than 15, are at two addresses."""
     for offset in range(0, size - 7, 8):
         if load64(one + offset) != load64(other + offset):
             return False
@@ -186,7 +186,7 @@ def _equal(one: Integer, other: Integer, size: Integer) -> bool:
 
 
 @lean_helper
-def find(table: Table, at: Integer, size: Integer) -> Integer:
+def find(table: WordTable, at: Integer, size: Integer) -> Integer:
     """The slot of the word at an address, or the empty one where it belongs."""
     if size > SHORT:
         return _long_slot(table, at, size, long_hash(at, size))
@@ -195,7 +195,7 @@ def find(table: Table, at: Integer, size: Integer) -> Integer:
 
 
 @lean_helper
-def _long_slot(table: Table, at: Integer, size: Integer, hashed: Integer) -> Integer:
+def _long_slot(table: WordTable, at: Integer, size: Integer, hashed: Integer) -> Integer:
     keys = table.keys
     mask = keys.shape[0] - 1
     slot = np.int64(hashed) & mask
@@ -210,7 +210,7 @@ def _long_slot(table: Table, at: Integer, size: Integer, hashed: Integer) -> Int
 
 
 @lean_helper
-def _slot_of_long(table: Table, at: Integer, size: Integer) -> Integer:
+def _slot_of_long(table: WordTable, at: Integer, size: Integer) -> Integer:
     """The slot of the word of more than 15 bytes at an address; put there if it is new."""
     hashed = long_hash(at, size)
     slot = _long_slot(table, at, size, hashed)
@@ -225,7 +225,7 @@ def _slot_of_long(table: Table, at: Integer, size: Integer) -> Integer:
     return slot
 
 
-def doubled(table: Table) -> Table:
+def doubled(table: WordTable) -> WordTable:
     """The same table with twice as many slots."""
     slots = 2 * len(table.counts)
     grown = table._replace(keys=np.zeros((slots, 2), dtype=np.uint64), counts=np.zeros(slots, dtype=np.int64))
@@ -239,13 +239,15 @@ def _refill(keys: NDArray, counts: NDArray, new_keys: NDArray, new_counts: NDArr
     for slot in range(counts.size):
         first, second = keys[slot, 0], keys[slot, 1]
         if second != NOTHING:
-            place = np.int64(first if second >= LONG_MARK else mixed(first, second)) & mask
-            while new_keys[place, 1] != NOTHING:
-                place = (place + 1) & mask
-            new_keys[place, 0], new_keys[place, 1], new_counts[place] = first, second, counts[slot]
+            target = np.int64(first if second >= LONG_MARK else mixed(first, second)) & mask
+            while new_keys[target, 1] != NOTHING:
+                target = (target + 1) & mask
+            new_keys[target, 0], new_keys[target, 1], new_counts[target] = first, second, counts[slot]
 
 
-def with_rows(table: Table, text: NDArray[np.uint8], offsets: NDArray[np.int64], counts: NDArray[np.int64]) -> Table:
+def with_rows(
+    table: WordTable, text: NDArray[np.uint8], offsets: NDArray[np.int64], counts: NDArray[np.int64]
+) -> WordTable:
     """The table with each word of `text` counted as often as `counts` says; PADDING bytes can be read after it."""
     table, row = with_room(table, int(offsets[-1])), 0
     while (row := _add_rows(text, offsets, counts, row, table)) < len(counts):
@@ -253,7 +255,7 @@ def with_rows(table: Table, text: NDArray[np.uint8], offsets: NDArray[np.int64],
     return table
 
 
-def with_table(table: Table, other: Table) -> Table:
+def with_table(table: WordTable, other: WordTable) -> WordTable:
     """The table with the counts of another one added."""
     table, slot = with_room(table, int(other.long_ends[other.size[LONG]])), 0
     while (slot := _add_table(other, slot, table)) < len(other.counts):
@@ -262,8 +264,8 @@ def with_table(table: Table, other: Table) -> Table:
 
 
 @lean_kernel
-def _add_table(other: Table, slot: Integer, table: Table) -> Integer:
-    """From `slot` of the other one on; stops where the table is half full, and returns the slot to go on from."""
+def _add_table(other: WordTable, slot: Integer, table: WordTable) -> Integer:
+    """From `slot` of the other one on; stops where the table is half full, and returns the slot to continue from."""
     keys, long_bytes = np.int64(table.keys.ctypes.data), np.int64(other.long_bytes.ctypes.data)
     while slot < other.counts.size and 2 * table.size[WORDS] < table.counts.size:
         if other.counts[slot] > 0:
@@ -271,19 +273,19 @@ def _add_table(other: Table, slot: Integer, table: Table) -> Integer:
             if second >= LONG_MARK:
                 start = other.long_ends[np.int64(second - LONG_MARK)]
                 size = other.long_ends[np.int64(second - LONG_MARK) + 1] - start
-                place = _slot_of_long(table, long_bytes + start, size)
+                target = _slot_of_long(table, long_bytes + start, size)
             else:
-                place = short_slot(keys, table.counts.size - 1, first, second)
-                table.keys[place, 0], table.keys[place, 1] = first, second
-            table.size[WORDS] += table.counts[place] == 0
-            table.counts[place] += other.counts[slot]
+                target = short_slot(keys, table.counts.size - 1, first, second)
+                table.keys[target, 0], table.keys[target, 1] = first, second
+            table.size[WORDS] += table.counts[target] == 0
+            table.counts[target] += other.counts[slot]
         slot += 1
     return slot
 
 
 @lean_kernel
-def _add_rows(text: NDArray, offsets: NDArray, counts: NDArray, row: Integer, table: Table) -> Integer:
-    """From `row` on; stops where the table is half full, and returns the row to go on from."""
+def _add_rows(text: NDArray, offsets: NDArray, counts: NDArray, row: Integer, table: WordTable) -> Integer:
+    """From `row` on; stops where the table is half full, and returns the row to continue from."""
     keys, base = np.int64(table.keys.ctypes.data), np.int64(text.ctypes.data)
     while row < offsets.size - 1 and 2 * table.size[WORDS] < table.counts.size:
         at, size = base + offsets[row], offsets[row + 1] - offsets[row]
@@ -299,13 +301,15 @@ def _add_rows(text: NDArray, offsets: NDArray, counts: NDArray, row: Integer, ta
     return row
 
 
-def rows_of(table: Table, least: int, in_order: bool) -> tuple[NDArray[np.uint8], NDArray[np.int64], NDArray[np.int64]]:
-    """The words that occur `least` times or more: their bytes in a row, (words + 1,) offsets, and their counts.
+def rows_of(
+    table: WordTable, min_count: int, in_order: bool
+) -> tuple[NDArray[np.uint8], NDArray[np.int64], NDArray[np.int64]]:
+    """The words that occur `min_count` times or more: their bytes in a row, (words + 1,) offsets, and their counts.
 
     Args:
         in_order: sort them by their bytes; else their order is that of the slots.
     """
-    used = np.flatnonzero(table.counts >= max(1, least))
+    used = np.flatnonzero(table.counts >= max(1, min_count))
     lengths = (table.keys[used, 1] >> _TOP).astype(np.int64)
     is_long = lengths > SHORT
     long_words = (table.keys[used[is_long], 1] - LONG_MARK).astype(np.int64)
@@ -321,7 +325,7 @@ def rows_of(table: Table, least: int, in_order: bool) -> tuple[NDArray[np.uint8]
 
 
 def _order(
-    table: Table, used: NDArray[np.int64], is_long: NDArray[np.bool_], long_words: NDArray[np.int64]
+    table: WordTable, used: NDArray[np.int64], is_long: NDArray[np.bool_], long_words: NDArray[np.int64]
 ) -> NDArray[np.int64]:
     """The order of the words by their bytes: by the first 8, by the next 7 and the length, by all of long ones."""
     first, second = table.keys[used, 0].byteswap(), table.keys[used, 1].byteswap()
@@ -337,7 +341,7 @@ def _order(
 
 
 @lean_kernel
-def _spell(table: Table, used: NDArray, offsets: NDArray, text: NDArray) -> None:
+def _spell(table: WordTable, used: NDArray, offsets: NDArray, text: NDArray) -> None:
     for row in range(used.size):
         key, start = table.keys[used[row], 1], offsets[row]
         if key >= LONG_MARK:

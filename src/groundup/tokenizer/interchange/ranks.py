@@ -2,7 +2,7 @@
 
 tiktoken knows no merges: of all neighbours in a word that together are a token, it joins those whose token has the
 least rank. But a token always comes about in one way: what happens within its bytes depends on them alone, as long as
-nothing joins them with what stands beside them, and then it does not come about. So its last two parts are those that
+nothing joins them with their neighbours, and then it does not come about. So its last two parts are those that
 its bytes, by themselves, are joined to.
 """
 

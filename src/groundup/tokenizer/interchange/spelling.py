@@ -1,6 +1,6 @@
 """How GPT-2's and Hugging Face's files spell bytes: with one printable character each.
 
-Printable bytes of Latin-1 stand for themselves, the other 68 take the characters from U+0100 on.
+Printable bytes of Latin-1 spell themselves, the other 68 take the characters from U+0100 on.
 """
 
 from groundup.tokenizer.vocabulary import BYTES

@@ -54,10 +54,10 @@ def read_tiktoken(path: Path, pattern: PatternName, special: Mapping[str, int]) 
 
 
 def write_tiktoken(tokenizer: Tokenizer, path: Path) -> None:
-    """Write the ranks; special tokens are left out.
+    """Write the ranks; without special tokens.
 
     Raises:
-        GroundupError: the ids do not stand in the order of the merges, so that they can't be ranks.
+        GroundupError: the ids are not in the order of the merges, so that they can't be ranks.
     """
     vocabulary = tokenizer.vocabulary
     in_order = bool((np.diff(vocabulary.made) > 0).all())

@@ -2,7 +2,7 @@
 
 Read are byte-level BPEs whose pre-tokenizer is one of groundup's patterns: groundup's own, GPT-2's, Llama 3's and the
 like. What a file says beyond that must not change ids or text, else it is refused. A post-processor (Llama 3's adds
-the token that begins a text) is passed over: ids are those of `encode(text, add_special_tokens=False)`.
+the token that begins a text) is skipped: ids are those of `encode(text, add_special_tokens=False)`.
 """
 
 import json
