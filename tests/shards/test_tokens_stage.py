@@ -121,7 +121,7 @@ def test_the_number_of_workers_and_a_kill_show_nowhere(
     assert made_by(tmp_path, "three", 3) == alone
     encoded, before = [], encode._encode
 
-    def killed(task: encode.Task) -> None:
+    def killed(task: encode.EncodeTask) -> None:
         if len(encoded) == 5:
             raise KeyboardInterrupt
         encoded.append(task)
@@ -130,7 +130,7 @@ def test_the_number_of_workers_and_a_kill_show_nowhere(
     monkeypatch.setattr(encode, "_encode", killed)
     with pytest.raises(KeyboardInterrupt):
         made_by(tmp_path, "resumed", 1)
-    again: list[encode.Task] = []
+    again: list[encode.EncodeTask] = []
     monkeypatch.setattr(encode, "_encode", lambda task: (again.append(task), before(task))[1])
     (tmp_path / "resumed").rmdir()
     assert made_by(tmp_path, "resumed", 1) == alone
