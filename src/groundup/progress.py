@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import Protocol
 
+from groundup.terminal import printable
+
 SHOW_AFTER = 2.0  # seconds before a task is worth a bar
 LINE_EVERY = 10.0  # seconds between lines where there is no terminal
 
@@ -100,7 +102,7 @@ class _Clock:
             parts.append(f"{clock(self.left)} left")
         if self.note:
             parts.append(self.note)
-        return "  ".join(parts)
+        return printable("  ".join(parts))
 
 
 def clock(seconds: float) -> str:
@@ -121,7 +123,7 @@ class Lines:
         self.every = every
 
     def say(self, line: str) -> None:
-        print(line, flush=True)
+        print(printable(line), flush=True)
 
     @contextmanager
     def _open(self, clock_: _Clock) -> Iterator[Task]:
@@ -150,7 +152,7 @@ class Bars:
         self.console = Console(highlight=False)
 
     def say(self, line: str) -> None:
-        self.console.print(line, markup=False, soft_wrap=True)
+        self.console.print(printable(line), markup=False, soft_wrap=True)
 
     @contextmanager
     def _open(self, clock_: _Clock) -> Iterator[Task]:

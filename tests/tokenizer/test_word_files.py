@@ -22,7 +22,7 @@ def equal(one: Words, other: Words) -> bool:
 def test_a_corpus_with_more_words_than_memory_holds(
     text: str, tmp_path: Path, most: int, least: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(word_files, "MOST_WORDS", most)
+    monkeypatch.setattr(word_files, "MAX_WORDS", most)
     monkeypatch.setattr(word_files, "ROWS_PER_GROUP", 100)
     parts = [[text[at : at + 5000]] for at in range(0, 60_000, 5000)]
     words = count_corpus(parts, "gpt2", tmp_path, threads=2, min_count=least)

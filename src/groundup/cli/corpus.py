@@ -9,6 +9,7 @@ import typer
 
 from groundup.cli import corpus_quality, where
 from groundup.cli.options import Run
+from groundup.terminal import printable
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -144,10 +145,10 @@ def _samples(
         name = one.title or one.origin or one.id
         place = f"{one.source}: {one.origin}" if one.origin and one.origin != name else one.source
         measured = f"{threshold(one.value)} against {threshold(one.threshold)}"
-        console.print(f"  {escape(name)} [dim]{escape(place)}[/]  {measured}")
+        console.print(f"  {escape(printable(name))} [dim]{escape(printable(place))}[/]  {measured}")
         excerpt = " ".join((one.excerpt or texts.get(one.id, "")).split())
         if excerpt:
-            shown = Text(excerpt, style="dim")
+            shown = Text(printable(excerpt), style="dim")
             shown.truncate(2 * max(20, console.width - 6), overflow="ellipsis")
             console.print(Padding(shown, (0, 0, 0, 4), expand=False))
 

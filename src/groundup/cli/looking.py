@@ -7,6 +7,7 @@ import typer
 
 from groundup.cli import where
 from groundup.cli.options import Run
+from groundup.terminal import printable
 
 verbs = typer.Typer()
 
@@ -71,23 +72,22 @@ def lineage(
         if not found:
             raise GroundupError(f"{artifact} was made from no document with the id or origin {document}")
         for told in found:
-            print("\n".join(ancestry.account(told)))
+            print(printable("\n".join(ancestry.account(told))))
         return
     for one in chain:
         inputs = ", ".join(one.manifest.key.inputs) or "sources"
         print(f"{one.path.name:<24} content {one.manifest.content[:12]}  from {inputs}")
         for name, digest in one.manifest.key.sources.items():
-            print(f"{'':<24} source {name}: {digest if len(digest) < 64 else digest[:12]}")
+            print(printable(f"{'':<24} source {name}: {digest if len(digest) < 64 else digest[:12]}"))
     for one in read:
         if documents:
             for entry in ancestry.documents(one):
-                print(
-                    f"{entry.id}  {entry.split}  {entry.source}  {entry.origin}  {entry.licence or '-'}  {entry.title}"
-                )
+                line = f"{entry.id}  {entry.split}  {entry.source}  {entry.origin}  {entry.licence or '-'}"
+                print(printable(f"{line}  {entry.title}"))
         else:
             counts = Counter((entry.source, entry.licence) for entry in ancestry.documents(one))
             for (source, licence), count in counts.most_common():
-                print(f"{count:>8,} documents of {source}, licence {licence or 'not stated'}")
+                print(printable(f"{count:>8,} documents of {source}, licence {licence or 'not stated'}"))
 
 
 @verbs.command()

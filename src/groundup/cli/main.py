@@ -6,6 +6,7 @@ import typer
 
 from groundup.cli import blueprint, building, corpus, doctor, launch, looking, talking, tokens, tune
 from groundup.errors import GroundupError
+from groundup.terminal import printable
 
 app = typer.Typer(
     name="groundup",
@@ -41,5 +42,5 @@ def main() -> None:
         app()
     except GroundupError as error:
         for line in str(error).splitlines():
-            print(f"groundup: {line}", file=sys.stderr)
+            print(f"groundup: {printable(line)}", file=sys.stderr)
         sys.exit(1)

@@ -11,6 +11,7 @@ import typer
 from groundup.cli import models, where
 from groundup.cli.options import Model, Run
 from groundup.errors import GroundupError
+from groundup.terminal import printable
 
 if TYPE_CHECKING:
     from groundup.inference.chat_model import ChatModel
@@ -32,7 +33,7 @@ def chat(
         return
     print(model.introduction())
     if model.examples:
-        print("Try: " + "  ".join(model.examples[:3]))
+        print(printable("Try: " + "  ".join(model.examples[:3])))
     print("An empty line or Ctrl-D ends the chat.\n")
     for question in _questions():
         _answer(model, question, temperature, max_tokens)
@@ -69,7 +70,7 @@ def _answer(model: "ChatModel", question: str, temperature: float, max_tokens: i
         for piece in model.stream(
             [{"role": "user", "content": question}], temperature=temperature, max_tokens=max_tokens
         ):
-            print(piece, end="", flush=True)
+            print(printable(piece), end="", flush=True)
         print()
 
 

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from groundup.cli import where
+from groundup.terminal import printable
 
 verbs = typer.Typer(help="The token shards: what a step saw, and Megatron's form.", no_args_is_help=True)
 
@@ -36,10 +37,8 @@ def trace(
     )
     for one in traced:
         about, span = one.document, f"{one.span.first:,}-{one.span.last - 1:,}"
-        print(
-            f"{one.sequence:>5}  tokens {span:<15}  {about.id}  {about.source}  {about.origin}  "
-            f"{about.licence or '-'}  {about.title}"
-        )
+        line = f"{one.sequence:>5}  tokens {span:<15}  {about.id}  {about.source}  {about.origin}"
+        print(printable(f"{line}  {about.licence or '-'}  {about.title}"))
 
 
 @verbs.command()

@@ -53,7 +53,7 @@ def _windows_of(sizes: NDArray[np.int64], capacity: int) -> NDArray[np.int64]:
     windows = 0
     for example in range(len(sizes)):
         size = sizes[example]
-        room = _least_room(some, leaves, size)
+        room = _smallest_room(some, leaves, size)
         if room < 0:
             window, room = windows, capacity
             windows += 1
@@ -77,8 +77,8 @@ def _windows_of(sizes: NDArray[np.int64], capacity: int) -> NDArray[np.int64]:
 
 
 @kernel
-def _least_room(some: NDArray[np.bool_], leaves: int, size: int) -> int:
-    """The least room of at least `size` that a window has; -1 where none has."""
+def _smallest_room(some: NDArray[np.bool_], leaves: int, size: int) -> int:
+    """The smallest room of at least `size` that a window has; -1 where none has."""
     node = leaves + size
     if some[node]:
         return size

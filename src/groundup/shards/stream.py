@@ -29,7 +29,7 @@ from groundup.shards.order import samples_at
 from groundup.shards.token_file import TokenShard
 from groundup.shards.windows import Windows, documents_at
 
-MOST_AHEAD, LEAST_AHEAD = 4096, 256  # draws that are worked out at a time: each alone would cost more than its tokens
+MAX_AHEAD, MIN_AHEAD = 4096, 256  # draws that are worked out at a time: each alone would cost more than its tokens
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ class SampleStream:
         self.names = ("",) if weights is None else tuple(weights)
         self.mixture = Mixture([1.0] if weights is None else list(weights.values()))
         self._samples = sliding_window_view(shard.tokens, length + 1)
-        self._ahead = min(MOST_AHEAD, max(LEAST_AHEAD, *map(len, self._parts)))
+        self._ahead = min(MAX_AHEAD, max(MIN_AHEAD, *map(len, self._parts)))
         self._chunk, self._starts = -1, np.empty(0, dtype=np.int64)
 
     def __reduce__(self) -> tuple[Any, ...]:

@@ -103,7 +103,7 @@ def _gpt2(at: Integer, end: Integer, classes: Integer) -> Integer:
 
 
 @lean_helper
-def _llama3(at: Integer, end: Integer, classes: Integer, most_digits: Integer) -> Integer:
+def _llama3(at: Integer, end: Integer, classes: Integer, max_digits: Integer) -> Integer:
     first = load8(at)
     if first == 0x27:
         contraction = _contraction(at, end, True)
@@ -114,7 +114,7 @@ def _llama3(at: Integer, end: Integer, classes: Integer, most_digits: Integer) -
     if kind == LETTER:
         return _letters_end(beyond, end, classes)
     if kind == NUMBER:
-        for _ in range(most_digits - 1):
+        for _ in range(max_digits - 1):
             if beyond == end:
                 break
             character = _character(beyond, end, classes)

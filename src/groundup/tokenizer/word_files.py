@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     pass
 
 ROWS_PER_GROUP = 1 << 16
-MOST_WORDS = 1 << 24  # in memory; about 1.5 GB
+MAX_WORDS = 1 << 24  # in memory; about 1.5 GB
 
 
 def count_corpus(
@@ -32,14 +32,14 @@ def count_corpus(
 
     Args:
         texts: the corpus in parts.
-        folder: where tables are put aside once there are MOST_WORDS words; they are removed again.
+        folder: where tables are put aside once there are MAX_WORDS words; they are removed again.
         threads: how many count; the outcome is the same.
         min_count: skip words that occur less often in the whole corpus. In memory at the end are the others.
     """
     counts, aside = WordCounts(pattern), list[Path]()
     for some in texts:
         counts.add(some, threads)
-        if len(counts) > MOST_WORDS:
+        if len(counts) > MAX_WORDS:
             folder.mkdir(parents=True, exist_ok=True)
             aside.append(folder / f"words-{len(aside):05}.parquet")
             save_counts(counts, aside[-1])
