@@ -1,5 +1,6 @@
 """Executing a blueprint with toy stages in real processes: what is made, what is used again, what stands where."""
 
+import os
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -211,3 +212,9 @@ def test_threads_of_a_stage_give_way_to_other_work_unless_the_user_decides(
 def test_a_summary_is_the_stages_own_or_its_first_figures() -> None:
     assert summary({"summary": "as it says", "a": 1}) == "as it says"
     assert summary({"kept_documents": 12345, "rate": 0.98765, "rules": {"x": 1}}) == "kept documents 12,345, rate 0.988"
+
+
+def test_a_run_folder_that_is_not_utf8_is_refused_in_one_line(tmp_path: Path) -> None:
+    folder = RunFolder(Path(os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9")))
+    with pytest.raises(GroundupError, match="caf\ufffd: the path of a run folder must be UTF-8; name another folder"):
+        folder.check()

@@ -75,6 +75,7 @@ class Dropped:
     offset: int = -1
     url: str = ""
     licence: str = ""
+    is_row: bool = False  # a row of a table that is not as it should be: a source may have few of them
 
 
 def document_id(text: str) -> str:

@@ -11,6 +11,7 @@ model/ report/          copies of the newest exported model and the newest repor
 """
 
 import json
+import os
 import shutil
 import time
 from dataclasses import asdict, dataclass, field
@@ -46,7 +47,14 @@ class RunFolder:
         return self.path / "log" / f"{stage}.log"
 
     def check(self) -> None:
-        """Raises GroundupError if the path is a folder of something else, or no folder."""
+        """Raises GroundupError if the path is a folder of something else, or no folder, or not UTF-8."""
+        try:
+            str(self.path.absolute()).encode()
+        except UnicodeEncodeError:
+            shown = os.fsencode(self.path).decode("utf-8", "replace")
+            raise GroundupError(
+                "the path of a run folder must be UTF-8", where=shown, do="name another folder with --run"
+            ) from None
         if self.path.exists() and not self.path.is_dir():
             raise GroundupError("is a file, not a run folder", where=str(self.path), do="name another with --run")
         if self.path.is_dir() and any(self.path.iterdir()) and not (self.path / "artifacts").is_dir():
@@ -63,7 +71,7 @@ class RunFolder:
         return self
 
     def remember(self, what: Remembered) -> None:
-        durable.write_text(self.path / "run.json", json.dumps(asdict(what), indent=1, ensure_ascii=False) + "\n")
+        durable.write_text(self.path / "run.json", json.dumps(asdict(what), indent=1) + "\n")
 
     def remembered(self) -> Remembered | None:
         """What the newest run left, or None before the first."""
@@ -95,7 +103,7 @@ class RunFolder:
                 file.seek(-1, 2)
                 if file.read(1) != b"\n":  # a kill cut the last row short
                     file.write(b"\n")
-            file.write(json.dumps(row, ensure_ascii=False).encode() + b"\n")
+            file.write(json.dumps(row).encode() + b"\n")
 
     def events(self) -> list[dict[str, Any]]:
         """The rows of `metrics.jsonl`, the oldest first; rows that a kill cut short are left out."""

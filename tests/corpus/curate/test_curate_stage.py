@@ -127,3 +127,35 @@ def test_a_source_without_a_readable_document_says_why(tmp_path: Path) -> None:
     (tmp_path / "docs" / "a.txt").write_bytes(b"\0")
     with pytest.raises(GroundupError, match=r"docs: not one document can be read: binary \(1\); put"):
         run(tmp_path)
+
+
+@pytest.mark.parametrize(("bad", "limit", "stops"), [(10, 0.05, False), (11, 0.05, True), (11, 0.5, False)])
+def test_few_bad_rows_are_listed_and_many_stop_the_stage(tmp_path: Path, bad: int, limit: float, stops: bool) -> None:
+    """Of 100 rows, which differ in their words."""
+    names = ("heron", "otter", "maple", "quartz", "ember", "canal", "violin", "saffron", "glacier", "lantern")
+    rows = [
+        {"text": f"The {first} and the {second} are in the same story about a journey over the {second} hills."}
+        for first in names
+        for second in names
+    ]
+    lines = [json.dumps(row if at >= bad else {"body": at}) for at, row in enumerate(rows)]
+    (tmp_path / "a.jsonl").write_text("\n".join(lines))
+    out = tmp_path / "out"
+    out.mkdir()
+    config = CurateConfig.model_validate(
+        {
+            "sources": [{"kind": "files", "path": "a.jsonl", "max_bad_rows": limit}],
+            "near_duplicates": {"threshold": 1},
+            "rules": {"language": None},
+        }
+    )
+    work = Work(out, out, 1, tmp_path)
+    if stops:
+        with pytest.raises(GroundupError, match=r"11 of 100 rows are bad, more than max_bad_rows: 0\.05") as error:
+            stage(config, {}, work)
+        assert error.value.what.count("there is no column 'text'; the columns are body") == 10
+        assert "a.jsonl:1: no-text" in error.value.what and "a.jsonl:11:" not in error.value.what
+    else:
+        figures = stage(config, {}, work)
+        assert figures["dropped"] == {"no-text": bad}
+        assert figures["bad_rows"]["a.jsonl"]["rows"] == bad

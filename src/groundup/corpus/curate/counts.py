@@ -3,8 +3,18 @@
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import TypedDict
 
 from groundup.artifacts.work import Figures
+
+NAMED_ROWS = 10  # bad rows that an error names
+
+
+class BadRows(TypedDict):
+    """How many rows of a source are bad, and the first of them, each with its reason."""
+
+    rows: int
+    first: list[str]
 
 
 @dataclass
@@ -21,6 +31,9 @@ class Counts:
     """Source -> licence -> [documents, bytes of text, held-out documents, held-out bytes] that are kept."""
     tallies: dict[str, Counter[str]] = field(default_factory=dict)
     """languages, redactions, contamination, lines, ...: name -> what -> how often."""
+
+    bad_rows: dict[str, BadRows] = field(default_factory=dict)
+    """Source -> rows of tables that are not as they should be."""
 
     def step(self, name: str, documents: int, size: int) -> None:
         """Count documents that come out of a step; steps keep the order in which they are first named."""
@@ -39,6 +52,15 @@ class Counts:
     def _keep(self, source: str, licence: str, more: Sequence[int]) -> None:
         held = self.kept.setdefault(source, {}).setdefault(licence, [0, 0, 0, 0])
         held[:] = (before + now for before, now in zip(held, more, strict=True))
+
+    def bad_row(self, source: str, what: str) -> None:
+        """Count a row that is not as it should be; `what` names it and the reason."""
+        self._bad_rows(source, {"rows": 1, "first": [what]})
+
+    def _bad_rows(self, source: str, more: BadRows) -> None:
+        held = self.bad_rows.setdefault(source, {"rows": 0, "first": []})
+        held["rows"] += more["rows"]
+        held["first"] = (held["first"] + more["first"])[:NAMED_ROWS]
 
     def tally(self, name: str, what: str, times: int = 1) -> None:
         if times:
@@ -63,6 +85,8 @@ class Counts:
         for source, licences in figures["kept"].items():
             for licence, more in licences.items():
                 self._keep(source, licence, more)
+        for source, rows in figures["bad_rows"].items():
+            self._bad_rows(source, rows)
         for name, whats in figures["tallies"].items():
             for what, times in whats.items():
                 self.tally(name, what, times)
@@ -79,6 +103,7 @@ class Counts:
             "sources": self.sources,
             "dropped": {source: dict(rules) for source, rules in self.dropped.items()},
             "kept": self.kept,
+            "bad_rows": self.bad_rows,
             "tallies": {name: dict(whats) for name, whats in self.tallies.items()},
         }
 

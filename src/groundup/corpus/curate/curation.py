@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from groundup.artifacts.work import Figures
-from groundup.corpus.configuration import CurateConfig
+from groundup.corpus.configuration import CurateConfig, PythonDocs
 from groundup.corpus.curate.candidates import LEDGER_PART, ReadTask, read_partition
-from groundup.corpus.curate.counts import Counts, by_count, total
+from groundup.corpus.curate.counts import NAMED_ROWS, Counts, by_count, total
 from groundup.corpus.curate.decisions import decide
 from groundup.corpus.curate.finished import part_folder, sweep
 from groundup.corpus.curate.keeping import DOCUMENTS_PART, KeepTask, keep_partition
@@ -24,6 +24,7 @@ from groundup.corpus.curate.partitions import Partition
 from groundup.corpus.documents import DOCUMENTS, part_path
 from groundup.corpus.engine import DataEngine
 from groundup.corpus.ledger import LEDGER
+from groundup.corpus.sources import source_names
 from groundup.errors import GroundupError
 from groundup.progress import Progress, Silent
 
@@ -63,7 +64,7 @@ def curate(
     counts = total(phases.run("reading", read, read_partition, [
         ReadTask(number, part, config, base, read) for number, part in enumerate(partitions)
     ]))  # fmt: skip
-    _check_sources(partitions, counts)
+    _check_sources(partitions, counts, config, base)
     candidates = [part_folder(read, number) for number in numbers]
     scores, training = _scores(config, base, candidates, keep, out, phases)
     earlier = _earlier(config, base, keep, phases)
@@ -168,16 +169,35 @@ class _Phases:
         return found
 
 
-def _check_sources(partitions: Sequence[Partition], counts: Counts) -> None:
-    """Every source must hold something."""
+def _check_sources(partitions: Sequence[Partition], counts: Counts, config: CurateConfig, base: Path) -> None:
+    """Every source must hold something, and few bad rows."""
+    _check_rows(counts, config, base)
     for name in dict.fromkeys(part.source for part in partitions):
         if name not in counts.sources:
             dropped = by_count(counts.dropped.get(name, {}))
             reasons = ", ".join(f"{rule} ({count})" for rule, count in dropped.items())
+            if bad := counts.bad_rows.get(name):
+                reasons += f"; the first bad rows are {'; '.join(bad['first'])}"
             raise GroundupError(
                 f"not one document can be read: {reasons or 'there is none'}",
                 where=name,
                 do="put readable documents there (UTF-8 text) or take the source out of curate.sources",
+            )
+
+
+def _check_rows(counts: Counts, config: CurateConfig, base: Path) -> None:
+    """Refuse a source of whose rows more than `max_bad_rows` are bad, unless these are few."""
+    for source, name in zip(config.sources, source_names(config.sources, base), strict=True):
+        bad = counts.bad_rows.get(name)
+        if bad is None or bad["rows"] <= NAMED_ROWS or isinstance(source, PythonDocs):
+            continue
+        rows = bad["rows"] + counts.sources.get(name, [0, 0])[0]
+        if bad["rows"] > source.max_bad_rows * rows:
+            raise GroundupError(
+                f"{bad['rows']:,} of {rows:,} rows are bad, more than max_bad_rows: {source.max_bad_rows:g}; the first "
+                f"are {'; '.join(bad['first'])}",
+                where=name,
+                do="name the column that holds the text with `text:`, repair the rows, or raise max_bad_rows",
             )
 
 
@@ -208,6 +228,7 @@ def _figures(counts: Counts, decided: Figures, training: Figures) -> Figures:
         "sources": sources,
         **{name: by_count(tally) for name, tally in sorted(counts.tallies.items()) if name != "repeated"},
         **decided,
+        **({"bad_rows": counts.bad_rows} if counts.bad_rows else {}),
         **({"quality": decided["quality"] | {"training": training}} if "quality" in decided else {}),
         **({"repeated": decided["repeated"] | counts.tallies.get("repeated", {})} if "repeated" in decided else {}),
     }

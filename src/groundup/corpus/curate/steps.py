@@ -297,6 +297,8 @@ def _count_read(items: Sequence[Document | Dropped], counts: Counts) -> None:
     for item in items:
         if isinstance(item, Dropped):
             counts.drop(item.source, item.rule)
+            if item.is_row:
+                counts.bad_row(item.source, f"{item.origin}: {item.rule} ({item.excerpt})")
         else:
             counts.read(item.source, 1, item.size)
             if item.note:

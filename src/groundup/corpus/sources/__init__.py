@@ -83,7 +83,7 @@ def read_piece(
         progress: where to show the work, where it takes long.
 
     Raises:
-        GroundupError: a package is not installed; a jsonl or parquet file lacks the text column.
+        GroundupError: a package is not installed.
     """
     if isinstance(source, PythonDocs):
         from groundup.corpus.sources.python_docs.reader import read_python_docs

@@ -8,7 +8,7 @@ from pydantic import Field, field_validator
 from groundup.corpus.extraction.configuration import Extraction
 from groundup.section import Section
 
-Format = Literal["text", "markdown", "rst", "html", "xml", "wikipedia", "jsonl", "parquet", "warc"]
+Format = Literal["text", "markdown", "rst", "html", "xml", "wikipedia", "json", "jsonl", "parquet", "warc"]
 
 
 class PythonDocs(Section):
@@ -40,6 +40,9 @@ class Contents(Section):
     """A column of jsonl and parquet that names the row; it is added to the document's origin."""
     licence_column: str = "license"
     """The column that holds the row's own licence in jsonl and parquet, where there is one."""
+    max_bad_rows: float = Field(default=0.05, ge=0, le=1)
+    """Fraction of jsonl and parquet rows that may lack the text or be damaged; such rows are skipped and listed in the
+    ledger. Above it the stage stops and names the first ten. Up to ten are always skipped."""
     documents: Literal["file", "line"] = "file"
     """What is one document in a plain text file: the file, or each of its lines."""
     extraction: Extraction = Extraction()

@@ -78,7 +78,7 @@ def _row_groups(file: Piece, piece_bytes: int) -> list[Piece]:
     import pyarrow.parquet as pq
 
     try:
-        with pq.ParquetFile(file.address) as table:
+        with Path(file.address).open("rb") as stream, pq.ParquetFile(stream) as table:
             groups = [table.metadata.row_group(at) for at in range(table.metadata.num_row_groups)]
     except (OSError, pa.ArrowInvalid):
         return [file]  # reading it gives the reason

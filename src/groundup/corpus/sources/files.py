@@ -2,13 +2,13 @@
 
     folder -> walk (sorted) -> pieces -> one reader per format -> records -> extraction in batches -> documents
 
-A document that can't be read never stops the others and never goes unsaid: it comes out as Dropped with the rule it
-broke. Only what concerns the whole source (a missing folder, a wrong column name) is an error.
+A document that can't be read never stops the others and is never lost silently: it comes out as Dropped with the rule
+that it broke. Only what concerns the whole source (a missing folder) is an error.
 """
 
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
-from pathlib import Path, PurePath
+from pathlib import Path
 from typing import Any
 
 from groundup.corpus.clean import clean, repair, squeeze
@@ -31,7 +31,6 @@ def read_file(piece: Piece, path: Path, contents: Contents, max_bytes: int) -> I
         max_bytes: files, lines, rows and records above this size are dropped as `too-large`.
 
     Raises:
-        GroundupError: a jsonl or parquet file lacks the text column.
     """
     options = ReadOptions(contents, max_bytes)
     with_text = _extracted(_records(piece, path, options), extractor(contents.extraction))
@@ -62,34 +61,27 @@ def _records(piece: Piece, path: Path, options: ReadOptions) -> Iterator[Record 
 
 def _opened(piece: Piece, path: Path, options: ReadOptions) -> Iterator[Record | Failed]:
     if piece.format == "parquet":
-        from groundup.corpus.sources.rows import read_parquet, seekable
+        from groundup.corpus.sources.parquet import read_parquet, seekable
 
         with seekable(path) as table:
-            yield from read_parquet(
-                table, piece.relative, piece.address, options, (piece.start, piece.end), piece.first
-            )
+            yield from read_parquet(table, piece.relative, options, (piece.start, piece.end), piece.first)
     elif piece.format == "zip":
         from groundup.corpus.sources.zipped import read_zip
 
         def read(stream: ByteStream, format: str, relative: str, packed: int) -> Iterator[Record | Failed]:
-            return read_stream(
-                stream, format, relative, f"{PurePath(piece.address).parent}/{relative}", options, packed=packed
-            )
+            return read_stream(stream, format, relative, options, packed=packed)
 
         span = (piece.start, piece.end)
         yield from read_zip(path, piece.relative, read, span, options.contents.format)
     else:
         with open_stream(path, piece.start, piece.end) as stream:
-            yield from read_stream(
-                stream, piece.format, piece.relative, piece.address, options, piece.first, piece.start
-            )
+            yield from read_stream(stream, piece.format, piece.relative, options, piece.first, piece.start)
 
 
 def read_stream(
     stream: ByteStream,
     format: str,
     relative: str,
-    where: str,
     options: ReadOptions,
     first: int = 0,
     offset: int = 0,
@@ -100,19 +92,21 @@ def read_stream(
     Args:
         format: how they are read.
         relative: the file's name in origins.
-        where: its name in errors.
         first: lines of the file before the stream.
         offset: bytes of the file before the stream.
         packed: about how many bytes the whole stream was packed into.
 
     Raises:
         UnreadableError: it can't be read, or not to its end.
-        GroundupError: a jsonl or parquet file lacks the text column.
     """
     if format == "jsonl":
-        from groundup.corpus.sources.rows import read_jsonl
+        from groundup.corpus.sources.json_rows import read_jsonl
 
-        yield from read_jsonl(stream, relative, where, options, first, offset)
+        yield from read_jsonl(stream, relative, options, first, offset)
+    elif format == "json":
+        from groundup.corpus.sources.json_rows import read_json
+
+        yield from read_json(stream, relative, options)
     elif format == "wikipedia":
         from groundup.corpus.sources.wikipedia import read_articles
 
@@ -122,12 +116,12 @@ def read_stream(
 
         yield from read_archive(stream, relative, options)
     elif format == "parquet":
-        from groundup.corpus.sources.rows import read_parquet, spooled
+        from groundup.corpus.sources.parquet import read_parquet, spooled
 
         with spooled(stream, packed) as table:
-            yield from read_parquet(table, relative, where, options)
+            yield from read_parquet(table, relative, options)
     elif format == "text" and options.contents.documents == "line":
-        from groundup.corpus.sources.rows import read_lines
+        from groundup.corpus.sources.lines import read_lines
 
         yield from read_lines(stream, relative, options, first, offset)
     else:
@@ -197,4 +191,5 @@ def _dropped(failed: Failed, piece: Piece, contents: Contents) -> Dropped:
         offset=location.offset,
         url=location.url,
         licence=contents.licence,
+        is_row=failed.is_row,
     )

@@ -47,6 +47,7 @@ class Failed:
     location: Location
     error: UnreadableError
     start: bytes = b""
+    is_row: bool = False  # a row of a table that is not as it should be
 
 
 @dataclass(frozen=True, slots=True)

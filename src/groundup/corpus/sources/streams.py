@@ -107,6 +107,20 @@ def whole(stream: ByteStream, limit: int) -> bytes:
     raise UnreadableError("too-large", value=float(len(found)), threshold=float(limit))
 
 
+def again(start: bytes, rest: ByteStream) -> ByteStream:
+    """A stream with its first bytes, which were read already, before the rest."""
+    pending = start
+
+    def read(size: int) -> bytes:
+        nonlocal pending
+        if not pending:
+            return rest.read(size)
+        found, pending = pending[:size], pending[size:]
+        return found
+
+    return ByteStream(read)
+
+
 def bounded_lines(
     stream: ByteStream, limit: int, number: int = 1, offset: int = 0
 ) -> Iterator[tuple[int, int, bytes | UnreadableError]]:

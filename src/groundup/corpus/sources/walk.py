@@ -28,7 +28,7 @@ FORMATS = {
     ".cnxml": "xml",
     ".jsonl": "jsonl",
     ".ndjson": "jsonl",
-    ".json": "jsonl",
+    ".json": "json",
     ".parquet": "parquet",
     ".warc": "warc",
     ".wet": "warc",
@@ -40,7 +40,7 @@ _BEGINNINGS = (
     (re.compile(rb"<doc id="), "wikipedia"),
     (re.compile(rb"WARC/\d|filedesc://"), "warc"),
     (re.compile(rb"PAR1"), "parquet"),
-    (re.compile(rb'\s*\{"'), "jsonl"),
+    (re.compile(rb'\s*\{"'), "json"),
     (re.compile(rb"(?i)\s*<(!doctype\s+html|html)\b"), "html"),
     (re.compile(rb"\s*<\?xml\b"), "xml"),
 )
@@ -65,7 +65,7 @@ def locate(path: Path, base: Path) -> Path:
         GroundupError: it does not.
     """
     full = base / path.expanduser()
-    if not full.exists() and not _split(full)[0].is_dir():
+    if not full.exists() and not (_MAGIC.search(str(path)) and _split(full)[0].is_dir()):
         raise GroundupError("no such file or folder", where=str(path), do=f"correct the path; it starts at {base}")
     return full
 
@@ -76,6 +76,9 @@ def walk(root: Path, format: str | None = None) -> Iterator[Found]:
     Args:
         root: a file, a folder, or a pattern.
         format: how all files are read, whatever they are called.
+
+    Raises:
+        GroundupError: the pattern is none.
     """
     if root.is_dir():
         yield from _folder(root, format)
@@ -83,7 +86,12 @@ def walk(root: Path, format: str | None = None) -> Iterator[Found]:
         yield _found(root, root.name, format)
     else:
         folder, pattern = _split(root)
-        matches = sorted(folder.glob(pattern), key=lambda path: path.relative_to(folder).as_posix())
+        try:
+            matches = sorted(folder.glob(pattern), key=lambda path: path.relative_to(folder).as_posix())
+        except (ValueError, NotImplementedError) as error:
+            raise GroundupError(
+                f"is no pattern ({error})", where=pattern, do="write `**/` for folders at any depth"
+            ) from error
         for path in matches:
             hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
             if not hidden and not path.is_dir():
@@ -109,10 +117,13 @@ def suffix_of(name: str) -> str:
 
 
 def _split(path: Path) -> tuple[Path, str]:
-    """The folder above the first part with a wildcard, and the pattern below it."""
-    parts = path.parts
-    at = next((at for at, part in enumerate(parts) if _MAGIC.search(part)), len(parts))
-    return Path(*parts[:at]), "/".join(parts[at:])
+    """The folder above the first part with a wildcard, and the pattern below it; an existing `[2024]` is a folder."""
+    folder, parts = Path(), path.parts
+    for at, part in enumerate(parts):
+        if _MAGIC.search(part) and not (folder / part).is_dir():
+            return folder, "/".join(parts[at:])
+        folder /= part
+    return folder, ""
 
 
 def _folder(root: Path, format: str | None) -> Iterator[Found]:

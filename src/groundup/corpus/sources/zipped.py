@@ -12,7 +12,7 @@ from pathlib import Path, PurePosixPath
 from typing import IO
 
 from groundup.corpus.sources.record import Failed, Location, Record
-from groundup.corpus.sources.streams import ByteStream, check_growth, unpacked
+from groundup.corpus.sources.streams import ByteStream, again, check_growth, unpacked
 from groundup.corpus.sources.unreadable import UnreadableError
 from groundup.corpus.sources.walk import format_of, sniff, suffix_of
 
@@ -71,7 +71,7 @@ def _read_one(
         inner = unpacked(_Readable(stream), packing)  # type: ignore[arg-type]
     if not found and not suffix_of(member.filename):
         start = inner.read(512)
-        found, inner = sniff(start), _again(start, inner)
+        found, inner = sniff(start), again(start, inner)
     if not found:
         raise UnreadableError("unsupported-type")
     if found == "zip":
@@ -89,13 +89,14 @@ def _open(path: Path) -> zipfile.ZipFile:
 
 
 def _sorted(archive: zipfile.ZipFile) -> list[zipfile.ZipInfo]:
-    found = [member for member in archive.infolist() if not member.is_dir() and not _hidden(member.filename)]
+    found = [one for one in archive.infolist() if not one.filename.endswith("/") and not _hidden(one.filename)]
     return sorted(found, key=lambda member: (member.filename, member.header_offset))
 
 
 def _hidden(name: str) -> bool:
     """`.git/x`, and what macOS adds to every file."""
-    return any(part.startswith(".") or part == "__MACOSX" for part in PurePosixPath(name).parts)
+    parts = PurePosixPath(name).parts
+    return any(part == "__MACOSX" or (part.startswith(".") and part != "..") for part in parts)
 
 
 def _member(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> IO[bytes]:
@@ -140,20 +141,6 @@ def _bounded(file: IO[bytes], growth: _Growth) -> ByteStream:
         except (zipfile.BadZipFile, zlib.error) as error:
             raise UnreadableError("corrupt", str(error)) from error
         growth.add(len(found))
-        return found
-
-    return ByteStream(read)
-
-
-def _again(start: bytes, rest: ByteStream) -> ByteStream:
-    """A stream with what was read of it put back."""
-    pending = start
-
-    def read(size: int) -> bytes:
-        nonlocal pending
-        if not pending:
-            return rest.read(size)
-        found, pending = pending[:size], pending[size:]
         return found
 
     return ByteStream(read)

@@ -1,0 +1,100 @@
+"""Rows of JSON and Parquet: columns by their path, every form of a JSON file, and reasons for rows without text."""
+
+import json
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from groundup.corpus.documents import Document, Dropped
+from groundup.corpus.sources import pieces, read_piece
+from groundup.corpus.sources.configuration import Files
+
+ROWS = [{"text": f"Row {n}, with \u00fcmlauts.", "n": n} for n in range(3)]
+
+
+def read(path: Path, **options: object) -> list[Document | Dropped]:
+    source = Files.model_validate({"kind": "files", "path": path, **options})
+    return [one for piece in pieces(source, "src", path.parent) for one in read_piece(piece, source, 1.0)]
+
+
+def verdicts(found: list[Document | Dropped]) -> list[tuple[str, str]]:
+    """`(origin, text)` of a document, `(origin, rule)` of another."""
+    return [(one.origin, one.text if isinstance(one, Document) else one.rule) for one in found]
+
+
+@pytest.mark.parametrize("indent", [None, 2])
+@pytest.mark.parametrize("start", ["", "\ufeff", " \n" * 100_000])
+def test_an_array(tmp_path: Path, indent: int | None, start: str) -> None:
+    (tmp_path / "a.json").write_text(start + json.dumps(ROWS, indent=indent, ensure_ascii=False), encoding="utf-8")
+    assert verdicts(read(tmp_path)) == [(f"a.json:{n + 1}", row["text"]) for n, row in enumerate(ROWS)]
+
+
+def test_an_array_of_any_length_is_read_as_it_comes(tmp_path: Path) -> None:
+    """5 MB, of which no more than a row may be as large as 1 MB."""
+    rows = [{"text": "word " * 100 + str(n)} for n in range(10_000)] + [{"text": "x" * 1_500_000}, {"text": "last"}]
+    (tmp_path / "a.json").write_text(json.dumps(rows))
+    found = read(tmp_path)
+    assert [one.text for one in found[:-1] if isinstance(one, Document)] == [row["text"] for row in rows[:10_000]]
+    assert [one.rule for one in found if isinstance(one, Dropped)] == ["too-large"]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (json.dumps(ROWS[0], indent=1), [("a.json", ROWS[0]["text"])]),
+        (json.dumps(ROWS[0]), [("a.json", ROWS[0]["text"])]),
+        ("".join(json.dumps(row) + "\n" for row in ROWS[:2]), [(f"a.json:{n + 1}", ROWS[n]["text"]) for n in range(2)]),
+        (json.dumps({"name": "x", "scripts": {"build": "tsc"}}, indent=1), [("a.json", "no-text")]),
+        ('{"text": "x"} {"text": "y"}', [("a.json", "x"), ("a.json", "bad-json")]),
+        ('[{"text": "x"}, 3, {"text": "y"}]', [("a.json:1", "x"), ("a.json:2", "bad-json"), ("a.json:3", "y")]),
+        ('[{"text": "x"}, {"text": ', [("a.json:1", "x"), ("a.json", "bad-json")]),
+        ("[]", [("a.json", "no-document")]),
+        ("[" * 100_000, [("a.json", "bad-json")]),
+        ("hello", [("a.json", "bad-json")]),
+        ("", [("a.json", "bad-json")]),
+    ],
+)
+def test_one_object_lines_of_objects_and_no_json(tmp_path: Path, text: str, expected: list[tuple[str, str]]) -> None:
+    """One file never gives a reason for each of its lines."""
+    (tmp_path / "a.json").write_text(text)
+    assert verdicts(read(tmp_path)) == expected
+
+
+def test_fields_by_their_path(tmp_path: Path) -> None:
+    rows = [{"message": {"content": "Nested.", "by": {"name": "A title"}}, "a.b": "Dotted."}]
+    (tmp_path / "a.jsonl").write_text(json.dumps(rows[0]) + "\n")
+    pq.write_table(pa.Table.from_pylist(rows), tmp_path / "b.parquet")
+    for found in read(tmp_path, text="message.content", title="message.by.name"):
+        assert isinstance(found, Document)
+        assert (found.text, found.title) == ("Nested.", "A title")
+    assert [one.text for one in read(tmp_path, text="a.b") if isinstance(one, Document)] == ["Dotted."] * 2
+
+
+def test_binary_columns_are_utf8(tmp_path: Path) -> None:
+    pq.write_table(
+        pa.table({"text": pa.array(["caf\u00e9".encode(), b"caf\xe9"], pa.binary())}), tmp_path / "a.parquet"
+    )
+    assert verdicts(read(tmp_path)) == [("a.parquet:1", "caf\u00e9"), ("a.parquet:2", "invalid-utf-8")]
+
+
+def test_rows_that_are_not_as_they_should_be(tmp_path: Path) -> None:
+    rows = ['{"text": "Fine.", "title": 3, "url": ["x"]}', '{"body": "x"}', '{"text": null}', '{"text": [1]}', "{", "7"]
+    (tmp_path / "a.jsonl").write_text("\n".join(rows))
+    fine, *others = read(tmp_path)
+    assert isinstance(fine, Document) and fine.note == "url is no text, title is no text"
+    assert [(one.rule, one.is_row, one.excerpt) for one in others if isinstance(one, Dropped)] == [
+        ("no-text", True, "there is no column 'text'; the columns are body"),
+        ("no-text", False, "the column text is empty"),
+        ("no-text", True, "the column text holds a list, no text"),
+        ("bad-json", True, "Expecting property name enclosed in double quotes: line 1 column 2 (char 1)"),
+        ("bad-json", True, "a int, not an object"),
+    ]
+
+
+def test_a_table_without_the_column_is_one_reason(tmp_path: Path) -> None:
+    pq.write_table(pa.table({"body": ["x", "y"]}), tmp_path / "a.parquet")
+    (one,) = read(tmp_path)
+    assert isinstance(one, Dropped)
+    assert (one.rule, one.excerpt) == ("no-text", "there is no column 'text'; the columns are body")
