@@ -142,6 +142,10 @@ _THRESHOLDS = (
     ("max_line_length", "a line of more than {limit} characters", "characters"),
     ("min_alphanumeric_characters", "less than {limit} of its characters letters or digits", "fraction of characters"),
     ("max_generated_marks", "generated code, by its own words", "marks"),
+    ("max_code_characters", "more than {limit} of its text in code blocks", "fraction of characters"),
+    ("max_table_characters", "more than {limit} of its text in tables", "fraction of characters"),
+    ("max_code_line_length", "a line of more than {limit} characters in a code block", "characters"),
+    ("min_code_alphanumeric_characters", "less than {limit} of its code letters or digits", "fraction of characters"),
 )
 
 _DECISIONS = (

@@ -7,7 +7,7 @@ import pyarrow as pa
 import pytest
 from plain_reading import many_documents, readings
 
-from groundup.corpus.filters.columns import COUNTS, STATISTICS
+from groundup.corpus.filters.columns import CODE_STATISTICS, COUNTS, OF_PROSE, PROSE, STATISTICS
 from groundup.corpus.filters.configuration import RulesConfig
 from groundup.corpus.filters.presets import RULES as PRESETS
 from groundup.corpus.filters.rules import RULES, THRESHOLDS, Verdicts, judge
@@ -35,7 +35,7 @@ CODE = {
 DOCS = {
     "min_words": 5, "max_words": 100_000, "min_mean_word_length": 2, "max_mean_word_length": 20,
     "min_alphabetic_words": 0.6, "max_hashes_per_word": 0.3, "max_ellipses_per_word": 0.3,
-    "max_duplicate_lines": 0.3, "max_top_trigram": 0.3,
+    "max_duplicate_line_characters": 0.3, "max_top_trigram": 0.3,
 }  # fmt: skip
 READINGS = {
     "gopher": GOPHER,
@@ -50,7 +50,8 @@ def row(**values: Any) -> pa.RecordBatch:
     """One document of English with these statistics; the others are as good as can be."""
     good = {"words": 1000, "mean_word_length": 5.0, "alphabetic_words": 1.0, "stop_words": 8, "sentences": 50}
     good |= {"terminal_lines": 1.0, "alphanumeric_characters": 0.97, "language": "en", "language_confidence": 1.0}
-    return pa.RecordBatch.from_pylist([dict.fromkeys(STATISTICS, 0) | good | values])
+    of_prose = dict.fromkeys(f"{PROSE}{name}" for name in ("words", *OF_PROSE))  # null: all of the text is prose
+    return pa.RecordBatch.from_pylist([dict.fromkeys((*STATISTICS, *CODE_STATISTICS), 0) | of_prose | good | values])
 
 
 def only(verdicts: Verdicts) -> tuple[str, float, float]:
@@ -59,7 +60,7 @@ def only(verdicts: Verdicts) -> tuple[str, float, float]:
 
 @pytest.mark.parametrize("preset", READINGS)
 def test_verdicts_on_documents_are_those_of_a_plain_reading(preset: str) -> None:
-    verdicts = judge(measure(pa.array(many_documents())), RulesConfig(preset=preset, language=None))
+    verdicts = judge(measure(pa.array(many_documents())), RulesConfig(preset=preset, measured_on="text", language=None))
     seen = set()
     columns = verdicts.rule, verdicts.value, verdicts.threshold
     for text, statistics, rule, value, threshold in zip(many_documents(), readings(), *columns, strict=True):
@@ -102,7 +103,7 @@ def test_written_keys_go_before_the_preset() -> None:
 
 @pytest.mark.parametrize("rule", THRESHOLDS)
 def test_a_threshold_itself_is_kept_and_what_is_beyond_is_named(rule: str) -> None:
-    statistic, step = rule[4:], 1 if rule[4:] in COUNTS else 0.125
+    statistic, step = rule[4:], 1 if rule[4:] in (*COUNTS, "code_line_length") else 0.125
     rules = RulesConfig(**OFF | {rule: 4 * step})
     beyond = (3 if rule.startswith("min_") else 5) * step
     assert judge(row(**{statistic: 4 * step}), rules).kept.all()

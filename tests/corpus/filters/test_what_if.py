@@ -153,7 +153,7 @@ def test_settings_override_a_preset_in_the_runs_language() -> None:
     [
         (["top_trigram=.1"], None, "there is no rule top_trigram; did you mean max_top_trigram"),
         (["max_top_trigam=.1"], None, "there is no rule max_top_trigam; did you mean max_top_trigram"),
-        (["xyz=1"], None, "there is no rule xyz; there are language, "),
+        (["xyz=1"], None, "there is no rule xyz; there are measured_on, language, "),
         (["preset=gopher"], None, "there is no rule preset"),
         (["min_words"], None, "--set min_words: has no value; write KEY=VALUE"),
         (["min_words=many"], None, "--set min_words=many: input should be a valid integer"),

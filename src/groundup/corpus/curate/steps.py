@@ -154,15 +154,17 @@ class Steps:
         import pyarrow as pa
 
         from groundup.corpus.filters.language import identify_many
+        from groundup.corpus.filters.prose import prose_of
         from groundup.corpus.filters.rules import judge
-        from groundup.corpus.filters.statistics import measure
+        from groundup.corpus.filters.statistics import measure_all
 
-        codes, confidences = identify_many(batch.texts, self.language_model)
+        prose = prose_of(batch.texts)
+        codes, confidences = identify_many(prose.or_text(batch.texts), self.language_model)
         for code in codes:
             counts.tally("languages", code)
         batch.measured["language"] = pa.array(codes, pa.string())
         batch.measured["language_confidence"] = pa.array(confidences, pa.float32())
-        statistics = measure(batch.texts)
+        statistics = measure_all(batch.texts, prose)
         batch.measured |= {name: statistics.column(name) for name in statistics.schema.names}
         verdicts = judge(pa.RecordBatch.from_pydict(batch.measured), self.config.rules)
         batch.drop(verdicts.rule, verdicts.value, verdicts.threshold)

@@ -15,6 +15,18 @@ STATISTICS = (
     *("mean_line_length", "line_length", "alphanumeric_characters", "generated_marks"),
 )
 
+CODE_STATISTICS = ("code_characters", "table_characters", "code_line_length", "code_alphanumeric_characters")
+"""Of what is not prose (`prose.py`)."""
+
+WHOLE_TEXT = ("words", "mean_line_length", "line_length", "alphanumeric_characters", "generated_marks")
+"""The statistics that count everything, also for rules that are measured on prose."""
+
+OF_PROSE = tuple(name for name in STATISTICS if name not in WHOLE_TEXT)
+"""Those that a rule may measure on the prose."""
+
+PROSE = "prose_"
+"""How the columns begin that hold the statistics of the prose, where that is not the whole text."""
+
 WORDS, MEAN_WORD_LENGTH, ALPHABETIC_WORDS, STOP_WORDS, HASHES_PER_WORD, ELLIPSES_PER_WORD = range(6)
 BULLET_LINES, ELLIPSIS_LINES = 6, 7
 DUPLICATE_LINES, DUPLICATE_LINE_CHARACTERS, DUPLICATE_PARAGRAPHS, DUPLICATE_PARAGRAPH_CHARACTERS = range(8, 12)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from groundup.corpus.filters.columns import STATISTICS
+from groundup.corpus.filters.columns import CODE_STATISTICS, OF_PROSE, PROSE, STATISTICS
 from groundup.corpus.filters.configuration import RulesConfig
 from groundup.corpus.filters.language import UNDETERMINED
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 LANGUAGE, MIN_CONFIDENCE = "language", "min_language_confidence"
-THRESHOLDS = tuple(name for name in RulesConfig.model_fields if name[4:] in STATISTICS)
+THRESHOLDS = tuple(name for name in RulesConfig.model_fields if name[4:] in (*STATISTICS, *CODE_STATISTICS))
 RULES = (LANGUAGE, MIN_CONFIDENCE, *THRESHOLDS)
 """Every rule that a document may be dropped by here, in the order in which they are applied."""
 
@@ -41,7 +41,7 @@ def judge(statistics: "pa.RecordBatch", rules: RulesConfig) -> Verdicts:
     """The first rule that each document breaks.
 
     Args:
-        statistics: rows of `measure`; with `language` and `language_confidence` next to them if `rules` names a
+        statistics: rows of `measure_all`; with `language` and `language_confidence` next to them if `rules` names a
             language. A statistic that is null breaks no rule.
         rules: the thresholds.
 
@@ -68,9 +68,18 @@ def judge(statistics: "pa.RecordBatch", rules: RulesConfig) -> Verdicts:
         threshold = getattr(rules, rule)
         if threshold is None:
             continue
-        values = _numbers(statistics, rule[4:])
+        values = _values(statistics, rule[4:], rules)
         drop(values < threshold if rule.startswith("min_") else values > threshold, rule, values, float(threshold))
     return verdicts
+
+
+def _values(statistics: "pa.RecordBatch", name: str, rules: RulesConfig) -> NDArray[np.float64]:
+    """A statistic of the whole text, or of its prose where the rules are measured on that."""
+    values = _numbers(statistics, name)
+    if rules.measured_on == "prose" and name in OF_PROSE:
+        partly = np.asarray(statistics.column(f"{PROSE}words").is_valid())
+        values = np.where(partly, _numbers(statistics, PROSE + name), values)
+    return values
 
 
 def _numbers(statistics: "pa.RecordBatch", name: str) -> NDArray[np.float64]:

@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from groundup.corpus.filters.characters import classes
-from groundup.corpus.filters.columns import COUNTS, STATISTICS
+from groundup.corpus.filters.columns import CODE_STATISTICS, COUNTS, OF_PROSE, PROSE, STATISTICS
+from groundup.corpus.filters.prose import Prose
 from groundup.corpus.filters.repetition import LEAST_WORDS, repeated_lines, sequences
 from groundup.corpus.filters.scan import scan
 from groundup.kernels.arrow import Bytes, Offsets, buffers
@@ -19,11 +20,49 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 
+MIN_PROSE_WORDS = 50
+"""Where a text is not all prose and has fewer words of it, nothing is said about its prose."""
+
+
 def statistics_schema() -> "pa.Schema":
-    """The columns of `measure`, in its order: counts are int64, the others float64."""
+    """The columns of `measure_all`, in its order: counts of the whole text are int64, the others float64."""
+    import pyarrow as pa
+
+    own = [(name, pa.float64()) for name in (*CODE_STATISTICS, f"{PROSE}words", *(PROSE + one for one in OF_PROSE))]
+    return pa.schema([*_whole_schema(), *own])
+
+
+def _whole_schema() -> "pa.Schema":
     import pyarrow as pa
 
     return pa.schema([(name, pa.int64() if name in COUNTS else pa.float64()) for name in STATISTICS])
+
+
+def measure_all(texts: "pa.Array", prose: Prose) -> "pa.RecordBatch":
+    """The statistics of clean texts, of what in them is not prose, and of their prose.
+
+    Args:
+        texts: [rows] strings or large strings, without nulls.
+        prose: `prose_of(texts)`.
+
+    Returns:
+        [rows] of `statistics_schema()`. `prose_words` is null where all of the text is prose; the other statistics of
+        prose are also null where it has fewer than MIN_PROSE_WORDS words, and those of code where there is none. What
+        is null breaks no rule.
+    """
+    import pyarrow as pa
+
+    partly = np.flatnonzero(~prose.whole)
+    of_prose = measure(prose.texts.take(pa.array(partly)))
+    few = of_prose.column("words").to_numpy() < MIN_PROSE_WORDS
+    columns = [*measure(texts).columns, *(pa.array(one, mask=np.isnan(one)) for one in prose.code)]
+    for name in ("words", *OF_PROSE):
+        values, unknown = np.zeros(len(texts)), prose.whole.copy()
+        values[partly] = of_prose.column(name).to_numpy()
+        if name != "words":
+            unknown[partly] |= few
+        columns.append(pa.array(values, mask=unknown))
+    return pa.RecordBatch.from_arrays(columns, schema=statistics_schema())
 
 
 def measure(texts: "pa.Array") -> "pa.RecordBatch":
@@ -33,13 +72,13 @@ def measure(texts: "pa.Array") -> "pa.RecordBatch":
         texts: [rows] strings or large strings, without nulls; lines end in a newline and nothing else.
 
     Returns:
-        [rows] of `statistics_schema()`. Fractions and ratios are 0 where there is nothing to divide by.
+        [rows] of STATISTICS. Fractions and ratios are 0 where there is nothing to divide by.
     """
     import pyarrow as pa
 
     data, offsets = buffers(texts)
     table = _measured(data, offsets, classes())
-    schema = statistics_schema()
+    schema = _whole_schema()
     columns = [pa.array(table[number]).cast(one.type) for number, one in enumerate(schema)]
     return pa.RecordBatch.from_arrays(columns, schema=schema)
 

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
+from groundup.corpus.filters.columns import OF_PROSE, PROSE
 from groundup.corpus.filters.configuration import RulesConfig
 from groundup.corpus.filters.presets import RULES as PRESETS
 from groundup.corpus.filters.rules import LANGUAGE, RULES, THRESHOLDS, judge
@@ -183,6 +184,8 @@ def what_if(
 def columns(now: RulesConfig, then: RulesConfig) -> list[str]:
     """The columns of the ledger that `what_if` needs."""
     used = [rule[4:] for rule in THRESHOLDS if getattr(then, rule) is not None]
+    if then.measured_on == "prose":
+        used += [f"{PROSE}words", *(PROSE + name for name in used if name in OF_PROSE)]
     needed = ["words", "bytes", LANGUAGE, "language_confidence", "rule", "value", "threshold", "duplicate_of"]
     return list(dict.fromkeys([*_SHOWN, *needed, *used]))
 
