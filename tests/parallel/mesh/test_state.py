@@ -11,10 +11,10 @@ import ranks
 import tiny
 from curves import GPT2, LLAMA, Training, alone, steps
 from groundup.model.decoder import CustomLanguageModel
+from groundup.parallel.advice import MUON_SINCE
 from groundup.parallel.configuration import ParallelConfig
 from groundup.parallel.mesh.engine import MeshEngine
 from groundup.training.configuration import OptimizerConfig
-from groundup.training.engines import MUON_SINCE
 from groundup.training.optimizer import make_optimizer
 
 LAYOUTS: dict[str, dict[str, Any]] = {
