@@ -20,7 +20,8 @@ from groundup.shards.token_file import TokenShard
 from groundup.shards.windows import Windows
 from groundup.training.checkpoint import Checkpoints
 from groundup.training.configuration import CheckpointConfig, LoopConfig
-from groundup.training.loop import Objective, TrainPlan, train
+from groundup.training.loop import TrainPlan, train
+from groundup.training.objective import Objective
 from groundup.training.pretraining import Pretraining
 from groundup.training.telemetry import MEASURED
 
@@ -68,7 +69,7 @@ def outcome(tensors: dict[str, Tensor], metrics: Path, figures: dict[str, float]
     return Outcome({name: tensor.clone() for name, tensor in tensors.items()}, rows, figures)
 
 
-class Cut:
+class Cut(Objective):
     """An objective that is killed when it is asked for the batches of step `at`."""
 
     def __init__(self, objective: Objective, at: int) -> None:

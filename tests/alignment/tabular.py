@@ -5,10 +5,13 @@
 training code uses, with a table where the decoder would be: a row per beginning of an answer, or per whole answer.
 """
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 
-from groundup.alignment.answers import AnswerBatch
+from groundup.alignment.answers import Answer, AnswerBatch
+from groundup.alignment.data.records import Task
 from groundup.alignment.reward import ScalarModel
 from groundup.model.configuration import LLMConfig
 from groundup.model.decoder import CustomLanguageModel
@@ -61,7 +64,7 @@ class TablePolicy(CustomLanguageModel):
 
 
 class TableScalar(ScalarModel):
-    """A number per node of the tree: the value of a beginning, or the score of a whole answer."""
+    """A number per beginning: a critic."""
 
     def __init__(self, numbers_S: Tensor) -> None:
         nn.Module.__init__(self)
@@ -73,10 +76,6 @@ class TableScalar(ScalarModel):
             state = next_state(state, token)
             states.append(state)
         return torch.stack(states, 1)
-
-    def scores(self, batch: AnswerBatch) -> Tensor:
-        last_B1 = batch.answer_BT.long().cumsum(1).argmax(1, keepdim=True)  # what stands behind it is padding
-        return self.table[self._states(batch).gather(1, last_B1)[:, 0]]
 
     def values(self, batch: AnswerBatch) -> Tensor:
         return self.table[self._states(batch)[:, :-1][batch.answer_BT[:, 1:]]]
@@ -109,7 +108,7 @@ class World:
         return float((logp_Y.exp() * (self.reward_Y - self.beta * (logp_Y - reference_Y))).sum())
 
     def gained(self, logits_SA: Tensor) -> float:
-        """The share of the way from the reference's J to J*."""
+        """The fraction of the way from the reference's J to J*."""
         start = self.objective(self.reference_SA)
         return (self.objective(logits_SA) - start) / (self.best - start)
 
@@ -117,8 +116,12 @@ class World:
         """Total variation to pi*."""
         return float((self.log_probabilities(logits_SA).exp() - self.best_Y).abs().sum() / 2)
 
-    def rewards_of_nodes(self) -> Tensor:
-        """The reward at the leaf of each answer, 0 elsewhere, numbered as in `next_state`."""
-        nodes = torch.zeros(self.beginnings + len(self.reward_Y))
-        nodes[self.beginnings :] = self.reward_Y  # leaves are numbered in the order of the answers
-        return nodes
+    def gap(self, logits_SA: Tensor) -> float:
+        """J* less J."""
+        return self.best - self.objective(logits_SA)
+
+    def score(self, tasks: Sequence[Task], answers: Sequence[Answer]) -> Tensor:
+        """The world is the reward of its answers."""
+        letters = torch.tensor([answer.answer for answer in answers])
+        powers = LETTERS ** torch.arange(letters.shape[1] - 1, -1, -1)
+        return self.reward_Y[(letters * powers).sum(1)]

@@ -9,12 +9,12 @@ import torch.nn.functional as F
 
 import tiny
 from groundup.alignment.answers import Answer, AnswerBatch, summed_log_probabilities
-from groundup.alignment.dpo import DpoObjective
 from groundup.alignment.losses import bradley_terry
 from groundup.alignment.pair_objective import collate_pairs
+from groundup.alignment.preference import PreferenceObjective
 from groundup.alignment.reward import RewardModel, RewardObjective, score_pairs
 from groundup.alignment.sft import Lesson, SftObjective
-from groundup.training.loop import Objective
+from groundup.training.objective import Objective
 
 PAD = 56
 
@@ -36,18 +36,18 @@ PAIRS = list(zip(answers(12, 1), answers(12, 2), strict=True))
 
 
 def sft(
-    lessons: list[Lesson], batch: int = 4, accumulate: int = 1, heldout: list[Answer] | None = None
+    lessons: list[Lesson], batch: int = 4, accumulate: int = 1, validation: list[Answer] | None = None
 ) -> SftObjective:
-    return SftObjective(lessons, heldout or [], batch=batch, accumulate=accumulate, pad=PAD, seed=3)
+    return SftObjective(lessons, validation or [], batch=batch, accumulate=accumulate, pad=PAD, seed=3)
 
 
 def reward(batch: int = 4, accumulate: int = 1, centering: float = 0.01) -> RewardObjective:
     return RewardObjective(PAIRS, PAIRS, batch=batch, accumulate=accumulate, centering=centering, pad=PAD, seed=3)
 
 
-def dpo(batch: int = 4, accumulate: int = 1, smoothing: float = 0.0) -> DpoObjective:
+def dpo(batch: int = 4, accumulate: int = 1, smoothing: float = 0.0) -> PreferenceObjective:
     given = {"beta": 0.1, "label_smoothing": smoothing, "pad": PAD, "seed": 3}
-    return DpoObjective(PAIRS, PAIRS, tiny.model(9), batch=batch, accumulate=accumulate, **given)
+    return PreferenceObjective(PAIRS, PAIRS, tiny.model(9), batch=batch, accumulate=accumulate, **given)
 
 
 def taught(batches: list[AnswerBatch]) -> list[tuple[int, ...]]:
@@ -196,17 +196,17 @@ def test_the_dpo_loss() -> None:
 
 def test_validation_figures() -> None:
     """Over all held-out rows, whatever the batches they are read in."""
-    heldout = answers(70, seed=5)  # more than are read at once
+    validation = answers(70, seed=5)  # more than are read at once
     engine = tiny.engine(tiny.model())
-    found = sft([Lesson([heldout[0]])], heldout=heldout).validate(engine)
+    found = sft([Lesson([validation[0]])], validation=validation).validate(engine)
     with torch.no_grad():
         nats = sum(
-            -float(summed_log_probabilities(engine.model, sft([Lesson([one])], 1).batches(0)[0])) for one in heldout
+            -float(summed_log_probabilities(engine.model, sft([Lesson([one])], 1).batches(0)[0])) for one in validation
         )
-    assert found == {"heldout_loss": pytest.approx(nats / sum(len(one.answer) for one in heldout), rel=1e-4)}
+    assert found == {"heldout_loss": pytest.approx(nats / sum(len(one.answer) for one in validation), rel=1e-4)}
     scorer = tiny.engine(RewardModel(tiny.model()))
     chosen, rejected = score_pairs(scorer, PAIRS, PAD)
     assert reward().validate(scorer) == {"heldout_accuracy": pytest.approx(float((chosen > rejected).float().mean()))}
     assert dpo().validate(tiny.engine(tiny.model(9))) == {"heldout_accuracy": 0.0}  # nothing has moved yet
-    for empty in (sft([Lesson([heldout[0]])]),):
+    for empty in (sft([Lesson([validation[0]])]),):
         assert empty.validate(engine) == {}

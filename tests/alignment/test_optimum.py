@@ -3,7 +3,7 @@
 Thresholds stand between what right and wrong code reached over eight seeds.
 """
 
-from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
@@ -11,13 +11,12 @@ from tabular import LONGEST, START, TablePolicy, TableScalar, World
 from torch import Tensor
 
 import tiny
-from groundup.alignment import ppo as ppo_module
 from groundup.alignment.answers import Answer
-from groundup.alignment.configuration import PpoConfig
-from groundup.alignment.dpo import DpoObjective
-from groundup.alignment.losses import kl_k1, kl_k3
-from groundup.alignment.ppo import Ppo
-from groundup.alignment.reward import Scale
+from groundup.alignment.configuration import PolicyConfig
+from groundup.alignment.data.records import task_of
+from groundup.alignment.policy import PolicyObjective
+from groundup.alignment.preference import PreferenceObjective
+from groundup.alignment.rollout import Sampler
 from groundup.training.configuration import LoopConfig
 from groundup.training.schedule import learning_rate
 
@@ -46,85 +45,48 @@ def test_the_optimum_is_one() -> None:
         assert world.objective(best_SA + noise) < world.best - 1e-3
 
 
-def ppo_reaches(seed: int, iterations: int = 30, rate: float = 0.1, temperature: float = 1.0) -> tuple[float, float]:
-    """(share of the way to J*, distance to pi*) of the real Ppo.
+def trained(seed: int, settings: PolicyConfig, rate: float, temperature: float = 1.0) -> tuple[World, Tensor]:
+    """The logits that the objective ends with, after all iterations of `settings`.
 
     At a temperature the policy is what is sampled there, and so is the reference: tables hold logits times it.
     """
     world = World(seed)
     policy = TablePolicy(world.reference_SA * temperature)
-    config = PpoConfig(
-        iterations=iterations,
-        rollouts=512,
-        epochs=4,
-        minibatch=256,
-        max_answer_tokens=LONGEST,
-        temperature=temperature,
-        kl=world.beta,
-        missing_end_penalty=0.0,
-        critic_speed=1.0,  # a table needs no faster critic
-        clip_norm=100,
-    )
-    loop = Ppo(
-        tiny.engine(policy, weight_decay=0),
-        tiny.engine(TableScalar(torch.zeros(world.beginnings)), weight_decay=0),
-        TablePolicy(world.reference_SA * temperature),
-        TableScalar(world.rewards_of_nodes()),
-        Scale(0.0, 1.0),
-        [[START]],
-        config,
-        stop=-1,
-        pad=0,
-        seed=seed,
-    )
-    for iteration in range(iterations):
-        rollout = loop.rollout(iteration)
-        loop.update(rollout, iteration, learning_rate(iteration, iterations, rate, FALLING))
-    reached_SA = policy.table.detach() / temperature
-    return world.gained(reached_SA), world.distance(reached_SA)
+    critic = None
+    if settings.advantage == "gae":
+        critic = tiny.engine(TableScalar(torch.zeros(world.beginnings)), weight_decay=0)
+    reference = TablePolicy(world.reference_SA * temperature)
+    sampler = Sampler([task_of("")], [[START]], world, reference, settings, stop=-1, pad=0, seed=seed)
+    objective, engine = PolicyObjective(sampler, settings, critic), tiny.engine(policy, weight_decay=0)
+    for step in range(settings.iterations):
+        objective.prepare(step, engine)
+        now = learning_rate(step, settings.iterations, rate, FALLING)
+        for update in range(step * objective.updates, (step + 1) * objective.updates):
+            batches = objective.batches(update)
+            weights = [objective.weight(batch) for batch in batches]
+            result = engine.train_step(batches, weights, objective.loss, now, settings.clip_norm)
+            objective.after(update, batches, now, result)
+    return world, policy.table.detach() / temperature
 
 
-def test_ppo() -> None:
-    gained, distance = ppo_reaches(0)
-    assert gained > 0.9
-    assert distance < 0.15
+COMMON: dict[str, Any] = {
+    "rollouts": 512,
+    "max_answer_tokens": LONGEST,
+    "missing_end_penalty": 0.0,
+    "kl": 0.5,
+    "temperature": 1.0,
+    "clip_norm": 100.0,
+}
+METHODS: dict[str, tuple[dict[str, Any], float]] = {
+    "ppo": ({"iterations": 40, "epochs": 4, "minibatch": 256, "critic_speed": 1.0}, 0.08),
+    "grpo": ({"iterations": 60, "kl_in": "reward", "group_std": False, "minibatch": 256, "epochs": 2}, 0.08),
+    "rloo": ({"iterations": 60, "group": 8, "minibatch": 256, "epochs": 2}, 0.08),
+}
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("seed", range(1, 8))
-def test_ppo_from_other_starts(seed: int) -> None:
-    gained, distance = ppo_reaches(seed, iterations=40, rate=0.08)
-    assert gained > 0.9
-    assert distance < 0.15
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("temperature", [0.7, 1.4])
-def test_ppo_at_another_temperature(temperature: float) -> None:
-    gained, distance = ppo_reaches(0, iterations=40, rate=0.08, temperature=temperature)
-    assert gained > 0.9
-    assert distance < 0.15
-
-
-def half(new: Tensor, old: Tensor) -> Tensor:
-    return kl_k1(new, old) / 2
-
-
-def none(new: Tensor, old: Tensor) -> Tensor:
-    return torch.zeros_like(new)
-
-
-def reversed_(new: Tensor, old: Tensor) -> Tensor:
-    return kl_k1(old, new)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("penalty", [half, none, reversed_, kl_k3])
-def test_ppo_with_a_wrong_penalty_misses_it(penalty: Callable, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ppo_module, "kl_k1", penalty)
-    gained, distance = ppo_reaches(0)
-    assert gained < 0.8
-    assert distance > 0.3
+def method(name: str, **changes: Any) -> tuple[PolicyConfig, float]:
+    given, rate = METHODS[name]
+    return PolicyConfig(preset=name, **(COMMON | given | changes)), rate
 
 
 def dpo_reaches(seed: int, beta: float | None = None, swapped: float = 0.0) -> tuple[float, float]:
@@ -141,7 +103,7 @@ def dpo_reaches(seed: int, beta: float | None = None, swapped: float = 0.0) -> t
     drawn[swap] = drawn[swap].flip(1)
     answers = [Answer([START], answer) for answer in world.answers_YT.tolist()]
     policy = TablePolicy(world.reference_SA)
-    objective = DpoObjective(
+    objective = PreferenceObjective(
         [(answers[chosen], answers[rejected]) for chosen, rejected in drawn.tolist()],
         [],
         TablePolicy(world.reference_SA).requires_grad_(False),

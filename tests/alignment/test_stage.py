@@ -23,6 +23,7 @@ from groundup.lazy import load
 from groundup.model.adapter_files import load_adapter
 from groundup.model.lora_config import LoraConfig
 from groundup.model.weights import load_model, named_weights, save_model
+from groundup.pipeline.graph import METHODS
 
 TOKENIZER = tiny.tokenizer()
 NAMES = ["abs", "os.path.join", "os.path.split", "json.dumps", "json.loads", "shutil.copy"]
@@ -60,10 +61,11 @@ def run(name: str, config: Any, inputs: Mapping[str, Artifact], root: Path, base
     out, keep = root / name, root / f"{name}.keep"
     out.mkdir(parents=True)
     keep.mkdir()
-    figures = load(f"groundup.alignment.{name}:stage")(config, inputs, Work(out, keep, seed=1, base=base or root))
+    figures = load(FUNCTIONS[name])(config, inputs, Work(out, keep, seed=1, base=base or root))
     return tiny.artifact(out, name, json.loads(json.dumps(figures, allow_nan=False)))
 
 
+FUNCTIONS = {"sft": "groundup.alignment.sft:stage", "reward": "groundup.alignment.reward:stage", **METHODS}
 FAST = {"learning_rate": 1e-3}
 SFT = SftConfig(epochs=2, batch_examples=4, other_questions=0.5, **FAST)
 REWARD = RewardConfig(pairs_per_subject=4, batch_pairs=4, heldout=0.3, **FAST)

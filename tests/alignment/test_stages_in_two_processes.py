@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import torch
-from test_stage import FAST, PPO, REWARD, SFT, all_stages, start  # noqa: F401  (start is a fixture)
+from test_stage import FAST, FUNCTIONS, PPO, REWARD, SFT, all_stages, start  # noqa: F401  (start is a fixture)
 
 import ranks
 from groundup.alignment.configuration import DpoConfig
@@ -34,7 +34,7 @@ def part(name: str, config: Any, inputs: Mapping[str, Artifact], root: Path) -> 
     out, keep = root / f"rank-{os.environ['RANK']}", root / "keep"
     out.mkdir()
     keep.mkdir(exist_ok=True)
-    figures = load(f"groundup.alignment.{name}:stage")(config, inputs, Work(out, keep, seed=1, base=root))
+    figures = load(FUNCTIONS[name])(config, inputs, Work(out, keep, seed=1, base=root))
     return json.loads(json.dumps(figures))
 
 
@@ -107,8 +107,6 @@ def test_ppo_accumulates_and_shares_uneven_minibatches(road: dict[str, Artifact]
     alone.mkdir()
     (alone / "keep").mkdir()
     (alone / "out").mkdir()
-    expected = load("groundup.alignment.ppo:stage")(
-        PPO.model_copy(update=changes), road, Work(alone / "out", alone / "keep", seed=1)
-    )
+    expected = load(FUNCTIONS["ppo"])(PPO.model_copy(update=changes), road, Work(alone / "out", alone / "keep", seed=1))
     figures, _ = together("ppo", road, tmp_path, **changes)
     assert differing(figures, json.loads(json.dumps(expected))) == {}

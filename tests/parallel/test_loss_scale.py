@@ -30,7 +30,8 @@ from groundup.progress import Silent
 from groundup.training.checkpoint import Checkpoints
 from groundup.training.configuration import GuardConfig, LoopConfig, OptimizerConfig
 from groundup.training.engines import engine_for
-from groundup.training.loop import Objective, TrainPlan, train
+from groundup.training.loop import TrainPlan, train
+from groundup.training.objective import Objective
 from groundup.training.optimizer import make_optimizer
 from groundup.training.pretraining import TokenBatch
 from resuming import Cut, Every, KilledError, assert_survives_a_kill_after_each_step, pretraining

@@ -296,7 +296,7 @@ class FakeRun:
                         "explained_variance": 0.1 + 0.6 * done,
                         "clip_fraction": 0.05,
                         "approximate_kl": 0.004,
-                        "policy_loss": -0.01,
+                        "loss": -0.01,
                         "value_loss": 0.4 - 0.2 * done,
                         "ratio": 1.0,
                     }

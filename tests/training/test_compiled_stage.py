@@ -20,7 +20,8 @@ from groundup.training import compilation
 from groundup.training.compilation import FOUND, compile_training
 from groundup.training.configuration import LoopConfig, PretrainConfig
 from groundup.training.engines import engine_for
-from groundup.training.loop import Objective, TrainPlan
+from groundup.training.loop import TrainPlan
+from groundup.training.objective import Objective
 from resuming import assert_survives_a_kill_after_each_step, pretraining
 
 COMPILES = pytest.mark.skipif(torch.__version__ < SINCE, reason=f"compiled layers need PyTorch {SINCE}")

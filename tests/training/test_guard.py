@@ -19,6 +19,7 @@ from groundup.training.checkpoint import Checkpoints
 from groundup.training.configuration import GuardConfig, LoopConfig
 from groundup.training.guard import WINDOW, SpikeGuard
 from groundup.training.loop import TrainPlan, train
+from groundup.training.objective import Objective
 from groundup.training.optimizer import make_optimizer
 
 SKIP = GuardConfig(skip_spikes=True, max_skips=2)
@@ -68,7 +69,7 @@ class Line(nn.Module):
         self.weight = nn.Parameter(torch.zeros(2, 2))
 
 
-class Pull:
+class Pull(Objective):
     """Pulls all weights towards 1; `factor(step)` multiplies the loss."""
 
     unit = "pulls"

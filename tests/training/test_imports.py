@@ -29,7 +29,7 @@ config = PretrainConfig(model=shape, tokens=500, batch_tokens=64, sequence=16, l
 (root / "out").mkdir()
 figures = stage(config, inputs, Work(root / "out", root / "keep", seed=2))
 assert figures["steps"] == 8
-import groundup.alignment.ppo, groundup.alignment.sft
+import groundup.alignment.policy_stage, groundup.alignment.sft
 found = sorted(set({elsewhere!r}) & set(sys.modules))
 sys.exit(", ".join(found) or 0)
 """

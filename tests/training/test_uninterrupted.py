@@ -15,7 +15,8 @@ from groundup.parallel.single_device import SingleDevice
 from groundup.training import guard
 from groundup.training.checkpoint import Checkpoints
 from groundup.training.configuration import GuardConfig, LoopConfig, OptimizerConfig
-from groundup.training.loop import Objective, TrainPlan
+from groundup.training.loop import TrainPlan
+from groundup.training.objective import Objective
 from groundup.training.optimizer import make_optimizer
 from groundup.training.pretraining import TokenBatch
 from resuming import Outcome, assert_survives_a_kill_after_each_step, pretraining

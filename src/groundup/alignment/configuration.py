@@ -1,11 +1,11 @@
-"""The `sft:`, `reward:`, `ppo:` and `dpo:` sections."""
+"""The `sft:`, `reward:`, `ppo:`, `grpo:` and `dpo:` sections."""
 
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from groundup.training.configuration import LoopConfig
+from groundup.training.configuration import LoopConfig, OptimizerConfig
 
 
 class SftConfig(LoopConfig):
@@ -47,38 +47,120 @@ class RewardConfig(LoopConfig):
     """Weight of (r_chosen + r_rejected)^2, which holds the scores around 0 (arXiv 2312.09244)."""
 
 
-class PpoConfig(LoopConfig):
-    """Proximal policy optimisation against the reward model (arXiv 1707.06347, 1909.08593)."""
+ANSWERS = OptimizerConfig(weight_decay=0.0, eps=1e-5)  # on-policy gradients are noisy, and weights should stay close
 
+
+class PolicyConfig(LoopConfig):
+    """A policy is trained on its own answers: sample, score, estimate advantages, update a few times.
+
+    A `preset` is a set of values for the keys below; a key that the section gives overrules its preset.
+    """
+
+    preset: Literal["ppo", "grpo", "dr_grpo", "dapo", "rloo", "gspo", "reinforce++"] = "ppo"
+    """`ppo` (arXiv 1707.06347), `grpo` (2402.03300), `dr_grpo` (2503.20783), `dapo` (2503.14476), `rloo` (2402.14740),
+    `gspo` (2507.18071), `reinforce++` (2501.03262)."""
+    optimizer: OptimizerConfig = ANSWERS
     iterations: int = Field(default=25, ge=1)
     rollouts: int = Field(default=256, ge=2)
     """Answers sampled per iteration."""
+    group: int = Field(default=1, ge=1)
+    """Answers to each prompt; it divides `rollouts`."""
+    refill: int = Field(default=0, ge=0)
+    """How often per iteration groups whose answers all have the same score are replaced by new ones (DAPO)."""
     epochs: int = Field(default=2, ge=1)
     """How often each iteration's answers are trained on."""
     minibatch: int = Field(default=64, ge=1)
     max_answer_tokens: int = Field(default=40, ge=1)
     temperature: float = Field(default=0.7, gt=0)
     """Divides the logits in sampling and in training alike. At 1 a small model's answers are mostly noise."""
+    advantage: Literal["gae", "group", "leave_one_out", "return"] = "gae"
+    """`gae`: generalised estimates with a critic. `group`: against the mean of the prompt's other answers.
+    `leave_one_out`: the same without the answer itself. `return`: the rewards that follow, without a baseline."""
+    group_std: bool = True
+    """Whether `group` divides by the group's standard deviation."""
+    whiten: bool = True
+    """Whether advantages get mean 0 and deviation 1 over an iteration's tokens (`gae` and `return`)."""
+    ratio: Literal["token", "sequence"] = "token"
+    """Whether the policy's change is measured, and clipped, by token or by whole answer (its geometric mean)."""
+    clip: float = Field(default=0.2, gt=0)
+    clip_high: float | None = Field(default=None, gt=0)
+    """The upper bound, where it differs from `clip`."""
+    normaliser: Literal["token", "sequence", "constant"] = "token"
+    """What every answer counts: as many tokens as it has, one, or its tokens over `max_answer_tokens`."""
     kl: float = Field(default=0.05, ge=0)
-    """The first weight of the KL penalty against the SFT model; adapted towards `kl_target` where one is given."""
+    """The weight of the KL penalty against the SFT model; adapted towards `kl_target` where one is given."""
+    kl_in: Literal["reward", "loss"] = "reward"
+    """In the reward of each token (estimator k1), or in the loss (k2, whose gradient is right on-policy)."""
     kl_target: float | None = Field(default=None, gt=0)
     """Nats per answer."""
     kl_horizon: int = Field(default=10_000, ge=1)
+    missing_end_penalty: float = Field(default=1.0, ge=0)
+    """Taken from the score of an answer that did not end in time."""
     critic_speed: float = Field(default=10.0, gt=0)
     """The critic's learning rate over the policy's: it must keep up as the policy moves (verl: 10, OpenRLHF: 18)."""
     gamma: float = Field(default=1.0, gt=0, le=1)
     gae_lambda: float = Field(default=0.95, ge=0, le=1)
-    clip: float = Field(default=0.2, gt=0)
     value_clip: float = Field(default=0.2, gt=0)
     value_coefficient: float = Field(default=0.1, gt=0)
-    missing_end_penalty: float = Field(default=1.0, ge=0)
-    """Taken from the score of an answer that did not end in time."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_preset(cls, given: Any) -> Any:
+        if not isinstance(given, dict):
+            return given
+        preset = given.get("preset", cls.model_fields["preset"].default)
+        return PRESETS.get(preset, {}) | given if isinstance(preset, str) else given
+
+    @model_validator(mode="after")
+    def _groups(self) -> "PolicyConfig":
+        if self.rollouts % self.group:
+            raise ValueError(f"rollouts ({self.rollouts}) are whole groups of {self.group} answers")
+        if self.advantage in ("group", "leave_one_out") and self.group < 2:
+            raise ValueError(f"advantage {self.advantage} compares the answers of a group: set group to 2 or more")
+        return self
+
+
+PRESETS: dict[str, dict[str, Any]] = {
+    "ppo": {},
+    "grpo": {"advantage": "group", "group": 8, "normaliser": "sequence", "kl_in": "loss", "epochs": 1},
+    "dr_grpo": {"advantage": "group", "group": 8, "group_std": False, "normaliser": "constant", "kl": 0.0, "epochs": 1},
+    "dapo": {"advantage": "group", "group": 8, "clip_high": 0.28, "kl": 0.0, "refill": 3, "epochs": 1},
+    "rloo": {"advantage": "leave_one_out", "group": 4, "normaliser": "constant", "epochs": 1},
+    "gspo": {"advantage": "group", "group": 8, "ratio": "sequence", "normaliser": "sequence", "kl_in": "loss",
+             "clip": 3e-4, "clip_high": 4e-4, "epochs": 1},
+    "reinforce++": {"advantage": "return", "epochs": 1},
+}  # fmt: skip
+
+
+class PpoConfig(PolicyConfig):
+    """Proximal policy optimisation against the reward model, with a critic (arXiv 1707.06347, 1909.08593)."""
+
+
+class GrpoConfig(PolicyConfig):
+    """Policy optimisation without a critic: answers to a prompt are compared with each other (arXiv 2402.03300)."""
+
+    incidental: ClassVar[frozenset[str]] = PolicyConfig.incidental | {"data"}
+
+    preset: Literal["grpo", "dr_grpo", "dapo", "rloo", "gspo", "reinforce++"] = "grpo"
+    """`grpo` (arXiv 2402.03300), `dr_grpo` (2503.20783), `dapo` (2503.14476), `rloo` (2402.14740), `gspo` (2507.18071),
+    `reinforce++` (2501.03262)."""
+    data: Path | None = None
+    """Your own tasks: `{prompt, answer, verifier}`, scored by the verifier. None: the questions that SFT taught,
+    scored by the reward model."""
 
 
 class DpoConfig(LoopConfig):
-    """Direct preference optimisation on the reward stage's pairs (arXiv 2305.18290)."""
+    """Learning from pairs without a reward model or sampling (DPO, arXiv 2305.18290), on the reward stage's pairs."""
 
+    loss: Literal["sigmoid", "sigmoid_per_token", "robust", "ipo", "ipo_per_token", "hinge", "simpo", "orpo", "kto"] = (
+        "sigmoid"
+    )
+    """`sigmoid` is DPO; `robust` and `sigmoid` read `label_smoothing`; `simpo` and `orpo` need no reference; `kto`
+    takes the two answers of a pair as one good and one bad example."""
     beta: float = Field(default=0.1, gt=0)
     label_smoothing: float = Field(default=0.0, ge=0, lt=0.5)
+    """The fraction of the labels that is taken to be wrong."""
+    nll: float = Field(default=0.0, ge=0)
+    """Weight of the chosen answer's nats per token, which keeps it from becoming unlikely (arXiv 2404.19733)."""
     epochs: float = Field(default=1.0, gt=0)
     batch_pairs: int = Field(default=16, ge=1)

@@ -1,29 +1,35 @@
-"""The losses and estimators of alignment, as pure functions of tensors.
+"""The losses of alignment, as pure functions of tensors; no trainer is in this file.
 
-Suffixes: B rows (answers), R answer tokens. `mask_BR` is 1 at real tokens. Log-probabilities are natural. Every
-formula is tested against the golden numbers of the field's implementations.
+Suffixes: B rows (answers or pairs), R answer tokens. `mask_BR` is 1 at real tokens, 0 at padding. Log-probabilities are
+natural. Each function takes `reduction`: `"none"` gives the losses one by one, `"sum"` and `"mean"` what they say; a
+token loss has its mean over real tokens. Every formula is tested against the golden numbers of the field's
+implementations.
 """
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+Reduction = Literal["none", "sum", "mean"]
+Ratio = Literal["token", "sequence"]
+
 
 def masked_mean(x: Tensor, mask: Tensor) -> Tensor:
-    """Mean over the places where `mask` is 1."""
+    """Mean over the positions where `mask` is 1.
+
+    >>> from torch import tensor
+    >>> masked_mean(tensor([1.0, 2.0, 9.0]), tensor([1.0, 1.0, 0.0]))
+    tensor(1.5000)
+    """
     return (x * mask).sum() / mask.sum()
 
 
-def whiten(x_BR: Tensor, mask_BR: Tensor, keep_mean: bool = False) -> Tensor:
-    """Zero mean and unit variance (Bessel's n - 1) over the masked places; 0 elsewhere."""
-    mean = masked_mean(x_BR, mask_BR)
-    variance = ((x_BR - mean) ** 2 * mask_BR).sum() / (mask_BR.sum() - 1).clamp(min=1)
-    whitened = (x_BR - mean) * torch.rsqrt(variance + 1e-8)
-    return (whitened + mean if keep_mean else whitened) * mask_BR
-
-
 def kl_k1(logp: Tensor, reference: Tensor) -> Tensor:
-    """Log pi - log ref: unbiased; its place is the reward (in a loss its expected gradient is zero)."""
+    """Log pi - log ref: unbiased; belongs into the reward (in a loss its expected gradient is zero)."""
     return logp - reference
 
 
@@ -33,88 +39,243 @@ def kl_k2(logp: Tensor, reference: Tensor) -> Tensor:
 
 
 def kl_k3(logp: Tensor, reference: Tensor) -> Tensor:
-    """exp(-x) - 1 + x with x = log pi - log ref: never negative, low variance; for watching, not for the loss."""
+    """exp(-x) - 1 + x with x = log pi - log ref: never negative, low variance; its gradient in a loss is biased."""
     ratio = logp - reference
     return torch.expm1(-ratio) + ratio
 
 
-def token_rewards(score_B: Tensor, kl_BR: Tensor, mask_BR: Tensor, beta: float) -> Tensor:
-    """-beta KL at every token, and the answer's score at its last one (arXiv 1909.08593), [B, R]."""
-    rewards_BR = -beta * kl_BR * mask_BR
-    last_B1 = mask_BR.long().sum(1, keepdim=True) - 1
-    return rewards_BR.scatter_add(1, last_B1, score_B[:, None].to(rewards_BR.dtype))
-
-
-def advantages(
-    rewards_BR: Tensor, values_BR: Tensor, mask_BR: Tensor, gamma: float, lam: float
-) -> tuple[Tensor, Tensor]:
-    """Generalised advantage estimates and the returns they imply (arXiv 1506.02438), both [B, R], not whitened.
-
-    The value behind an answer's last token is 0.
-    """
-    values_BR = values_BR * mask_BR
-    result_BR = torch.zeros_like(rewards_BR)
-    following_B = torch.zeros_like(rewards_BR[:, 0])
-    for t in reversed(range(rewards_BR.shape[1])):
-        next_value_B = values_BR[:, t + 1] if t + 1 < rewards_BR.shape[1] else torch.zeros_like(following_B)
-        delta_B = rewards_BR[:, t] + gamma * next_value_B - values_BR[:, t]
-        following_B = (delta_B + gamma * lam * following_B) * mask_BR[:, t]
-        result_BR[:, t] = following_B
-    return result_BR, (result_BR + values_BR) * mask_BR
+KL: dict[str, Callable[[Tensor, Tensor], Tensor]] = {"k1": kl_k1, "k2": kl_k2, "k3": kl_k3}
 
 
 def policy_loss(
-    logp_BR: Tensor, old_BR: Tensor, advantages_BR: Tensor, mask_BR: Tensor, clip: float
-) -> tuple[Tensor, dict[str, Tensor]]:
-    """PPO's clipped loss (arXiv 1707.06347), **summed** over tokens, with sums of what is worth watching."""
-    ratio_BR = torch.exp(logp_BR - old_BR)
-    plain_BR = -advantages_BR * ratio_BR
-    clipped_BR = -advantages_BR * ratio_BR.clamp(1 - clip, 1 + clip)
-    loss_BR = torch.maximum(plain_BR, clipped_BR) * mask_BR
-    watch = {
-        "clip_fraction": ((clipped_BR > plain_BR) * mask_BR).sum(),
-        "approximate_kl": (kl_k2(logp_BR, old_BR) * mask_BR).sum(),
-        "ratio": (ratio_BR * mask_BR).sum(),
-    }
-    return loss_BR.sum(), {name: value.detach() for name, value in watch.items()}
+    logp_BR: Tensor,
+    old_BR: Tensor,
+    advantages_BR: Tensor,
+    mask_BR: Tensor,
+    clip: float = 0.2,
+    clip_high: float | None = None,
+    ratio: Ratio = "token",
+    reduction: Reduction = "mean",
+) -> Tensor:
+    """PPO's clipped loss (arXiv 1707.06347): max(-A r, -A clip(r, 1 - clip, 1 + clip_high)).
+
+    Args:
+        logp_BR: under the policy that is trained; the others are constants.
+        old_BR: under the policy that sampled.
+        clip_high: the upper bound where it differs (DAPO, arXiv 2503.14476); None: as `clip`.
+        ratio: `sequence`: r is the geometric mean over the answer's tokens (GSPO, arXiv 2507.18071).
+
+    >>> from torch import tensor, zeros, ones
+    >>> policy_loss(zeros(1, 2), zeros(1, 2), tensor([[1.0, 3.0]]), ones(1, 2))  # ratio 1: minus the mean advantage
+    tensor(-2.)
+    """
+    ratio_BR = policy_ratio(logp_BR, old_BR, mask_BR, ratio)
+    clipped_BR = ratio_BR.clamp(1 - clip, 1 + (clip if clip_high is None else clip_high))
+    return _reduced_tokens(torch.maximum(-advantages_BR * ratio_BR, -advantages_BR * clipped_BR), mask_BR, reduction)
 
 
-def value_loss(values_BR: Tensor, old_BR: Tensor, returns_BR: Tensor, mask_BR: Tensor, clip: float) -> Tensor:
-    """Half the squared error, the worse of the plain and the clipped value, **summed** over tokens."""
+def policy_ratio(logp_BR: Tensor, old_BR: Tensor, mask_BR: Tensor, ratio: Ratio = "token") -> Tensor:
+    """Pi / pi_old of each token, or of each answer to the power 1 / its length, [B, R] or [B, 1]."""
+    difference_BR = logp_BR - old_BR
+    if ratio == "sequence":
+        difference_BR = ((difference_BR * mask_BR).sum(1) / mask_BR.sum(1).clamp(min=1))[:, None]
+    return torch.exp(difference_BR)
+
+
+def value_loss(
+    values_BR: Tensor,
+    old_BR: Tensor,
+    returns_BR: Tensor,
+    mask_BR: Tensor,
+    clip: float = 0.2,
+    reduction: Reduction = "mean",
+) -> Tensor:
+    """Half the squared error of a critic, the worse of the plain and the clipped value (arXiv 1707.06347).
+
+    >>> from torch import tensor, ones
+    >>> value_loss(tensor([[1.0]]), tensor([[1.0]]), tensor([[3.0]]), ones(1, 1))
+    tensor(2.)
+    """
     clipped_BR = old_BR + (values_BR - old_BR).clamp(-clip, clip)
     worse_BR = torch.maximum((values_BR - returns_BR) ** 2, (clipped_BR - returns_BR) ** 2)
-    return 0.5 * (worse_BR * mask_BR).sum()
+    return _reduced_tokens(0.5 * worse_BR, mask_BR, reduction)
 
 
-def bradley_terry(chosen_B: Tensor, rejected_B: Tensor, margin: float = 0.0) -> Tensor:
-    """-log sigmoid(r_chosen - r_rejected - margin), per pair (arXiv 2203.02155)."""
-    return -F.logsigmoid(chosen_B - rejected_B - margin)
-
-
-def dpo(
-    chosen_B: Tensor,
-    rejected_B: Tensor,
-    reference_chosen_B: Tensor,
-    reference_rejected_B: Tensor,
-    beta: float,
-    label_smoothing: float = 0.0,
+def bradley_terry(
+    chosen_B: Tensor, rejected_B: Tensor, margin: float | Tensor = 0.0, reduction: Reduction = "mean"
 ) -> Tensor:
-    """Direct preference optimisation on summed log-probabilities, per pair (arXiv 2305.18290).
+    """-log sigmoid(r_chosen - r_rejected - margin) of a reward model's scores (arXiv 2203.02155, 2307.09288).
 
-    `label_smoothing` is the share of labels taken to be wrong (conservative DPO).
+    >>> from torch import zeros
+    >>> bradley_terry(zeros(2), zeros(2))  # ln 2
+    tensor(0.6931)
     """
-    delta_B = beta * ((chosen_B - reference_chosen_B) - (rejected_B - reference_rejected_B))
-    return -F.logsigmoid(delta_B) * (1 - label_smoothing) - F.logsigmoid(-delta_B) * label_smoothing
+    return _reduced(-F.logsigmoid(chosen_B - rejected_B - margin), reduction)
 
 
-class KlController:
-    """The KL penalty's weight: fixed, or steered towards a target (arXiv 1909.08593)."""
+def plackett_luce(scores_BK: Tensor, reduction: Reduction = "mean") -> Tensor:
+    """-log of the probability of a ranking, best first, under the scores of its K answers (Plackett-Luce).
 
-    def __init__(self, beta: float, target: float | None, horizon: int) -> None:
-        self.beta, self.target, self.horizon = beta, target, horizon
+    >>> from torch import zeros
+    >>> plackett_luce(zeros(1, 3))  # ln 3!
+    tensor(1.7918)
+    """
+    rest_BK = torch.logcumsumexp(scores_BK.flip(1), 1).flip(1)  # of the answers from each one on
+    return _reduced((rest_BK - scores_BK).sum(1), reduction)
 
-    def update(self, kl: float, answers: int) -> None:
-        """`kl`: the measured mean in nats per answer over `answers` answers."""
-        if self.target is not None:
-            error = min(0.2, max(-0.2, kl / self.target - 1))
-            self.beta *= 1 + error * answers / self.horizon
+
+@dataclass(frozen=True)
+class PairLogProbabilities:
+    """Summed log-probabilities of pairs' answers under the policy and the reference, and their lengths, each [B]."""
+
+    chosen_B: Tensor
+    rejected_B: Tensor
+    reference_chosen_B: Tensor
+    reference_rejected_B: Tensor
+    chosen_tokens_B: Tensor
+    rejected_tokens_B: Tensor
+
+    @property
+    def chosen_gain(self) -> Tensor:
+        return self.chosen_B - self.reference_chosen_B
+
+    @property
+    def rejected_gain(self) -> Tensor:
+        return self.rejected_B - self.reference_rejected_B
+
+    @property
+    def margin(self) -> Tensor:
+        """By how much more the chosen answer has gained than the rejected one."""
+        return self.chosen_gain - self.rejected_gain
+
+    @property
+    def margin_per_token(self) -> Tensor:
+        return self.chosen_gain / self.chosen_tokens_B - self.rejected_gain / self.rejected_tokens_B
+
+    @property
+    def chosen_per_token(self) -> Tensor:
+        return self.chosen_B / self.chosen_tokens_B
+
+    @property
+    def rejected_per_token(self) -> Tensor:
+        return self.rejected_B / self.rejected_tokens_B
+
+
+PreferenceLoss = Callable[[PairLogProbabilities, float, float], Tensor]  # (pairs, beta, label smoothing) -> [B]
+
+
+def _smoothed(logits_B: Tensor, label_smoothing: float) -> Tensor:
+    return -F.logsigmoid(logits_B) * (1 - label_smoothing) - F.logsigmoid(-logits_B) * label_smoothing
+
+
+def _sigmoid(x: PairLogProbabilities, beta: float, label_smoothing: float) -> Tensor:
+    """DPO (arXiv 2305.18290); with label smoothing conservative DPO."""
+    return _smoothed(beta * x.margin, label_smoothing)
+
+
+def _length_normalised(x: PairLogProbabilities, beta: float, label_smoothing: float) -> Tensor:
+    """DPO on log-probabilities per token (Tulu 3, arXiv 2411.15124)."""
+    return _smoothed(beta * x.margin_per_token, label_smoothing)
+
+
+def _robust(x: PairLogProbabilities, beta: float, label_smoothing: float) -> Tensor:
+    """Unbiased where that fraction of the labels is wrong (arXiv 2403.00409)."""
+    right_B, wrong_B = -F.logsigmoid(beta * x.margin), -F.logsigmoid(-beta * x.margin)
+    return (right_B * (1 - label_smoothing) - wrong_B * label_smoothing) / (1 - 2 * label_smoothing)
+
+
+def _ipo(x: PairLogProbabilities, beta: float, label_smoothing: float) -> Tensor:
+    """A squared distance to the margin 1 / (2 beta) (arXiv 2310.12036)."""
+    return (x.margin - 1 / (2 * beta)) ** 2
+
+
+def _ipo_per_token(x: PairLogProbabilities, beta: float, label_smoothing: float) -> Tensor:
+    """IPO on log-probabilities per token, as its authors and TRL compute it."""
+    return (x.margin_per_token - 1 / (2 * beta)) ** 2
+
+
+def _hinge(x: PairLogProbabilities, beta: float, label_smoothing: float) -> Tensor:
+    """SLiC's margin loss (arXiv 2305.10425)."""
+    return torch.relu(1 - beta * x.margin)
+
+
+def _simpo(x: PairLogProbabilities, beta: float, label_smoothing: float) -> Tensor:
+    """Without a reference (arXiv 2405.14734): per token, with a target margin of half of `beta`."""
+    return _smoothed(beta * (x.chosen_per_token - x.rejected_per_token) - 0.5 * beta, label_smoothing)
+
+
+def _orpo(x: PairLogProbabilities, beta: float, label_smoothing: float) -> Tensor:
+    """Without a reference (arXiv 2403.07691): the chosen answer's nats per token, and the log odds ratio."""
+    chosen_B, rejected_B = x.chosen_per_token, x.rejected_per_token
+    odds_B = chosen_B - rejected_B - (_log_complement(chosen_B) - _log_complement(rejected_B))
+    return -chosen_B + beta * _smoothed(odds_B, label_smoothing)
+
+
+def _log_complement(logp_B: Tensor) -> Tensor:
+    """log(1 - p), finite also where p is 1."""
+    return torch.log1p(-torch.exp(logp_B.clamp(max=-1e-6)))
+
+
+PREFERENCE_LOSSES: dict[str, PreferenceLoss] = {
+    "sigmoid": _sigmoid,
+    "sigmoid_per_token": _length_normalised,
+    "robust": _robust,
+    "ipo": _ipo,
+    "ipo_per_token": _ipo_per_token,
+    "hinge": _hinge,
+    "simpo": _simpo,
+    "orpo": _orpo,
+}
+WITHOUT_REFERENCE = frozenset({"simpo", "orpo"})
+
+
+def preference_loss(
+    pairs: PairLogProbabilities,
+    loss: str = "sigmoid",
+    beta: float = 0.1,
+    label_smoothing: float = 0.0,
+    nll: float = 0.0,
+    reduction: Reduction = "mean",
+) -> Tensor:
+    """A loss of the DPO family, by its name in `PREFERENCE_LOSSES`.
+
+    Args:
+        label_smoothing: the fraction of labels taken to be wrong, below 1/2.
+        nll: weight of the chosen answer's nats per token, which keeps it likely (arXiv 2404.19733).
+
+    >>> from torch import ones, zeros
+    >>> start = PairLogProbabilities(*[zeros(1)] * 4, *[ones(1)] * 2)
+    >>> preference_loss(start)  # policy and reference agree: ln 2
+    tensor(0.6931)
+    """
+    loss_B = PREFERENCE_LOSSES[loss](pairs, beta, label_smoothing)
+    if nll:
+        loss_B = loss_B - nll * pairs.chosen_per_token
+    return _reduced(loss_B, reduction)
+
+
+def kto(
+    gain_B: Tensor, desirable_B: Tensor, baseline: Tensor | float, beta: float = 0.1, reduction: Reduction = "mean"
+) -> Tensor:
+    """Kahneman-Tversky optimisation of single answers that are labelled good or bad (arXiv 2402.01306).
+
+    Args:
+        gain_B: summed log-probability under the policy less that under the reference.
+        desirable_B: bool.
+        baseline: the KL of the policy from the reference, at least 0; a constant for the gradient.
+
+    >>> from torch import tensor
+    >>> kto(tensor([0.0, 0.0]), tensor([True, False]), 0.0)
+    tensor(0.5000)
+    """
+    sign_B = torch.where(desirable_B, 1.0, -1.0).to(gain_B.dtype)
+    return _reduced(1 - torch.sigmoid(beta * sign_B * (gain_B - baseline)), reduction)
+
+
+def _reduced(loss: Tensor, reduction: Reduction) -> Tensor:
+    return loss if reduction == "none" else loss.sum() if reduction == "sum" else loss.mean()
+
+
+def _reduced_tokens(loss_BR: Tensor, mask_BR: Tensor, reduction: Reduction) -> Tensor:
+    loss_BR = loss_BR * mask_BR
+    return loss_BR if reduction == "none" else loss_BR.sum() / (mask_BR.sum() if reduction == "mean" else 1)

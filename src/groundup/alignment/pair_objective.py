@@ -1,23 +1,22 @@
-"""What reward models and DPO share: pairs of a chosen and a rejected answer, drawn and laid out by step."""
+"""Pairs of a chosen and a rejected answer, drawn and laid out by step: for reward models and for preferences."""
 
-from abc import ABC, abstractmethod
 from collections.abc import Sequence
-
-from torch import Tensor, nn
 
 from groundup.alignment.answers import Answer, AnswerBatch, collate
 from groundup.parallel.data_rank import SINGLE, DataRank
-from groundup.parallel.engine import Engine, Statistics
+from groundup.parallel.engine import Engine
 from groundup.shards.order import samples_at
+from groundup.training.objective import Objective
 
 EVALUATED = 64  # pairs at a time
 EncodedPair = tuple[Answer, Answer]  # (chosen, rejected)
 
 
-class PairObjective(ABC):
+class PairObjective(Objective):
     """Draws `batch` pairs a step, in a fresh order per epoch, and splits them into `accumulate` micro-batches.
 
-    A step's batch is a function of the step.
+    A step's batch is a function of the step. The loss of a subclass is summed over pairs, and its statistics contain
+    `accuracy`, a count of pairs.
     """
 
     unit = "pairs"
@@ -25,19 +24,19 @@ class PairObjective(ABC):
     def __init__(
         self,
         pairs: Sequence[EncodedPair],
-        heldout: Sequence[EncodedPair],
+        validation: Sequence[EncodedPair],
         *,
         batch: int,
         accumulate: int,
         pad: int,
         seed: int,
     ) -> None:
-        self.pairs, self.heldout = list(pairs), list(heldout)
+        self.pairs, self.validation = list(pairs), list(validation)
         self.batch, self.accumulate, self.pad, self.seed = batch, accumulate, pad, seed
 
     def batches(self, step: int, data_rank: DataRank = SINGLE) -> list[AnswerBatch]:
-        places = samples_at(step * self.batch, self.batch, len(self.pairs), self.seed).tolist()
-        drawn = [self.pairs[place] for place in places]
+        indices = samples_at(step * self.batch, self.batch, len(self.pairs), self.seed).tolist()
+        drawn = [self.pairs[index] for index in indices]
         every = self.accumulate * data_rank.size
         parts = range(data_rank.rank, min(every, self.batch), data_rank.size)
         return [collate_pairs(drawn[i::every], self.pad) for i in parts]
@@ -46,18 +45,14 @@ class PairObjective(ABC):
         """Pairs."""
         return len(batch) / 2
 
-    @abstractmethod
-    def loss(self, model: nn.Module, batch: AnswerBatch) -> tuple[Tensor, Statistics]:
-        """(sum over pairs, sums of what is watched, `accuracy` among them)."""
-
     def validate(self, engine: Engine) -> dict[str, float]:
-        """The share of held-out pairs that are ranked right."""
-        if not self.heldout:
+        """The fraction of validation pairs that are ranked right."""
+        if not self.validation:
             return {}
-        starts = range(0, len(self.heldout), EVALUATED)
-        batches = [collate_pairs(self.heldout[start : start + EVALUATED], self.pad) for start in starts]
+        starts = range(0, len(self.validation), EVALUATED)
+        batches = [collate_pairs(self.validation[start : start + EVALUATED], self.pad) for start in starts]
         _, sums = engine.evaluate(batches, self.loss)
-        return {"heldout_accuracy": sums["accuracy"] / len(self.heldout)}
+        return {"heldout_accuracy": sums["accuracy"] / len(self.validation)}
 
 
 def collate_pairs(pairs: Sequence[EncodedPair], pad: int) -> AnswerBatch:

@@ -116,16 +116,16 @@ class RewardObjective(PairObjective):
     """Bradley-Terry on pairs, with a pull of the scores towards 0 of weight `centering`."""
 
     def __init__(
-        self, pairs: Sequence[EncodedPair], heldout: Sequence[EncodedPair], *, centering: float, **drawing: int
+        self, pairs: Sequence[EncodedPair], validation: Sequence[EncodedPair], *, centering: float, **drawing: int
     ) -> None:
         """`drawing`: `batch`, `accumulate`, `pad` and `seed` of `PairObjective`."""
-        super().__init__(pairs, heldout, **drawing)
+        super().__init__(pairs, validation, **drawing)
         self.centering = centering
 
     def loss(self, model: nn.Module, batch: AnswerBatch) -> tuple[Tensor, Statistics]:
         assert isinstance(model, RewardModel)
         chosen_B, rejected_B = model.scores(batch.to(next(model.parameters()).device)).chunk(2)
-        loss = bradley_terry(chosen_B, rejected_B) + self.centering * (chosen_B + rejected_B) ** 2
+        loss = bradley_terry(chosen_B, rejected_B, reduction="none") + self.centering * (chosen_B + rejected_B) ** 2
         return loss.sum(), {"accuracy": (chosen_B > rejected_B).sum()}
 
 

@@ -19,6 +19,7 @@ from groundup.parallel.data_rank import SINGLE, DataRank
 from groundup.parallel.engine import Engine, Statistics
 from groundup.shards.order import Permutation, sample_at
 from groundup.tokenizer.tokenizer import Tokenizer
+from groundup.training.objective import Objective
 
 VALIDATION_QUESTIONS = 256  # for the curve of the validation loss
 EVALUATED = 64  # rows at a time
@@ -32,7 +33,7 @@ class Lesson:
         self.variants = list(variants)
 
 
-class SftObjective:
+class SftObjective(Objective):
     """Draws lessons in a fresh order per epoch, and of each the next phrasing.
 
     Draw k is lesson `sample_at(k)`; batches of `SORTED_STEPS` steps are filled together by length, packed ones in the

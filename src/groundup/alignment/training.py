@@ -1,7 +1,7 @@
 """What the alignment stages have in common: an engine in the precision of the earlier stages, the loop, the files."""
 
 from collections.abc import Mapping
-from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
@@ -22,7 +22,8 @@ from groundup.tokenizer.tokenizer import Tokenizer
 from groundup.training.checkpoint import Checkpoints
 from groundup.training.configuration import LoopConfig
 from groundup.training.engines import engine_for
-from groundup.training.loop import Objective, TrainPlan, keep_lasting, train
+from groundup.training.loop import TrainPlan, keep_lasting, train
+from groundup.training.objective import Objective
 from groundup.training.telemetry import flops_of, publish
 
 ITEMS, PAIRS = "items.jsonl", "pairs.jsonl"
@@ -62,38 +63,35 @@ class StageTraining:
             torch.manual_seed(self.work.seed + engine.data_rank.rank)
         return engine
 
-    @property
-    def metrics_path(self) -> Path:
-        return self.work.keep / "metrics.jsonl"
-
     def train(
-        self, engine: Engine, objective: Objective, steps: int, shape: LLMConfig, passes: float = 1.0
+        self, engine: Engine, objective: Objective, steps: int, shape: LLMConfig | None = None, passes: float = 1.0
     ) -> dict[str, float]:
         """Run the loop, and keep what it writes as records; returns the last validation figures.
 
         Args:
-            shape: of the model, for the FLOPs of a batch.
+            shape: of the model, for the FLOPs of a batch; None: MFU is not measured.
             passes: a batch's cost as a multiple of forward and backward through the model.
         """
         cost = 2 / 3 if self.config.lora else 1.0  # no gradients of the model's own weights
+
+        def flops(batch: Any) -> float:
+            assert shape is not None
+            return passes * cost * flops_of(shape, batch.lengths)
+
         figures = train(
             engine,
             objective,
             TrainPlan(steps, self.learning_rate, self.config, validate_every=max(1, steps // VALIDATIONS)),
             title=self.title,
             checkpoints=self.checkpoints,
-            metrics_path=self.metrics_path,
+            metrics_path=self.work.keep / "metrics.jsonl",
             progress=self.work.progress,
-            flops=lambda batch: passes * cost * flops_of(shape, batch.lengths),
+            flops=flops if shape else None,
         )
-        self.publish(engine)
-        return figures
-
-    def publish(self, engine: Engine) -> None:
-        """Copy metrics and kept checkpoints into the artifact."""
         if engine.leader:
             publish(self.work.keep, self.work.records)
             keep_lasting(self.checkpoints, self.work.records)
+        return figures
 
     def save(self, engine: Engine) -> None:
         """Write the trained language model to `model/`, and adapters, which are merged there, to `adapter/` too."""

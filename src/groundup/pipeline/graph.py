@@ -36,6 +36,13 @@ class Stage:
     """The stage tells of the whole run: it is made anew when the blueprint's text or a record of an input changed."""
 
 
+METHODS = {
+    "ppo": "groundup.alignment.policy_stage:ppo",
+    "grpo": "groundup.alignment.policy_stage:grpo",
+    "dpo": "groundup.alignment.preference:stage",
+}
+
+
 def stages(align: str) -> tuple[Stage, ...]:
     """The stages in the order in which they run.
 
@@ -75,7 +82,7 @@ def stages(align: str) -> tuple[Stage, ...]:
             align,
             1,
             ("tokenizer", "sft", "reward"),
-            f"groundup.alignment.{align}:stage",
+            METHODS[align],
             trained(align),
         ),
         Stage(

@@ -2,52 +2,30 @@
 knows what a batch is and what its loss is.
 
 The batch of step n depends on the objective's seed and n alone. So the loop's own state is little more than one
-integer, and a run that was killed resumes exactly as if it had not been.
+integer, and a run that was killed resumes exactly as if it had not been. Checkpoints are written between steps.
 """
 
 import shutil
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol
-
-from torch import Tensor, nn
+from typing import Any
 
 from groundup.errors import GroundupError
-from groundup.parallel.data_rank import DataRank
-from groundup.parallel.engine import DivergedError, Engine, RegroupedError, Statistics
+from groundup.parallel.checkpointing.part import below
+from groundup.parallel.engine import DivergedError, Engine, RegroupedError, StepResult
 from groundup.progress import Progress
 from groundup.training.checkpoint import Checkpoint, Checkpoints
 from groundup.training.configuration import GuardConfig, LoopConfig
 from groundup.training.guard import SpikeGuard
+from groundup.training.objective import Objective
 from groundup.training.schedule import learning_rate
 from groundup.training.stopping import Stop, stop_after_the_step
 from groundup.training.telemetry import Flops, Telemetry
 
+OBJECTIVE = "objective."  # what the names of an objective's own tensors begin with in a checkpoint
 NAMED_DOCUMENTS = 8  # of the step that diverged
-
-
-class Objective(Protocol):
-    """What is trained: pretraining, SFT, a reward model, DPO."""
-
-    unit: str  # what `weight` counts: "tokens", "pairs"
-
-    def batches(self, step: int, data_rank: DataRank) -> Sequence[Any]:
-        """The micro-batches of a step that `data_rank` reads, a function of the arguments alone.
-
-        Every rank has the same number of micro-batches; together they hold the same examples for any number of
-        ranks.
-        """
-
-    def weight(self, batch: Any) -> float:
-        """How many losses a micro-batch's loss is the sum of."""
-
-    def loss(self, model: nn.Module, batch: Any) -> tuple[Tensor, Statistics]:
-        """(sum of losses, sums of other figures for the metrics)."""
-
-    def validate(self, engine: Engine) -> dict[str, float]:
-        """Validation figures by name."""
 
 
 @dataclass(frozen=True)
@@ -208,20 +186,25 @@ class _Loop:
         if step in self.state.diverged:
             return row | {"diverged": 1}, ""
         with telemetry.step(step + 1):
-            batches = objective.batches(step, engine.begin(step))
-            weights = [objective.weight(batch) for batch in batches]
-            result = engine.train_step(
-                batches,
-                weights,
-                objective.loss,
-                rate,
-                plan.config.clip_norm,
-                where=f"{self.title}, step {step + 1}",
-                accept=self.state.guard.accept,
-            )
-        row |= {"loss": result.loss, **result.statistics, "gradient_norm": result.gradient_norm}
-        row |= {objective.unit: result.weight} | ({} if result.taken else {"skipped": 1})
-        return row | telemetry.measured(objective.unit, batches, weights, result), f"loss {result.loss:.3f}"
+            data_rank = engine.begin(step)
+            row |= objective.prepare(step, engine)
+            done = _Updates()
+            for update in range(step * objective.updates, (step + 1) * objective.updates):
+                batches = objective.batches(update, data_rank)
+                weights = [objective.weight(batch) for batch in batches]
+                result = engine.train_step(
+                    batches,
+                    weights,
+                    objective.loss,
+                    rate,
+                    plan.config.clip_norm,
+                    where=f"{self.title}, step {step + 1}",
+                    accept=self.state.guard.accept,
+                )
+                done.add(batches, weights, result, objective.after(update, batches, rate, result))
+        row |= done.means() | {objective.unit: done.weight} | ({"skipped": done.skipped} if done.skipped else {})
+        row |= telemetry.measured(objective.unit, done.batches, done.weights, done.weight)
+        return row, f"loss {row['loss']:.3f}"
 
     def _return(self, error: DivergedError) -> None:
         """Return to the last checkpoint and skip the step that diverged, where that is asked for.
@@ -248,12 +231,39 @@ class _Loop:
         self.progress.say(f"    {error.where}: {error.what}; returning to step {saved.step:,} and skipping that step")
 
     def _save(self, measured: dict[str, float]) -> None:
-        self.checkpoints.save(self.state.step, self.engine.snapshot(), self.state.values(measured))
+        parts = self.engine.snapshot() | below(OBJECTIVE, self.objective.snapshot())
+        values = self.state.values(measured) | {"objective": self.objective.values()}
+        self.checkpoints.save(self.state.step, parts, values)
 
     def _restore(self, saved: Checkpoint) -> None:
         self.engine.load(saved.tensors)
+        self.objective.restore(saved.tensors.below(OBJECTIVE), saved.values["objective"])
         self.checkpoints.restore_random_state(saved)
         self.state = TrainState.of(saved, self.plan.config.guard)
+
+
+class _Updates:
+    """The updates of one step: what they read, and the means of their figures."""
+
+    def __init__(self) -> None:
+        self.batches, self.weights = list[Any](), list[float]()
+        self.weight, self.skipped = 0.0, 0
+        self._figures = list[dict[str, float]]()
+
+    def add(
+        self, batches: Sequence[Any], weights: Sequence[float], result: StepResult, figures: Mapping[str, float]
+    ) -> None:
+        self.batches += batches
+        self.weights += weights
+        self.weight += result.weight
+        self.skipped += not result.taken
+        self._figures.append(
+            {"loss": result.loss, **result.statistics, "gradient_norm": result.gradient_norm, **figures}
+        )
+
+    def means(self) -> dict[str, float]:
+        count = len(self._figures)
+        return {name: sum(figures[name] for figures in self._figures) / count for name in self._figures[0]}
 
 
 def keep_lasting(checkpoints: Checkpoints, records: Path) -> None:

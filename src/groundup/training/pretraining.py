@@ -13,6 +13,7 @@ from groundup.parallel.engine import Engine, Statistics
 from groundup.shards.stream import SampleStream, Span
 from groundup.shards.windows import Windows
 from groundup.training.batch_size import BatchSizes, rows_of
+from groundup.training.objective import Objective
 from groundup.training.telemetry import run_lengths
 
 VALIDATION_SAMPLES = 64  # per validation; the evaluation stage measures on all held-out documents
@@ -34,7 +35,7 @@ class TokenBatch:
         return TokenBatch(self.inputs_BT[:, columns_L], self.targets_BT[:, columns_L], documents_BL)
 
 
-class Pretraining:
+class Pretraining(Objective):
     """Draws sequences in a fresh order per epoch; a step's batch is a function of the step alone."""
 
     unit = "tokens"

@@ -10,7 +10,7 @@ from torch import Tensor
 
 import tiny
 from groundup.alignment.answers import Answer
-from groundup.alignment.dpo import DpoObjective
+from groundup.alignment.preference import PreferenceObjective
 from groundup.alignment.reward import RewardModel, ScalarModel
 from groundup.alignment.sft import Lesson, SftObjective
 from groundup.errors import GroundupError
@@ -210,7 +210,9 @@ def objectives() -> dict[str, Any]:
     return {
         "sft": SftObjective(lessons, answers(5, 4), **drawing),
         "sft, packed": SftObjective(lessons, answers(5, 4), **drawing, context=40),
-        "dpo": DpoObjective(pairs, pairs[:5], curves.model(seed=9).eval(), beta=0.1, label_smoothing=0.0, **drawing),
+        "dpo": PreferenceObjective(
+            pairs, pairs[:5], curves.model(seed=9).eval(), beta=0.1, label_smoothing=0.0, **drawing
+        ),
     }
 
 

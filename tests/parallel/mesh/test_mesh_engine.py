@@ -10,7 +10,7 @@ import ranks
 import tiny
 from curves import Training, loss, steps, weight
 from groundup.alignment.answers import Answer
-from groundup.alignment.dpo import DpoObjective
+from groundup.alignment.preference import PreferenceObjective
 from groundup.alignment.reward import RewardModel, RewardObjective
 from groundup.alignment.sft import Lesson, SftObjective
 from groundup.errors import GroundupError
@@ -81,14 +81,14 @@ def answers(count: int, seed: int) -> list[Answer]:
     return [Answer(row[: 3 + i % 4], row[4 : 7 + 2 * (i % 5)]) for i, row in enumerate(ids)]
 
 
-def objective(kind: str) -> SftObjective | RewardObjective | DpoObjective:
+def objective(kind: str) -> SftObjective | RewardObjective | PreferenceObjective:
     drawing = {"batch": 8, "accumulate": 2, "pad": 0, "seed": 3}
     if kind == "sft":
         return SftObjective([Lesson([answer]) for answer in answers(20, 0)], answers(7, 1), **drawing)
     pairs = list(zip(answers(20, 0), answers(20, 2), strict=True))
     if kind == "reward":
         return RewardObjective(pairs[5:], pairs[:5], centering=0.01, **drawing)
-    return DpoObjective(pairs[5:], pairs[:5], tiny.model(seed=9), beta=0.1, label_smoothing=0.0, **drawing)
+    return PreferenceObjective(pairs[5:], pairs[:5], tiny.model(seed=9), beta=0.1, label_smoothing=0.0, **drawing)
 
 
 def model_for(kind: str) -> nn.Module:

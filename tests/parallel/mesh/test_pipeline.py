@@ -16,7 +16,7 @@ import ranks
 import tiny
 from curves import GPT2, LLAMA, Curve, Training, alone, expected, loss, steps, weight
 from groundup.alignment.answers import Answer
-from groundup.alignment.dpo import DpoObjective
+from groundup.alignment.preference import PreferenceObjective
 from groundup.alignment.sft import Lesson, SftObjective
 from groundup.errors import GroundupError
 from groundup.model.decoder import CustomLanguageModel
@@ -171,11 +171,11 @@ def sft_packed() -> SftObjective:
     return SftObjective(lessons, answers(9, 1), batch=11, accumulate=4, pad=0, seed=0, context=64)
 
 
-def dpo() -> DpoObjective:
+def dpo() -> PreferenceObjective:
     pairs = list(zip(answers(20, 2), answers(20, 3), strict=True))
     reference = tiny.model(seed=1, num_hidden_layers=4).requires_grad_(False)
     drawing = {"batch": 9, "accumulate": 4, "pad": 0, "seed": 0}
-    return DpoObjective(pairs, pairs[:6], reference, beta=0.1, label_smoothing=0.1, **drawing)
+    return PreferenceObjective(pairs, pairs[:6], reference, beta=0.1, label_smoothing=0.1, **drawing)
 
 
 def align(parallel: ParallelConfig | None, objective_of: Callable[[], Any]) -> list[float]:

@@ -62,7 +62,7 @@ MORE_PPO_CURVES = (
     ("clip_fraction", "Clipped ratios", "fraction", None),
     ("approximate_kl", "Step of the policy within an iteration", "nats per token", None),
     ("kl_beta", "Weight of the KL penalty", "weight", None),
-    ("policy_loss", "Loss of the policy", "loss", None),
+    ("loss", "Loss of the policy", "loss", None),
     ("value_loss", "Loss of the critic", "loss", None),
 )
 

@@ -27,7 +27,7 @@ import torch.distributed as dist
 
 from groundup.artifacts import MetricsLog
 from groundup.errors import GroundupError
-from groundup.parallel.engine import Engine, StepResult
+from groundup.parallel.engine import Engine
 from groundup.training.configuration import TelemetryConfig
 from groundup.training.telemetry.ceiling import matmul_ceiling
 from groundup.training.telemetry.layers import LayerWatch
@@ -120,17 +120,16 @@ class Telemetry:
             yield
             self._seconds = time.perf_counter() - began
 
-    def measured(
-        self, unit: str, batches: Sequence[Any], weights: Sequence[float], result: StepResult
-    ) -> dict[str, float]:
+    def measured(self, unit: str, batches: Sequence[Any], weights: Sequence[float], weight: float) -> dict[str, float]:
         """Units a second of the step just taken, its MFU, and the peak memory so far.
 
         Args:
-            batches: this process's micro-batches, with their weights; their FLOPs are scaled up to the global batch.
+            batches: this process's micro-batches, with their weights.
+            weight: of all processes' micro-batches; the FLOPs are scaled up to it.
         """
-        row: dict[str, float] = {f"{unit}_per_second": round(result.weight / self._seconds, 1)}
+        row: dict[str, float] = {f"{unit}_per_second": round(weight / self._seconds, 1)}
         if self.ceiling and self._flops is not None and sum(weights):
-            flops = sum(map(self._flops, batches)) * result.weight / sum(weights)
+            flops = sum(map(self._flops, batches)) * weight / sum(weights)
             row["mfu"] = round(flops / self._seconds / (self.ceiling * self._processes), 4)
         return row | memory(self.engine.device)
 

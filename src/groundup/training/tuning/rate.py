@@ -14,7 +14,7 @@ from pathlib import Path
 
 from groundup.errors import GroundupError
 from groundup.parallel.engine import DivergedError, Engine
-from groundup.training.loop import Objective
+from groundup.training.objective import Objective
 
 LOWEST, HIGHEST, STEPS = 1e-6, 10.0, 200
 REMEMBERED = 0.9  # of the running mean of the loss from step to step

@@ -1,0 +1,49 @@
+"""What alignment learns from, whatever file it came from: conversations, rankings and tasks."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+Message = Mapping[str, str]  # `role` (system, user, assistant or tool) and `content`
+
+
+@dataclass(frozen=True)
+class Conversation:
+    """Messages to imitate: every assistant message is trained."""
+
+    messages: tuple[Message, ...]
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """Answers to one prompt, the best first."""
+
+    prompt: tuple[Message, ...]
+    answers: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Judged:
+    """One answer that is labelled good or bad, without another to compare it with."""
+
+    prompt: tuple[Message, ...]
+    answer: str
+    good: bool
+
+
+@dataclass(frozen=True)
+class Task:
+    """A prompt whose answers can be scored: by a verifier (see `rewards.verifiers`) or by any other reward."""
+
+    prompt: tuple[Message, ...]
+    answer: str = ""  # the right one, or what the verifier needs: a pattern, a schema, tests
+    verifier: str = "exact"
+
+    @property
+    def question(self) -> str:
+        """The last message's text."""
+        return self.prompt[-1]["content"]
+
+
+def task_of(question: str, answer: str = "", verifier: str = "exact") -> Task:
+    """A task whose prompt is one user message."""
+    return Task(({"role": "user", "content": question},), answer, verifier)

@@ -1,0 +1,274 @@
+"""One objective for PPO, GRPO, Dr.GRPO, DAPO, RLOO, GSPO and REINFORCE++: these are presets of its configuration.
+
+A step of the training loop is an iteration: sample answers to a batch of prompts, score them, estimate how much better
+each token was than expected, and pass a few times over the answers, moving the policy (and the critic, where there is
+one). The presets differ in the estimator, in how the policy's change is measured and clipped, in what an answer counts,
+and in where the KL penalty against the reference (the SFT model) is applied.
+
+What decides whether it is right (references in losses.py): as a reward the penalty is k1, as a loss k2; old
+log-probabilities come from the forward pass that trains, so that the ratio is exactly 1 before the first update; the
+stop token is an action and carries the score; temperature divides the logits in sampling and in training; sampling is
+from the full distribution; sums are divided by the counts of the whole minibatch, over all processes.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from groundup.alignment.advantages import KlController, generalised, group_mean, leave_one_out, token_rewards, whiten
+from groundup.alignment.answers import AnswerBatch, collate, log_probabilities
+from groundup.alignment.configuration import PolicyConfig
+from groundup.alignment.losses import kl_k1, kl_k2, kl_k3, masked_mean, policy_loss, policy_ratio, value_loss
+from groundup.alignment.reward import ScalarModel
+from groundup.alignment.rollout import Rollout, Sampler
+from groundup.errors import GroundupError
+from groundup.parallel.checkpointing.files import TensorFiles
+from groundup.parallel.checkpointing.part import Snapshot, below
+from groundup.parallel.data_rank import SINGLE, DataRank
+from groundup.parallel.engine import Engine, Statistics, StepResult
+from groundup.shards.order import Permutation
+from groundup.training.objective import Objective
+
+MAX_START_KL = 1e-3  # nats per token: far above bf16's rounding in batches of other shapes, far below a real difference
+CRITIC = "critic."
+
+
+@dataclass(frozen=True)
+class Experience:
+    """A rollout with what the updates are made of."""
+
+    rollout: Rollout
+    advantages_BR: Tensor
+    returns_BR: Tensor
+    weights_BR: Tensor  # what each token counts within its answer, 0 after its end
+    beta: float  # of the KL in the loss
+    figures: dict[str, float]
+
+
+@dataclass(frozen=True)
+class Minibatch:
+    """Some of an iteration's answers; suffixes as in `Rollout`."""
+
+    batch: AnswerBatch
+    old_BR: Tensor
+    reference_BR: Tensor
+    values_BR: Tensor
+    advantages_BR: Tensor
+    returns_BR: Tensor
+    weights_BR: Tensor  # their sum over the whole minibatch is its number of tokens
+
+    @property
+    def lengths(self) -> list[int]:
+        return self.batch.lengths
+
+
+class PolicyObjective(Objective):
+    """Moves a policy towards what a reward prefers, without leaving the reference too far."""
+
+    unit = "tokens"
+
+    def __init__(self, sampler: Sampler, config: PolicyConfig, critic: Engine | None = None, ranks: int = 1) -> None:
+        """
+        Args:
+            critic: the engine of a `ScalarModel`; needed for the estimator `gae` and for no other.
+            ranks: of the data, among which each minibatch is divided.
+
+        Raises:
+            GroundupError: a minibatch has fewer answers than there are ranks.
+        """
+        smallest = config.rollouts % config.minibatch or config.minibatch
+        if smallest < ranks:
+            raise GroundupError(
+                f"a minibatch of {smallest} answers can't be divided among {ranks} processes",
+                where="ppo.minibatch",
+                do=f"let minibatch divide rollouts ({config.rollouts}) and be at least {ranks}",
+            )
+        assert (critic is not None) == (config.advantage == "gae")
+        self.sampler, self.config, self.critic = sampler, config, critic
+        self.per_epoch = -(-config.rollouts // config.minibatch)
+        self.updates = config.epochs * self.per_epoch
+        self.kl = KlController(config.kl, config.kl_target, config.kl_horizon)
+        self.figures: dict[str, float] = {}  # of the last iteration
+        self.experience: Experience | None = None
+
+    def prepare(self, step: int, engine: Engine) -> dict[str, float]:
+        """Sample, score, and estimate advantages."""
+        self.experience = self.estimate(self.sampler.rollout(step, engine, self.critic))
+        self.figures = self.experience.figures
+        self.kl.update(self.figures["kl"], self.config.rollouts)
+        return self.figures
+
+    def estimate(self, rollout: Rollout) -> Experience:
+        """Advantages, and figures of the rollout."""
+        config, mask_BR, beta = self.config, rollout.mask_BR, self.kl.beta
+        score_B = rollout.scores_B - config.missing_end_penalty * (~rollout.ended_B).float()
+        kl_BR = kl_k1(rollout.old_BR, rollout.reference_BR) * mask_BR
+        in_reward = beta if config.kl_in == "reward" else 0.0
+        rewards_BR = token_rewards(score_B, kl_BR, mask_BR, in_reward)
+        figures = {
+            "score": float(rollout.scores_B.mean()),
+            "reward": float(rewards_BR.sum(1).mean()),
+            "kl": float(kl_BR.sum(1).mean()),
+            "kl_beta": beta,
+            "entropy": float(masked_mean(rollout.entropy_BR, mask_BR)),
+            "ended": float(rollout.ended_B.float().mean()),
+            "answer_tokens": float(mask_BR.sum(1).mean()),
+        }
+        returns_BR = rewards_BR
+        if config.advantage in ("gae", "return"):
+            lam = config.gae_lambda if config.advantage == "gae" else 1.0
+            advantages_BR, returns_BR = generalised(rewards_BR, rollout.values_BR, mask_BR, config.gamma, lam)
+            if config.advantage == "gae":
+                figures["explained_variance"] = _explained(advantages_BR, returns_BR, rollout.values_BR, mask_BR)
+            if config.whiten:
+                advantages_BR = whiten(advantages_BR, mask_BR)
+        else:
+            reward_B = rewards_BR.sum(1)
+            if config.advantage == "group":
+                advantage_B = group_mean(reward_B, config.group, config.group_std)
+            else:
+                advantage_B = leave_one_out(reward_B, config.group)
+            advantages_BR = advantage_B[:, None] * mask_BR
+            figures["groups_alike"] = float((~rollout.mixed_groups(config.group)).float().mean())
+        lengths_B1 = mask_BR.sum(1, keepdim=True)
+        match config.normaliser:
+            case "token":
+                weights_BR = mask_BR
+            case "sequence":
+                weights_BR = mask_BR / lengths_B1
+            case "constant":
+                weights_BR = mask_BR / config.max_answer_tokens
+        return Experience(rollout, advantages_BR, returns_BR, weights_BR, beta - in_reward, figures)
+
+    def batches(self, update: int, data_rank: DataRank = SINGLE) -> list[Minibatch]:
+        """Answers of the last `prepare`, each epoch in another order."""
+        assert self.experience is not None, "prepare comes first"
+        epoch, part = divmod(update, self.per_epoch)
+        count = len(self.experience.rollout)
+        order = Permutation(count, self.sampler.seed, epoch)(np.arange(count)).tolist()
+        drawn = order[part * self.config.minibatch : (part + 1) * self.config.minibatch]
+        every = min(self.config.accumulate, len(drawn) // data_rank.size) * data_rank.size
+        scale = self._scale(self.experience, drawn)
+        return [
+            self._minibatch(self.experience, drawn[first::every], scale)
+            for first in range(data_rank.rank, every, data_rank.size)
+        ]
+
+    def _scale(self, experience: Experience, drawn: Sequence[int]) -> float:
+        """What makes losses that the engine divides by tokens be divided as `normaliser` says."""
+        if self.config.normaliser == "token":
+            return 1.0
+        tokens = float(experience.rollout.mask_BR[drawn].sum())
+        return tokens / len(drawn)
+
+    def _minibatch(self, experience: Experience, indices: Sequence[int], scale: float) -> Minibatch:
+        rollout = experience.rollout
+        device = rollout.mask_BR.device
+        batch = collate([rollout.answers[index] for index in indices], self.sampler.pad, device)
+        width, rows = batch.mask_BR.shape[1], torch.tensor(indices, device=device)
+        known = (
+            rollout.old_BR,
+            rollout.reference_BR,
+            rollout.values_BR,
+            experience.advantages_BR,
+            experience.returns_BR,
+            experience.weights_BR * scale,
+        )
+        return Minibatch(batch, *(x_BR[rows, :width] for x_BR in known))
+
+    def weight(self, batch: Minibatch) -> float:
+        return batch.batch.tokens
+
+    def loss(self, model: nn.Module, batch: Minibatch) -> tuple[Tensor, Statistics]:
+        assert self.experience is not None
+        config, mask_BR = self.config, batch.batch.mask_BR.float()
+        logp_BR = batch.batch.rows(log_probabilities(model, batch.batch, config.temperature)[0])
+        loss_BR = policy_loss(
+            logp_BR,
+            batch.old_BR,
+            batch.advantages_BR,
+            mask_BR,
+            config.clip,
+            config.clip_high,
+            config.ratio,
+            reduction="none",
+        )
+        if self.experience.beta:
+            loss_BR = loss_BR + self.experience.beta * kl_k2(logp_BR, batch.reference_BR)
+        with torch.no_grad():
+            ratio_BR = policy_ratio(logp_BR, batch.old_BR, mask_BR, config.ratio)
+            high = config.clip if config.clip_high is None else config.clip_high
+            better_BR = batch.advantages_BR > 0
+            clipped_BR = torch.where(better_BR, ratio_BR > 1 + high, ratio_BR < 1 - config.clip)
+            watched = {
+                "clip_fraction": clipped_BR * (batch.advantages_BR != 0),
+                "approximate_kl": kl_k2(logp_BR, batch.old_BR),
+                "approximate_kl_k3": kl_k3(logp_BR, batch.old_BR),
+                "ratio": ratio_BR.expand_as(mask_BR),
+            }
+            statistics = {name: (x_BR * mask_BR).sum() for name, x_BR in watched.items()}
+        return (loss_BR * batch.weights_BR).sum(), statistics
+
+    def after(self, update: int, batches: Sequence[Any], learning_rate: float, result: StepResult) -> dict[str, float]:
+        """Train the critic on the same answers.
+
+        Raises:
+            GroundupError: before an iteration's first update the policy is not the one that sampled.
+        """
+        where = f"iteration {update // self.updates + 1}"
+        start_kl = result.statistics["approximate_kl"]
+        if update % self.updates == 0 and start_kl > MAX_START_KL:
+            raise GroundupError(
+                f"before the first update the KL is {start_kl:.5f} nats a token, not 0: the log-probabilities of "
+                "sampling and training differ",
+                where=where,
+                do="report this as a bug",
+            )
+        if self.critic is None:
+            return {}
+        speed = self.config.critic_speed
+        learnt = self.critic.train_step(
+            batches,
+            [self.weight(batch) for batch in batches],
+            self._value_loss,
+            learning_rate * speed,
+            self.config.clip_norm,
+            where=f"{where}, critic",
+        )
+        return {"value_loss": learnt.loss}
+
+    def _value_loss(self, model: nn.Module, minibatch: Minibatch) -> tuple[Tensor, Statistics]:
+        assert isinstance(model, ScalarModel)
+        batch = minibatch.batch
+        loss = value_loss(
+            batch.rows(model.values(batch)),
+            minibatch.values_BR,
+            minibatch.returns_BR,
+            batch.mask_BR.float(),
+            self.config.value_clip,
+            reduction="sum",
+        )
+        return self.config.value_coefficient * loss, {}
+
+    def snapshot(self) -> Snapshot:
+        return {} if self.critic is None else below(CRITIC, self.critic.snapshot())
+
+    def values(self) -> dict[str, Any]:
+        return {"beta": self.kl.beta, "figures": self.figures}
+
+    def restore(self, tensors: TensorFiles, values: Mapping[str, Any]) -> None:
+        if self.critic is not None:
+            self.critic.load(tensors.below(CRITIC))
+        self.kl.beta, self.figures = values["beta"], values["figures"]
+
+
+def _explained(advantages_BR: Tensor, returns_BR: Tensor, values_BR: Tensor, mask_BR: Tensor) -> float:
+    """The fraction of the returns' variance that the critic explains."""
+    errors_BR = returns_BR - values_BR
+    unexplained = masked_mean(errors_BR**2, mask_BR) - masked_mean(advantages_BR, mask_BR) ** 2
+    variance = masked_mean(returns_BR**2, mask_BR) - masked_mean(returns_BR, mask_BR) ** 2
+    return float(1 - unexplained / variance.clamp(min=1e-8))

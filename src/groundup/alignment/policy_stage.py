@@ -1,0 +1,74 @@
+"""The stages `ppo` and `grpo`: the SFT model is moved towards what a reward prefers."""
+
+from collections.abc import Mapping
+
+from groundup.alignment.configuration import GrpoConfig, PolicyConfig, PpoConfig
+from groundup.alignment.data.examples import ask
+from groundup.alignment.data.pairs import read_pairs
+from groundup.alignment.data.questions import MAIN_ASPECTS, read_items
+from groundup.alignment.data.records import Task, task_of
+from groundup.alignment.policy import PolicyObjective
+from groundup.alignment.reward import ScalarModel, load_reward_model
+from groundup.alignment.rewards.model import ModelReward
+from groundup.alignment.rewards.reward import Reward
+from groundup.alignment.rollout import Sampler
+from groundup.alignment.training import ITEMS, PAIRS, StageTraining
+from groundup.artifacts import Artifact, Figures, Work
+from groundup.parallel.engine import Engine, ModelOnDevice
+
+
+def ppo(config: PpoConfig, inputs: Mapping[str, Artifact], work: Work) -> Figures:
+    """With the reward model of the reward stage, and a critic that starts from it; writes `model/`."""
+    return _train(StageTraining("ppo", config, inputs, "sft", work), config, inputs)
+
+
+def grpo(config: GrpoConfig, inputs: Mapping[str, Artifact], work: Work) -> Figures:
+    """Without a critic; writes `model/`."""
+    return _train(StageTraining("grpo", config, inputs, "sft", work), config, inputs)
+
+
+def _train(training: StageTraining, config: PolicyConfig, inputs: Mapping[str, Artifact]) -> Figures:
+    policy = training.engine(training.model())
+    tasks = _taught(inputs)
+    reward = _reward_model(training, inputs, policy)
+    critic = None
+    if config.advantage == "gae":  # starts with the reward model's features, and values of 0
+        critic = training.engine(ScalarModel(load_reward_model(inputs["reward"].path / "model")[0].language))
+    sampler = Sampler(
+        tasks,
+        [ask(task.question, training.tokenizer) for task in tasks],
+        reward,
+        None if config.lora else training.model().to(policy.device),
+        config,
+        stop=training.tokenizer.end,
+        pad=training.tokenizer.pad,
+        seed=training.work.seed,
+    )
+    objective = PolicyObjective(sampler, config, critic, policy.data_rank.size)
+    training.train(policy, objective, config.iterations)
+    training.save(policy)
+    figures = objective.figures
+    summary = f"{config.iterations * config.rollouts:,} answers sampled, score {figures['score']:+.2f}"
+    summary += f" at {figures['kl']:.2f} nats from the SFT model"
+    return {
+        "summary": summary,
+        "iterations": config.iterations,
+        "prompts": len(tasks),
+        "precision": policy.precision,
+        **figures,
+    }
+
+
+def _taught(inputs: Mapping[str, Artifact]) -> list[Task]:
+    """What SFT taught, in the phrasings of `rl`; where that was a person's own examples, the questions of the pairs."""
+    items = [item for item in read_items(inputs["sft"].file(ITEMS)) if item.aspect in MAIN_ASPECTS]
+    tasks = [task_of(question, item.answer) for item in items for question in item.questions("rl")]
+    if tasks:
+        return tasks
+    questions = sorted({pair.question for pair in read_pairs(inputs["reward"].file(PAIRS), "train")})
+    return [task_of(question) for question in questions]
+
+
+def _reward_model(training: StageTraining, inputs: Mapping[str, Artifact], policy: Engine) -> Reward:
+    model, scale = load_reward_model(inputs["reward"].path / "model", policy.device)
+    return ModelReward(ModelOnDevice(model, policy.device, policy.precision), scale, training.tokenizer.pad)

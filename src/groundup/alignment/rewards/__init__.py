@@ -1,0 +1,1 @@
+"""What an answer is worth: a reward model, a verifier, any function, or a weighted sum of these."""

@@ -1,0 +1,206 @@
+"""Sampling answers to tasks, scoring them, and what the models involved give each of their tokens.
+
+Several processes share the work: each samples and scores some of the answers with whole models, then all know all of
+them. The samples are those that one process would draw.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from groundup.alignment.answers import Answer, collate, log_probabilities
+from groundup.alignment.configuration import PolicyConfig
+from groundup.alignment.data.records import Task
+from groundup.alignment.reward import ScalarModel
+from groundup.alignment.rewards.reward import Reward
+from groundup.inference.generate import Sampling, ShardedSampling, generate
+from groundup.model.decoder import CustomLanguageModel
+from groundup.model.lora import adapters_off
+from groundup.parallel.checkpointing.crew import Crew
+from groundup.parallel.data_rank import DataRank
+from groundup.parallel.engine import Engine
+from groundup.shards.order import samples_at
+
+T = TypeVar("T")
+
+FORWARD_ROWS = 64  # rows per forward pass where nothing is learnt
+
+
+@dataclass(frozen=True)
+class Rollout:
+    """The answers of one iteration; those of a group (to the same prompt) are neighbours.
+
+    Suffixes: B answers, R answer tokens. Values of R are 0 after an answer's end.
+    """
+
+    tasks: list[Task]
+    answers: list[Answer]
+    scores_B: Tensor
+    ended_B: Tensor  # bool: the stop token came
+    mask_BR: Tensor
+    old_BR: Tensor  # log-probabilities under the policy that sampled
+    reference_BR: Tensor
+    values_BR: Tensor  # of the critic; 0 without one
+    entropy_BR: Tensor
+
+    def __len__(self) -> int:
+        return len(self.answers)
+
+    def mixed_groups(self, group: int) -> Tensor:
+        """Bool [groups]: whether the scores in a group differ, so that it has something to teach."""
+        return self.scores_B.view(-1, group).amax(1) > self.scores_B.view(-1, group).amin(1)
+
+
+class Sampler:
+    """Makes rollouts; each is a function of the iteration and the policy's weights."""
+
+    def __init__(
+        self,
+        tasks: Sequence[Task],
+        prompts: Sequence[list[int]],
+        reward: Reward,
+        reference: CustomLanguageModel | None,
+        config: PolicyConfig,
+        *,
+        stop: int,
+        pad: int,
+        seed: int,
+    ) -> None:
+        """
+        Args:
+            prompts: of each task, the ids up to where the answer begins.
+            reference: None: the policy with its adapters switched off.
+            stop: the token that ends an answer.
+        """
+        self.tasks, self.prompts, self.reward, self.reference = list(tasks), list(prompts), reward, reference
+        self.config, self.stop, self.pad, self.seed = config, stop, pad, seed
+        self.crew = Crew()
+        if reference is not None:
+            reference.requires_grad_(False)
+
+    @torch.no_grad()
+    def rollout(self, iteration: int, policy: Engine, critic: Engine | None) -> Rollout:
+        """The answers of an iteration. Groups whose scores do not differ are replaced as often as `refill` allows."""
+        config = self.config
+        made = self._round(iteration, 0, policy, critic)
+        for number in range(1, config.refill + 1):
+            mixed = made.mixed_groups(config.group)
+            if mixed.all():
+                break
+            made = _best_groups(made, self._round(iteration, number, policy, critic), config.group)
+        return made
+
+    def _round(self, iteration: int, number: int, policy: Engine, critic: Engine | None) -> Rollout:
+        indices = self._drawn(iteration * (self.config.refill + 1) + number)
+        with policy.whole() as model:
+            answers = self.sample(model, indices, policy, (self.seed << 20) + iteration + (number << 54))
+            if critic is None:
+                known, scores = self._known_of([answers[i] for i in self._mine], indices, model, None, policy)
+            else:
+                with critic.whole() as values:
+                    known, scores = self._known_of([answers[i] for i in self._mine], indices, model, values, policy)
+        device = policy.device
+        longest = max(len(answer.answer) for answer in answers)
+        parts = [(_wide(rows, longest), part) for rows, part in self._gathered((known.cpu(), scores.cpu()))]
+        old_BR, reference_BR, values_BR, entropy_BR = torch.cat([rows for rows, _ in parts], 1).to(device)
+        lengths_B = torch.tensor([len(answer.answer) for answer in answers], device=device)
+        return Rollout(
+            [self.tasks[index] for index in indices],
+            answers,
+            torch.cat([part for _, part in parts]).to(device),
+            torch.tensor([answer.answer[-1] == self.stop for answer in answers], device=device),
+            (torch.arange(longest, device=device) < lengths_B[:, None]).float(),
+            old_BR,
+            reference_BR,
+            values_BR,
+            entropy_BR,
+        )
+
+    def _drawn(self, number: int) -> list[int]:
+        """The tasks of a round, each as often as a group has answers."""
+        groups = self.config.rollouts // self.config.group
+        drawn = samples_at(number * groups, groups, len(self.prompts), self.seed)
+        return [index for index in drawn.tolist() for _ in range(self.config.group)]
+
+    @cached_property
+    def _mine(self) -> range:
+        """The answers that this process samples."""
+        return DataRank(self.crew.rank, self.crew.size).of(self.config.rollouts)
+
+    def sample(self, policy: nn.Module, indices: Sequence[int], engine: Engine, seed: int) -> list[Answer]:
+        """An answer to each of the tasks, sampled from the full distribution: top-k or top-p would bias ratios."""
+        prompts = [self.prompts[index] for index in indices]
+        assert isinstance(policy, CustomLanguageModel)
+        continuations = generate(
+            policy,
+            prompts,
+            stop=self.stop,
+            max_tokens=self.config.max_answer_tokens,
+            sampling=Sampling(self.config.temperature),
+            generator=torch.Generator().manual_seed(seed),
+            dtype=engine.dtype,
+            sharded=ShardedSampling(self._mine, self._gathered) if self.crew.size > 1 else None,
+        )
+        together = [one for part in self._gathered(continuations) for one in part]
+        return [Answer(prompt, one.tokens) for prompt, one in zip(prompts, together, strict=True)]
+
+    def _gathered(self, mine: T) -> list[T]:
+        """What each process gave, by rank."""
+        return self.crew.together(lambda: mine)
+
+    def _known_of(
+        self, answers: Sequence[Answer], indices: Sequence[int], policy: nn.Module, critic: nn.Module | None, on: Engine
+    ) -> tuple[Tensor, Tensor]:
+        """(log-probability under policy and reference, value and entropy of each answer token, [4, B, R]; scores [B])
+        of this process's answers, by whole models."""
+        longest = max((len(answer.answer) for answer in answers), default=0)
+        columns = [torch.empty(4, 0, longest)]
+        for start in range(0, len(answers), FORWARD_ROWS):
+            batch = collate(answers[start : start + FORWARD_ROWS], self.pad, on.device)
+            with on.autocast():
+                logp_N, entropy_N = log_probabilities(policy, batch, self.config.temperature)
+                with adapters_off(policy):
+                    reference_N, _ = log_probabilities(self.reference or policy, batch, self.config.temperature)
+                values_N = torch.zeros_like(logp_N)
+                if critic is not None:
+                    assert isinstance(critic, ScalarModel)
+                    values_N = critic.values(batch)
+            rows = torch.stack([batch.rows(x) for x in (logp_N, reference_N, values_N, entropy_N)])
+            columns.append(_wide(rows, longest))
+        tasks = [self.tasks[indices[index]] for index in self._mine]
+        scores_B = self.reward.score(tasks, answers) if answers else torch.empty(0)
+        return torch.cat([x.to(on.device) for x in columns], 1), scores_B.to(on.device)
+
+
+def _best_groups(made: Rollout, more: Rollout, group: int) -> Rollout:
+    """As many groups as `made` has: those of both whose scores differ, and where these are too few, others."""
+    mixed = torch.cat([made.mixed_groups(group), more.mixed_groups(group)])
+    kept_G = mixed.long().argsort(descending=True, stable=True)[: len(made) // group].sort().values
+    kept = (kept_G[:, None] * group + torch.arange(group, device=kept_G.device)).flatten()
+    answers, tasks = made.answers + more.answers, made.tasks + more.tasks
+    longest = max(made.mask_BR.shape[1], more.mask_BR.shape[1])
+
+    def both(x: Tensor, y: Tensor) -> Tensor:
+        return torch.cat([_wide(x, longest), _wide(y, longest)] if x.dim() > 1 else [x, y])[kept]
+
+    indices = kept.tolist()
+    return Rollout(
+        [tasks[index] for index in indices],
+        [answers[index] for index in indices],
+        both(made.scores_B, more.scores_B),
+        both(made.ended_B, more.ended_B),
+        both(made.mask_BR, more.mask_BR),
+        both(made.old_BR, more.old_BR),
+        both(made.reference_BR, more.reference_BR),
+        both(made.values_BR, more.values_BR),
+        both(made.entropy_BR, more.entropy_BR),
+    )
+
+
+def _wide(x: Tensor, width: int) -> Tensor:
+    """Padded to R = `width`."""
+    return nn.functional.pad(x, (0, width - x.shape[-1]))
