@@ -69,7 +69,7 @@ def outcome(tensors: dict[str, Tensor], metrics: Path, figures: dict[str, float]
     return Outcome({name: tensor.clone() for name, tensor in tensors.items()}, rows, figures)
 
 
-class Cut(Objective):
+class Cut:
     """An objective that is killed when it is asked for the batches of step `at`."""
 
     def __init__(self, objective: Objective, at: int) -> None:
