@@ -18,7 +18,13 @@ from groundup.shards.stream import SampleStream
 
 
 class DrawnSamples(Dataset[Tensor]):
-    """The first `draws` draws of a stream: item d is int64 [length + 1], inputs and, one on, targets."""
+    """The first `draws` draws of a stream: item d is int64 [length + 1], inputs and, one on, targets.
+
+    >>> from groundup.shards import SampleStream, TokenShard
+    >>> stream = SampleStream(TokenShard.of([[1, 2, 3, 4, 0]]), length=4, seed=0)
+    >>> DrawnSamples(stream, draws=3)[2]
+    tensor([1, 2, 3, 4, 0])
+    """
 
     def __init__(self, stream: SampleStream, draws: int) -> None:
         self.stream, self.draws = stream, draws
@@ -38,6 +44,9 @@ class DrawnSamples(Dataset[Tensor]):
 
 class RankDraws(Sampler[int]):
     """The draws `first` to `last - 1` that are one rank's: every `ranks`-th of them.
+
+    >>> list(RankDraws(first=0, last=6, rank=1, ranks=2))
+    [1, 3, 5]
 
     With R ranks of B rows, step n reads the same draws `first + n R B ...` as one rank of R B rows.
 

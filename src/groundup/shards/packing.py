@@ -21,6 +21,9 @@ from groundup.kernels.compilation import kernel
 def best_fit(lengths: Sequence[int] | NDArray[np.integer], capacity: int) -> list[list[int]]:
     """The numbers of the examples in each window, windows in the order in which they were begun.
 
+    >>> best_fit([5, 3, 4, 2], capacity=7)
+    [[0, 3], [2, 1]]
+
     Time is about proportional to the examples.
 
     Raises:

@@ -47,6 +47,11 @@ class Span:
 class SampleStream:
     """The samples of a shard in the order in which they are drawn.
 
+    >>> shard = TokenShard.of([[1, 2, 3, 4, 0], [5, 6, 7, 0]])
+    >>> stream = SampleStream(shard, length=4, seed=1)
+    >>> sorted(stream.batch(0, 2).tolist())  # an epoch: every token but the first is a target once
+    [[0, 5, 6, 7, 0], [1, 2, 3, 4, 0]]
+
     Args:
         length: inputs of a sample; it has as many targets, one token on.
         seed: of the order, any integer.

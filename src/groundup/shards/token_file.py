@@ -14,7 +14,7 @@ put together from pieces that were encoded in parallel (`encode.py`).
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
@@ -27,6 +27,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from groundup.artifacts.durable import write_text
+from groundup.corpus.documents import document_id
 from groundup.errors import GroundupError
 from groundup.shards.sealed import SealedFile, check, corrupt
 from groundup.tokenizer.tokenizer import Tokenizer
@@ -206,9 +207,37 @@ class TokenWriter:
             ).write(self._paths[3])
 
 
+def write_tokens(folder: str | Path, split: str, tokenizer: Tokenizer, texts: Iterable[str]) -> "TokenShard":
+    """Encode texts, each followed by `<|endoftext|>`, into the files of a split, and map them.
+
+    >>> import tempfile
+    >>> from groundup.tokenizer import Tokenizer
+    >>> shard = write_tokens(tempfile.mkdtemp(), "train", Tokenizer.train([]), ["one", "two"])
+    >>> shard.tokens.tolist()
+    [111, 110, 101, 256, 116, 119, 111, 256]
+
+    Args:
+        folder: made if it isn't there; files of the split in it are replaced.
+
+    Raises:
+        GroundupError: the folder can't be written to.
+    """
+    path = Path(folder)
+    path.mkdir(parents=True, exist_ok=True)
+    with TokenWriter(path, split, tokenizer) as writer:
+        for text in texts:
+            writer.append(document_id(text), tokenizer.encode(text), len(text.encode("utf-8", "replace")))
+    return TokenShard.open(path, split, tokenizer)
+
+
 @dataclass(frozen=True)
 class TokenShard:
-    """A split's tokens, memory-mapped."""
+    """A split's tokens, memory-mapped.
+
+    >>> shard = TokenShard.of([[5, 6, 0], [7, 0]])  # in memory; 0 ends each document
+    >>> len(shard), shard.documents, shard.document_at(3)
+    (5, 2, 1)
+    """
 
     tokens: NDArray[np.unsignedinteger]  # (tokens,) uint16 or uint32
     starts: NDArray[np.int64]  # (documents + 1,)

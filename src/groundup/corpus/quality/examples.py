@@ -123,6 +123,21 @@ def read_examples(
     return _joined(drawn, skipped)
 
 
+def labelled(good: Iterable[str], bad: Iterable[str]) -> Examples:
+    """Examples of texts in memory.
+
+    Raises:
+        GroundupError: there are not both good and bad texts.
+    """
+    most = QualityTraining.model_fields["documents"].default
+    drawn = {True: _Drawn(most), False: _Drawn(most)}
+    for texts, is_good in ((good, True), (bad, False)):
+        for text in texts:
+            if cleaned := clean(text).strip():
+                drawn[is_good].add(cleaned)
+    return _joined(drawn, Counter())
+
+
 def _joined(drawn: dict[bool, _Drawn], skipped: Counter[str]) -> Examples:
     import pyarrow as pa
 

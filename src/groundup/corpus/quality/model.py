@@ -6,6 +6,7 @@ model.bin           a fastText model, as any fastText reads it
 """
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -59,12 +60,16 @@ class Model:
         """`linear` or `fasttext`."""
         return self.classifier.kind
 
-    def scores(self, texts: "pa.Array") -> NDArray[np.float32]:
+    def scores(self, texts: "Sequence[str] | pa.Array") -> NDArray[np.float32]:
         """[texts] how likely each is good, 0 to 1.
 
         Args:
-            texts: Arrow strings without nulls.
+            texts: strings, or Arrow strings without nulls.
         """
+        if isinstance(texts, Sequence):
+            import pyarrow as pa
+
+            texts = pa.array(texts, pa.large_string())
         return self.calibration.scores(self.classifier.margins(texts)).astype(np.float32)
 
     def save(self, folder: Path) -> None:
@@ -86,6 +91,13 @@ class Model:
 
 def load(path: Path, good_label: str = "") -> Model:
     """A model from the folder that `Model.save` wrote, or from a fastText `.bin`, whose chances are taken as they are.
+
+    >>> import pathlib, tempfile
+    >>> from groundup.corpus.quality import learn
+    >>> folder = pathlib.Path(tempfile.mkdtemp())
+    >>> learn([f"a reasoned text {n}" for n in range(60)], [f"buy now {n}" for n in range(60)]).model.save(folder)
+    >>> load(folder).kind
+    'linear'
 
     Args:
         path: the folder or the file.

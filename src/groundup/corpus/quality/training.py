@@ -5,16 +5,18 @@ rest -> folds: each is scored by a model of the others -> calibration
 rest -> the model -> scores of the held-out -> evaluation
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from groundup.corpus.quality.calibration import Calibration, platt
-from groundup.corpus.quality.configuration import EPOCHS, LEARNING_RATE, QualityTraining
+from groundup.corpus.quality.configuration import EPOCHS, LEARNING_RATE, Kind, QualityTraining
 from groundup.corpus.quality.evaluation import Evaluation, evaluate
-from groundup.corpus.quality.examples import Examples
+from groundup.corpus.quality.examples import Examples, labelled
 from groundup.corpus.quality.model import Classifier, Model
 from groundup.errors import GroundupError
 from groundup.progress import Progress
@@ -71,6 +73,25 @@ def train(
         },
     }
     return Trained(Model(model.classifier, calibration, training), heldout, evaluation)
+
+
+def learn(good: Iterable[str], bad: Iterable[str], kind: Kind = "linear", heldout: float = 0.2) -> Trained:
+    """Train a classifier of good text from texts in memory.
+
+    >>> trained = learn([f"a reasoned text {n}" for n in range(60)], [f"buy now {n}" for n in range(60)])
+    >>> trained.model.kind, trained.evaluation.documents > 10
+    ('linear', True)
+
+    Args:
+        good: texts of the kind that is wanted.
+        bad: texts of the other kind.
+        kind: `linear`, or `fasttext` with the extra of that name.
+        heldout: fraction of the texts that is measured with and not learned from, chosen by their hashes.
+
+    Raises:
+        GroundupError: there are too few texts of either kind.
+    """
+    return train(labelled(good, bad), QualityTraining(good=(Path("good"),), kind=kind, heldout=heldout))
 
 
 def fit(
