@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from groundup.blueprint import gallery
-from groundup.blueprint.dump import yaml
+from groundup.blueprint.dump import dump, yaml
 from groundup.blueprint.load import load
 from groundup.blueprint.show import resolved
 from groundup.blueprint.tree import parse
@@ -58,7 +58,7 @@ def test_values_come_in_the_order_of_the_file(loaded):
 
 def test_what_is_dumped_loads_to_the_same(loaded, tmp_path):
     copy = tmp_path / "copy.yaml"
-    copy.write_text(loaded.dump(), encoding="utf-8")
+    copy.write_text(dump(loaded), encoding="utf-8")
     again = load(copy)
     assert again.blueprint == loaded.blueprint
     assert again.derived == {}  # every value is written
@@ -72,7 +72,7 @@ def test_relative_paths_are_rewritten_for_the_folder_where_a_dump_will_lie(tmp_p
     source.write_text(
         "curate: {sources: [{kind: files, path: docs}, {kind: files, path: /abs}]}\nsft: {data: ../d.jsonl}\n"
     )
-    (run / "blueprint.yaml").write_text(load(source).dump(run))
+    (run / "blueprint.yaml").write_text(dump(load(source), run))
     there = load(run / "blueprint.yaml")
     paths = [one.path for one in there.blueprint.curate.sources] + [there.blueprint.sft.data]
     assert [(run / path).resolve() for path in paths] == [

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from groundup.alignment.configuration import SftConfig
 from groundup.blueprint import gallery
-from groundup.blueprint.load import MOST_BYTES, LoadedBlueprint, load
+from groundup.blueprint.load import MAX_BYTES, LoadedBlueprint, load
 from groundup.blueprint.problems import BlueprintError
 from groundup.blueprint.validate import shape
 
@@ -111,7 +111,7 @@ def test_the_least_blueprint_loads_and_is_complete(write):
             "each item",
         ),
         ("sft:\n  epochs:\n", "2:3: sft.epochs: expected a number above 0, got nothing"),
-        ("sft:\n  epochs: 3\n  epochs: 4\n", "3:3: sft.epochs: is written twice; it stands already in line 2"),
+        ("sft:\n  epochs: 3\n  epochs: 4\n", "3:3: sft.epochs: is written twice; it is already in line 2"),
         (
             "seed: !int 3\n",
             "1:7: seed: a tag (!int) means nothing in a blueprint; put text that begins with ! in quotes",
@@ -120,7 +120,7 @@ def test_the_least_blueprint_loads_and_is_complete(write):
         ("? [a]\n: 3\n", "1:3: a key must be a plain word"),
     ],
 )  # fmt: skip
-def test_an_error_names_its_place_and_what_was_meant(write, text, expected):
+def test_an_error_names_its_position_and_what_was_meant(write, text, expected):
     line, column, _ = expected.split(":", 2)
     assert f"blueprint.yaml:{expected}" in errors(write(text + LEAST))
     assert 1 <= int(line) <= text.count("\n") and int(column) >= 1
@@ -165,7 +165,7 @@ def test_an_error_names_its_place_and_what_was_meant(write, text, expected):
             "in quotes",
         ),
         ("a: *b\n", '1:4: *b refers to nothing: there is no &b above; put text that begins with * in quotes: "*b"'),
-        ("a: &a [*a]\n", "1:8: *a refers to a section that it stands in itself"),
+        ("a: &a [*a]\n", "1:8: *a refers to a section that contains it"),
         ("a: 1\n---\nb: 2\n", "2:1: a second YAML document begins here; a blueprint is a single one"),
         ("", "1:1: is empty; `groundup new DIR` writes one to start from"),
         ("# nothing\n", "1:1: is empty; `groundup new DIR` writes one to start from"),
@@ -181,9 +181,13 @@ def test_all_errors_of_a_file_come_at_once_in_its_order(write):
     path = write(
         "seed: -1\nsead: 1\nppo: {clip: 0, clips: 1}\nsft: {epochs: 0, data: 3}\ncurate: {sources: [{kind: x}]}\n"
     )
-    places = [line.split(": ")[0] for line in errors(path, "dpo.beta=0", "dpo.bta=1")]
+    positions = [line.split(": ")[0] for line in errors(path, "dpo.beta=0", "dpo.bta=1")]
     expected = ["1:7", "2:1", "3:13", "3:16", "4:15", "4:24", "5:27"]
-    assert places == [*(f"blueprint.yaml:{place}" for place in expected), "--set dpo.beta=0", "--set dpo.bta=1"]
+    assert positions == [
+        *(f"blueprint.yaml:{position}" for position in expected),
+        "--set dpo.beta=0",
+        "--set dpo.bta=1",
+    ]
 
 
 def test_every_unknown_key_is_found_but_only_some_are_shown(write):
@@ -207,7 +211,7 @@ def test_every_unknown_key_is_found_but_only_some_are_shown(write):
         (
             "pretrain: {model: {heads: 4, kv_heads: 3}}",
             "pretrain.model.kv_heads",
-            "4 query heads can't share 3 key-value heads evenly; choose a divisor of 4",
+            "4 query heads can't be divided among 3 key-value heads; choose a divisor of 4",
         ),
         (
             "pretrain: {model: {architecture: gpt2, heads: 4, kv_heads: 2}}",
@@ -276,7 +280,7 @@ def test_files_that_can_not_be_blueprints(write, tmp_path):
         load(tmp_path)
     text = "name: a\nnotes: gr\xfc\xdfe\n".encode("latin-1")
     assert errors(write(text)) == ["blueprint.yaml:2:10: is not UTF-8 text (byte 0xfc); save it as UTF-8"]
-    assert "is larger than 1 MB" in errors(write("#" * 99 + "\n" + "# x\n" * (MOST_BYTES // 4)))[0]
+    assert "is larger than 1 MB" in errors(write("#" * 99 + "\n" + "# x\n" * (MAX_BYTES // 4)))[0]
     assert load(write(b"\xef\xbb\xbf" + LEAST.encode())).blueprint.seed == 1337  # a byte order mark is no error
 
 

@@ -32,7 +32,7 @@ def test_sources_are_called_by_name_or_by_path(tmp_path: Path) -> None:
     assert given.blueprint.pretrain.tokens
 
 
-def test_epochs_take_the_place_of_tokens(tmp_path: Path) -> None:
+def test_epochs_replace_tokens(tmp_path: Path) -> None:
     assert loaded(tmp_path, "epochs: 3").blueprint.pretrain.tokens is None
 
 

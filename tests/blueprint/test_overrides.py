@@ -1,4 +1,4 @@
-"""`--set`: the value lands where it is told to, and is blamed as such."""
+"""`--set`: the value lands at its path, and is blamed as such."""
 
 import pytest
 
@@ -34,7 +34,7 @@ def path(tmp_path):
         ("ppo.kl=0.2", "ppo.kl", 0.2),
     ],
 )
-def test_a_value_lands_where_it_is_told_to(path, override, dotted, expected):
+def test_a_value_lands_at_its_path(path, override, dotted, expected):
     assert dict(load(path, [override]).leaves())[dotted] == expected
 
 

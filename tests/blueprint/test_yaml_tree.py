@@ -1,4 +1,4 @@
-"""The tree of a YAML text holds the values that ruamel.yaml's own loader gives, at the places where they stand."""
+"""The tree of a YAML text holds the values that ruamel.yaml's own loader gives, at their positions."""
 
 import io
 import math
@@ -52,7 +52,7 @@ def same(mine, theirs) -> bool:
     st.dictionaries(st.from_regex(r"[a-z]{1,6}", fullmatch=True), st.integers(0, 999), min_size=1, max_size=8),
     st.data(),
 )
-def test_each_value_stands_where_its_text_is(values, data):
+def test_each_value_has_the_position_of_its_text(values, data):
     lines = []
     for key, value in values.items():
         pad = " " * data.draw(st.integers(1, 5))

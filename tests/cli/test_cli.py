@@ -11,7 +11,6 @@ import pytest
 
 from groundup.artifacts import Measured
 from groundup.blueprint.load import load
-from groundup.cli.graph import all_stages
 from groundup.cli.main import main
 from groundup.corpus.curate.curation import curate
 from groundup.corpus.curate.partitions import Given
@@ -113,7 +112,7 @@ def test_every_verb_says_what_it_does_in_one_line(call: Call) -> None:
         (["fly"], 2, "No such command 'fly'"),
     ],
 )
-def test_a_mistake_is_told_plainly(here: Path, call: Call, arguments: list[str], status: int, error: str) -> None:
+def test_a_mistake_is_reported_plainly(here: Path, call: Call, arguments: list[str], status: int, error: str) -> None:
     got, _, errors = call(*arguments)
     assert got == status
     assert error in errors
@@ -142,7 +141,7 @@ def test_plan_says_what_a_run_would_take_without_running(here: Path, call: Call)
     status, out, _ = call("plan", "mine.yaml", "--set", "align=dpo")
     stages_named = [line.split()[0] for line in out.splitlines()[3:13]]
     assert status == 0
-    assert stages_named == [stage.name for stage in all_stages("dpo")]
+    assert stages_named == [stage.name for stage in stages("dpo")]
     assert not (here / "runs").exists()
 
 
@@ -187,12 +186,12 @@ def test_lineage_reaches_the_documents(run: RunFolder, call: Call) -> None:
     listed = call("lineage", "runs/mine", "curate", "--documents")[1].splitlines()
     assert [line.split(None, 1)[1] for line in listed[-2:]] == ["train  docs  a.md  -  A", "heldout  docs  b.md  -  B"]
     kept, dropped = document_id("A page of seven words, more or less."), document_id("Short.")
-    told = call("lineage", "runs/mine", "curate", "--document", kept[:6])[1]
-    assert told.startswith(f"{kept}  A\n  from       docs: a.md, at 7\n  licence    not stated\n  kept\n")
-    told = call("lineage", "runs/mine", "curate", "--document", "c.md")[1]
-    assert told.startswith(f"{dropped}  C\n")
-    assert "\n  dropped    by min_words (measured 1, threshold 5)\n" in told
-    assert "\n    words                            1\n" in told
+    shown = call("lineage", "runs/mine", "curate", "--document", kept[:6])[1]
+    assert shown.startswith(f"{kept}  A\n  from       docs: a.md, at 7\n  licence    not stated\n  kept\n")
+    shown = call("lineage", "runs/mine", "curate", "--document", "c.md")[1]
+    assert shown.startswith(f"{dropped}  C\n")
+    assert "\n  dropped    by min_words (measured 1, threshold 5)\n" in shown
+    assert "\n    words                            1\n" in shown
     assert (
         "curate was made from no document with the id or origin ffff"
         in call("lineage", "runs/mine", "curate", "--document", "ffff")[2]

@@ -14,7 +14,7 @@ runner = CliRunner()
 
 @pytest.fixture
 def labelled(tmp_path):
-    """200 texts of two kinds, told apart by one word in ten."""
+    """200 texts of two kinds, distinguished by one word in ten."""
     chance = random.Random(1)
     common, good, bad = "the of and to in".split(), "theory measured history".split(), "buy cheap offer".split()
     rows = []
@@ -62,7 +62,7 @@ def test_train_then_evaluate(tmp_path, labelled):
         (["--labelled", "x", "--heldout", "2"], "--heldout: "),
     ],
 )
-def test_mistakes_are_told(tmp_path, arguments, message):
+def test_mistakes_are_reported(tmp_path, arguments, message):
     done = runner.invoke(app, ["corpus", "quality", "train", str(tmp_path / "m"), *arguments])
     assert isinstance(done.exception, GroundupError)
     with pytest.raises(GroundupError, match=message):

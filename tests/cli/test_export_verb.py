@@ -31,7 +31,7 @@ def test_model_and_data_go_together(
     folders = {name: Path(f"runs/mine/artifacts/{name}-000000000000") for name in ("tokens", "export")}
     for folder in folders.values():
         folder.mkdir(parents=True)
-    texts = [f"Page {n} tells of tea." for n in range(20)]
+    texts = [f"Page {n} is about tea." for n in range(20)]
     splits = ["heldout" if n % 5 == 0 else "train" for n in range(20)]
     documents = [
         Document(document_id(text), text, "", "docs", f"{at}.md", licence="MIT", split=split)

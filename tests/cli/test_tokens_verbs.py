@@ -28,7 +28,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folders = {name: artifacts / f"{name}-000000000000" for name in ("curate", "tokenizer", "tokens")}
     for folder in folders.values():
         folder.mkdir(parents=True)
-    texts = [f"Page {n} tells of tea." for n in range(40)]
+    texts = [f"Page {n} is about tea." for n in range(40)]
     write_documents(
         folders["curate"] / "documents",
         [
@@ -65,7 +65,7 @@ def test_a_step_is_traced(run: Path, capsys: pytest.CaptureFixture[str], monkeyp
     for line in lines:
         title = line.split("  ")[-1]
         number = int(title.removeprefix("Page "))
-        assert f"  {document_id(f'Page {number} tells of tea.')}  docs  {number}.md  MIT  Page {number}" in line
+        assert f"  {document_id(f'Page {number} is about tea.')}  docs  {number}.md  MIT  Page {number}" in line
     status, text = said(capsys, monkeypatch, "tokens", "trace", str(run), "11")
     assert (status, text) == (1, "groundup: there is no step 11 of pretraining; give one from 1 to 10\n")
 

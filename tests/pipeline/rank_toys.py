@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 
 import torch
 import torch.distributed as dist
-from toys import ToyLoaded
+from toys import toy_loaded
 
 from groundup.artifacts import Artifact, Figures, Work
 from groundup.errors import GroundupError
@@ -53,7 +53,7 @@ def stages() -> tuple[Stage, ...]:
 
 
 def together(config: TogetherConfig, inputs: Mapping[str, Artifact], work: Work) -> Figures:
-    """Adds what the ranks give in each step; rank 0 keeps the place, in the form of a checkpoint."""
+    """Adds what the ranks give in each step; rank 0 saves the state, in the form of a checkpoint."""
     rank, size = dist.get_rank(), dist.get_world_size()
     saved = sorted(work.keep.glob("checkpoint-*"))
     done, total = json.loads((saved[-1] / "state").read_text()) if saved else (0, 0)
@@ -106,8 +106,8 @@ def alone(config: AloneConfig, inputs: Mapping[str, Artifact], work: Work) -> Fi
 def run_toy(base: Path, run: Path, sections: Mapping[str, Any]) -> None:
     """What `groundup run` does, with these stages."""
     from groundup.cli.stopping import stopping_in_one_line
+    from groundup.pipeline import coordination
     from groundup.pipeline import job as jobs
-    from groundup.pipeline import team
     from groundup.pipeline.folder import RunFolder
     from groundup.pipeline.graph import processes_of
     from groundup.pipeline.runner import run as execute
@@ -117,10 +117,10 @@ def run_toy(base: Path, run: Path, sections: Mapping[str, Any]) -> None:
     try:
         job = jobs.find()
         if job is not None and job.rank > 0:
-            sys.exit(team.follow(job))
-        with stopping_in_one_line(), team.leading(job) as make:
-            team.check_sizes(job, processes_of(stages(), blueprint))
-            execute(ToyLoaded(blueprint, base), RunFolder(run), stages(), progress=for_terminal(), make=make)
+            sys.exit(coordination.follow(job))
+        with stopping_in_one_line(), coordination.leading(job) as make:
+            coordination.check_sizes(job, processes_of(stages(), blueprint))
+            execute(toy_loaded(blueprint, base), RunFolder(run), stages(), progress=for_terminal(), make=make)
     except GroundupError as error:
         sys.exit(str(error))
 

@@ -1,4 +1,4 @@
-"""A process finds its place in the job, whoever started it."""
+"""A process finds its rank in the job, whoever started it."""
 
 import os
 import subprocess
@@ -53,7 +53,7 @@ def test_torchrun_inside_slurm_is_torchrun_s_job() -> None:
         SLURM | {"SLURM_STEP_NUM_TASKS": "1", "SLURM_PROCID": "0"},
     ],
 )
-def test_standing_alone(environment: dict[str, str]) -> None:
+def test_no_job(environment: dict[str, str]) -> None:
     assert find(environment) is None
 
 
@@ -75,18 +75,22 @@ def test_the_first_of_a_node_list(nodes: str, host: str) -> None:
     assert first_host(nodes) == host
 
 
-def test_what_a_rank_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_environment_of_a_rank(monkeypatch: pytest.MonkeyPatch) -> None:
     """Torch's variables, its part of the cores, and a compiler's cache that no other rank has."""
     monkeypatch.delenv("GROUNDUP_THREADS", raising=False)
     monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", "/cache")
     monkeypatch.setattr("groundup.pipeline.job.usable_cores", lambda: 8)
-    told = [Job(rank, 3, rank, 3, "here", 1).environment() for rank in range(3)]
-    assert find(told[2]) == Job(2, 3, 2, 3, "here", 1)
-    assert {one["GROUNDUP_THREADS"] for one in told} == {"2"}
-    assert [one["TORCHINDUCTOR_CACHE_DIR"] for one in told] == ["/cache/rank-0", "/cache/rank-1", "/cache/rank-2"]
+    ranks = [Job(rank, 3, rank, 3, "here", 1).environment() for rank in range(3)]
+    assert find(ranks[2]) == Job(2, 3, 2, 3, "here", 1)
+    assert {one["GROUNDUP_THREADS"] for one in ranks} == {"2"}
+    assert [one["TORCHINDUCTOR_CACHE_DIR"] for one in ranks] == [
+        "/cache/rank-0",
+        "/cache/rank-1",
+        "/cache/rank-2",
+    ]
     monkeypatch.setenv("GROUNDUP_THREADS", "5")  # a person's word
-    assert told[0] | {"GROUNDUP_THREADS": "5", "OMP_NUM_THREADS": "5"} == Job(0, 3, 0, 3, "here", 1).environment()
-    assert find(without_job(told[1])) is None
+    assert ranks[0] | {"GROUNDUP_THREADS": "5", "OMP_NUM_THREADS": "5"} == Job(0, 3, 0, 3, "here", 1).environment()
+    assert find(without_job(ranks[1])) is None
 
 
 def test_slurm_has_bound_cores_already(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -96,6 +100,6 @@ def test_slurm_has_bound_cores_already(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_asking_costs_no_torch() -> None:
-    code = "import sys, groundup.pipeline.job, groundup.pipeline.team, groundup.pipeline.several; "
+    code = "import sys, groundup.pipeline.job, groundup.pipeline.coordination, groundup.pipeline.local_ranks; "
     code += "sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], env=os.environ, check=False).returncode == 0

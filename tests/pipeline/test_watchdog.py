@@ -2,14 +2,14 @@
 
 import threading
 
-from groundup.pipeline.watchdog import FIRST, TIMES, Report, Watchdog, Watched, accused, main_thread_at
+from groundup.pipeline.watchdog import FIRST, TIMES, RankReport, Watchdog, Watched, accused, main_thread_at
 from groundup.progress import Silent
 
 
-def report(at: str = "loop.py:1 (f)", **begun: int) -> Report:
+def report(at: str = "loop.py:1 (f)", **begun: int) -> RankReport:
     """Group `world` is of ranks 0 to 2, `pair` of 0 and 1."""
     members = {"world": [0, 1, 2], "pair": [0, 1]}
-    return Report(at, begun, {name: members[name] for name in begun})
+    return RankReport(at, begun, {name: members[name] for name in begun})
 
 
 def test_who_has_begun_fewer_collectives_is_waited_for() -> None:
@@ -18,7 +18,7 @@ def test_who_has_begun_fewer_collectives_is_waited_for() -> None:
 
 
 def test_every_group_is_looked_at() -> None:
-    """All three are as far in one group; in the other, the pair's, rank 0 is behind."""
+    """All three are as far in one group; in the other, the pair's, rank 0 has begun fewer."""
     found = {0: report("a.py:1 (g)", world=7, pair=3), 1: report(world=7, pair=4), 2: report(world=7)}
     assert accused(found) == "rank 0 did not arrive, it is at a.py:1 (g)"
 

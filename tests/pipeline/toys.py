@@ -7,12 +7,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 from groundup.artifacts import Artifact, Figures, Work
 from groundup.artifacts.outside import Digests
+from groundup.blueprint.configuration import Blueprint
+from groundup.blueprint.load import LoadedBlueprint
 from groundup.errors import GroundupError
 from groundup.pipeline.graph import Stage
 from groundup.section import Section
@@ -48,24 +49,9 @@ class Toy(Section):
     last: LastConfig = LastConfig()
 
 
-@dataclass(frozen=True)
-class ToyLoaded:
-    """What the blueprint room would have loaded."""
-
-    blueprint: Toy
-    base: Path
-    overrides: list[str] = field(default_factory=list)
-    text: str = "toy"
-
-    @property
-    def path(self) -> Path:
-        return self.base / "toy.yaml"
-
-    def origin(self, path: str) -> str:
-        return f"origin of {path}"
-
-    def dump(self, at: Path | None = None) -> str:
-        return self.blueprint.model_dump_json(indent=1)
+def toy_loaded(blueprint: Section, base: Path, text: str = "toy") -> LoadedBlueprint:
+    """What the blueprint room would have loaded from `base`/toy.yaml."""
+    return LoadedBlueprint(cast(Blueprint, blueprint), base / "toy.yaml", text)
 
 
 def stages(last_version: int = 1) -> tuple[Stage, ...]:
@@ -91,17 +77,17 @@ def read(config: ReadConfig, inputs: Mapping[str, Artifact], work: Work) -> Figu
 
 
 def total(config: SumConfig, inputs: Mapping[str, Artifact], work: Work) -> Figures:
-    """Adds one number at a time and keeps its place after each, as training does with checkpoints."""
+    """Adds one number at a time and saves its state after each, as training does with checkpoints."""
     numbers = json.loads(inputs["read"].file("numbers.json").read_text())
-    place = work.keep / "place.json"
-    done, partial = json.loads(place.read_text()) if place.exists() else (0, config.start)
+    state = work.keep / "state.json"
+    done, partial = json.loads(state.read_text()) if state.exists() else (0, config.start)
     (work.records / "resumed_at.txt").write_text(str(done))
     with work.progress.task("sum", len(numbers), "numbers", done=done) as task:
         for index in range(done, len(numbers)):
             partial += numbers[index]
-            aside = work.keep / "place.new"
+            aside = work.keep / "state.new"
             aside.write_text(json.dumps([index + 1, partial]))
-            aside.replace(place)
+            aside.replace(state)
             (work.out / "half-done").write_text("x")
             time.sleep(config.pause)
             task.advance()
@@ -124,7 +110,7 @@ def unsteady_sources(config: ReadConfig, base: Path, cache: Path) -> dict[str, s
 
 def teller(config: LastConfig, inputs: Mapping[str, Artifact], work: Work) -> Figures:
     assert work.run is not None
-    (work.out / "told.txt").write_text((work.run / "blueprint.source.yaml").read_text())
+    (work.out / "seen.txt").write_text((work.run / "blueprint.source.yaml").read_text())
     return {"run": work.run.name}
 
 
@@ -167,7 +153,7 @@ def run_toy(base: Path, run: Path, **sections: Any) -> None:
     blueprint = Toy.model_validate({"read": {"path": "numbers.txt"}} | sections)
     try:
         with stopping_in_one_line():
-            execute(ToyLoaded(blueprint, base), RunFolder(run), stages(), progress=for_terminal())
+            execute(toy_loaded(blueprint, base), RunFolder(run), stages(), progress=for_terminal())
     except GroundupError as error:
         sys.exit(str(error))
 

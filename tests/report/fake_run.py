@@ -12,6 +12,7 @@ from groundup.alignment.data.pairs import KINDS
 from groundup.alignment.data.questions import Item, write_items
 from groundup.artifacts import Artifact, Manifest, Measured, MetricsLog, StageKey
 from groundup.blueprint import gallery
+from groundup.blueprint.dump import dump
 from groundup.blueprint.load import load
 from groundup.corpus.configuration import CurateConfig
 from groundup.corpus.curate.curation import curate
@@ -88,7 +89,7 @@ class FakeRun:
             text = text.replace("  # data: pairs.jsonl", "  data: pairs.jsonl ")
         (self.folder / "blueprint.source.yaml").write_text(text)
         overrides = ["pretrain.tokens=800_000", f"curate.heldout={heldout}"]
-        (self.folder / "blueprint.yaml").write_text(load(self.folder / "blueprint.source.yaml", overrides).dump())
+        (self.folder / "blueprint.yaml").write_text(dump(load(self.folder / "blueprint.source.yaml", overrides)))
         folder = RunFolder(self.folder)
         folder.remember(Remembered("blueprint.yaml", overrides))
         self.events = folder

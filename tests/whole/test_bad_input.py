@@ -12,7 +12,7 @@ import pytest
 
 GOOD = "# A page\n\nThe river carries the stone near the garden, and the captain remembers the winter market well.\n"
 OTHER = "# Another page\n\nA teacher who travels with an old paper lantern knows every village of the island by name.\n"
-THIRD = "Behind the long line stands a row that is read all the same, since nothing that can be read is left out."
+THIRD = "After the long line comes a row that is read all the same, since nothing that can be read is skipped."
 
 
 def run_groundup(folder: Path, *arguments: str) -> tuple[int, str]:
@@ -95,7 +95,7 @@ def test_an_override_is_blamed_as_such(tmp_path: Path) -> None:
     assert "--set pretrain.tokens=many" in output
 
 
-def test_bad_files_are_left_out_and_listed_while_good_ones_are_kept(tmp_path: Path) -> None:
+def test_bad_files_are_skipped_and_listed_while_good_ones_are_kept(tmp_path: Path) -> None:
     """A binary file, a line of 100 MB, a truncated gzip: each dropped by a rule, none silent; Latin-1 is read."""
     import pyarrow.parquet as pq
 
@@ -121,11 +121,11 @@ def test_bad_files_are_left_out_and_listed_while_good_ones_are_kept(tmp_path: Pa
     kept = pq.read_table(artifact / "documents").to_pylist()
     assert {"good0.md", "good1.md", "latin.txt"} <= {Path(row["origin"]).name for row in kept}
     assert any("schöner Tag" in row["text"] for row in kept)
-    assert any(row["origin"].startswith("long.jsonl:2") for row in kept), "the row behind the long line is read"
+    assert any(row["origin"].startswith("long.jsonl:2") for row in kept), "the row after the long line is read"
 
 
 @pytest.mark.skipif(os.geteuid() != 0 or sys.platform != "linux", reason="mounting a small disk needs root on Linux")
-def test_a_full_disk_is_one_line_and_the_run_goes_on_when_there_is_room(tmp_path: Path) -> None:
+def test_a_full_disk_is_one_line_and_the_run_resumes_when_there_is_room(tmp_path: Path) -> None:
     disk = tmp_path / "disk"
     disk.mkdir()
     mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=24k", "none", str(disk)], check=False)

@@ -1,4 +1,4 @@
-"""kill -9 at twenty random moments over all stages: the run goes on, and ends with the same bits."""
+"""kill -9 at twenty random times over all stages: the run resumes, and ends with the same bits."""
 
 import json
 import os
@@ -29,7 +29,7 @@ def under_way(run: Path) -> str | None:
 
 
 def test_twenty_kills_change_nothing(finished, tmp_path: Path) -> None:
-    """Moments are drawn so that some attempts die while their stage starts and others some way into the next one. A run
+    """Times are drawn so that some attempts die while their stage starts and others some way into the next one. A run
     that gets to its end all the same is compared, and the kills that are left go to a new one."""
     rng, hit, folders = random.Random(11), list[str | None](), [tmp_path / "run0"]
     pace = max(2.0, finished.seconds / 10)

@@ -70,7 +70,7 @@ def test_a_group_is_killed_and_comes_back(
     os.kill(worker_of(processes[1]), signal.SIGKILL)
     status, output = finish(processes[1], SECONDS)
     assert status == 1 and "killed" in output
-    until_step(len(rows(first)) + 20, first)  # it goes on
+    until_step(len(rows(first)) + 20, first)  # it continues
     again = start(finished.blueprint, second, *LONG)
     outputs = []
     for process in (processes[0], again):

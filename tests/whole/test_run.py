@@ -73,7 +73,7 @@ def test_a_second_run_does_nothing_and_says_so_at_once(finished) -> None:
 
 
 def test_the_same_run_elsewhere_gives_the_same_bits(finished, tmp_path: Path) -> None:
-    """Nothing in a result depends on the folder, the time or the process. Early stages stand for all here: the kill
+    """Nothing in a result depends on the folder, the time or the process. Early stages represent all here: the kill
     test compares the rest."""
     blueprint = write_tiny(tmp_path / "elsewhere")
     for stage in ("curate", "tokenizer", "tokens"):

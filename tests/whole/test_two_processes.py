@@ -1,4 +1,4 @@
-"""The road walked by two processes that share weights and batches: the same figures as by one, whatever is killed, and
+"""The whole run by two processes with sharded weights and batches: the same figures as by one, whatever is killed, and
 under whichever engine."""
 
 import json
@@ -82,8 +82,8 @@ def differences(one: Any, other: Any, path: str = "") -> Iterator[str]:
             else:
                 yield from differences(one[key], other[key], f"{path}{key}.")
     elif isinstance(one, list) and isinstance(other, list) and len(one) == len(other):
-        for place, (mine, theirs) in enumerate(zip(one, other, strict=True)):
-            yield from differences(mine, theirs, f"{path}{place}.")
+        for index, (mine, theirs) in enumerate(zip(one, other, strict=True)):
+            yield from differences(mine, theirs, f"{path}{index}.")
     elif isinstance(one, float) or isinstance(other, float):
         if other != pytest.approx(one, rel=1e-3, abs=1e-4):
             yield f"{path[:-1]}: {one} and {other}"
@@ -113,21 +113,21 @@ def test_a_killed_rank_changes_nothing(finished, tmp_path: Path) -> None:
 
 
 def walked(finished: Any, run: Path, *more: str) -> dict[str, Any]:
-    """The report of a copy of the finished run that is trained anew, in float32."""
+    """The report of a copy of the finished run that is trained again, in float32."""
     copied(finished.run, run)
     status, output = finish(start(finished.blueprint, run, *FP32, *more, "--from", "pretrain"), SECONDS)
     assert status == 0, output
-    told = json.loads((run / "report" / "report.json").read_text(encoding="utf-8"))
-    return {name: value for name, value in told.items() if name not in MADE}
+    found = json.loads((run / "report" / "report.json").read_text(encoding="utf-8"))
+    return {name: value for name, value in found.items() if name not in MADE}
 
 
 @pytest.fixture(scope="module")
 def by_one(finished, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     run = tmp_path_factory.mktemp("alone") / "run"
-    told = walked(finished, run)
+    found = walked(finished, run)
     assert {made_by(run, stage) for stage in TRAINED} == {1}
-    assert {*TRAINED, "samples"} <= set(told)
-    return told
+    assert {*TRAINED, "samples"} <= set(found)
+    return found
 
 
 @pytest.mark.slow
@@ -150,9 +150,9 @@ def test_the_report_of_another_engine_is_the_same(
     run = tmp_path / "run"
     settings = {"engine": engine, "dp_shard": 2}
     more = [f"--set={stage}.parallel.{key}={value}" for stage in stages for key, value in settings.items()]
-    told = walked(finished, run, *more)
+    found = walked(finished, run, *more)
     assert {stage for stage in TRAINED if made_by(run, stage) == 2} == set(stages)
-    assert list(differences(by_one, told)) == []
+    assert list(differences(by_one, found)) == []
     logs = "".join(path.read_text() for path in run.glob("log/*/rank-?.log"))
     assert "FutureWarning" not in logs  # once a step, else, and about what no reader can change
     assert ("DeepSpeed's settings" in logs) == (engine == "deepspeed")
@@ -160,7 +160,7 @@ def test_the_report_of_another_engine_is_the_same(
 
 @pytest.mark.slow
 def test_twenty_kills_of_ranks_change_nothing(finished, tmp_path: Path) -> None:
-    """At random moments of all training stages, also while they save, which they do after every step."""
+    """At random times of all training stages, also while they save, which they do after every step."""
     whole = copied(finished.run, tmp_path / "whole")
     status, output = finish(start(finished.blueprint, whole, *TWO, "--from", "pretrain"), SECONDS)
     assert status == 0, output

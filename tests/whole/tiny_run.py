@@ -48,8 +48,8 @@ def write_tiny(folder: Path) -> Path:
     rng = random.Random(7)
 
     def sentence() -> str:
-        subject, thing, place = rng.sample(WORDS, 3)
-        return f"The {subject} {rng.choice(VERBS)} the {thing} near the {place} number {rng.randrange(1000)}."
+        subject, thing, spot = rng.sample(WORDS, 3)
+        return f"The {subject} {rng.choice(VERBS)} the {thing} near the {spot} number {rng.randrange(1000)}."
 
     for page in range(40):
         name = f"{rng.choice(WORDS).title()} {page}"
@@ -81,7 +81,7 @@ def finish(process: "subprocess.Popen[str]", timeout: float = 240) -> tuple[int,
 
 
 def contents(run: Path) -> dict[str, str]:
-    """The digest of each stage's result, times and curves left out; the report tells of times, so it is left out."""
+    """The digest of each stage's result, without times and curves; the report contains times, so it is skipped."""
     from groundup.artifacts import Store
 
     remembered = json.loads((run / "run.json").read_text(encoding="utf-8"))

@@ -1,4 +1,4 @@
-"""What no single section can see: values of a blueprint that are each right and don't fit together."""
+"""Checks across sections: values of a blueprint that are each valid and don't fit together."""
 
 import re
 from collections.abc import Iterator
@@ -10,7 +10,7 @@ from groundup.blueprint.problems import Problem
 from groundup.blueprint.tree import Node
 from groundup.blueprint.validate import where_of
 from groundup.corpus.sources import source_names
-from groundup.planning.size import MOST_LAYERS, largest, parameters_of
+from groundup.planning.size import MAX_LAYERS, largest, parameters_of
 from groundup.section import Section
 
 _PATTERN = re.compile(r"[*?[]")
@@ -31,7 +31,7 @@ def size_of(blueprint: Blueprint, root: Node) -> list[Problem]:
     if wanted == 0:
         return [Problem(where_of(root, "size"), "size", "expected more than no parameters")]
     if blueprint.pretrain.model.layers is None and wanted > 2 * _largest(blueprint):
-        what = f"expected at most {_largest(blueprint):.2g} parameters, the most that {MOST_LAYERS} layers can hold"
+        what = f"expected at most {_largest(blueprint):.2g} parameters, the most that {MAX_LAYERS} layers can hold"
         return [Problem(where_of(root, "size"), "size", what)]
     return []
 
@@ -46,7 +46,7 @@ def missing_files(blueprint: Blueprint, root: Node, base: Path) -> list[Problem]
     for dotted, path in _paths(blueprint, ""):
         full = base / path.expanduser()
         try:
-            there = full.exists() or bool(_PATTERN.search(str(path)))  # curate says what a pattern does not find
+            there = full.exists() or bool(_PATTERN.search(str(path)))  # curate reports a pattern that finds nothing
         except OSError as error:  # a name too long, a loop of links, a folder that may not be entered
             problems.append(Problem(where_of(root, dotted), dotted, f"{full} can't be read ({error.strerror})"))
             continue
@@ -56,7 +56,7 @@ def missing_files(blueprint: Blueprint, root: Node, base: Path) -> list[Problem]
 
 
 def unknown_sources(blueprint: Blueprint, root: Node, base: Path) -> list[Problem]:
-    """A problem for every source that pretraining is to mix in and that `curate` does not read.
+    """A problem for every source in pretraining's mixture that `curate` does not read.
 
     Args:
         base: the folder at which relative paths start; a source without a name is called after its path.
@@ -88,13 +88,15 @@ def _misfits(blueprint: Blueprint) -> Iterator[tuple[tuple[str, ...], str]]:
             f"a width of {width} over {heads} makes heads of {width // heads}; RoPE needs an even size",
         )
     if heads % kv_heads:
-        what = f"{heads} query heads can't share {kv_heads} key-value heads evenly; choose a divisor of {heads}"
+        what = (
+            f"{heads} query heads can't be divided evenly among {kv_heads} key-value heads; choose a divisor of {heads}"
+        )
         yield ("pretrain.model.kv_heads", "pretrain.model.heads"), what
     if model.architecture == "gpt2" and heads != kv_heads:
-        what = f"gpt2 has as many key-value heads as heads, {heads}; leave kv_heads out, or choose another architecture"
+        what = f"gpt2 has as many key-value heads as heads, {heads}; remove kv_heads, or choose another architecture"
         yield ("pretrain.model.kv_heads", "pretrain.model.architecture"), what
     if model.window is not None and model.architecture != "mistral":
-        what = f"{model.architecture} has no window; leave it out, or choose the architecture mistral"
+        what = f"{model.architecture} has no window; remove it, or choose the architecture mistral"
         yield ("pretrain.model.window", "pretrain.model.architecture"), what
     for dotted, path in _paths(blueprint, ""):
         try:
@@ -105,8 +107,8 @@ def _misfits(blueprint: Blueprint) -> Iterator[tuple[tuple[str, ...], str]]:
         what = f"sequences of {pretrain.sequence} tokens are longer than pretrain.model.context, {model.context}"
         yield ("pretrain.sequence", "pretrain.model.context"), what
     if pretrain.batch_tokens < pretrain.sequence * pretrain.accumulate:
-        least = f"pretrain.sequence {pretrain.sequence} x pretrain.accumulate {pretrain.accumulate}"
-        what = f"a batch of {pretrain.batch_tokens:,} tokens holds no sequence for each micro-batch ({least})"
+        needed = f"pretrain.sequence {pretrain.sequence} x pretrain.accumulate {pretrain.accumulate}"
+        what = f"a batch of {pretrain.batch_tokens:,} tokens holds no sequence for each micro-batch ({needed})"
         yield ("pretrain.batch_tokens", "pretrain.accumulate", "pretrain.sequence"), what
     for stage, length in (
         ("ppo", blueprint.ppo.max_answer_tokens),
@@ -118,7 +120,7 @@ def _misfits(blueprint: Blueprint) -> Iterator[tuple[tuple[str, ...], str]]:
     if blueprint.ppo.minibatch > blueprint.ppo.rollouts:
         what = f"minibatches of {blueprint.ppo.minibatch} are larger than the {blueprint.ppo.rollouts} rollouts"
         yield ("ppo.minibatch", "ppo.rollouts"), what
-    for least, most, low, high in (
+    for min_key, max_key, low, high in (
         ("min_words", "max_words", rules.min_words, rules.max_words),
         (
             "min_mean_word_length",
@@ -128,7 +130,10 @@ def _misfits(blueprint: Blueprint) -> Iterator[tuple[tuple[str, ...], str]]:
         ),
     ):
         if low is not None and high is not None and low > high:
-            yield (f"curate.rules.{least}", f"curate.rules.{most}"), f"{least} {low:g} is above {most} {high:g}"
+            yield (
+                (f"curate.rules.{min_key}", f"curate.rules.{max_key}"),
+                f"{min_key} {low:g} is above {max_key} {high:g}",
+            )
 
 
 def _largest(blueprint: Blueprint) -> int:

@@ -1,4 +1,4 @@
-"""A blueprint back to YAML: every value, and beside what the file does not say, where it came from."""
+"""A blueprint back to YAML: every value, and a comment on where it came from if the file does not have it."""
 
 import os
 from collections.abc import Iterator
@@ -15,7 +15,12 @@ PLAIN = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ012345678
 
 
 def dump(loaded: LoadedBlueprint, at: Path | None = None) -> str:
-    """YAML that loads to the same blueprint; see `LoadedBlueprint.dump`."""
+    """The blueprint as executed: YAML with every value that loads to the same blueprint.
+
+    Args:
+        loaded: the blueprint.
+        at: the folder in which the text will be; relative paths in it are then rewritten to start there.
+    """
     values = dict(loaded.leaves())
     if at is not None:
         for key in _path_keys(loaded.blueprint, ""):
@@ -55,7 +60,7 @@ def _section(loaded: LoadedBlueprint, section: Tree, prefix: str, pad: str) -> I
 
 
 def _comment(loaded: LoadedBlueprint, path: str) -> str:
-    """Where a value came from that the file does not say."""
+    """Where a value came from that is not in the file."""
     node = loaded.tree.at(path)
     in_file = path not in loaded.derived and node is not None and node.where.line > 0
     return "" if in_file else f"  # {loaded.origin(path)}"

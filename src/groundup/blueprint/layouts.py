@@ -1,4 +1,4 @@
-"""Layouts of processes that a blueprint's model and batches don't allow, each with the nearest that they do."""
+"""Layouts that a blueprint's model and batches don't allow, each with the nearest one that they do."""
 
 from collections.abc import Iterator
 
@@ -12,7 +12,7 @@ from groundup.training.batch_size import first_rows, rows_of
 
 
 def layouts(blueprint: Blueprint) -> dict[str, ParallelConfig]:
-    """How each training stage of the run is spread, by its name."""
+    """The layout of each training stage of the run, by its name."""
     names = ("pretrain", "sft", "reward", blueprint.align)
     return {name: getattr(blueprint, name).parallel or blueprint.parallel for name in names}
 
@@ -21,26 +21,26 @@ def impossible_layouts(blueprint: Blueprint) -> Iterator[tuple[tuple[str, ...], 
     """(keys to blame, what is wrong) of a blueprint whose derived values are filled in and fit together."""
     found: dict[tuple[tuple[str, ...], str], list[str]] = {}
     needs = stage_needs(blueprint)
-    spread = layouts(blueprint)
-    for stage, parallel in spread.items():
+    by_stage = layouts(blueprint)
+    for stage, parallel in by_stage.items():
         own = getattr(blueprint, stage).parallel is not None
         for misfit in misfits(parallel, needs[stage]):
             section = f"{stage}.parallel" if own else "parallel"
             found.setdefault(((f"{section}.{misfit.key}", section), misfit.what), []).append(stage)
     written = {
-        f"{stage}.parallel" if getattr(blueprint, stage).parallel else "parallel": spread[stage] for stage in spread
+        f"{stage}.parallel" if getattr(blueprint, stage).parallel else "parallel": by_stage[stage] for stage in by_stage
     }
     for section, parallel in written.items():
         yield from _refused_settings(section, parallel)
-    inherit = [stage for stage in spread if getattr(blueprint, stage).parallel is None]
+    inherit = [stage for stage in by_stage if getattr(blueprint, stage).parallel is None]
     for (keys, what), stages in found.items():
         everywhere = set(stages) == set(inherit)
-        parallel, of = spread[stages[0]], [needs[stage] for stage in stages]
+        parallel, of = by_stage[stages[0]], [needs[stage] for stage in stages]
         yield keys, what + _instead(suggestions(parallel, of), keys[1] if everywhere else f"{stages[0]}.parallel")
 
 
 def _refused_settings(section: str, parallel: ParallelConfig) -> Iterator[tuple[tuple[str, ...], str]]:
-    """What DeepSpeed's own settings, where they are given, can't say."""
+    """Keys that DeepSpeed's own settings, where they are given, must not have."""
     if parallel.engine == "deepspeed":
         try:
             check(parallel)

@@ -14,7 +14,7 @@ from groundup.blueprint.validate import validate
 from groundup.planning.size import Derived, derive
 from groundup.section import Section
 
-MOST_BYTES = 1 << 20
+MAX_BYTES = 1 << 20
 
 SectionT = TypeVar("SectionT", bound=Section)
 Leaf = str | int | float | bool | None | list[Any]
@@ -39,7 +39,7 @@ class LoadedBlueprint:
 
     def leaves(self) -> list[tuple[str, Leaf]]:
         """`(dotted path, value)` of every value, in the order of the file, defaults after what is written. A list of
-        plain values is one value; notes that were not written are left out."""
+        plain values is one value; notes that were not written are skipped."""
         return list(_leaves(self.blueprint, self.tree, ""))
 
     def origin(self, path: str) -> str:
@@ -61,18 +61,8 @@ class LoadedBlueprint:
         notes = ((path.rpartition("."), value) for path, value in self.leaves())
         return [(section, str(text)) for (section, _, key), text in notes if key == "notes"]
 
-    def dump(self, at: Path | None = None) -> str:
-        """The blueprint as executed: YAML with every value and, beside those not from the file, where it came from.
-
-        Args:
-            at: the folder where the text will lie; relative paths in it are then rewritten to start there.
-        """
-        from groundup.blueprint.dump import dump
-
-        return dump(self, at)
-
     def check_files(self) -> None:
-        """Raises BlueprintError naming every file, folder or source in the blueprint that is not there."""
+        """Raises BlueprintError for every file, folder or source in the blueprint that doesn't exist."""
         problems = checks.missing_files(self.blueprint, self.tree, self.base)
         problems += checks.unknown_sources(self.blueprint, self.tree, self.base)
         if problems:
@@ -115,23 +105,23 @@ def load(path: Path, overrides: Sequence[str] = ()) -> LoadedBlueprint:
 
 
 def _read(path: Path) -> str:
-    place = Where(0, 0, str(path))
+    where = Where(0, 0, str(path))
     try:
         if path.is_dir():
             inside = path / "blueprint.yaml"
             hint = f"; did you mean {inside}?" if inside.is_file() else ""
-            raise BlueprintError([Problem(place, "", f"is a folder, not a blueprint{hint}")])
+            raise BlueprintError([Problem(where, "", f"is a folder, not a blueprint{hint}")])
         with path.open("rb") as file:
-            raw = file.read(MOST_BYTES + 1)
+            raw = file.read(MAX_BYTES + 1)
     except FileNotFoundError as error:
         what = "there is no such file; `groundup new DIR` writes one to start from"
-        raise BlueprintError([Problem(place, "", what)]) from error
+        raise BlueprintError([Problem(where, "", what)]) from error
     except (OSError, ValueError) as error:  # ValueError: a NUL in the name
         what = f"can't be read ({getattr(error, 'strerror', None) or error})"
-        raise BlueprintError([Problem(place, "", what)]) from error
-    if len(raw) > MOST_BYTES:
+        raise BlueprintError([Problem(where, "", what)]) from error
+    if len(raw) > MAX_BYTES:
         raise BlueprintError(
-            [Problem(place, "", "is larger than 1 MB; a blueprint names its data, it does not hold it")]
+            [Problem(where, "", "is larger than 1 MB; a blueprint names its data, it does not contain it")]
         )
     try:
         return raw.decode("utf-8-sig")
@@ -149,7 +139,7 @@ def _filled(blueprint: Blueprint, values: Mapping[str, Any]) -> Blueprint:
 
 
 def _with(section: SectionT, path: list[str], value: Any) -> SectionT:
-    """A copy of `section` with one value replaced."""
+    """A copy of `section` with another value at the path."""
     name, rest = path[0], path[1:]
     return section.model_copy(update={name: _with(getattr(section, name), rest, value) if rest else value})
 

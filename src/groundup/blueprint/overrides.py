@@ -1,4 +1,4 @@
-"""`--set a.b=c`: values given beside the file, put into its tree with their own blame."""
+"""`--set a.b=c`: values given on the command line, put into the file's tree with their own blame."""
 
 from collections.abc import Sequence
 
@@ -32,7 +32,7 @@ def apply(root: Node | None, overrides: Sequence[str]) -> tuple[Node | None, lis
 
 
 def _put(node: Node | None, parts: list[str], value: Node, where: Where, walked: str = "") -> Node:
-    """A copy of `node` with `value` at the path; raises ValueError saying why there is no such place."""
+    """A copy of `node` with `value` at the path; raises ValueError with the reason where there is no such path."""
     if not parts:
         return value
     part, rest = parts[0], parts[1:]

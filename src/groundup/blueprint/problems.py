@@ -6,12 +6,12 @@ from pathlib import PurePath
 
 from groundup.errors import GroundupError
 
-MOST_SHOWN = 50
+MAX_SHOWN = 50
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class Where:
-    """A place in the file (`line` and `column` count from 1), or a `--set` (its `line` is 0)."""
+    """A position in the file (`line` and `column` count from 1), or a `--set` (its `line` is 0)."""
 
     line: int
     column: int
@@ -43,7 +43,7 @@ class BlueprintError(GroundupError):
 
     def __init__(self, problems: Iterable[Problem]) -> None:
         self.problems = sorted(problems, key=lambda problem: (problem.where.line == 0, problem.where, problem.path))
-        lines = [str(problem) for problem in self.problems[:MOST_SHOWN]]
-        if len(self.problems) > MOST_SHOWN:
-            lines.append(f"... and {len(self.problems) - MOST_SHOWN} more")
+        lines = [str(problem) for problem in self.problems[:MAX_SHOWN]]
+        if len(self.problems) > MAX_SHOWN:
+            lines.append(f"... and {len(self.problems) - MAX_SHOWN} more")
         super().__init__("\n".join(lines))

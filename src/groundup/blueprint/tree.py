@@ -1,4 +1,4 @@
-"""From YAML text to nodes that know where they stand.
+"""From YAML text to nodes that know their positions.
 
 ruamel.yaml reads the text into events; here they become nodes by the rules of YAML 1.2's core schema (`yes` is text,
 `3e-4` a number), read strictly: no key twice, no tags of one's own, nothing that refers to itself. Anchors, aliases
@@ -13,9 +13,9 @@ from typing import Any
 
 from groundup.blueprint.problems import Problem, Where
 
-MOST_VALUES = 20_000  # aliases counted as often as they are used
-MOST_DEPTH = 50
-MOST_IN_LINE = 1 << 16  # ruamel needs quadratic time for a long tag
+MAX_VALUES = 20_000  # aliases counted as often as they are used
+MAX_DEPTH = 50
+MAX_LINE = 1 << 16  # ruamel needs quadratic time for a long tag
 
 Scalar = str | int | float | bool | None
 
@@ -99,9 +99,9 @@ def parse(text: str, source: str, in_file: bool = True) -> tuple[Node | None, li
     """
     builder = _Builder(source, in_file)
     for number, line in enumerate(text.split("\n")):
-        if len(line) > MOST_IN_LINE:
-            what = f"a line of more than {MOST_IN_LINE:,} characters; break it"
-            return None, [Problem(builder.where(number, MOST_IN_LINE), "", what)]
+        if len(line) > MAX_LINE:
+            what = f"a line of more than {MAX_LINE:,} characters; break it"
+            return None, [Problem(builder.where(number, MAX_LINE), "", what)]
     try:
         for event in _events(text, builder.where):
             builder.take(event)
@@ -149,14 +149,14 @@ def _events(text: str, where: Any) -> Iterator[Any]:
     except MarkedYAMLError as error:
         at_end = error.problem_mark is not None and error.problem_mark.index >= len(text)
         mark = (error.context_mark if at_end else None) or error.problem_mark or error.context_mark
-        place = where(mark.line, mark.column) if mark else where(0, 0)
+        at = where(mark.line, mark.column) if mark else where(0, 0)
         raise _UnreadableError(
-            place, f"not valid YAML: {_in_plain_words(error.problem or '', error.context or '')}"
+            at, f"not valid YAML: {_in_plain_words(error.problem or '', error.context or '')}"
         ) from error
     except ReaderError as error:
-        place = where(text.count("\n", 0, error.position), error.position - text.rfind("\n", 0, error.position) - 1)
+        at = where(text.count("\n", 0, error.position), error.position - text.rfind("\n", 0, error.position) - 1)
         raise _UnreadableError(
-            place, f"not valid YAML: the character U+{ord(text[error.position]):04X} is not allowed"
+            at, f"not valid YAML: the character U+{ord(text[error.position]):04X} is not allowed"
         ) from error
     except (OverflowError, ValueError) as error:  # chr() of an escape such as \UFFFFFFFF, int() of endless digits
         raise _UnreadableError(where(0, 0), "not valid YAML: an escape in quotes that names no character") from error
@@ -199,7 +199,7 @@ class _Frame:
 
 
 class _Builder:
-    """Takes events one by one and grows the tree; notes what is wrong and goes on where it can."""
+    """Takes events one by one and grows the tree; notes what is wrong and continues where it can."""
 
     def __init__(self, source: str, in_file: bool) -> None:
         self.source, self.in_file = source, in_file
@@ -247,8 +247,8 @@ class _Builder:
         self.problems.append(Problem(where, ".".join(map(visible, self._path)), what))
 
     def _open(self, event: Any, where: Where, is_mapping: bool) -> None:
-        if len(self._stack) >= MOST_DEPTH:
-            raise _UnreadableError(where, f"more than {MOST_DEPTH} levels deep; a blueprint has no use for that")
+        if len(self._stack) >= MAX_DEPTH:
+            raise _UnreadableError(where, f"more than {MAX_DEPTH} levels deep; a blueprint has no use for that")
         self._check_tag(event, where)
         frame = _Frame(where, event.anchor, is_mapping, self._path)
         if event.anchor:
@@ -270,18 +270,16 @@ class _Builder:
         self._put(node, frame.where, plain_text=None)
 
     def _put(self, node: Node, where: Where, plain_text: str | None) -> None:
-        """Give a finished node to the collection that it stands in; `plain_text` is a scalar's own text."""
-        if node.depth + len(self._stack) > MOST_DEPTH:
-            raise _UnreadableError(where, f"more than {MOST_DEPTH} levels deep; a blueprint has no use for that")
+        """Add a finished node to the collection around it; `plain_text` is a scalar's own text."""
+        if node.depth + len(self._stack) > MAX_DEPTH:
+            raise _UnreadableError(where, f"more than {MAX_DEPTH} levels deep; a blueprint has no use for that")
         if not self._stack:
             self.root = node
             return
         frame = self._stack[-1]
         frame.values += node.values
-        if sum(one.values for one in self._stack) > MOST_VALUES:
-            raise _UnreadableError(
-                where, f"more than {MOST_VALUES:,} values, aliases counted as often as they are used"
-            )
+        if sum(one.values for one in self._stack) > MAX_VALUES:
+            raise _UnreadableError(where, f"more than {MAX_VALUES:,} values, aliases counted as often as they are used")
         if not frame.is_mapping:
             frame.items.append(node)
         elif frame.awaits_key:
@@ -320,7 +318,7 @@ class _Builder:
             )
         node = self._anchors[anchor]
         if node is None:
-            raise _UnreadableError(where, f"*{visible(anchor)} refers to a section that it stands in itself")
+            raise _UnreadableError(where, f"*{visible(anchor)} refers to a section that contains it")
         return node
 
     def _scalar(self, event: Any, where: Where) -> Node:
@@ -354,7 +352,7 @@ class _Builder:
 
 
 def _earlier(where: Where) -> str:
-    return f"; it stands already in line {where.line}" if where.line else ""
+    return f"; it is already in line {where.line}" if where.line else ""
 
 
 def visible(text: str, most: int = 60) -> str:

@@ -1,4 +1,4 @@
-"""From nodes to a Blueprint, or to everything that is wrong with them, each at its place and in plain words."""
+"""From nodes to a Blueprint, or to everything that is wrong with them, each with its position and in plain words."""
 
 import json
 from functools import cache
@@ -7,16 +7,16 @@ from typing import Any
 from pydantic import ValidationError
 
 from groundup.blueprint.configuration import Blueprint
-from groundup.blueprint.problems import MOST_SHOWN, Problem, Where
+from groundup.blueprint.problems import MAX_SHOWN, Problem, Where
 from groundup.blueprint.tree import Node, visible
-from groundup.blueprint.words import Schema, Shape, elsewhere, expectation, hint, joined, nearest, received
+from groundup.blueprint.words import BlueprintSchema, Schema, elsewhere, expectation, hint, joined, nearest, received
 from groundup.section import Section
 
 
 @cache
-def shape() -> Shape:
+def shape() -> BlueprintSchema:
     """The blueprint's JSON schema; made only when something is wrong."""
-    return Shape(Blueprint.model_json_schema())
+    return BlueprintSchema(Blueprint.model_json_schema())
 
 
 def validate(root: Node, already: list[Problem]) -> tuple[Blueprint | None, list[Problem]]:
@@ -96,7 +96,7 @@ class _Explain:
         return Problem(node.where, dotted, what)
 
     def _locate(self, location: tuple[str | int, ...]) -> tuple[list[str], Node | None, Schema, Node]:
-        """`(path, node, schema, section)`: the node and its schema, and the mapping or list that it stands in.
+        """`(path, node, schema, section)`: the node and its schema, and the mapping or list that contains it.
 
         pydantic's locations name the chosen kind of a section as if it were a key; it is stepped over. For an
         unknown key the schema is that of its section.
@@ -132,7 +132,7 @@ class _Explain:
     def _meant(self, key: str, path: list[str], schema: Schema, section: Node) -> str:
         """`; did you mean pretrain.tokens?`: the same key of another section, else a like one of this section."""
         self._suggested += 1
-        if self._suggested > MOST_SHOWN:  # comparing takes its time, and no more are shown
+        if self._suggested > MAX_SHOWN:  # comparing takes its time, and no more are shown
             return ""
         if "." in key and self.shape.has(".".join([*filter(_is_key, path), key])):
             above, _, last = key.rpartition(".")
@@ -159,7 +159,7 @@ def _either(sections: list[str], key: str) -> str:
 
 
 def where_of(root: Node, *paths: str) -> Where:
-    """Where the first of `paths` that the person wrote stands; else its nearest section that is written."""
+    """The position of the first of `paths` that is in the file; else of the nearest section around it that is."""
     for path in paths:
         node = root.at(path)
         if node is not None:

@@ -16,14 +16,14 @@ SHORT_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([kKmMbB])")
 THOUSANDS = {"k": 10**3, "m": 10**6, "b": 10**9}
 
 
-class Shape:
+class BlueprintSchema:
     """The blueprint's JSON schema with its references followed."""
 
     def __init__(self, schema: Schema) -> None:
         self.top, self._definitions = schema, schema.get("$defs", {})
 
     def follow(self, schema: Schema) -> Schema:
-        """The schema behind a reference or behind `or null`."""
+        """The schema that a reference, or a type `or null`, means."""
         if "$ref" in schema:
             return self.follow(self._definitions[schema["$ref"].rsplit("/", 1)[1]])
         kinds = [kind for kind in schema.get("anyOf", ()) if kind.get("type") != "null"]
@@ -43,7 +43,7 @@ class Shape:
         return fixed[part] if part < len(fixed) else schema.get("items", {})
 
     def has(self, path: str) -> bool:
-        """Whether a dotted path (items of lists left out) names a key."""
+        """Whether a dotted path (without the numbers of list items) names a key."""
         section, _, key = path.rpartition(".")
         return any(key in schema["properties"] for one, schema in self.sections() if one == section)
 
@@ -68,7 +68,7 @@ def _mapping_value(schema: Schema) -> Schema:
     return values if isinstance(values, Mapping) else {}
 
 
-def expectation(schema: Schema, shape: Shape) -> str:
+def expectation(schema: Schema, shape: BlueprintSchema) -> str:
     """`a number above 0`, `one of ppo, dpo`, `a whole number of at least 1 or null`, ..."""
     if "anyOf" in schema:
         return ", or ".join(expectation(kind, shape) for kind in schema["anyOf"])
@@ -131,8 +131,8 @@ def received(node: Node) -> str:
     return str(value).lower() if isinstance(value, bool) else f"{value}"
 
 
-def hint(schema: Schema, node: Node, shape: Shape) -> str:
-    """What to write instead, where that can be told: `; remove the quotes`. Empty otherwise."""
+def hint(schema: Schema, node: Node, shape: BlueprintSchema) -> str:
+    """What to write instead, where that is clear: `; remove the quotes`. Empty otherwise."""
     schema, value = shape.follow(schema), node.value
     if "enum" in schema and isinstance(value, str):
         near = nearest(value, [str(choice) for choice in schema["enum"]])
@@ -175,7 +175,7 @@ def joined(section: str, key: str) -> str:
     return (f"{path}.{key}" if path else key) + bracket + kind
 
 
-def elsewhere(key: str, section: str, shape: Shape) -> list[str]:
+def elsewhere(key: str, section: str, shape: BlueprintSchema) -> list[str]:
     """The dotted paths of sections other than `section` that have this very key, the nearest first."""
     if key == "notes":
         return []

@@ -31,7 +31,7 @@ def new(
 
 @verbs.command()
 def plan(blueprint: Blueprint, set_: Set = None) -> None:
-    """Say what a blueprint will take, and what to change."""
+    """Show what a blueprint will take, and what to change."""
     from groundup.blueprint.layouts import layouts
     from groundup.blueprint.load import load
     from groundup.planning import advice, estimate, processes
@@ -71,54 +71,53 @@ def run(
         list[str] | None, typer.Option("--force", metavar="STAGE", help="Redo this stage even if it is up to date.")
     ] = None,
 ) -> None:
-    """Execute a blueprint; a stopped run goes on where it was. Started by torchrun or srun it joins that job."""
+    """Execute a blueprint; a stopped run resumes where it was. Started by torchrun or srun it joins that job."""
     from groundup.cli.stopping import stopping_in_one_line
+    from groundup.pipeline import coordination
     from groundup.pipeline import job as jobs
-    from groundup.pipeline import team
 
     job = jobs.find()
     if job is not None and job.rank > 0:
-        raise typer.Exit(team.follow(job))
-    with stopping_in_one_line(), team.leading(job) as make:
+        raise typer.Exit(coordination.follow(job))
+    with stopping_in_one_line(), coordination.leading(job) as make:
         from groundup.blueprint.load import load
-        from groundup.cli.graph import all_stages
         from groundup.pipeline import runner
         from groundup.pipeline.folder import RunFolder
-        from groundup.pipeline.graph import processes_of
+        from groundup.pipeline.graph import processes_of, stages
         from groundup.progress import for_terminal
 
         loaded = load(blueprint, set_ or ())
         loaded.check_files()
-        stages = all_stages(loaded.blueprint.align)
-        team.check_sizes(job, processes_of(stages, loaded.blueprint))
+        all_stages = stages(loaded.blueprint.align)
+        coordination.check_sizes(job, processes_of(all_stages, loaded.blueprint))
         folder = RunFolder(run_ or where.RUNS / loaded.blueprint.name)
-        choice = runner.Choice(only=only, from_=from_, force=frozenset(force or ()))
+        selection = runner.Selection(only=only, from_=from_, force=frozenset(force or ()))
 
         def forecast(figures: Mapping[str, Figures]) -> Mapping[str, float]:
             from groundup.planning.estimate import plan
 
             return plan(loaded.blueprint, figures=figures, base=loaded.base).seconds
 
-        runner.run(loaded, folder, stages, choice, for_terminal(), forecast, make=make)
-        for what, path, tell in (
+        runner.run(loaded, folder, all_stages, selection, for_terminal(), forecast, make=make)
+        for what, path, hint in (
             ("Report", "report/index.html", str(folder.path / "report" / "index.html")),
             ("Chat", "model", f"groundup chat {folder.path}"),
         ):
             if (folder.path / path).exists():
-                print(f"{what + ':':<8}{tell}")
+                print(f"{what + ':':<8}{hint}")
 
 
 @verbs.command()
 def report(run: Run = None) -> None:
-    """Make a run's report of its newest artifacts."""
-    from groundup.cli.graph import all_stages
+    """Make a run's report from its newest artifacts."""
     from groundup.cli.stopping import stopping_in_one_line
     from groundup.pipeline import runner
+    from groundup.pipeline.graph import stages
 
     folder = where.run_folder(run)
     loaded = where.executed_blueprint_of(folder)
-    stages = all_stages(loaded.blueprint.align)
-    settled = {stage.name: folder.artifact(stage.name) for stage in stages if stage.name != "report"}
+    all_stages = stages(loaded.blueprint.align)
+    settled = {stage.name: folder.artifact(stage.name) for stage in all_stages if stage.name != "report"}
     with stopping_in_one_line():
-        runner.run(loaded, folder, stages, runner.Choice(only="report"), settled=settled)
+        runner.run(loaded, folder, all_stages, runner.Selection(only="report"), settled=settled)
     print(folder.path / "report" / "index.html")

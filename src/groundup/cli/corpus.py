@@ -36,7 +36,7 @@ def what_if(
     ] = None,
     preset: Annotated[
         str | None,
-        typer.Option(help="Try docs, gopher, c4, fineweb or code, in the run's language; --set goes on top."),
+        typer.Option(help="Try docs, gopher, c4, fineweb or code, in the run's language; --set comes on top."),
     ] = None,
     samples: Annotated[int, typer.Option(min=0, help="Documents shown for each rule and direction.")] = 2,
     json: Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Write everything there too.")] = None,
@@ -143,9 +143,9 @@ def _samples(
     console.print(f"\n[bold]{what} {change.rule}[/] [dim]({len(samples)} of {of.documents:,}): {words}[/]")
     for one in samples:
         name = one.title or one.origin or one.id
-        place = f"{one.source}: {one.origin}" if one.origin and one.origin != name else one.source
+        source = f"{one.source}: {one.origin}" if one.origin and one.origin != name else one.source
         measured = f"{threshold(one.value)} against {threshold(one.threshold)}"
-        console.print(f"  {escape(printable(name))} [dim]{escape(printable(place))}[/]  {measured}")
+        console.print(f"  {escape(printable(name))} [dim]{escape(printable(source))}[/]  {measured}")
         excerpt = " ".join((one.excerpt or texts.get(one.id, "")).split())
         if excerpt:
             shown = Text(printable(excerpt), style="dim")

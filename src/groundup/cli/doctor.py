@@ -7,13 +7,13 @@ verbs = typer.Typer()
 
 @verbs.command()
 def doctor() -> None:
-    """Say whether this machine is fit, and what to do if not."""
-    from groundup.pipeline.fitness import findings
+    """Check whether this machine is fit, and what to do if not."""
+    from groundup.pipeline.doctor import check_machine
 
     worst = False
-    for finding in findings():
-        mark = typer.style("ok  ", fg="green") if finding.ok else typer.style("warn", fg="yellow")
-        typer.echo(f"{mark}  {finding.about:<10} {finding.what}" + (f"; {finding.do}" if finding.do else ""))
-        worst = worst or not finding.ok
+    for check in check_machine():
+        mark = typer.style("ok  ", fg="green") if check.ok else typer.style("warn", fg="yellow")
+        typer.echo(f"{mark}  {check.about:<10} {check.what}" + (f"; {check.do}" if check.do else ""))
+        worst = worst or not check.ok
     if not worst:
         typer.echo("This machine is fit.")

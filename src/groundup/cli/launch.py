@@ -79,13 +79,12 @@ def k8s(
 
 def _cluster(blueprint: Path, set_: list[str] | None, nodes: int, per_node: int | None, run: str | None) -> Cluster:
     from groundup.blueprint.load import load
-    from groundup.cli.graph import all_stages
     from groundup.parallel.advice import shown
-    from groundup.pipeline.graph import processes_of
+    from groundup.pipeline.graph import processes_of, stages
     from groundup.pipeline.launch.cluster import Cluster, spread
 
     loaded = load(blueprint, set_ or ())
-    processes = processes_of(all_stages(loaded.blueprint.align), loaded.blueprint)
+    processes = processes_of(stages(loaded.blueprint.align), loaded.blueprint)
     each = spread(processes, nodes, per_node)
     layout = shown(loaded.blueprint.parallel)
     return Cluster(loaded.blueprint.name, str(blueprint), nodes, each, layout, tuple(set_ or ()), run)

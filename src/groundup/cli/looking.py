@@ -15,7 +15,7 @@ verbs = typer.Typer()
 @verbs.command()
 def status(run: Run = None) -> None:
     """Show what is done, what is stale and what waits."""
-    from groundup.cli.graph import all_stages
+    from groundup.pipeline.graph import stages
     from groundup.pipeline.runner import summary
     from groundup.pipeline.status import survey
     from groundup.progress import clock
@@ -23,7 +23,7 @@ def status(run: Run = None) -> None:
     folder = where.run_folder(run)
     loaded = where.blueprint_of(folder)
     print(f"{folder.path}, as {loaded.path} is now")
-    for step in survey(loaded, folder, all_stages(loaded.blueprint.align)):
+    for step in survey(loaded, folder, stages(loaded.blueprint.align)):
         line = f"  {step.stage.name:<10} {step.state:<9}"
         if step.artifact:
             cost = step.artifact.manifest.measured
@@ -35,15 +35,15 @@ def status(run: Run = None) -> None:
 
 @verbs.command()
 def explain(run: Run = None) -> None:
-    """Say why a stage is stale, down to the value."""
-    from groundup.cli.graph import all_stages
+    """Show why a stage is stale, down to the value."""
     from groundup.pipeline.explain import reasons
+    from groundup.pipeline.graph import stages
     from groundup.pipeline.status import survey
 
     folder = where.run_folder(run)
     loaded = where.blueprint_of(folder)
     print(f"{folder.path}, as {loaded.path} is now")
-    for step in survey(loaded, folder, all_stages(loaded.blueprint.align)):
+    for step in survey(loaded, folder, stages(loaded.blueprint.align)):
         for number, reason in enumerate(reasons(step, loaded, folder.store)):
             head = f"  {step.stage.name:<10} {step.state:<9}" if number == 0 else " " * 22
             print(f"{head} {reason}")
@@ -71,8 +71,8 @@ def lineage(
         found = [entry for one in read for entry in ancestry.found(one, document)]
         if not found:
             raise GroundupError(f"{artifact} was made from no document with the id or origin {document}")
-        for told in found:
-            print(printable("\n".join(ancestry.account(told))))
+        for entry in found:
+            print(printable("\n".join(ancestry.account(entry))))
         return
     for one in chain:
         inputs = ", ".join(one.manifest.key.inputs) or "sources"
@@ -81,11 +81,11 @@ def lineage(
             print(printable(f"{'':<24} source {name}: {digest if len(digest) < 64 else digest[:12]}"))
     for one in read:
         if documents:
-            for entry in ancestry.documents(one):
-                line = f"{entry.id}  {entry.split}  {entry.source}  {entry.origin}  {entry.licence or '-'}"
-                print(printable(f"{line}  {entry.title}"))
+            for doc in ancestry.documents(one):
+                line = f"{doc.id}  {doc.split}  {doc.source}  {doc.origin}  {doc.licence or '-'}"
+                print(printable(f"{line}  {doc.title}"))
         else:
-            counts = Counter((entry.source, entry.licence) for entry in ancestry.documents(one))
+            counts = Counter((doc.source, doc.licence) for doc in ancestry.documents(one))
             for (source, licence), count in counts.most_common():
                 print(printable(f"{count:>8,} documents of {source}, licence {licence or 'not stated'}"))
 
@@ -94,7 +94,7 @@ def lineage(
 def clean(run: Run = None) -> None:
     """Remove artifacts that the newest run does not use.
 
-    Also removes the places that abandoned stages kept for their next try.
+    Also removes what abandoned stages kept for their next try.
     """
     from groundup.artifacts.store import RUN
 

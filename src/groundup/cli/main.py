@@ -37,7 +37,7 @@ def groundup(version: bool = typer.Option(False, "--version", help="Print the ve
 
 
 def main() -> None:
-    """The console script. A mistake of the user is told in a line each; the exit status is 1, for usage 2."""
+    """The console script. A user's mistakes are printed in a line each; the exit status is 1, for usage 2."""
     try:
         app()
     except GroundupError as error:

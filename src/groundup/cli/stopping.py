@@ -24,7 +24,7 @@ def stopping_in_one_line() -> Iterator[None]:
         yield
     except _Stopped as stopped:
         new_line = "\n" if sys.stderr.isatty() else ""  # the terminal shows ^C on the line of the bar
-        print(f"{new_line}groundup: stopped; the same command goes on where it was", file=sys.stderr)
+        print(f"{new_line}groundup: stopped; the same command resumes where it was", file=sys.stderr)
         sys.exit(128 + stopped.number)
     finally:
         for number, handler in before.items():

@@ -108,11 +108,11 @@ def _prepared(
 ) -> tuple[LoadedBlueprint, RunFolder, Engine, Pretraining]:
     """The blueprint, its run folder with token shards that are up to date, and what pretraining would begin with."""
     from groundup.blueprint.load import load
-    from groundup.cli.graph import all_stages
     from groundup.errors import GroundupError
     from groundup.parallel.configuration import ParallelConfig
     from groundup.pipeline import runner
     from groundup.pipeline.folder import RunFolder
+    from groundup.pipeline.graph import stages
     from groundup.progress import for_terminal
 
     loaded = load(path, set_ or ())
@@ -125,9 +125,9 @@ def _prepared(
             do="tune without it, then divide batch_tokens by the processes that share a batch",
         )
     folder = RunFolder(run or where.RUNS / loaded.blueprint.name)
-    stages = all_stages(loaded.blueprint.align)
+    all_stages = stages(loaded.blueprint.align)
     for name in ("curate", "tokenizer", "tokens"):
-        runner.run(loaded, folder, stages, runner.Choice(only=name), for_terminal())
+        runner.run(loaded, folder, all_stages, runner.Selection(only=name), for_terminal())
 
     from groundup.parallel.device import settle
     from groundup.tokenizer.tokenizer import Tokenizer

@@ -4,19 +4,14 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from groundup.artifacts import Artifact, StageKey, Store
-from groundup.pipeline.status import Loaded, State, Step
+from groundup.blueprint.load import LoadedBlueprint
+from groundup.pipeline.status import State, Step
 
-LONGEST = 60  # characters of a value that are shown
+MAX_CHARACTERS = 60  # of a value that is shown
 DIGEST = 64  # characters of a SHA-256
 
 
-def explain(steps: Sequence[Step], loaded: Loaded, store: Store) -> Iterator[tuple[Step, list[str]]]:
-    """Each step with its reasons, one sentence each."""
-    for step in steps:
-        yield step, reasons(step, loaded, store)
-
-
-def reasons(step: Step, loaded: Loaded, store: Store) -> list[str]:
+def reasons(step: Step, loaded: LoadedBlueprint, store: Store) -> list[str]:
     """Why this step is in the state that it is in."""
     if step.state is State.WAITING:
         return [f"waits for {', '.join(step.waits_for)}"]
@@ -34,7 +29,7 @@ def nearest_older(key: StageKey, older: Sequence[Artifact]) -> Artifact | None:
     return min(older, key=lambda one: sum(1 for _ in key.differences(one.manifest.key)), default=None)
 
 
-def _differences(key: StageKey, older: StageKey, loaded: Loaded, store: Store) -> Iterator[str]:
+def _differences(key: StageKey, older: StageKey, loaded: LoadedBlueprint, store: Store) -> Iterator[str]:
     for what, old, new in key.differences(older):
         kind, _, name = what.partition(".")
         if kind == "input":
@@ -47,7 +42,9 @@ def _differences(key: StageKey, older: StageKey, loaded: Loaded, store: Store) -
             yield f"{what} was {_shown(old)}, is {_shown(new)}"
 
 
-def _input_difference(name: str, old: str | None, new: str | None, loaded: Loaded, store: Store) -> Iterator[str]:
+def _input_difference(
+    name: str, old: str | None, new: str | None, loaded: LoadedBlueprint, store: Store
+) -> Iterator[str]:
     """Goes back to what made the input differ, where the older input is still in the run folder."""
     published = store.published(name)
     then = next((one for one in published if one.manifest.content == old), None)
@@ -62,7 +59,7 @@ def _input_difference(name: str, old: str | None, new: str | None, loaded: Loade
             yield f"its input {name} has changed: {cause}"
 
 
-def _origin(path: str, loaded: Loaded) -> str:
+def _origin(path: str, loaded: LoadedBlueprint) -> str:
     try:
         return f" ({loaded.origin(path)})"
     except KeyError:  # a list that grew or shrank, or a value that this blueprint no longer has
@@ -70,7 +67,7 @@ def _origin(path: str, loaded: Loaded) -> str:
 
 
 def _source_change(old: str | None, new: str | None) -> str:
-    """Versions are told; digests of contents would say nothing to a person."""
+    """Versions are shown; digests of contents mean nothing to a person."""
     if old is None or new is None:
         return "is new" if old is None else "is gone"
     return f"was {old}, is {new}" if len(old) < DIGEST and len(new) < DIGEST else "has changed"
@@ -78,4 +75,4 @@ def _source_change(old: str | None, new: str | None) -> str:
 
 def _shown(value: Any) -> str:
     text = "nothing" if value is None else str(value)
-    return text if len(text) <= LONGEST else f"{text[: LONGEST - 3]}..."
+    return text if len(text) <= MAX_CHARACTERS else f"{text[: MAX_CHARACTERS - 3]}..."

@@ -1,12 +1,12 @@
-"""A run's folder: where its parts lie and what it remembers of itself.
+"""A run's folder: its layout, and what it remembers of the newest run.
 
 blueprint.yaml          the blueprint as executed, every value resolved
 blueprint.source.yaml   the file as its author wrote it
 run.json                where that file is, the overrides, and the artifact of each stage in the newest run
 artifacts/              <stage>-<key>/ each
 metrics.jsonl           one row per event of a stage: started, done, reused, failed, stopped
-log/<stage>.log         what libraries had to say, and the traceback where a stage broke
-log/<stage>/rank-N.log  the same of each process, of a stage that several make together
+log/<stage>.log         what libraries wrote, and the traceback of a stage that failed
+log/<stage>/rank-N.log  the same for each process of a distributed stage
 model/ report/          copies of the newest exported model and the newest report
 """
 
@@ -98,15 +98,16 @@ class RunFolder:
         """Append a row to `metrics.jsonl`."""
         path = self.path / "metrics.jsonl"
         row = {"time": utc(), "event": event, "stage": stage, **values}
+        size = path.stat().st_size if path.is_file() else 0
         with path.open("a+b") as file:
-            if file.tell() > 0:
+            if size:
                 file.seek(-1, 2)
                 if file.read(1) != b"\n":  # a kill cut the last row short
                     file.write(b"\n")
             file.write(json.dumps(row).encode() + b"\n")
 
     def events(self) -> list[dict[str, Any]]:
-        """The rows of `metrics.jsonl`, the oldest first; rows that a kill cut short are left out."""
+        """The rows of `metrics.jsonl`, the oldest first; rows that a kill cut short are skipped."""
         path = self.path / "metrics.jsonl"
         rows = []
         for line in path.read_text(encoding="utf-8").splitlines() if path.is_file() else []:
@@ -117,7 +118,7 @@ class RunFolder:
         return rows
 
     def deliver(self, artifact: Artifact, name: str) -> None:
-        """Copy an artifact to the folder `name`, in place of an older copy, unless that is of the same artifact.
+        """Copy an artifact to the folder `name`, replacing an older copy, unless that is of the same artifact.
 
         A kill half-way leaves the old copy or none, and the next run delivers again.
         """

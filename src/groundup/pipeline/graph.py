@@ -1,15 +1,15 @@
 """Which stages there are and what each is made from.
 
-    curate -> tokenizer -> tokens -> pretrain -> sft -> reward -> ppo or dpo -> evaluate -> export
+    curate -> tokenizer -> tokens -> pretrain -> sft -> reward -> ppo or dpo -> evaluate -> export -> report
 
-A stage is named once, here. Its function is imported in its own process only, so that asking what is stale costs
-no torch.
+A stage is defined once, here. Its function is named, and imported in the stage's own process only: to ask what is stale
+needs no torch, and no room above this one is imported.
 """
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any
 
+from groundup.blueprint.configuration import Blueprint
 from groundup.errors import GroundupError
 from groundup.parallel.configuration import ParallelConfig
 from groundup.section import Section
@@ -25,7 +25,7 @@ class Stage:
     inputs: tuple[str, ...]
     function: str
     """`package.module:function`, called as `function(config, inputs, work)`."""
-    configuration: Callable[[Any], Section]
+    configuration: Callable[[Blueprint], Section]
     """Takes the stage's section out of the blueprint."""
     sources: str | None = None
     """`package.module:function`, called as `function(config, base, cache)`: `{name: digest}` of the files and packages
@@ -33,7 +33,7 @@ class Stage:
     delivers: str | None = None
     """The name under which its newest artifact is copied to the run folder (`model`, `report`)."""
     sees_run: bool = False
-    """The stage tells of the whole run: it is made anew when the blueprint's text or a record of an input changed."""
+    """The stage describes the whole run: it runs again when the blueprint's text or a record of an input changed."""
 
 
 METHODS = {
@@ -50,7 +50,7 @@ def stages(align: str) -> tuple[Stage, ...]:
         align: the method that aligns the model, `ppo` or `dpo`.
     """
     data = "groundup.artifacts.outside:data_file"
-    return (
+    made = (
         Stage(
             "curate",
             2,
@@ -102,12 +102,22 @@ def stages(align: str) -> tuple[Stage, ...]:
             delivers="model",
         ),
     )
+    report = Stage(
+        "report",
+        1,
+        tuple(stage.name for stage in made),
+        "groundup.report.stage:stage",
+        lambda b: b.report,
+        delivers="report",
+        sees_run=True,
+    )
+    return (*made, report)
 
 
-def trained(name: str) -> Callable[[Any], Section]:
+def trained(name: str) -> Callable[[Blueprint], Section]:
     """Takes a training stage's section out of a blueprint, its `parallel` and `telemetry` filled in."""
 
-    def section(blueprint: Any) -> Section:
+    def section(blueprint: Blueprint) -> Section:
         own = getattr(blueprint, name)
         changed: Section = own.model_copy(
             update={
@@ -120,7 +130,7 @@ def trained(name: str) -> Callable[[Any], Section]:
     return section
 
 
-def processes_of(among: Iterable[Stage], blueprint: Any) -> dict[str, int]:
+def processes_of(among: Iterable[Stage], blueprint: Blueprint) -> dict[str, int]:
     """How many processes each training stage is spread over."""
     found = {}
     for stage in among:

@@ -1,7 +1,7 @@
 """The job that this process was started in, if any: by torchrun, SLURM, or Kubernetes.
 
-A job is a number of processes that were started alike, one for each device. Whoever starts them tells each its place
-in environment variables:
+A job is a number of processes started with the same command, one per device. The launcher passes each its rank in
+environment variables:
 
     torchrun                RANK, WORLD_SIZE, LOCAL_RANK, LOCAL_WORLD_SIZE, MASTER_ADDR, MASTER_PORT
     a PyTorchJob's pods     RANK, WORLD_SIZE, MASTER_ADDR, MASTER_PORT: one process in each, unless they call torchrun
@@ -26,7 +26,7 @@ AGENT_STORE = "TORCHELASTIC_USE_AGENT_STORE"  # torch: whether MASTER_PORT is se
 
 @dataclass(frozen=True)
 class Job:
-    """One process's place among those that were started together."""
+    """One process's rank among those that were started together."""
 
     rank: int
     size: int
@@ -40,11 +40,11 @@ class Job:
     """How often the job has been started again."""
 
     def environment(self) -> dict[str, str]:
-        """What torch finds this place by, and what keeps ranks on one machine out of each other's way.
+        """The variables by which torch finds this rank, and those that keep ranks on one machine apart.
 
         Each rank compiles into a folder of its own: ranks of a tensor-parallel model that share one train wrongly as
-        soon as it is filled (pytorch#188390). Cores are shared evenly, unless GROUNDUP_THREADS says how many threads a
-        process has.
+        soon as it is filled (pytorch#188390). Cores are divided evenly, unless GROUNDUP_THREADS gives the number of
+        threads per process.
         """
         cache = os.environ.get("TORCHINDUCTOR_CACHE_DIR") or _inductor_folder()
         threads = os.environ.get("GROUNDUP_THREADS") or str(threads_of_a_rank(self.local_size))
@@ -62,12 +62,12 @@ class Job:
         }
 
     def at(self, address: str, port: int, size: int) -> "Job":
-        """The same place among the first `size` processes, with a store that is served at another port."""
+        """The same rank among the first `size` processes, with a store that is served at another port."""
         return replace(self, address=address, port=port, size=size, served=True)
 
 
 def find(environment: Mapping[str, str] = os.environ) -> Job | None:
-    """The job that this process is part of; None where it stands alone.
+    """The job that this process is part of; None where there is none.
 
     Raises:
         GroundupError: the variables are there in part, or are no numbers.
@@ -85,7 +85,7 @@ def find(environment: Mapping[str, str] = os.environ) -> Job | None:
 
 
 def without_job(environment: Mapping[str, str]) -> dict[str, str]:
-    """The environment of a process that is to stand alone."""
+    """The environment of a process that takes no part in the job."""
     return {name: value for name, value in environment.items() if name not in (*OF_A_JOB, AGENT_STORE)}
 
 
@@ -111,7 +111,7 @@ def _torchrun(environment: Mapping[str, str]) -> Job | None:
 
 
 def _slurm(environment: Mapping[str, str]) -> Job | None:
-    """Only inside srun: a batch script has SLURM_PROCID too, and there it stands alone."""
+    """Only inside srun: a batch script has SLURM_PROCID too, and is no part of a job."""
     size = environment.get("SLURM_STEP_NUM_TASKS") or (
         environment.get("SLURM_NTASKS") if "SLURM_STEP_ID" in environment else None
     )
@@ -156,5 +156,5 @@ def first_host(nodes: str) -> str:
 
 
 def _inductor_folder() -> str:
-    """A folder of this user's: torch's own choice is `torchinductor_<user>` beside it."""
+    """A folder of this user's, next to torch's own choice, `torchinductor_<user>`."""
     return os.path.join(tempfile.gettempdir(), f"groundup-inductor-{os.getuid()}")  # noqa: PTH118

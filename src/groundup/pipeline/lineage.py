@@ -35,7 +35,7 @@ def documents(artifact: Artifact) -> Iterator[Document]:
 
 
 def found(artifact: Artifact, name: str) -> Iterator[LedgerEntry]:
-    """What a `curate` artifact tells of a document, kept or not.
+    """What a `curate` artifact records of a document, kept or not.
 
     Args:
         artifact: the artifact.
@@ -47,10 +47,8 @@ def found(artifact: Artifact, name: str) -> Iterator[LedgerEntry]:
 def account(entry: LedgerEntry) -> Iterator[str]:
     """What is known of a document, in lines: where it lies, what became of it and why, and what was measured."""
     yield f"{entry.id or '(not read)'}  {entry.title}"
-    place = f"{entry.source}: {entry.origin}"
-    if entry.offset >= 0:
-        place += f", at {entry.offset:,}"
-    yield f"  from       {place}"
+    offset = f", at {entry.offset:,}" if entry.offset >= 0 else ""
+    yield f"  from       {entry.source}: {entry.origin}{offset}"
     if entry.url:
         yield f"  address    {entry.url}"
     yield f"  licence    {entry.licence or 'not stated'}"

@@ -13,7 +13,7 @@ class PeakMemory:
     """Watches this process and the rest of its process group from a thread.
 
     The process's own peak is the kernel's and exact. Helpers (pool workers) are looked at twice a second; pages that
-    several share are counted once.
+    are shared are counted once.
     """
 
     def __init__(self) -> None:
@@ -32,7 +32,7 @@ class PeakMemory:
         while not wake.wait(EVERY):
             group = _group(os.getpgrp())
             if len(group) > 1:
-                self._with_helpers = max(self._with_helpers, sum(map(_share, group)))
+                self._with_helpers = max(self._with_helpers, sum(map(_proportional_bytes, group)))
 
 
 def _own_peak() -> int:
@@ -61,7 +61,7 @@ def _group(leader: int) -> list[int]:
     return found
 
 
-def _share(process: int) -> int:
+def _proportional_bytes(process: int) -> int:
     """Resident bytes of a process, pages shared by n processes counted as 1/n."""
     try:
         for line in Path(f"/proc/{process}/smaps_rollup").read_text().splitlines():

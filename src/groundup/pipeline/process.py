@@ -1,4 +1,4 @@
-"""The parent's side of a stage's process: starting it, ending with it, and saying in one line how it failed."""
+"""The parent's side of a stage's process: start it, wait for it, and report in one line how it failed."""
 
 import json
 import os
@@ -15,17 +15,17 @@ from types import FrameType
 
 from groundup.artifacts import durable
 from groundup.errors import GroundupError
-from groundup.pipeline.request import Request
+from groundup.pipeline.messages import Request
 
 LOOK_SECONDS = 1.0  # between calls of `watch`
-GRACE = 3.0  # seconds in which an interrupted stage may put the terminal in order
+GRACE = 3.0  # seconds in which an interrupted stage may reset the terminal
 GRACE_TOGETHER = 25.0  # and in which ranks may agree on a last step and save it; SLURM gives 30
 SPINS = "10000"  # turns in which an OpenMP thread waits for the next piece of work before it sleeps
-FULL = 1 << 20  # bytes: with less than this free, a stage that broke was out of disk
+FULL = 1 << 20  # bytes: with less than this free, a stage that failed was out of disk
 
 
 class UnforeseenError(GroundupError):
-    """A stage's process ended without saying why."""
+    """A stage's process ended without reporting why."""
 
 
 def run_stage(
@@ -79,16 +79,16 @@ def run_stage(
     if answer:
         raise GroundupError(answer["what"], where=answer["where"], do=answer["do"])
     if status in (130, -signal.SIGINT, -signal.SIGTERM):  # someone ended the stage and not the run
-        raise UnforeseenError(f"{stage} was ended from outside", do="run again: it goes on where it was")
+        raise UnforeseenError(f"{stage} was ended from outside", do="run again: it resumes where it was")
     if shutil.disk_usage(request.run).free < FULL:
         raise durable.disk_error(OSError("no space left"), request.run)
     if status == -signal.SIGKILL:
         raise UnforeseenError(
             f"{stage} was killed, most often because memory ran out",
-            do="close other programs, or choose a smaller size or batch, then run again: it goes on where it was",
+            do="close other programs, or choose a smaller size or batch, then run again: it resumes where it was",
         )
     raise UnforeseenError(
-        f"{stage} broke, which is a mistake in groundup (exit status {status})",
+        f"{stage} failed, which is a bug in groundup (exit status {status})",
         where=str(log),
         do="that file holds the details; please report it with them",
     )
@@ -133,7 +133,7 @@ def _end(process: subprocess.Popen[bytes], grace: float) -> None:
 
 @contextmanager
 def _pausing_together(leader: int) -> Iterator[None]:
-    """Ctrl-Z stops the stage with this process, and `fg` or `bg` lets both go on."""
+    """Ctrl-Z stops the stage with this process, and `fg` or `bg` continues both."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

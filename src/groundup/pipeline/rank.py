@@ -1,7 +1,7 @@
 """One rank's part of a stage that several processes make together.
 
-All ranks call the stage's function alike. Rank 0 writes the result, says how far it is and returns the figures; what
-the others write goes into a folder that is thrown away. What is kept for the next try (`keep`) is one folder for all,
+All ranks call the stage's function. Rank 0 writes the result, reports progress and returns the figures; what the
+others write goes into a folder that is removed. What is kept for the next try (`keep`) is one folder for all,
 since checkpoints are written by all ranks together. Every rank has a log of its own.
 """
 
@@ -20,21 +20,20 @@ from typing import Any
 
 from groundup.artifacts import Artifact, Figures, Manifest, Store, Work
 from groundup.lazy import load
-from groundup.pipeline.answer import answer_to
+from groundup.pipeline.messages import Request, error_message
 from groundup.pipeline.provenance import provenance
-from groundup.pipeline.request import Request
 from groundup.pipeline.watchdog import Watchdog, Watched
 from groundup.progress import Silent, for_terminal
 
-TIMEOUT = timedelta(minutes=30)  # of a collective: the watchdog, which can say more, is to come first
-BROKE, HANGS = "broke", "hangs"  # keys of what a rank leaves behind that ended otherwise than by a foreseen error
+TIMEOUT = timedelta(minutes=30)  # of a collective: the watchdog, which reports more, comes first
+BROKE, HANGS = "broke", "hangs"  # keys of what a rank reports that did not end by an expected error
 
 
 def take_part(request: Request, out: Path, keep: Path, hangs: Callable[[str], None]) -> Figures:
     """This process's part, in the job that the environment describes; returns the stage's figures.
 
     Args:
-        hangs: told when a step does not end; is to end the process.
+        hangs: called with a description when a step does not end; must end the process.
     """
     from groundup.parallel.mesh import process_group  # torch is this process's business, not its starter's
 
@@ -78,7 +77,7 @@ def hanging(request: Request, what: str) -> dict[str, Any]:
     return {
         "what": f"{request.key.stage} hangs: {what}",
         "where": str(request.rank_log(0).parent),
-        "do": "the stacks of all ranks are there; run again: it goes on from the last checkpoint",
+        "do": "the stacks of all ranks are there; run again: it resumes from the last checkpoint",
     }
 
 
@@ -86,12 +85,12 @@ def local_rank(request: Request, out: Path, keep: Path, folder: Path) -> dict[st
     """What each process of a local start does; rank 0 returns `{"figures", "provenance"}`.
 
     Args:
-        folder: where an error is left as `rank-N.json`, in the words of `answer_to`.
+        folder: where an error is left as `rank-N.json`, as `error_message` gives it.
     """
     from groundup.parallel.elastic import end_at_sigterm
 
     end_at_sigterm()
-    own_place(request)
+    settle_rank(request)
 
     def leave(answer: dict[str, Any]) -> None:
         name = f"rank-{os.environ['RANK']}"
@@ -107,23 +106,23 @@ def local_rank(request: Request, out: Path, keep: Path, folder: Path) -> dict[st
         raise
     except BaseException as error:
         traceback.print_exc()
-        leave(answer_to(request, error) or {BROKE: f"{type(error).__name__}: {error}"})
+        leave(error_message(request, error) or {BROKE: f"{type(error).__name__}: {error}"})
     return {"figures": figures, "provenance": provenance()} if os.environ["RANK"] == "0" else None
 
 
-def own_place(request: Request) -> None:
-    """Settle this rank on its share of the machine, and its standard error in its own log."""
+def settle_rank(request: Request) -> None:
+    """Give this rank its part of the machine, and its standard error a log of its own."""
     from groundup.pipeline.job import find
 
     job = find()
-    assert job is not None, "a rank is started with a place"
+    assert job is not None, "a rank is started as part of a job"
     os.environ.update(job.environment())
     log = request.rank_log(job.rank)
     log.parent.mkdir(parents=True, exist_ok=True)
     descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
     os.dup2(descriptor, 2)
     if job.rank:
-        os.dup2(descriptor, 1)  # only rank 0 speaks
+        os.dup2(descriptor, 1)  # only rank 0 prints
     os.close(descriptor)
     faulthandler.enable()
     head(job.rank, job.size)

@@ -10,12 +10,14 @@ from typing import Any
 from groundup.artifacts import Artifact, Figures, durable
 from groundup.artifacts.manifest import Manifest
 from groundup.artifacts.store import RUN
+from groundup.blueprint.dump import dump
+from groundup.blueprint.load import LoadedBlueprint
 from groundup.errors import GroundupError
 from groundup.pipeline.folder import Remembered, RunFolder
 from groundup.pipeline.graph import Stage, check_name, descendants
+from groundup.pipeline.messages import Request
 from groundup.pipeline.process import run_stage
-from groundup.pipeline.request import Request
-from groundup.pipeline.status import Loaded, Step, resolve, survey
+from groundup.pipeline.status import Step, resolve, survey
 from groundup.planning.advice import duration
 from groundup.progress import Progress, Silent, clock
 
@@ -24,19 +26,19 @@ Make = Callable[[Request, Path], str]  # (what to make, its log) -> the name of 
 
 
 @dataclass(frozen=True)
-class Choice:
-    """Which stages a run is about, beyond those that are not done."""
+class Selection:
+    """Which stages to run, besides those that are not done."""
 
     only: str | None = None
     """Make this one alone; its inputs must be there."""
     from_: str | None = None
-    """Make this one and every one that is made from it anew."""
+    """Run this one and every one that is made from it again."""
     force: frozenset[str] = frozenset()
-    """Make these anew."""
+    """Run these again."""
 
 
 @dataclass
-class Outcome:
+class RunResult:
     """What a run did."""
 
     made: list[str] = field(default_factory=list)
@@ -45,69 +47,69 @@ class Outcome:
 
 
 def run(
-    loaded: Loaded,
+    loaded: LoadedBlueprint,
     folder: RunFolder,
     stages: Sequence[Stage],
-    choice: Choice | None = None,
+    selection: Selection | None = None,
     progress: Progress | None = None,
     forecast: Forecast | None = None,
     settled: Mapping[str, Artifact] | None = None,
     make: Make = run_stage,
-) -> Outcome:
+) -> RunResult:
     """Bring the run folder up to date with the blueprint.
 
-    What was published stays whatever happens; a killed run goes on where it was.
+    What was published stays whatever happens; a killed run resumes where it was.
 
     Args:
-        progress: where lines are said; without it stages work in silence too.
-        forecast: asked once, if there is anything to do, for the seconds that each stage should take.
+        progress: where lines are printed; without it stages are silent too.
+        forecast: asked once, if there is anything to do, for the seconds that each stage will take.
         settled: artifacts by stage that are taken as they are, without asking whether they are stale.
-        make: makes one artifact; a job of several processes has a way of its own (`team.leading`).
+        make: makes one artifact; a job of several processes has its own (`coordination.leading`).
 
     Raises:
         GroundupError: a stage failed, another process works in the folder, or the folder holds something else.
     """
-    choice = choice or Choice()
-    forced = _forced(choice, stages)
+    selection = selection or Selection()
+    forced = _forced(selection, stages)
     folder.check()
     try:
         with folder.store.lock(RUN, wait=1.0):
-            return _Run(loaded, folder, stages, choice, forced, progress, forecast, make).execute(settled)
+            return _Execution(loaded, folder, stages, selection, forced, progress, forecast, make).execute(settled)
     except OSError as error:
         if durable.is_disk_error(error):
             raise durable.disk_error(error, folder.path) from error
         raise
 
 
-def _forced(choice: Choice, stages: Sequence[Stage]) -> frozenset[str]:
-    named = {*choice.force, *(name for name in (choice.only, choice.from_) if name)}
+def _forced(selection: Selection, stages: Sequence[Stage]) -> frozenset[str]:
+    named = {*selection.force, *(name for name in (selection.only, selection.from_) if name)}
     for name in named:
         check_name(name, stages)
-    return choice.force | (descendants(choice.from_, stages) if choice.from_ else frozenset())
+    return selection.force | (descendants(selection.from_, stages) if selection.from_ else frozenset())
 
 
-class _Run:
+class _Execution:
     """One execution, under the folder's lock."""
 
     def __init__(
         self,
-        loaded: Loaded,
+        loaded: LoadedBlueprint,
         folder: RunFolder,
         stages: Sequence[Stage],
-        choice: Choice,
+        selection: Selection,
         forced: frozenset[str],
         progress: Progress | None,
         forecast: Forecast | None,
         make: Make,
     ) -> None:
         self.loaded, self.folder, self.stages = loaded, folder, stages
-        self.choice, self.forced, self.forecast = choice, forced, forecast
+        self.selection, self.forced, self.forecast = selection, forced, forecast
         self.make = make
         self.progress, self.silent = progress or Silent(), progress is None
-        self.outcome = Outcome()
+        self.result = RunResult()
         self.expected: Mapping[str, float] = {}
 
-    def execute(self, settled: Mapping[str, Artifact] | None) -> Outcome:
+    def execute(self, settled: Mapping[str, Artifact] | None) -> RunResult:
         self.folder.sweep()
         steps = survey(self.loaded, self.folder, self.stages, settled)
         to_do = [step.stage.name for step in steps if self._is_due(step)]
@@ -124,19 +126,19 @@ class _Run:
             self.progress.say(self._first_line(to_do))
         for step in steps:
             self._take(step, bool(to_do))
-        return self.outcome
+        return self.result
 
     def _is_due(self, step: Step) -> bool:
-        if self.choice.only and step.stage.name != self.choice.only:
+        if self.selection.only and step.stage.name != self.selection.only:
             return False
         return step.artifact is None or step.stage.name in self.forced
 
     def _about(self, steps: Sequence[Step]) -> str:
-        return f"{self.choice.only} is" if self.choice.only else f"all {len(steps)} stages are"
+        return f"{self.selection.only} is" if self.selection.only else f"all {len(steps)} stages are"
 
     def _check_only(self, steps: Sequence[Step]) -> None:
         for step in steps:
-            if step.stage.name == self.choice.only and step.waits_for:
+            if step.stage.name == self.selection.only and step.waits_for:
                 raise GroundupError(
                     f"{step.stage.name} needs {', '.join(step.waits_for)}, which is not up to date",
                     where=str(self.folder.path),
@@ -150,7 +152,7 @@ class _Run:
 
     def _write_blueprint(self) -> None:
         for name, text in (
-            ("blueprint.yaml", self.loaded.dump(self.folder.path)),
+            ("blueprint.yaml", dump(self.loaded, self.folder.path)),
             ("blueprint.source.yaml", self.loaded.text),
         ):
             path = self.folder.path / name
@@ -161,7 +163,7 @@ class _Run:
         """Note the artifacts in use; those of stages that this run has not come to stay the last run's."""
         before = self.folder.remembered()
         older = before.stages if before else {}
-        newer = {name: artifact.path.name for name, artifact in self.outcome.artifacts.items()}
+        newer = {name: artifact.path.name for name, artifact in self.result.artifacts.items()}
         in_use = {one.name: (older | newer)[one.name] for one in self.stages if one.name in older | newer}
         now = Remembered(str(self.loaded.path.absolute()), list(self.loaded.overrides), in_use)
         if now != before:
@@ -170,22 +172,22 @@ class _Run:
     def _take(self, step: Step, working: bool) -> None:
         """Use the stage's artifact, or make it."""
         name = step.stage.name
-        if self.choice.only and name != self.choice.only:
+        if self.selection.only and name != self.selection.only:
             if step.artifact:
-                self.outcome.artifacts[name] = step.artifact
+                self.result.artifacts[name] = step.artifact
             return
-        if step.inputs is None or any(self.outcome.artifacts[one] is not step.inputs[one] for one in step.stage.inputs):
-            step = resolve(step.stage, self.outcome.artifacts, self.loaded, self.folder)
+        if step.inputs is None or any(self.result.artifacts[one] is not step.inputs[one] for one in step.stage.inputs):
+            step = resolve(step.stage, self.result.artifacts, self.loaded, self.folder)
         if self._is_due(step):
             artifact = self._make(step)
-            self.outcome.made.append(name)
+            self.result.made.append(name)
         else:
             assert step.artifact is not None
             artifact = step.artifact
-            self.outcome.reused.append(name)
+            self.result.reused.append(name)
             if working:
                 self.folder.event("reused", name, artifact=artifact.path.name)
-        self.outcome.artifacts[name] = artifact
+        self.result.artifacts[name] = artifact
         self._remember()
         if step.stage.delivers:
             self.folder.deliver(artifact, step.stage.delivers)

@@ -4,50 +4,20 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from pathlib import Path
-from typing import Any, Protocol
 
 from groundup.artifacts import Artifact, StageKey
 from groundup.artifacts.durable import sha256_of
 from groundup.artifacts.manifest import MANIFEST
+from groundup.blueprint.dump import dump
+from groundup.blueprint.load import LoadedBlueprint
 from groundup.lazy import load
 from groundup.pipeline.folder import RunFolder
 from groundup.pipeline.graph import Stage
 from groundup.section import Section
 
 
-class Loaded(Protocol):
-    """What the pipeline asks of a loaded blueprint."""
-
-    @property
-    def blueprint(self) -> Any:
-        """The sections, and `seed`."""
-
-    @property
-    def base(self) -> Path:
-        """The folder at which relative paths start."""
-
-    @property
-    def path(self) -> Path:
-        """The file."""
-
-    @property
-    def text(self) -> str:
-        """The file as written."""
-
-    @property
-    def overrides(self) -> Sequence[str]:
-        """`a.b=c` for each value set on the command line."""
-
-    def origin(self, path: str) -> str:
-        """Where the value at `a.b.c` comes from, for a person: `my.yaml:3`, `--set`, `default`; KeyError if none."""
-
-    def dump(self, at: Path | None = None) -> str:
-        """YAML of every value, resolved; relative paths in it start at `at`, or where they started."""
-
-
 class State(StrEnum):
-    """Where a stage stands."""
+    """The state of a stage's artifact."""
 
     DONE = "done"  # its artifact is there
     BUILDING = "building"  # a process works on it now
@@ -69,7 +39,7 @@ class Step:
     inputs: Mapping[str, Artifact] | None = None
 
 
-def resolve(stage: Stage, made: Mapping[str, Artifact], loaded: Loaded, folder: RunFolder) -> Step:
+def resolve(stage: Stage, made: Mapping[str, Artifact], loaded: LoadedBlueprint, folder: RunFolder) -> Step:
     """The step for one stage, given the artifacts of the stages before it.
 
     Raises:
@@ -84,7 +54,7 @@ def resolve(stage: Stage, made: Mapping[str, Artifact], loaded: Loaded, folder: 
     if stage.sources:
         sources |= load(stage.sources)(config, loaded.base, folder.cache)
     if stage.sees_run:
-        sources["blueprint"] = hashlib.sha256(f"{loaded.text}\n{loaded.dump()}".encode()).hexdigest()
+        sources["blueprint"] = hashlib.sha256(f"{loaded.text}\n{dump(loaded)}".encode()).hexdigest()
         sources |= {f"{name}/{MANIFEST}": sha256_of(one.path / MANIFEST) for name, one in inputs.items()}
     key = StageKey(
         stage=stage.name,
@@ -105,7 +75,7 @@ def resolve(stage: Stage, made: Mapping[str, Artifact], loaded: Loaded, folder: 
 
 
 def survey(
-    loaded: Loaded, folder: RunFolder, stages: Sequence[Stage], settled: Mapping[str, Artifact] | None = None
+    loaded: LoadedBlueprint, folder: RunFolder, stages: Sequence[Stage], settled: Mapping[str, Artifact] | None = None
 ) -> list[Step]:
     """Every stage's step, in order.
 

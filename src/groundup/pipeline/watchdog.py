@@ -1,9 +1,9 @@
-"""Noticing that ranks wait for each other in vain, and saying for whom.
+"""Detect that ranks wait for each other in vain, and report for which one.
 
-A step of training is a chain of collectives, and where one rank does not arrive at one, all the others stand still
-without an error. So each rank watches its own steps. When one takes far longer than those before it, the rank writes
-the stacks of all its threads into its log and tells the others which collective it has come to: the rank that has begun
-fewer of them than the rest is the one that they wait for.
+A step of training is a chain of collectives: where one rank does not arrive at one, all the others wait without an
+error. So each rank watches its own steps. When one takes far longer than those before it, the rank writes the stacks of
+all its threads into its log and sends the others the number of collectives it has begun: the rank with the fewest is
+the one that they wait for.
 """
 
 import faulthandler
@@ -24,9 +24,9 @@ from typing import Any
 import groundup
 from groundup.progress import Progress, Task
 
-TIMES = 10  # the longest step so far: a slower one is a hang, unless it is below the seconds given
+TIMES = 10  # times the longest step so far: a slower one is a hang, unless it is below the seconds given
 FIRST = 3  # times the seconds given, for the first step: it compiles and fills caches
-ANSWER_SECONDS = 15.0  # in which the other ranks may tell where they are
+ANSWER_SECONDS = 15.0  # in which the other ranks may report where they are
 HOME = str(Path(groundup.__file__).parent.parent)
 LIBRARIES = tuple({sysconfig.get_path("stdlib"), sysconfig.get_path("platstdlib")})
 
@@ -35,8 +35,8 @@ class Watchdog:
     """Watches the steps of this rank from a thread; without a step under way it waits.
 
     Args:
-        seconds: the least that a step may take before it counts as a hang.
-        bark: told in a sentence what hangs; is to end the process.
+        seconds: the shortest time after which a step counts as a hang.
+        bark: called with a sentence on what hangs; must end the process.
     """
 
     def __init__(self, seconds: float, bark: Callable[[str], None]) -> None:
@@ -56,7 +56,7 @@ class Watchdog:
             self._changed.notify()
 
     def begin(self) -> None:
-        """A row of steps begins."""
+        """A sequence of steps begins."""
         with self._changed:
             self._began, self._longest = time.monotonic(), None
             self._changed.notify()
@@ -93,7 +93,7 @@ class Watchdog:
         what = f"step {steps + 1} has taken {waited:,.0f} seconds"
         try:
             what = f"{what}: {accused(reports(ANSWER_SECONDS))}"
-        except (RuntimeError, OSError, ValueError) as error:  # the store is gone, and with it who could have told
+        except (RuntimeError, OSError, ValueError) as error:  # the store is gone
             what = f"{what}, and the other ranks can't be asked ({error})"
         print(what, file=sys.stderr, flush=True)
         self.bark(what)
@@ -132,15 +132,15 @@ class Watched:
 
 
 @dataclass(frozen=True)
-class Report:
-    """Where a rank stands."""
+class RankReport:
+    """What a rank is waiting in."""
 
     at: str  # the line of groundup that its main thread is in
     begun: dict[str, int] = field(default_factory=dict)  # collectives begun, by group
     members: dict[str, list[int]] = field(default_factory=dict)  # ranks, by group
 
 
-def reports(seconds: float) -> dict[int, Report | None]:
+def reports(seconds: float) -> dict[int, RankReport | None]:
     """This rank's report and those that the other ranks give within some seconds; None where one gives none.
 
     Over a connection of its own: the main thread may be holding the one that the process group has.
@@ -152,17 +152,17 @@ def reports(seconds: float) -> dict[int, Report | None]:
     store = TCPStore(address, port, is_master=False, wait_for_workers=False, timeout=timedelta(seconds=seconds))
     mine = own_report()
     store.set(f"groundup/hang/{rank}", json.dumps([mine.at, mine.begun, mine.members]))
-    found: dict[int, Report | None] = {}
+    found: dict[int, RankReport | None] = {}
     until = time.monotonic() + seconds
     for other in range(size):
         key = f"groundup/hang/{other}"
         while not store.check([key]) and time.monotonic() < until:
             time.sleep(0.1)
-        found[other] = Report(*json.loads(store.get(key))) if store.check([key]) else None
+        found[other] = RankReport(*json.loads(store.get(key))) if store.check([key]) else None
     return found
 
 
-def own_report() -> Report:
+def own_report() -> RankReport:
     """Where this process's main thread is, and how many collectives it has begun in each group."""
     from torch.distributed import distributed_c10d
 
@@ -172,7 +172,7 @@ def own_report() -> Report:
         name = str(distributed_c10d._world.pg_names[group])
         begun[name] = int(group._get_sequence_number_for_group())
         members[name] = [int(rank) for rank in distributed_c10d.get_process_group_ranks(group)]
-    return Report(main_thread_at(), begun, members)
+    return RankReport(main_thread_at(), begun, members)
 
 
 def main_thread_at() -> str:
@@ -193,21 +193,21 @@ def _of_a_library(file: str) -> bool:
     return not own and (file.startswith((*LIBRARIES, "<")) or "site-packages" in file)
 
 
-def accused(found: Mapping[int, Report | None]) -> str:
+def accused(found: Mapping[int, RankReport | None]) -> str:
     """Which ranks the others wait for, as a part of a sentence."""
     silent = [rank for rank, report in found.items() if report is None]
-    told = {rank: report for rank, report in found.items() if report is not None}
-    behind = sorted({rank for report in told.values() for rank in _behind(report, told)})
-    parts = [f"rank {rank} did not arrive, it is at {told[rank].at}" for rank in behind]
+    known = {rank: report for rank, report in found.items() if report is not None}
+    late = sorted({rank for report in known.values() for rank in _late(report, known)})
+    parts = [f"rank {rank} did not arrive, it is at {known[rank].at}" for rank in late]
     parts += [f"rank {rank} does not answer (stopped, or its machine is gone)" for rank in silent]
     if not parts:
         return "all ranks have begun the same collectives, so the network or a device hangs"
     return "; ".join(parts)
 
 
-def _behind(report: Report, told: Mapping[int, Report]) -> Iterator[int]:
+def _late(report: RankReport, known: Mapping[int, RankReport]) -> Iterator[int]:
     """The members of this rank's groups that have begun fewer of a group's collectives than another member has."""
     for group, members in report.members.items():
-        counts = {rank: told[rank].begun[group] for rank in members if rank in told and group in told[rank].begun}
+        counts = {rank: known[rank].begun[group] for rank in members if rank in known and group in known[rank].begun}
         most = max(counts.values(), default=0)
         yield from (rank for rank, count in counts.items() if count < most)

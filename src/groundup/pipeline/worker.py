@@ -20,12 +20,11 @@ from typing import Any
 from groundup.artifacts import Artifact, Manifest, Measured, Store, Work
 from groundup.errors import GroundupError
 from groundup.lazy import load
-from groundup.pipeline.answer import answer_to
+from groundup.pipeline.local_ranks import run_local_ranks
 from groundup.pipeline.memory import PeakMemory
+from groundup.pipeline.messages import Request, error_message
 from groundup.pipeline.provenance import provenance
 from groundup.pipeline.rank import follow, hanging, head, in_a_job, take_part
-from groundup.pipeline.request import Request
-from groundup.pipeline.several import make_together
 from groundup.progress import Silent, for_terminal
 
 PREDECESSOR_ENDS_WITHIN = 20.0  # seconds: the worker of a run that was killed a moment ago may still hold the lock
@@ -35,11 +34,11 @@ def build(request: Request, hangs: Callable[[str], None]) -> Artifact:
     """Make and publish the artifact.
 
     Args:
-        hangs: told when the processes of a job wait for each other in vain; is to end this one.
+        hangs: called with a description when the processes of a job wait for each other in vain; must end this one.
 
     Raises:
         GroundupError: another process works on the stage, an input has changed since it was published, a source
-            changed while it was read, or the stage itself says so.
+            changed while it was read, or the stage itself failed.
     """
     memory = PeakMemory()
     store, key = Store(request.run), request.key
@@ -61,10 +60,10 @@ def build(request: Request, hangs: Callable[[str], None]) -> Artifact:
                 head(0, request.processes)
                 figures, made_by = take_part(request, out, keep, hangs), provenance()
             else:
-                made = make_together(request, out, keep, progress)
+                made = run_local_ranks(request, out, keep, progress)
                 figures, made_by = made["figures"], made["provenance"]
             _check_sources(request)
-            # Taken before the digests and the fsync, which every stage pays alike.
+            # Measured before the digests and the fsync, which every stage has.
             measured = Measured(time.time() - request.started, memory.bytes)
             made_by |= {
                 "processes": request.processes,
@@ -93,14 +92,14 @@ def _utc(seconds: float) -> str:
 
 
 def _answer(request: Request, hangs: Callable[[str], None]) -> dict[str, Any]:
-    """What to tell the parent; an error that nobody foresaw is left to Python, which writes it to the log."""
+    """The answer to the parent; an unexpected error is left to Python, which writes it to the log."""
     try:
         if in_a_job() and os.environ["RANK"] != "0":
             follow(request, hangs)
             return {"artifact": ""}
         return {"artifact": build(request, hangs).path.name}
     except Exception as error:
-        answer = answer_to(request, error)
+        answer = error_message(request, error)
         if answer is None:
             raise
         return answer
@@ -117,21 +116,21 @@ def main() -> int:
     os.set_inheritable(result, False)
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.default_int_handler)
-    signal.signal(signal.SIGTTOU, signal.SIG_IGN)  # drawing bars from the background is meant
+    signal.signal(signal.SIGTTOU, signal.SIG_IGN)  # drawing bars from the background is intended
     faulthandler.enable()
 
-    def tell(answer: Mapping[str, Any]) -> None:
+    def send(answer: Mapping[str, Any]) -> None:
         os.write(result, json.dumps(answer).encode())
 
     def hangs(what: str) -> None:
-        tell(hanging(request, what))
+        send(hanging(request, what))
         os._exit(0)
 
     try:
         with os.fdopen(os.dup(0), "rb") as parent:
             request = pickle.load(parent)
         threading.Thread(target=_die_with_parent, daemon=True).start()
-        tell(_answer(request, hangs))
+        send(_answer(request, hangs))
     except KeyboardInterrupt:
         return 130
     except Exception:

@@ -22,7 +22,7 @@ from groundup.training.configuration import ModelShape, PretrainConfig
 
 ASPECT, LARGE_ASPECT, LARGE = 64, 128, 10**9  # width per layer, and from how many parameters on it is the larger
 OFF_WEIGHT = 10.0  # how much a miss of the size counts beside a shape unlike published ones
-MOST_LAYERS, MOST_WIDTH = 512, 32_768
+MAX_LAYERS, MAX_WIDTH = 512, 32_768
 TOKENS_PER_PARAMETER = 20
 UNITS = {"K": 10**3, "M": 10**6, "B": 10**9}
 
@@ -89,9 +89,9 @@ def widths(multiple: int = 1) -> Iterator[int]:
     Steps that leave heads of their size, and from 1,024 on a multiple of 8 of them, for tensor parallelism.
     """
     width = 32
-    while width <= MOST_WIDTH:
+    while width <= MAX_WIDTH:
         yield -(-width // multiple) * multiple
-        steps = ((128, 32), (1024, 64), (3072, 512), (8192, 1024), (MOST_WIDTH + 1, 2048))
+        steps = ((128, 32), (1024, 64), (3072, 512), (8192, 1024), (MAX_WIDTH + 1, 2048))
         width += next(step for below, step in steps if width < below)
 
 
@@ -125,7 +125,7 @@ def misfit(found: int, layers: int, width: int, wanted: int) -> float:
 
 def largest(vocabulary: int, given: ModelShape) -> int:
     """The parameters of the largest decoder that is tried."""
-    return _shape(given.layers or MOST_LAYERS, given.width or MOST_WIDTH, vocabulary, given).num_parameters
+    return _shape(given.layers or MAX_LAYERS, given.width or MAX_WIDTH, vocabulary, given).num_parameters
 
 
 def _at_width(width: int, parameters: int, vocabulary: int, given: ModelShape) -> tuple[float, LLMConfig]:
@@ -138,7 +138,7 @@ def _at_width(width: int, parameters: int, vocabulary: int, given: ModelShape) -
     depths: Iterable[int] = (given.layers,) if given.layers else ()
     if not depths:
         most = 3 + 2 * parameters // (two - one)  # twice the parameters: deeper ones only get worse
-        depths = range(2, max(3, min(most, MOST_LAYERS + 1)), 2 if width >= 2048 else 1)
+        depths = range(2, max(3, min(most, MAX_LAYERS + 1)), 2 if width >= 2048 else 1)
     misfits = ((misfit(one + (n - 1) * (two - one), n, width, parameters), n) for n in depths)
     least, layers = min(misfits)
     return least, _shape(layers, width, vocabulary, given)

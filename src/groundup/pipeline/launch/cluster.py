@@ -71,7 +71,7 @@ def spread(processes: Mapping[str, int], nodes: int, per_node: int | None) -> in
         raise GroundupError(
             f"{nodes} x {per_node} are {nodes * per_node} processes, and {stage} asks for {wanted}",
             where="parallel",
-            do=f"make the product of parallel's degrees {nodes * per_node}, for instance with "
+            do=f"make parallel's degrees multiply to {nodes * per_node}, for instance with "
             f"`--set parallel.dp_shard={nodes * per_node}`, or change --nodes and --gpus-per-node",
         )
     return per_node

@@ -20,7 +20,7 @@ metadata:
   name: {label}
 spec:
   failurePolicy:
-    maxRestarts: 3              # a lost pod starts all again, and training goes on from the last checkpoint
+    maxRestarts: 3              # a lost pod starts all again, and training resumes from the last checkpoint
   replicatedJobs:
     - name: node
       replicas: 1
@@ -36,7 +36,7 @@ spec:
 
 
 def pytorchjob(cluster: Cluster) -> str:
-    """A PyTorchJob (kubeflow.org/v1), whose operator tells torchrun the number of nodes and their ranks."""
+    """A PyTorchJob (kubeflow.org/v1), whose operator gives torchrun the number of nodes and their ranks."""
     pod = _indented(_pod(cluster, "OnFailure", ["bash", "-c"], f"torchrun --no-python -- {cluster.line}"), 10)
     workers = ""
     if cluster.nodes > 1:
@@ -53,7 +53,7 @@ metadata:
 spec:
   nprocPerNode: "{cluster.per_node}"
   runPolicy:
-    backoffLimit: 3             # a lost pod starts all again, and training goes on from the last checkpoint
+    backoffLimit: 3             # a lost pod starts all again, and training resumes from the last checkpoint
   pytorchReplicaSpecs:
     Master:
       replicas: 1

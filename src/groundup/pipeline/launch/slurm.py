@@ -4,7 +4,7 @@ from groundup.pipeline.launch.cluster import Cluster
 
 
 def script(cluster: Cluster) -> str:
-    """What `sbatch` takes. groundup finds its place in what `srun` tells each process."""
+    """What `sbatch` takes. groundup reads its rank from the variables that `srun` sets."""
     return f"""#!/bin/bash
 # groundup on SLURM: {cluster.summary}
 # Look at the lines marked EDIT, then: sbatch THIS-FILE
@@ -29,7 +29,7 @@ source .venv/bin/activate              # EDIT: where groundup is installed, on a
 # Without GPUs: export GROUNDUP_DEVICE=cpu, and take --gpus-per-node away.
 
 # The blueprint, its documents and the run folder lie on a disk that all nodes see under the same path.
-# Where a process is lost all end, and the next try goes on from the last checkpoint.
+# Where a process is lost all end, and the next try resumes from the last checkpoint.
 status=0
 for _ in 1 2 3; do
     srun --kill-on-bad-exit=1 --cpus-per-task="$SLURM_CPUS_PER_TASK" {cluster.line} && exit 0

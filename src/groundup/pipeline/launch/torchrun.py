@@ -24,7 +24,7 @@ HEAD="${{HEAD:?the name of the first machine}}:{PORT}"     # a port that the oth
 set -euo pipefail
 {head}
 # The blueprint, its documents and the run folder lie on a disk that all machines see under the same path.
-# A lost process makes torchrun start all again; training goes on from the last checkpoint.
+# A lost process makes torchrun start all again; training resumes from the last checkpoint.
 exec torchrun {meeting} --nproc-per-node {cluster.per_node} --max-restarts 3 \\
     --no-python -- {cluster.line}
 """

@@ -1,6 +1,7 @@
 """A run inside a job that somebody else started: rank 0 runs the pipeline, the others take part where they are asked.
 
-The processes of the job are started here as torchrun and SLURM start them: alike, and told apart by variables alone.
+The processes of the job are started here as torchrun and SLURM start them: with one command, and with variables that
+differ.
 """
 
 import json
@@ -16,9 +17,9 @@ import pytest
 from test_interruption import until
 
 from groundup.errors import GroundupError
+from groundup.pipeline.coordination import check_sizes
 from groundup.pipeline.folder import RunFolder
 from groundup.pipeline.job import Job
-from groundup.pipeline.team import check_sizes
 
 TOTAL = sum(3 * step for step in range(1, 9))
 SECONDS = 200.0  # for anything; other work may share the cores
@@ -36,7 +37,7 @@ RUNNING: list["Started"] = []
 
 
 @pytest.fixture(autouse=True)
-def nothing_stays_behind() -> Iterator[None]:
+def no_process_survives() -> Iterator[None]:
     yield
     while RUNNING:
         for process in RUNNING.pop().processes:
@@ -57,14 +58,14 @@ class Started:
         self.processes: list[subprocess.Popen[str]] = []
         RUNNING.append(self)
         for rank in range(size):
-            place = {
+            variables = {
                 "SLURM_STEP_ID": "0", "SLURM_PROCID": str(rank), "SLURM_STEP_NUM_TASKS": str(size),
                 "SLURM_LOCALID": str(rank), "SLURM_STEP_TASKS_PER_NODE": str(size), "SLURM_STEP_NODELIST": "localhost",
                 "MASTER_PORT": str(port), "GLOO_SOCKET_IFNAME": "lo",
             }  # fmt: skip
             self.processes.append(
                 subprocess.Popen(
-                    command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=os.environ | place
+                    command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=os.environ | variables
                 )
             )
 
@@ -77,7 +78,7 @@ class Started:
         return ended
 
 
-def test_a_job_makes_the_stage_together_and_only_rank_0_speaks(base: Path, tmp_path: Path) -> None:
+def test_a_job_makes_the_stage_together_and_only_rank_0_prints(base: Path, tmp_path: Path) -> None:
     """What no training stage is, rank 0 makes alone, as if there were no job."""
     run = tmp_path / "run"
     (status, output, errors), follower = Started(base, run).end()
@@ -96,7 +97,7 @@ def test_a_job_makes_the_stage_together_and_only_rank_0_speaks(base: Path, tmp_p
     assert follower == (0, "", "")
 
 
-def test_an_error_in_any_rank_is_told_by_rank_0_and_ends_all(base: Path, tmp_path: Path) -> None:
+def test_an_error_in_any_rank_is_reported_by_rank_0_and_ends_all(base: Path, tmp_path: Path) -> None:
     (status, _, errors), follower = Started(base, tmp_path / "run", faults=["1:2:user"]).end()
     assert (status, errors) == (1, "numbers.txt:3: the numbers are odd (in rank 1); make them even\n")
     assert follower == (1, "", "")
@@ -118,7 +119,7 @@ def test_sizes() -> None:
 
 
 @pytest.mark.slow
-def test_a_killed_process_ends_the_job_and_the_next_job_goes_on(base: Path, tmp_path: Path) -> None:
+def test_a_killed_process_ends_the_job_and_the_next_job_resumes(base: Path, tmp_path: Path) -> None:
     """Whichever it is; the others do not wait for it."""
     run = tmp_path / "run"
     for rank, step in ((1, 2), (0, 4)):
@@ -134,7 +135,7 @@ def test_a_killed_process_ends_the_job_and_the_next_job_goes_on(base: Path, tmp_
 @pytest.mark.slow
 @pytest.mark.parametrize("state", ["works", "waits"])
 def test_a_follower_goes_with_rank_0(state: str, base: Path, tmp_path: Path) -> None:
-    """Rank 0 is killed with SIGKILL while the other one works, and while it waits: it does not stay behind."""
+    """Rank 0 is killed with SIGKILL while the other one works, and while it waits: it does not survive."""
     run = tmp_path / "run"
     job = Started(base, run, pause=0.5 if state == "works" else 0.0, alone={"pause": 600.0})
     keep = "together-*.keep/checkpoint-002/state" if state == "works" else "alone-*.keep"
@@ -153,12 +154,12 @@ def test_sigterm_to_all_ends_all_with_one_line(base: Path, tmp_path: Path) -> No
     for process in job.processes:
         process.send_signal(signal.SIGTERM)
     leader, follower = job.end()
-    assert (leader[0], leader[2]) == (143, "groundup: stopped; the same command goes on where it was\n")
+    assert (leader[0], leader[2]) == (143, "groundup: stopped; the same command resumes where it was\n")
     assert follower == (143, "", "")
 
 
 @pytest.mark.slow
-def test_a_hang_is_told_by_rank_0(base: Path, tmp_path: Path) -> None:
+def test_a_hang_is_reported_by_rank_0(base: Path, tmp_path: Path) -> None:
     parallel = {"dp_shard": 2, "hang_seconds": 1.0}
     run = tmp_path / "run"
     (status, _, errors), follower = Started(base, run, parallel=parallel, faults=["1:3:sleep"]).end()

@@ -1,4 +1,4 @@
-"""What of this machine a run depends on."""
+"""Whether this machine can run a blueprint: what `groundup doctor` checks."""
 
 import platform
 import shutil
@@ -12,14 +12,14 @@ from pathlib import Path
 from groundup.machine import available_memory, usable_cores
 from groundup.pipeline.provenance import cpu_name
 
-LEAST_MEMORY = 4 << 30  # bytes that the default blueprint needs free
-LEAST_DISK = 2 << 30
+MIN_MEMORY = 4 << 30  # bytes that the default blueprint needs free
+MIN_DISK = 2 << 30
 OPTIONAL = {"serve": ("fastapi", "uvicorn")}  # extra -> modules
 
 
 @dataclass(frozen=True)
-class Finding:
-    """One thing looked at: whether it is fit, what it is, and what to do if it is not."""
+class Check:
+    """One thing checked: whether it is fit, what it is, and what to do if it is not."""
 
     ok: bool
     about: str
@@ -27,8 +27,8 @@ class Finding:
     do: str = ""
 
 
-def findings() -> Iterator[Finding]:
-    """Everything, the most basic first. Imports torch."""
+def check_machine() -> Iterator[Check]:
+    """All checks, the most basic first. Imports torch."""
     yield _python()
     yield from _torch()
     yield _memory()
@@ -36,42 +36,40 @@ def findings() -> Iterator[Finding]:
     for extra, modules in OPTIONAL.items():
         missing = [name for name in modules if find_spec(name) is None]
         what = f"{', '.join(missing)} not installed" if missing else "installed"
-        yield Finding(not missing, extra, what, f"pip install 'groundup[{extra}]'" if missing else "")
+        yield Check(not missing, extra, what, f"pip install 'groundup[{extra}]'" if missing else "")
 
 
-def _python() -> Finding:
+def _python() -> Check:
     fit = sys.version_info >= (3, 11)
-    return Finding(fit, "python", platform.python_version(), "" if fit else "use 3.11 or newer")
+    return Check(fit, "python", platform.python_version(), "" if fit else "use 3.11 or newer")
 
 
-def _torch() -> Iterator[Finding]:
+def _torch() -> Iterator[Check]:
     try:
         import torch
     except (ImportError, OSError) as error:  # OSError: a shared library of its own is missing
-        yield Finding(False, "torch", f"can't be imported ({error})", "install torch>=2.10,<2.14")
+        yield Check(False, "torch", f"can't be imported ({error})", "install torch>=2.10,<2.14")
         return
     from groundup.parallel.device import best_device, resolve_precision
 
     build = f"CUDA {torch.version.cuda}" if torch.version.cuda else "CPU"
     number = tuple(int(part) for part in metadata.version("torch").split("+")[0].split(".")[:2])
     fit = (2, 10) <= number < (2, 14)
-    yield Finding(fit, "torch", f"{torch.__version__} ({build} build)", "" if fit else "install torch>=2.10,<2.14")
-    yield Finding(True, "threads", f"{usable_cores()} cores usable of {cpu_name()}")
+    yield Check(fit, "torch", f"{torch.__version__} ({build} build)", "" if fit else "install torch>=2.10,<2.14")
+    yield Check(True, "threads", f"{usable_cores()} cores usable of {cpu_name()}")
     device = best_device()
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
     unused = device.type == "cpu" and shutil.which("nvidia-smi") is not None
-    yield Finding(
-        not unused, "device", name, "a GPU seems to be there: install a CUDA build of torch" if unused else ""
-    )
-    yield Finding(True, "precision", f"{resolve_precision('auto', device)} is the faster one here")
+    yield Check(not unused, "device", name, "a GPU seems to be there: install a CUDA build of torch" if unused else "")
+    yield Check(True, "precision", f"{resolve_precision('auto', device)} is the faster one here")
 
 
-def _memory() -> Finding:
+def _memory() -> Check:
     available = available_memory()
     if available is None:
-        return Finding(True, "memory", "can't be measured here")
-    fit = available >= LEAST_MEMORY
-    return Finding(
+        return Check(True, "memory", "can't be measured here")
+    fit = available >= MIN_MEMORY
+    return Check(
         fit,
         "memory",
         f"{available / 2**30:.1f} GiB free",
@@ -79,12 +77,12 @@ def _memory() -> Finding:
     )
 
 
-def _disk(folder: Path) -> Finding:
+def _disk(folder: Path) -> Check:
     free = shutil.disk_usage(folder).free
-    fit = free >= LEAST_DISK
-    return Finding(
+    fit = free >= MIN_DISK
+    return Check(
         fit,
         "disk",
         f"{free / 2**30:.1f} GiB free in {folder}",
-        "" if fit else "a run of the default blueprint takes up to 2 GiB: make room or use --run elsewhere",
+        "" if fit else "a run of the default blueprint needs up to 2 GiB: make room or choose another disk with --run",
     )

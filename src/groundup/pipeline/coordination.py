@@ -1,11 +1,11 @@
-"""The processes of one job over a whole run: the first one leads, the others wait for the stages that need them.
+"""The processes of one job during a whole run: rank 0 leads, the others wait for the stages that need them.
 
-    rank 0     runs the pipeline as it would alone. For a training stage it announces a request, then makes the stage
-               in a process of its own, as rank 0 of a process group.
-    the rest   wait for an announcement, take part in a process of their own each, and wait again, until rank 0 says
-               that the run has ended.
+    rank 0     runs the pipeline as a single process would. For a training stage it announces a request, then runs the
+               stage in a process of its own, as rank 0 of a process group.
+    the rest   wait for an announcement, take part in a process of their own each, and wait again, until rank 0
+               announces that the run has ended.
 
-Announcements go through a TCPStore: torchrun's agent has one, elsewhere rank 0 serves it. They are pickles, as in
+Announcements go through a TCPStore: torchrun's agent serves one, elsewhere rank 0 does. They are pickles, as in
 torch's own object collectives: whoever can reach the store's port is trusted, so it belongs into a private network.
 The run folder must lie on a disk that all processes see under one path.
 """
@@ -26,18 +26,18 @@ from typing import Any
 
 from groundup.errors import GroundupError
 from groundup.pipeline.job import Job, without_job
+from groundup.pipeline.messages import Request
 from groundup.pipeline.process import UnforeseenError, run_stage
-from groundup.pipeline.request import Request
 
-MEET = timedelta(minutes=30)  # in which the processes of a job may start, one after the other
-LAST_WORDS = 3.0  # seconds in which the cause may come in after its consequences
-FAREWELL = 60.0  # seconds in which rank 0 waits for the others to hear of the end, and one that failed for rank 0
-CAME, GONE = "came", "gone"  # keys of how many others have come to the store, and have heard that the run has ended
+MEET = timedelta(minutes=30)  # within which all processes of a job must start
+CAUSE_WAIT = 3.0  # seconds in which the report of the cause may arrive after those of its consequences
+END_WAIT = 60.0  # seconds that rank 0 waits for the others to see the end, and a failed rank for rank 0
+CAME, GONE = "came", "gone"  # keys: how many others have reached the store, and have seen that the run has ended
 
 
 @dataclass(frozen=True)
 class Announcement:
-    """What rank 0 tells the others: a stage to take part in, or (without a request) that the run has ended."""
+    """What rank 0 sends the others: a stage to take part in, or (without a request) that the run has ended."""
 
     request: Request | None
     address: str = ""
@@ -46,7 +46,7 @@ class Announcement:
 
 
 class Leader:
-    """Rank 0's side: makes stages, with the others where a stage is spread over several processes."""
+    """Rank 0's side: runs stages, with the others where a stage is distributed."""
 
     def __init__(self, job: Job) -> None:
         self.job, self.stages = job, 0
@@ -58,34 +58,34 @@ class Leader:
             return run_stage(request, log, environment=without_job(os.environ))
         from torch._C._distributed_c10d import TCPStore
 
-        # A store of its own: a process group finds what an earlier one left in it otherwise.
+        # A store of its own: otherwise a process group finds what an earlier one wrote.
         meeting = TCPStore(self.job.address, 0, is_master=True, wait_for_workers=False, timeout=MEET)
         number = self._announce(Announcement(replace(request, afresh=False), self.job.address, meeting.port))
-        place = self.job.at(self.job.address, meeting.port, request.processes)
+        rank = self.job.at(self.job.address, meeting.port, request.processes)
         try:
             return run_stage(
                 request,
                 request.rank_log(0),
-                environment={**os.environ, **place.environment()},
+                environment={**os.environ, **rank.environment()},
                 watch=lambda: self._look(number),
             )
         except GroundupError as error:
-            self._wait_for_words(number, error)
+            self._raise_cause(number, error)
             raise
 
     def end(self, status: int) -> None:
-        """Send the others home."""
+        """End the others."""
         self._announce(Announcement(None, status=status))
         if not self.job.served:
-            self._let_them_hear()
+            self._wait_for_others()
 
-    def _let_them_hear(self) -> None:
-        """The store goes with this process: wait for those still on their way to it, and for those that came but have
-        gone another way (killed, or stopped as this one was) only a moment."""
+    def _wait_for_others(self) -> None:
+        """The store ends with this process: wait for those that have not reached it yet; for those that have reached it
+        and ended otherwise (killed, or stopped as this one was) only a moment."""
         others, began = self.job.size - 1, time.monotonic()
         while self.store.add(GONE, 0) < others:
             all_came = self.store.add(CAME, 0) == others
-            if time.monotonic() - began > (LAST_WORDS if all_came else FAREWELL):
+            if time.monotonic() - began > (CAUSE_WAIT if all_came else END_WAIT):
                 return
             time.sleep(0.1)
 
@@ -97,16 +97,16 @@ class Leader:
     def _look(self, number: int) -> None:
         """Raises GroundupError if another process has failed in the stage."""
         if self.store.check([f"failed/{number}"]):
-            time.sleep(LAST_WORDS)
-            told = [json.loads(line) for line in self.store.get(f"failed/{number}").decode().splitlines()]
-            first = min(told, key=lambda one: (not one["foreseen"], one["rank"]))
+            time.sleep(CAUSE_WAIT)
+            failures = [json.loads(line) for line in self.store.get(f"failed/{number}").decode().splitlines()]
+            first = min(failures, key=lambda one: (not one["foreseen"], one["rank"]))
             raise GroundupError(f"{first['what']} (in rank {first['rank']})", where=first["where"], do=first["do"])
 
-    def _wait_for_words(self, number: int, error: GroundupError) -> None:
-        """Where rank 0 broke only because another process did, that one's error is raised in its place."""
+    def _raise_cause(self, number: int, error: GroundupError) -> None:
+        """Where rank 0 failed only because another rank did, raise that rank's error instead."""
         if not isinstance(error, UnforeseenError):
             return
-        until = time.monotonic() + LAST_WORDS
+        until = time.monotonic() + CAUSE_WAIT
         while time.monotonic() < until:
             self._look(number)
             time.sleep(0.1)
@@ -114,7 +114,7 @@ class Leader:
 
 @contextmanager
 def leading(job: Job | None) -> Iterator[Callable[[Request, Path], str]]:
-    """Within it: how to make a stage, alone or as the first process of a job, which then ends with this one."""
+    """Within it: how to make a stage, in one process or as rank 0 of a job, which then ends with this process."""
     if job is None:
         yield run_stage
         return
@@ -128,16 +128,16 @@ def leading(job: Job | None) -> Iterator[Callable[[Request, Path], str]]:
 
 
 def follow(job: Job) -> int:
-    """Take part in the stages that rank 0 announces, until it says that the run has ended; returns the exit status."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)  # Python's handler would have to wait for the store
+    """Take part in the stages that rank 0 announces, until it announces the end; returns the exit status."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # Python's handler would wait for the store
     store, number, failed = _store(job), 0, 0
     store.add(CAME, 1)
     while True:
         number += 1
-        said = _wait(store, f"announcement/{number}", FAREWELL if failed else None)
-        if said is None:
+        found = _wait(store, f"announcement/{number}", END_WAIT if failed else None)
+        if found is None:
             return failed or 1
-        announced: Announcement = pickle.loads(said)
+        announced: Announcement = pickle.loads(found)
         if announced.request is None:
             store.add(GONE, 1)
             return announced.status or failed
@@ -146,23 +146,23 @@ def follow(job: Job) -> int:
 
 
 def _take_part(job: Job, store: Any, number: int, announced: Announcement) -> int:
-    """Make one stage with the others; 0, or 1 where this process failed, which rank 0 is told."""
+    """Take part in one stage; 0, or 1 where this process failed, which is reported to rank 0."""
     request = announced.request
     assert request is not None
-    place = job.at(announced.address, announced.port, request.processes)
+    rank = job.at(announced.address, announced.port, request.processes)
     try:
         with _stopped_by_signals():
-            environment = {**os.environ, **place.environment()}
+            environment = {**os.environ, **rank.environment()}
             run_stage(request, request.rank_log(job.rank), environment=environment)
     except GroundupError as error:
-        told = {
+        failure = {
             "rank": job.rank,
             "what": error.what,
             "where": error.where,
             "do": error.do,
             "foreseen": not isinstance(error, UnforeseenError),
         }
-        store.append(f"failed/{number}", json.dumps(told) + "\n")
+        store.append(f"failed/{number}", json.dumps(failure) + "\n")
         return 1
     return 0
 
@@ -179,7 +179,7 @@ def _store(job: Job) -> Any:
 def _wait(store: Any, key: str, seconds: float | None) -> bytes | None:
     """The value of a key as soon as it is there; None where that takes longer than `seconds`, or rank 0 is gone.
 
-    The kernel wakes this process: however long rank 0 curates, waiting costs nothing.
+    The kernel wakes this process, so waiting costs nothing however long rank 0 curates.
     """
     from torch.distributed import DistNetworkError, DistStoreError
 
@@ -199,9 +199,9 @@ def _wait(store: Any, key: str, seconds: float | None) -> bytes | None:
 
 @contextmanager
 def _stopped_by_signals() -> Iterator[None]:
-    """Within it SIGINT and SIGTERM end the stage's process in good order, and then this one with 128 + the signal.
+    """Within it SIGINT and SIGTERM end the stage's process cleanly, and then this one with 128 + the signal.
 
-    Outside of it a process that follows has nothing to put in order, and they end it at once.
+    Outside of it a follower has nothing to clean up, and they end it at once.
     """
 
     def stop(number: int, _frame: FrameType | None) -> None:
@@ -219,7 +219,7 @@ def _stopped_by_signals() -> Iterator[None]:
 
 
 def check_sizes(job: Job | None, processes: Mapping[str, int]) -> None:
-    """Raises GroundupError where a job has not as many processes as the stages (name -> processes) ask for."""
+    """Raises GroundupError where a job has another number of processes than the stages (name -> processes) ask for."""
     if job is None:
         return
     stage = max(processes, key=lambda name: processes[name])
@@ -228,6 +228,6 @@ def check_sizes(job: Job | None, processes: Mapping[str, int]) -> None:
         raise GroundupError(
             f"the job has {job.size} processes and {asked}",
             where="parallel",
-            do=f"make the product of parallel's degrees {job.size} (`--set parallel.dp_shard={job.size}`), or start "
+            do=f"make parallel's degrees multiply to {job.size} (`--set parallel.dp_shard={job.size}`), or start "
             f"{processes[stage]}",
         )

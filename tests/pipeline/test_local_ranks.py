@@ -14,8 +14,8 @@ from groundup.artifacts import StageKey
 from groundup.errors import GroundupError
 from groundup.parallel.configuration import ParallelConfig
 from groundup.pipeline.folder import RunFolder
-from groundup.pipeline.request import Request
-from groundup.pipeline.several import make_together
+from groundup.pipeline.local_ranks import run_local_ranks
+from groundup.pipeline.messages import Request
 from groundup.progress import Silent
 
 TOTAL = sum(3 * step for step in range(1, 9))  # rank 0 gives 1 and rank 1 gives 2 times the step's number
@@ -43,7 +43,7 @@ class Stage:
         self.keep.mkdir()
 
     def make(self) -> dict[str, Any]:
-        return make_together(self.request, self.out, self.keep, self.said)
+        return run_local_ranks(self.request, self.out, self.keep, self.said)
 
     def log(self, rank: int) -> str:
         return self.request.rank_log(rank).read_text()
@@ -76,7 +76,7 @@ def test_a_lost_rank_restarts_all_from_the_last_checkpoint(tmp_path: Path) -> No
     assert begun == ["begins at 0", "begins at 3", "begins at 6"]
 
 
-def test_what_a_person_can_mend_is_said_once_and_not_tried_again(tmp_path: Path) -> None:
+def test_what_a_user_can_fix_is_reported_once_and_not_tried_again(tmp_path: Path) -> None:
     stage = Stage(tmp_path, faults=("1:2:always-user",))
     with pytest.raises(GroundupError) as raised:
         stage.make()
@@ -88,7 +88,7 @@ def test_what_a_person_can_mend_is_said_once_and_not_tried_again(tmp_path: Path)
 def test_a_mistake_that_comes_again_and_again_ends_the_stage(tmp_path: Path) -> None:
     """Three more tries, and the rank to blame, though the other one fails too because it is gone."""
     stage = Stage(tmp_path, faults=("1:2:always-bug",))
-    with pytest.raises(GroundupError, match="together broke in rank 1 ") as raised:
+    with pytest.raises(GroundupError, match="together failed in rank 1 ") as raised:
         stage.make()
     assert raised.value.where == str(tmp_path / "log" / "together")
     assert stage.log(1).count("begins at") == 4
@@ -112,8 +112,8 @@ def test_a_rank_that_does_not_arrive_is_named_and_all_start_again(tmp_path: Path
     assert "together hangs: step 5 has taken" in said
     assert "rank 1 did not arrive, it is at rank_toys.py:" in said and "(_go_wrong)" in said
     assert "rank 0 did not" not in said
-    for rank, place in ((0, "all_reduce"), (1, "_go_wrong")):
-        assert f"in {place}" in stage.log(rank)
+    for rank, function in ((0, "all_reduce"), (1, "_go_wrong")):
+        assert f"in {function}" in stage.log(rank)
 
 
 # --- The same from outside: as a run, whose processes come and go together.
@@ -146,7 +146,7 @@ def group_of(leader: int) -> list[int]:
 
 @pytest.mark.slow
 @linux
-def test_a_killed_run_takes_its_ranks_along_and_they_go_on_where_they_were(base: Path, tmp_path: Path) -> None:
+def test_a_killed_run_takes_its_ranks_along_and_they_resume_where_they_were(base: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
     process = start(base, run, pause=0.3)
     until(lambda: list(run.glob("artifacts/.building/together-*.keep/checkpoint-002/state")), 200.0)
@@ -172,7 +172,7 @@ def test_a_stopped_run_ends_its_ranks_with_one_line(base: Path, tmp_path: Path) 
     until(lambda: list(run.glob("artifacts/.building/together-*.keep/checkpoint-002/state")), 200.0)
     family = group_of(until(lambda: worker_of(process.pid)))
     process.send_signal(signal.SIGINT)
-    assert finish(process) == (130, "groundup: stopped; the same command goes on where it was\n")
+    assert finish(process) == (130, "groundup: stopped; the same command resumes where it was\n")
     until(lambda: not any(alive(one) for one in family), 60.0)
 
 

@@ -1,4 +1,4 @@
-"""A stage that several processes of this machine make together: starting them, and again when one is lost."""
+"""The ranks of a distributed stage on this machine: start them, and start them again when one fails."""
 
 import json
 import os
@@ -10,26 +10,26 @@ from typing import Any
 
 from groundup.errors import GroundupError
 from groundup.machine import usable_cores
+from groundup.pipeline.messages import Request
 from groundup.pipeline.rank import BROKE, HANGS, local_rank
-from groundup.pipeline.request import Request
 from groundup.progress import Progress
 
 RESTARTS = 3  # in a row without a new checkpoint; then it is no accident
 
 
-def make_together(request: Request, out: Path, keep: Path, progress: Progress) -> dict[str, Any]:
+def run_local_ranks(request: Request, out: Path, keep: Path, progress: Progress) -> dict[str, Any]:
     """Call the stage's function in `request.processes` new processes; `{"figures", "provenance"}` of rank 0.
 
     A rank that is killed, breaks or hangs ends the others, and all start again from the newest checkpoint.
 
     Raises:
-        GroundupError: a rank found something that a person can mend, or ranks are lost again and again.
+        GroundupError: a rank failed with an expected error, or ranks fail again and again.
     """
     from groundup.parallel.elastic import RankFailedError, run_ranks
 
     stage, processes = request.key.stage, request.processes
     if processes > usable_cores() and not _has_devices(processes):
-        progress.say(f"    {stage}: {processes} processes share {usable_cores()} cores")
+        progress.say(f"    {stage}: {processes} processes on {usable_cores()} cores")
     folder, tries, newest = Path(tempfile.mkdtemp(prefix="groundup-ranks-")), 0, _newest(keep)
     try:
         while True:
@@ -45,42 +45,42 @@ def make_together(request: Request, out: Path, keep: Path, progress: Progress) -
                 raise GroundupError(foreseen[0]["what"], where=foreseen[0]["where"], do=foreseen[0]["do"])
             tries = tries + 1 if _newest(keep) == newest else 1
             newest = _newest(keep)
-            told = _told(stage, answers, processes)
+            failure = _failure(stage, answers, processes)
             if tries > RESTARTS:
                 raise GroundupError(
-                    f"{told}, {tries} times without getting any further",
+                    f"{failure}, {tries} times without a new checkpoint",
                     where=str(request.rank_log(0).parent),
-                    do="the logs of all ranks are there; run again: it goes on where it was",
+                    do="the logs of all ranks are there; run again: it resumes where it was",
                 )
-            progress.say(f"    {told}; starting again from {newest or 'the beginning'}")
+            progress.say(f"    {failure}; starting again from {newest or 'the beginning'}")
             _clear(out)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _told(stage: str, answers: Mapping[int, Mapping[str, str]], processes: int) -> str:
-    """What happened, as a sentence; a rank that left no word was killed, or was ended because another one was."""
+def _failure(stage: str, answers: Mapping[int, Mapping[str, str]], processes: int) -> str:
+    """What happened, as a sentence. A rank without a report was killed, or was ended because another one was."""
     hangs = next((answer[HANGS] for answer in answers.values() if HANGS in answer), None)
     if hangs:
         return f"{stage} hangs: {hangs}"
-    broke = {rank: answer[BROKE] for rank, answer in answers.items() if BROKE in answer}
-    causes = {rank: what for rank, what in broke.items() if not _others_fault(what)}
+    failed = {rank: answer[BROKE] for rank, answer in answers.items() if BROKE in answer}
+    causes = {rank: what for rank, what in failed.items() if not _others_fault(what)}
     if causes:
         rank, what = next(iter(causes.items()))
-        return f"{stage} broke in rank {rank} ({what.splitlines()[0][:160]})"
+        return f"{stage} failed in rank {rank} ({what.splitlines()[0][:160]})"
     silent = [str(rank) for rank in range(processes) if rank not in answers]
     lost = f"rank {silent[0]}" if len(silent) == 1 else f"one of the ranks {', '.join(silent)}" if silent else "a rank"
     return f"{stage} lost {lost}, which was killed, most often because memory ran out"
 
 
 def _others_fault(what: str) -> bool:
-    """Whether an error only says that another rank is gone, in the words of Gloo, NCCL or the store."""
+    """Whether an error of Gloo, NCCL or the store only reports that another rank is gone."""
     words = ("closed by peer", "reset by peer", "Broken pipe", "remote process exited", "Connection refused")
     return any(word in what for word in words)
 
 
 def _answers(folder: Path) -> dict[int, dict[str, str]]:
-    """What the ranks left before they ended, by rank; read once."""
+    """The reports of the ranks that ended, by rank; each is read once."""
     found = {}
     for path in sorted(folder.glob("rank-*.json")):
         found[int(path.stem.removeprefix("rank-"))] = json.loads(path.read_text(encoding="utf-8"))
@@ -94,11 +94,11 @@ def _newest(keep: Path) -> str | None:
 
 
 def _clear(folder: Path) -> None:
-    """Empty the folder that the stage fills: a stage finds it empty whenever it starts."""
+    """Empty the output folder: a stage finds it empty whenever it starts."""
     shutil.rmtree(folder)
     folder.mkdir()
 
 
 def _has_devices(processes: int) -> bool:
-    """Whether there seem to be GPUs enough, so that cores are not what counts."""
+    """Whether there seem to be GPUs enough, so that cores don't matter."""
     return os.path.exists(f"/dev/nvidia{processes - 1}")  # noqa: PTH110
