@@ -6,6 +6,7 @@ Floors are those of the design. Every room's `configuration` may be named by any
 import subprocess
 import sys
 import time
+from graphlib import CycleError, TopologicalSorter
 
 import pytest
 from house import FLOORS, GROUND, SOURCE, imports, is_configuration
@@ -35,6 +36,19 @@ def test_the_ground_floor_stands_on_nothing(part: str) -> None:
     for path in [SOURCE / f"{part}.py", *(SOURCE / part).rglob("*.py")]:
         for name in imports(path) if path.is_file() else ():
             assert name.split(".")[1] in (*GROUND, "__version__"), f"{path.name} imports {name} from above"
+
+
+def test_no_file_imports_itself_by_way_of_others() -> None:
+    """Not even inside functions: in a cycle, a part of one file belongs elsewhere."""
+    files = {".".join(path.relative_to(SOURCE.parent).with_suffix("").parts): path for path in SOURCE.rglob("*.py")}
+    files = {name.removesuffix(".__init__"): path for name, path in files.items()}
+    graph = {name: imports(path) & files.keys() - {name} for name, path in files.items()}
+    for found in graph.values():  # `from package import module` names the module, not the package's __init__
+        found -= {name.rpartition(".")[0] for name in found}
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        pytest.fail(" -> ".join(error.args[1]))
 
 
 @pytest.mark.parametrize(

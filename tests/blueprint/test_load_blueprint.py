@@ -211,17 +211,17 @@ def test_every_unknown_key_is_found_but_only_some_are_shown(write):
         (
             "pretrain: {model: {heads: 4, kv_heads: 3}}",
             "pretrain.model.kv_heads",
-            "4 query heads can't be divided among 3 key-value heads; choose a divisor of 4",
+            "4 query heads can't be divided evenly among 3 key-value heads; choose a divisor of 4",
         ),
         (
             "pretrain: {model: {architecture: gpt2, heads: 4, kv_heads: 2}}",
             "pretrain.model.kv_heads",
-            "gpt2 has as many key-value heads as heads, 4; leave kv_heads out, or choose another architecture",
+            "gpt2 has as many key-value heads as heads, 4; remove kv_heads, or choose another architecture",
         ),
         (
             "pretrain: {model: {window: 64}}",
             "pretrain.model.window",
-            "llama has no window; leave it out, or choose the architecture mistral",
+            "llama has no window; remove it, or choose the architecture mistral",
         ),
         (
             "pretrain: {sequence: 512}",

@@ -103,13 +103,13 @@ class Tokenizer:
         """
         from groundup.tokenizer.interchange.tokenizer_json import read
 
-        return read(Path(path))
+        return cls(read(Path(path)))
 
     def save(self, path: str | Path) -> None:
         """Write a `tokenizer.json` that the `tokenizers` library loads, with the same ids and the same decoding."""
         from groundup.tokenizer.interchange.tokenizer_json import write
 
-        write(self, Path(path))
+        write(self.vocabulary, Path(path))
 
     def __repr__(self) -> str:
         return f"Tokenizer(vocabulary={self.vocabulary_size}, pattern={self.pattern!r})"

@@ -15,15 +15,13 @@ from groundup.artifacts.durable import write_text
 from groundup.errors import GroundupError
 from groundup.tokenizer.interchange.spelling import spell, unspell
 from groundup.tokenizer.pretokenizer import PATTERNS, PatternName
-from groundup.tokenizer.tokenizer import Tokenizer
 from groundup.tokenizer.vocabulary import Vocabulary
 
 BYTE_LEVEL = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": False, "use_regex": False}
 
 
-def document(tokenizer: Tokenizer) -> dict[str, Any]:
+def document(vocabulary: Vocabulary) -> dict[str, Any]:
     """The content of `tokenizer.json`, as plain JSON types."""
-    vocabulary = tokenizer.vocabulary
     spelled = {token: spell(vocabulary.tokens[token]) for token in sorted(vocabulary.tokens)}
     split = {
         "type": "Split",
@@ -70,13 +68,13 @@ def document(tokenizer: Tokenizer) -> dict[str, Any]:
     }
 
 
-def write(tokenizer: Tokenizer, path: Path) -> None:
-    """Write `tokenizer.json`; the same tokenizer gives the same bytes."""
-    write_text(path, json.dumps(document(tokenizer), ensure_ascii=False, indent=1) + "\n")
+def write(vocabulary: Vocabulary, path: Path) -> None:
+    """Write `tokenizer.json`; the same vocabulary gives the same bytes."""
+    write_text(path, json.dumps(document(vocabulary), ensure_ascii=False, indent=1) + "\n")
 
 
-def read(path: Path) -> Tokenizer:
-    """Read a `tokenizer.json`.
+def read(path: Path) -> Vocabulary:
+    """Read the vocabulary of a `tokenizer.json`.
 
     Raises:
         GroundupError: the file can't be read, is corrupt, or would give other ids or texts here than there; the
@@ -98,7 +96,7 @@ def read(path: Path) -> Tokenizer:
         pairs = [(ids[left], ids[right]) for left, right in map(_pair, merges)]
         if any(spelled.get(token, at) != at for token, at in special.items()):
             raise ValueError("an added token has two ids")
-        vocabulary = Vocabulary(
+        return Vocabulary(
             tokens,
             np.array(pairs, dtype=np.int32).reshape(-1, 2),
             special,
@@ -107,7 +105,6 @@ def read(path: Path) -> Tokenizer:
         )
     except (KeyError, ValueError, TypeError) as error:
         raise _refused(path, f"is corrupt: its merges do not fit its vocabulary ({error})") from error
-    return Tokenizer(vocabulary)
 
 
 def _pattern(pre_tokenizer: Any, path: Path) -> PatternName:
