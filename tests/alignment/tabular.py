@@ -46,17 +46,18 @@ class TablePolicy(CustomLanguageModel):
         self.lm_head.requires_grad_(False)
 
     def features(self, inputs: DecoderInputs) -> Tensor:
-        """The cache holds each row's last state where the decoder would hold keys."""
+        """The cache holds each slot's last state where the decoder would hold its first key."""
         assert inputs.documents_BT is None, "a table has one document per row"
-        idx_BT, cache = inputs.ids_BT, inputs.cache
+        idx_BT, appended = inputs.ids_BT, inputs.cache
         states, state = [], torch.zeros(len(idx_BT), dtype=torch.long)
-        if cache is not None:
-            state = cache.keys[0, :, 0, 0, 0].long()
+        if appended is not None:
+            held = appended.cache.keys[0, appended.slots, 0, 0, 0]
+            state = held.long()
         for token in idx_BT.unbind(1):
             state = next_state(state, token)
             states.append(state)
-        if cache is not None:
-            cache.keys[0, :, 0, 0, 0] = state.float()
+        if appended is not None:
+            held.copy_(state)
         return torch.stack(states, 1)
 
     def head(self, x_N: Tensor) -> Tensor:

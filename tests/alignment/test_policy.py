@@ -18,7 +18,7 @@ from groundup.alignment.reward import RewardModel, ScalarModel, Scale
 from groundup.alignment.rewards.model import ModelReward
 from groundup.alignment.rollout import Rollout, Sampler
 from groundup.errors import GroundupError
-from groundup.inference.generate import generate
+from groundup.inference.continuation import continue_prompts
 from groundup.parallel.engine import ModelOnDevice
 from groundup.parallel.single_device import SingleDevice
 from groundup.progress import Silent
@@ -160,7 +160,7 @@ def test_answers_are_sampled_from_the_current_policy() -> None:
     drawn = [answer.prompt for iteration in range(4) for answer in made.sample(iteration)]
     assert all(drawn.count(prompt) == 6 for prompt in PROMPTS)  # 48 draws are six epochs of eight prompts
     cold = loop(temperature=1e-4).sample(0)
-    greedy = generate(made.policy.model, [one.prompt for one in cold], stop=STOP, max_tokens=7)
+    greedy = continue_prompts(made.policy.model, [one.prompt for one in cold], stop={STOP}, max_tokens=7)
     assert [one.answer for one in cold] == [one.tokens for one in greedy]
 
 

@@ -8,7 +8,7 @@ from groundup.alignment.data.examples import ask
 from groundup.evaluation import answering
 from groundup.evaluation.answering import Marked, Question, answer_all, rates
 from groundup.evaluation.checker import token_f1
-from groundup.inference.generate import generate
+from groundup.inference.continuation import continue_prompts
 from groundup.parallel.engine import ModelOnDevice
 from groundup.progress import Silent
 
@@ -22,7 +22,7 @@ def test_answers_come_back_in_the_order_of_the_questions(monkeypatch: pytest.Mon
         seed=1, vocab_size=TOKENIZER.vocabulary_size, tie_word_embeddings=False, max_position_embeddings=64
     )
     texts = ["b?", "Explain the thing that is in there.", "a", "What is the?", "Why?", "In a few words: the?", "the"]
-    given = [generate(made, [ask(text, TOKENIZER)], stop=TOKENIZER.end, max_tokens=6)[0] for text in texts]
+    given = [continue_prompts(made, [ask(text, TOKENIZER)], stop={TOKENIZER.end}, max_tokens=6)[0] for text in texts]
     alone = [TOKENIZER.decode(one.tokens, skip_special=True) for one in given]
     assert len(set(alone)) == len(texts)
     truths = [alone[0], alone[1] + " ", "x", *alone[3:]]

@@ -13,7 +13,7 @@ from groundup.errors import GroundupError
 from groundup.export.configuration import ExportConfig
 from groundup.export.stage import stage
 from groundup.inference.chat_model import CARD, ChatModel
-from groundup.inference.generate import generate
+from groundup.inference.continuation import continue_prompts
 from groundup.model.decoder import CustomLanguageModel
 from groundup.model.weights import named_weights, save_model
 from groundup.tokenizer.chat import render
@@ -106,7 +106,7 @@ def test_answers_are_those_of_transformers(exported: tuple[Path, CustomLanguageM
     )
     given = AutoModelForCausalLM.from_pretrained(folder).generate(**asked, max_new_tokens=20)
     prompt = asked["input_ids"][0].tolist()
-    (ours,) = generate(made, [prompt], stop=tiny.tokenizer().end, max_tokens=20)
+    (ours,) = continue_prompts(made, [prompt], stop={tiny.tokenizer().end}, max_tokens=20)
     assert given[0, len(prompt) :].tolist() == ours.tokens
     answer = ChatModel.load(folder).stream(CONVERSATIONS[0], max_tokens=20)
     assert "".join(answer) == tiny.tokenizer().decode(ours.tokens, skip_special=True)

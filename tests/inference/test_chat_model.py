@@ -1,18 +1,22 @@
 """What a chat streams: whole characters, the text of the answer, why it ended and how many tokens it took."""
 
+import json
 from collections.abc import Sequence
+from pathlib import Path
 
 import pytest
-import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
 import tiny
 from groundup.errors import GroundupError
-from groundup.inference import chat_model as chat_module
-from groundup.inference.chat_model import AnswerStream, ChatModel
-from groundup.inference.generate import Sampling, generate
+from groundup.inference import engine as engine_module
+from groundup.inference.chat_model import CARD as CARD_FILE
+from groundup.inference.chat_model import AnswerStream, ChatModel, load
+from groundup.inference.continuation import continue_prompts
+from groundup.inference.sampling import Sampling
 from groundup.model.decoder import CustomLanguageModel
+from groundup.model.huggingface import save_huggingface
 from groundup.tokenizer.chat import render
 
 TOKENIZER = tiny.tokenizer()
@@ -30,15 +34,10 @@ def chat() -> ChatModel:
 
 def says(tokens: Sequence[int], monkeypatch: pytest.MonkeyPatch) -> ChatModel:
     """A chat whose model gives these tokens."""
-
-    def given_tokens(model: CustomLanguageModel, prompt: Sequence[int], *, stop: int, max_tokens: int, **_: object):
-        for token in tokens[:max_tokens]:
-            yield token
-            if token == stop:
-                return
-
-    monkeypatch.setattr(chat_module, "stream", given_tokens)
-    return ChatModel(CustomLanguageModel(tiny.shape(vocab_size=TOKENIZER.vocabulary_size)), TOKENIZER, CARD)
+    given_tokens = iter(tokens)
+    monkeypatch.setattr(engine_module, "choose", lambda *_: [next(given_tokens)])
+    shape = tiny.shape(vocab_size=TOKENIZER.vocabulary_size, max_position_embeddings=2048)
+    return ChatModel(CustomLanguageModel(shape), TOKENIZER, CARD)
 
 
 def outcome(answer: AnswerStream) -> tuple[str, str, int]:
@@ -48,7 +47,7 @@ def outcome(answer: AnswerStream) -> tuple[str, str, int]:
 
 def test_the_answer_is_the_model_s(chat: ChatModel) -> None:
     prompt, _ = render(ASKED, TOKENIZER, answer_prompt=True)
-    (expected,) = generate(chat.model, [prompt], stop=TOKENIZER.end, max_tokens=12)
+    (expected,) = continue_prompts(chat.model, [prompt], stop={TOKENIZER.end}, max_tokens=12)
     answer = chat.stream(ASKED, max_tokens=12)
     assert answer.prompt_tokens == len(prompt)
     assert outcome(answer) == (TOKENIZER.decode(expected.tokens, skip_special=True), "length", 12)
@@ -57,13 +56,8 @@ def test_the_answer_is_the_model_s(chat: ChatModel) -> None:
 
 def test_sampling_is_passed_on(chat: ChatModel) -> None:
     prompt, _ = render(ASKED, TOKENIZER, answer_prompt=True)
-    (expected,) = generate(
-        chat.model,
-        [prompt],
-        stop=TOKENIZER.end,
-        max_tokens=12,
-        sampling=Sampling(0.9, 0.8),
-        generator=torch.Generator().manual_seed(7),
+    (expected,) = continue_prompts(
+        chat.model, [prompt], stop={TOKENIZER.end}, max_tokens=12, sampling=Sampling(0.9, 0.8), seeds=[7]
     )
     answer = chat.stream(ASKED, max_tokens=12, temperature=0.9, top_p=0.8, seed=7)
     assert "".join(answer) == TOKENIZER.decode(expected.tokens, skip_special=True)
@@ -132,3 +126,36 @@ def test_a_model_of_one_turn_is_shown_the_last_message(chat: ChatModel) -> None:
 def test_messages_that_are_none_are_refused(chat: ChatModel) -> None:
     with pytest.raises(GroundupError, match="role is 'robot'"):
         chat.stream([{"role": "robot", "content": "x"}])
+
+
+def test_whoever_stops_listening_frees_the_slot(chat: ChatModel) -> None:
+    pieces = iter(chat.stream(ASKED, max_tokens=30))
+    next(pieces)
+    assert chat.engine.busy
+    pieces.close()  # type: ignore[attr-defined]
+    assert not chat.engine.busy
+
+
+def test_several_are_answered_together(chat: ChatModel) -> None:
+    questions = [[{"role": "user", "content": f"What does {name} do?"}] for name in ("abs", "os", "json.dumps")]
+    alone = ["".join(chat.stream(question, max_tokens=9)) for question in questions]
+    answers = [chat.answer(chat.prompt(question), max_tokens=9) for question in questions]
+    pieces = ["", "", ""]
+    while chat.engine.busy:
+        chat.engine.step()
+        pieces = [text + answer.take() for text, answer in zip(pieces, answers, strict=True)]
+    assert pieces == alone
+
+
+def test_a_run_s_model_is_loaded_and_asked(chat: ChatModel, tmp_path: Path) -> None:
+    folder = tmp_path / "run" / "model"
+    save_huggingface(folder, chat.model, "float32")
+    TOKENIZER.save(folder / "tokenizer.json")
+    (folder / CARD_FILE).write_text(json.dumps(CARD), encoding="utf-8")
+    for path in (tmp_path / "run", folder):
+        made = load(path)
+        assert (
+            made.chat("What?", max_tokens=5)
+            == chat.chat("What?", max_tokens=5)
+            == "".join(made.pieces("What?", max_tokens=5))
+        )

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 
 import tiny
-from groundup.model.attention import KeyValueCache
+from groundup.model.cache import KeyValueCache
 from groundup.model.configuration import FAMILIES, Family
 from groundup.model.decoder import CustomLanguageModel
 from groundup.model.huggingface import save_huggingface
@@ -69,4 +69,4 @@ def transformers_of(ours: CustomLanguageModel, folder: Path) -> Any:
 
 
 def cache_for(ours: CustomLanguageModel, rows: int, room: int) -> KeyValueCache:
-    return KeyValueCache(ours.config, rows, room, torch.float32, torch.device("cpu"))
+    return KeyValueCache(ours.config, rows, room, torch.float32, "cpu")

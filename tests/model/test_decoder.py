@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import tiny
-from groundup.model.attention import KeyValueCache
 from groundup.model.blockwise import KEPT
+from groundup.model.cache import Appended, KeyValueCache
 from groundup.model.decoder import CustomLanguageModel
 from groundup.model.inputs import DecoderInputs
 from groundup.model.weights import named_weights
@@ -91,35 +91,49 @@ def test_decoding_with_a_cache_is_the_full_forward(lengths: list[int], steps: in
     """Rows of different lengths, read at once and then continued token by token."""
     ours = tiny.model(seed=1, max_position_embeddings=18)
     rows = [tiny.ids(1, length + steps, seed=seed + row)[0] for row, length in enumerate(lengths)]
-    room = max(lengths) + steps
-    cache = KeyValueCache(ours.config, len(rows), room, torch.float32, torch.device("cpu"))
+    cache = KeyValueCache(ours.config, 1 + len(rows), max(lengths) + steps, torch.float32, "cpu")
     padded = torch.zeros(len(rows), max(lengths), dtype=torch.long)
     for row, length in enumerate(lengths):
         padded[row, :length] = rows[row][:length]
     with torch.no_grad():
         full = [ours(row[None])[0][0] for row in rows]
-        logits = ours.head(ours.features(DecoderInputs(padded, cache=cache)))
+        appended = Appended(cache, [0] * len(rows), lengths, first=1)
+        logits = ours.head(ours.features(DecoderInputs(padded, cache=appended)))
         for row, length in enumerate(lengths):
             assert torch.allclose(logits[row, :length], full[row][:length], atol=1e-4)
-        cache.move(torch.tensor(lengths))
         for step in range(steps):
             new = torch.stack([row[length + step] for row, length in zip(rows, lengths, strict=True)])
-            logits = ours.head(ours.features(DecoderInputs(new[:, None], cache=cache)))
-            cache.move(cache.lengths_B + 1)
+            appended = Appended(cache, [length + step for length in lengths], [1] * len(rows), first=1)
+            logits = ours.head(ours.features(DecoderInputs(new[:, None], cache=appended)))
             for row, length in enumerate(lengths):
                 assert torch.allclose(logits[row, 0], full[row][length + step], atol=1e-4)
 
 
-def test_kept_rows_continue_as_before() -> None:
-    ours, rows = tiny.model(), tiny.ids(4, 9)
-    cache = KeyValueCache(ours.config, 4, 9, torch.float32, torch.device("cpu"))
+@pytest.mark.parametrize("window", [None, 5])
+def test_a_prompt_may_come_in_chunks_next_to_other_sequences(window: int | None) -> None:
+    """Each chunk sees those before it; slots that get nothing keep what they hold, and slots can be moved."""
+    ours, rows = tiny.model(sliding_window=window), tiny.ids(3, 20)
+    cache = KeyValueCache(ours.config, 3, 20, torch.float32, "cpu")
+
+    def append(starts: list[int], counts: list[int], order: list[int]) -> torch.Tensor:
+        width = max(counts)
+        ids = torch.stack(
+            [F.pad(rows[row], (0, width))[start:][:width] for row, start in zip(order, starts, strict=True)]
+        )
+        return ours.head(ours.features(DecoderInputs(ids, cache=Appended(cache, starts, counts))))
+
     with torch.no_grad():
-        ours.features(DecoderInputs(rows[:, :8], cache=cache))
-        cache.move(torch.full((4,), 8))
-        kept = torch.tensor([3, 1])
-        cache.keep(kept)
-        logits = ours.head(ours.features(DecoderInputs(rows[kept, 8:], cache=cache)))
-        assert torch.allclose(logits[:, 0], ours(rows)[0][kept, 8], atol=1e-4)
+        full = ours(rows)[0]
+        append([0, 0, 0], [7, 3, 0], [0, 1, 2])
+        logits = append([7, 3, 0], [5, 0, 9], [0, 1, 2])
+        assert torch.allclose(logits[0, :5], full[0, 7:12], atol=1e-4)
+        assert torch.allclose(logits[2, :9], full[2, :9], atol=1e-4)
+        cache.swap(0, 1, 20)
+        logits = append([3, 12, 9], [8, 8, 1], [1, 0, 2])
+        assert torch.allclose(logits[0], full[1, 3:11], atol=1e-4)
+        assert torch.allclose(logits[1], full[0, 12:], atol=1e-4)
+        cache.copy(1, 2, 20)
+        assert torch.allclose(append([11, 20, 19], [1, 0, 1], [1, 0, 0])[2, 0], full[0, 19], atol=1e-4)
 
 
 @pytest.mark.parametrize("vocabulary", [65, 4096, 32_768])

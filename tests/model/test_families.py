@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from families import SHAPES
 
 import tiny
+from groundup.model.cache import Appended
 from groundup.model.decoder import CustomLanguageModel
 from groundup.model.huggingface import to_huggingface
 from groundup.model.huggingface_config import family_of
@@ -98,21 +99,21 @@ def test_decoding_with_a_cache_is_that_of_transformers(shape: str, tmp_path: Pat
     """A prompt, then one token at a time, far past the windows; and rows of unequal lengths against full passes."""
     ours, theirs = pair(shape, tmp_path)
     rows, prompt = tiny.ids(2, LENGTH, seed=5), 6
-    lengths = torch.tensor([prompt, 3])
+    lengths = [prompt, 3]
     cache, past = families.cache_for(ours, 2, LENGTH), None
     with torch.no_grad():
         full = ours(rows)[0]
-        logits = ours.head(ours.features(DecoderInputs(rows[:, :prompt], cache=cache)))
-        cache.move(lengths)
+        appended = Appended(cache, [0, 0], lengths)
+        logits = ours.head(ours.features(DecoderInputs(rows[:, :prompt], cache=appended)))
         for step in range(prompt, LENGTH):
             given = theirs(rows[:1, :prompt] if past is None else rows[:1, step - 1 : step], past_key_values=past)
             past = given.past_key_values
             assert torch.allclose(logits[0, -1], given.logits[0, -1], **CLOSE)
-            new = rows[torch.arange(2), cache.lengths_B][:, None]
-            logits = ours.head(ours.features(DecoderInputs(new, cache=cache)))
+            new = rows[torch.arange(2), lengths][:, None]
+            logits = ours.head(ours.features(DecoderInputs(new, cache=Appended(cache, lengths, [1, 1]))))
             for row in (0, 1):
-                assert torch.allclose(logits[row, 0], full[row, cache.lengths_B[row]], **CLOSE)
-            cache.move(cache.lengths_B + 1)
+                assert torch.allclose(logits[row, 0], full[row, lengths[row]], **CLOSE)
+            lengths = [length + 1 for length in lengths]
 
 
 @pytest.mark.parametrize("shape", SHAPES)

@@ -41,16 +41,16 @@ def test_transformers_stops_where_we_stop(tmp_path: Path) -> None:
     """Its greedy generation is ours, up to and with the first stop token."""
     from transformers import AutoModelForCausalLM
 
-    from groundup.inference.generate import generate
+    from groundup.inference.continuation import continue_prompts
 
     made = tiny.model(seed=5, tie_word_embeddings=False)  # a tied random model says the same token for ever
     prompt = tiny.ids(1, 6, seed=2)
-    (free,) = generate(made, prompt.tolist(), stop=-1, max_tokens=12)
+    (free,) = continue_prompts(made, prompt.tolist(), stop=(), max_tokens=12)
     stop = next(token for token in free.tokens[1:] if token != free.tokens[0])
     save_huggingface(tmp_path, made, "float32", end_of_text=55, end=stop, pad=56)
     theirs = AutoModelForCausalLM.from_pretrained(tmp_path)
     given = theirs.generate(prompt, max_new_tokens=12, attention_mask=torch.ones_like(prompt))[0, 6:].tolist()
-    (ours,) = generate(made, prompt.tolist(), stop=stop, max_tokens=12)
+    (ours,) = continue_prompts(made, prompt.tolist(), stop={stop}, max_tokens=12)
     assert ours.ended
     assert given == ours.tokens == free.tokens[: free.tokens.index(stop) + 1]
 

@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 
 import tiny
+from groundup.model.cache import Appended
 from groundup.model.decoder import CustomLanguageModel
 from groundup.model.inputs import DecoderInputs
 
@@ -172,9 +173,8 @@ def test_an_own_mixture_of_options_decodes_with_its_cache() -> None:
     idx, cache = tiny.ids(1, 15), families.cache_for(ours, 1, 15)
     with torch.no_grad():
         full = ours(idx)[0]
-        ours.features(DecoderInputs(idx[:, :3], cache=cache))
-        cache.move(torch.tensor([3]))
+        ours.features(DecoderInputs(idx[:, :3], cache=Appended(cache, [0], [3])))
         for position in range(3, 15):
-            logits = ours.head(ours.features(DecoderInputs(idx[:, position : position + 1], cache=cache)))
-            cache.move(cache.lengths_B + 1)
+            appended = Appended(cache, [position], [1])
+            logits = ours.head(ours.features(DecoderInputs(idx[:, position : position + 1], cache=appended)))
             assert torch.allclose(logits[:, 0], full[:, position], atol=1e-5)

@@ -16,7 +16,7 @@ import tiny
 from curves import Curve, Training, alone, expected, loss, steps, weight
 from groundup.artifacts import read_metrics
 from groundup.errors import GroundupError
-from groundup.inference.generate import generate
+from groundup.inference.continuation import continue_prompts
 from groundup.model.cross_entropy import FLOAT16_ROWS, linear_cross_entropy
 from groundup.parallel import loss_scale
 from groundup.parallel.configuration import ParallelConfig
@@ -319,7 +319,8 @@ def test_answers_in_float16() -> None:
     made = tiny.model()
     prompts = [[5, 9, 3], [7]]
     exact, half = (
-        generate(made, prompts, stop=60, max_tokens=12, dtype=dtype) for dtype in (torch.float32, torch.float16)
+        continue_prompts(made, prompts, stop={60}, max_tokens=12, dtype=dtype)
+        for dtype in (torch.float32, torch.float16)
     )
     assert [one.tokens for one in half] == [one.tokens for one in exact]
     engine = alone(HALF)

@@ -17,7 +17,8 @@ from groundup.alignment.configuration import PolicyConfig
 from groundup.alignment.data.records import Task
 from groundup.alignment.reward import ScalarModel
 from groundup.alignment.rewards.reward import Reward
-from groundup.inference.generate import Sampling, ShardedSampling, generate
+from groundup.inference.continuation import continue_prompts
+from groundup.inference.sampling import Sampling
 from groundup.model.decoder import CustomLanguageModel
 from groundup.model.lora import adapters_off
 from groundup.parallel.checkpointing.crew import Crew
@@ -135,15 +136,14 @@ class Sampler:
         """An answer to each of the tasks, sampled from the full distribution: top-k or top-p would bias ratios."""
         prompts = [self.prompts[index] for index in indices]
         assert isinstance(policy, CustomLanguageModel)
-        continuations = generate(
+        continuations = continue_prompts(
             policy,
-            prompts,
-            stop=self.stop,
+            [prompts[row] for row in self._mine],
+            stop={self.stop},
             max_tokens=self.config.max_answer_tokens,
             sampling=Sampling(self.config.temperature),
-            generator=torch.Generator().manual_seed(seed),
+            seeds=[(seed << 20) + row for row in self._mine],
             dtype=engine.dtype,
-            sharded=ShardedSampling(self._mine, self._gathered) if self.crew.size > 1 else None,
         )
         together = [one for part in self._gathered(continuations) for one in part]
         return [Answer(prompt, one.tokens) for prompt, one in zip(prompts, together, strict=True)]

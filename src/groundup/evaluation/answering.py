@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from groundup.alignment.data.examples import ask
 from groundup.evaluation.checker import exact, token_f1
-from groundup.inference.generate import generate
+from groundup.inference.continuation import continue_prompts
 from groundup.model.decoder import CustomLanguageModel
 from groundup.parallel.engine import ModelOnDevice
 from groundup.progress import Progress
@@ -44,22 +44,22 @@ def answer_all(
     """The likeliest answer (temperature 0) to each question, marked, in the questions' order."""
     assert isinstance(placed.model, CustomLanguageModel)
     prompts = [ask(question.text, tokenizer) for question in questions]
-    order = sorted(range(len(prompts)), key=lambda place: len(prompts[place]))  # little padding in a batch
+    order = sorted(range(len(prompts)), key=lambda index: len(prompts[index]))  # little padding in a batch
     marked: dict[int, Marked] = {}
     with progress.task(title, len(questions), "answers") as task:
         for start in range(0, len(order), BATCH):
-            places = order[start : start + BATCH]
-            given = generate(
+            indices = order[start : start + BATCH]
+            given = continue_prompts(
                 placed.model,
-                [prompts[place] for place in places],
-                stop=tokenizer.end,
+                [prompts[index] for index in indices],
+                stop={tokenizer.end},
                 max_tokens=max_tokens,
                 dtype=placed.dtype,
             )
-            for place, one in zip(places, given, strict=True):
-                answer, truth = tokenizer.decode(one.tokens, skip_special=True), questions[place].truth
-                marked[place] = Marked(answer, one.ended, exact(answer, truth), token_f1(answer, truth))
-            task.advance(len(places))
+            for index, one in zip(indices, given, strict=True):
+                answer, truth = tokenizer.decode(one.tokens, skip_special=True), questions[index].truth
+                marked[index] = Marked(answer, one.ended, exact(answer, truth), token_f1(answer, truth))
+            task.advance(len(indices))
     return [marked[place] for place in range(len(questions))]
 
 

@@ -4,6 +4,8 @@
     @helper        called by kernels, which it is compiled into
     @lean_kernel   a kernel that allocates nothing and counts no references
     @lean_helper   a helper of lean kernels
+    @fast_kernel   a kernel that may add numbers in any order, and so many at once
+    @fast_helper   a helper of fast kernels
     @instruction   a function that writes LLVM code, called by kernels and helpers
 
 numba counts references, with two atomic instructions, whenever an array is passed to another function. Loops that run
@@ -30,6 +32,7 @@ The type checker knows no arithmetic of fixed width."""
 F = TypeVar("F", bound=Callable)
 
 _LEAN: dict[str, Any] = {"_nrt": False}  # no run time that counts references; numba's stubs do not know the option
+_FAST: dict[str, Any] = {"fastmath": {"reassoc", "contract", "arcp", "nsz"}}  # infinities and NaN keep their meaning
 _HELPER: dict[str, Any] = {"nogil": True, "no_cpython_wrapper": True}  # not cached: cached code can't be inlined
 
 
@@ -51,6 +54,16 @@ def helper(function: F) -> F:
 def lean_helper(function: F) -> F:
     """Compile `function`, which allocates nothing, as a part of the lean kernels that call it."""
     return cast(F, numba.njit(**_HELPER, **_LEAN)(function))
+
+
+def fast_kernel(function: F) -> F:
+    """`kernel` for a function whose sums of floats may be added in any order."""
+    return _cached(function, _FAST)
+
+
+def fast_helper(function: F) -> F:
+    """Compile `function` as a part of the fast kernels that call it."""
+    return cast(F, numba.njit(**_HELPER, **_FAST)(function))
 
 
 def instruction(function: Callable) -> Any:

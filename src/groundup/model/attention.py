@@ -1,4 +1,4 @@
-"""Attention: which keys a query sees, the kernels that compute it, and the cache of keys and values.
+"""Attention: which keys a query sees, and the kernels that compute it. The cache of keys is in `cache.py`.
 
 A query never sees later tokens. A sliding window hides keys that are too far back as well, and documents that
 share a row (packing) do not see each other; both are one rule, `visible`, from which every kernel's mask is made.
@@ -9,8 +9,7 @@ share a row (packing) do not see each other; both are one rule, `visible`, from 
 | CUDA | FlashAttention 3 where installed, else PyTorch's SDPA | flex attention (block-sparse) |
 
 FlashAttention 3 and flex attention on CUDA were not run where this was written; flex attention's rule is tested on a
-CPU against the others. Suffixes name shapes: B batch, T tokens, S cached tokens, H query heads, G key-value heads, K
-head size.
+CPU against the others. Suffixes name shapes: B batch, T tokens, H query heads, G key-value heads, K head size.
 """
 
 from abc import ABC, abstractmethod
@@ -26,7 +25,6 @@ from torch import Tensor
 from torch.nn.attention.flex_attention import BlockMask, create_block_mask, flex_attention
 
 from groundup.model.blockwise import attend_blockwise
-from groundup.model.configuration import LLMConfig
 
 FLEX_HEADS = (16, 32, 64, 128, 256)  # head sizes that flex attention's kernels take everywhere
 
@@ -53,55 +51,6 @@ class Blockwise(Kernel):
 
 
 Mask = Tensor | BlockMask | Kernel | None  # bool, true where seen, [B or 1, 1, T, T]; None: plain causal
-
-
-class KeyValueCache:
-    """Keys and values of the tokens that each row has seen, in room set aside once.
-
-    Rows may have different lengths: row b holds `lengths_B[b]` tokens, and what follows them is never attended.
-    """
-
-    def __init__(self, config: LLMConfig, batch: int, room: int, dtype: torch.dtype, device: torch.device) -> None:
-        """`room`: most tokens per row, prompt and answer together."""
-        shape = (config.num_hidden_layers, batch, config.num_key_value_heads, room, config.head_dim)
-        self.keys = torch.zeros(shape, dtype=dtype, device=device)
-        self.values = torch.zeros(shape, dtype=dtype, device=device)
-        self.lengths_B = torch.zeros(batch, dtype=torch.long, device=device)
-        self.longest = 0
-
-    @property
-    def empty(self) -> bool:
-        return self.longest == 0
-
-    def move(self, lengths_B: Tensor) -> None:
-        """Say how many tokens each row holds now."""
-        self.lengths_B, self.longest = lengths_B, int(lengths_B.max())
-
-    def fill(self, layer: int, k_BGTK: Tensor, v_BGTK: Tensor) -> None:
-        """Put in the keys and values of whole prompts, position 0 first."""
-        T = k_BGTK.shape[2]
-        self.keys[layer, :, :, :T], self.values[layer, :, :, :T] = k_BGTK, v_BGTK
-
-    def add(self, layer: int, k_BG1K: Tensor, v_BG1K: Tensor) -> None:
-        """Append each row's new key and value."""
-        rows = torch.arange(len(self.lengths_B), device=self.lengths_B.device)
-        self.keys[layer][rows, :, self.lengths_B] = k_BG1K[:, :, 0].to(self.keys.dtype)
-        self.values[layer][rows, :, self.lengths_B] = v_BG1K[:, :, 0].to(self.values.dtype)
-
-    def attend(self, layer: int, q_BH1K: Tensor, window: int | None) -> Tensor:
-        """Attention of each row's new token, whose key has just been added, over the keys that it sees."""
-        seen = self.longest + 1
-        position_S, last_B1 = torch.arange(seen, device=q_BH1K.device), self.lengths_B[:, None]
-        visible_BS = position_S <= last_B1
-        if window is not None and window < seen:
-            visible_BS &= last_B1 - position_S < window
-        keys, values = self.keys[layer, :, :, :seen], self.values[layer, :, :, :seen]
-        return attend_one(q_BH1K, keys.to(q_BH1K.dtype), values.to(q_BH1K.dtype), visible_BS)
-
-    def keep(self, rows: Tensor) -> None:
-        """Keep only these rows (indices), in this order."""
-        self.keys, self.values = self.keys[:, rows], self.values[:, rows]
-        self.move(self.lengths_B[rows])
 
 
 def runs_of(documents_BT: Tensor) -> tuple[Tensor, Tensor]:
@@ -191,15 +140,6 @@ def attend_eager(
     if dropout:
         weights = F.dropout(weights, dropout)
     return (weights.view(B, G, H // G * T, T) @ v_BGTK).view(B, H, T, K)
-
-
-def attend_one(q_BH1K: Tensor, k_BGSK: Tensor, v_BGSK: Tensor, visible_BS: Tensor) -> Tensor:
-    """Attention of one new token per row over its row's cached keys, [B, H, 1, K]."""
-    B, H, _, K = q_BH1K.shape
-    G = k_BGSK.shape[1]
-    scores_BGHS = (q_BH1K.reshape(B, G, H // G, K) @ k_BGSK.transpose(-1, -2)).float() * K**-0.5
-    weights = scores_BGHS.masked_fill(~visible_BS[:, None, None], float("-inf")).softmax(-1)
-    return (weights.to(v_BGSK.dtype) @ v_BGSK).view(B, H, 1, K)
 
 
 def attend_flex(q_BHTK: Tensor, k_BGTK: Tensor, v_BGTK: Tensor, mask: BlockMask) -> Tensor:

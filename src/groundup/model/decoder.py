@@ -22,7 +22,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from groundup.model.attention import KeyValueCache, Mask, attend, flex_fits, mask_of, runs_of
+from groundup.model.attention import Mask, attend, flex_fits, mask_of, runs_of
+from groundup.model.cache import Appended
 from groundup.model.configuration import LLMConfig
 from groundup.model.cross_entropy import IGNORED, linear_cross_entropy
 from groundup.model.experts import SparseMLP, load_balancing_loss, routing_sums
@@ -85,7 +86,7 @@ class Attention(nn.Module):
         self.k_norm = RMSNorm(config.head_dim, config.rms_norm_eps) if config.qk_norm else None
 
     def forward(
-        self, x_BTD: Tensor, rotary: tuple[Tensor, Tensor] | None, mask: Mask, cache: KeyValueCache | None
+        self, x_BTD: Tensor, rotary: tuple[Tensor, Tensor] | None, mask: Mask, cache: Appended | None
     ) -> Tensor:
         B, T, _ = x_BTD.shape
         q_BTHK = self.q_proj(x_BTD).view(B, T, -1, self.head_dim)
@@ -96,13 +97,10 @@ class Attention(nn.Module):
         q_BHTK, k_BGTK = q_BTHK.transpose(1, 2), k_BTGK.transpose(1, 2)
         if rotary is not None:
             q_BHTK, k_BGTK = rotate(q_BHTK, *rotary), rotate(k_BGTK, *rotary)
-        if cache is None or cache.empty:
+        if cache is None:
             y_BHTK = attend(q_BHTK, k_BGTK, v_BGTK, mask, self.dropout if self.training else 0.0)
-            if cache is not None:
-                cache.fill(self.layer, k_BGTK, v_BGTK)
         else:
-            cache.add(self.layer, k_BGTK, v_BGTK)
-            y_BHTK = cache.attend(self.layer, q_BHTK, self.window)
+            y_BHTK = cache.attend(self.layer, q_BHTK, k_BGTK, v_BGTK, self.window, mask)
         out: Tensor = self.o_proj(y_BHTK.transpose(1, 2).reshape(B, T, -1))
         return out
 
@@ -156,7 +154,7 @@ class Block(nn.Module):
         x_BTD: Tensor,
         rotary: tuple[Tensor, Tensor] | None,
         mask: Mask = None,
-        cache: KeyValueCache | None = None,
+        cache: Appended | None = None,
     ) -> tuple[Tensor, Tensor | None]:
         """(stream [B, T, D], the router's logits [N, E] where the layer has experts)."""
         x_BTD = x_BTD + self.dropout(self.self_attn(self.input_layernorm(x_BTD), rotary, mask, cache))
@@ -180,10 +178,10 @@ class DecoderSeams:
         check_length(T, config)
         positions_BT, runs_BT = torch.arange(T, device=device)[None], None
         if inputs.documents_BT is not None:
-            assert inputs.cache is None, "a cache has one document per row"
+            assert inputs.cache is None, "a cache's slot is one document"
             runs_BT, positions_BT = runs_of(inputs.documents_BT)
         if inputs.cache is not None:
-            positions_BT = positions_BT + inputs.cache.lengths_B[:, None]
+            positions_BT = inputs.cache.positions_BT
         flex = flex_fits(device, config.head_dim, config.attention_dropout if decoder.training else 0.0)
         masks = {window: mask_of(T, window, runs_BT, device, flex) for window in set(decoder.windows)}
         return LayerInputs(**vars(inputs), positions_BT=positions_BT, masks=masks)
@@ -212,9 +210,6 @@ class Decoder(nn.Module):
 
     def forward(self, inputs: DecoderInputs) -> Tensor:
         """Features [B, T, D] after the last norm.
-
-        With an empty cache `ids_BT` holds the rows' prompts, padded on the right; with one that is in use, one new
-        token for each row. The caller then calls `cache.move`.
 
         Raises:
             GroundupError: the sequences are longer than the context.
@@ -317,7 +312,10 @@ class CustomLanguageModel(nn.Module):
 
     def head(self, x_ND: Tensor) -> Tensor:
         """Float32 logits [..., V] of features [..., D]."""
-        logits: Tensor = self.lm_head(x_ND).float()
+        return self.scale_logits(self.lm_head(x_ND).float())
+
+    def scale_logits(self, logits: Tensor) -> Tensor:
+        """What comes after the head's matmul: muP's multiplier and the soft cap, where the model has them."""
         if self.config.mup_base_width:
             logits = logits / self.config.width_multiplier
         if (cap := self.config.final_logit_softcapping) is not None:

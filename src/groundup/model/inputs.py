@@ -8,7 +8,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from groundup.errors import GroundupError
-from groundup.model.attention import KeyValueCache, Mask
+from groundup.model.attention import Mask
+from groundup.model.cache import Appended
 from groundup.model.configuration import LLMConfig
 from groundup.model.rotary import PADDING
 
@@ -30,14 +31,14 @@ class DecoderInputs:
         ids_BT: token ids, int64.
         documents_BT: the document of each token, int64. Runs of equal ids neither see each other nor count each other's
             positions; padding on either side is a document of its own. None: each row is one document.
-        cache: keys and values of earlier tokens.
+        cache: the slots of a cache that these tokens are appended to.
         routing: receives each sparse layer's `routing_sums`, [3, E], for the load-balancing loss.
         valid_BT: bool, the tokens that count in `routing`; None: all.
     """
 
     ids_BT: Tensor
     documents_BT: Tensor | None = None
-    cache: KeyValueCache | None = None
+    cache: Appended | None = None
     routing: list[Tensor] | None = None
     valid_BT: Tensor | None = None
 
