@@ -39,7 +39,7 @@ def test_every_change_of_a_folder_shows(folder: Path) -> None:
     seen.append(of(folder.parent, source)["docs"])
     (folder / "a.txt").rename(folder / "d.txt")
     seen.append(of(folder.parent, source)["docs"])
-    (folder / "e.pdf").write_text("listed as skipped")
+    (folder / "e.png").write_text("listed as skipped")
     seen.append(of(folder.parent, source)["docs"])
     assert len(set(seen)) == 4
 

@@ -1,8 +1,8 @@
 """The `curate:` section: where documents come from, what must hold for one to be kept, and where the work is done."""
 
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from groundup.corpus.contamination.configuration import Contamination
 from groundup.corpus.duplicates.configuration import NearDuplicates, RepeatedUnits
@@ -33,6 +33,7 @@ class CurateConfig(Section):
     incidental: ClassVar[frozenset[str]] = frozenset({"engine"})
 
     sources: tuple[Source, ...] = Field(min_length=1)
+    """Where documents come from."""
     urls: UrlsConfig = UrlsConfig()
     lines: LinesConfig = LinesConfig()
     language: LanguageConfig = LanguageConfig()
@@ -55,3 +56,16 @@ class CurateConfig(Section):
     partition_mb: float = Field(default=32.0, gt=0)
     """Approximate size of a partition of the input: what one worker reads at a time, and one part of the result."""
     engine: EngineConfig = EngineConfig()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _preset_code_reads_code(cls, values: Any) -> Any:
+        """Rules for source code are for sources that read it, unless they refuse it."""
+        rules = values.get("rules") if isinstance(values, dict) else None
+        if not isinstance(rules, dict) or rules.get("preset") != "code" or not isinstance(values.get("sources"), list):
+            return values
+        sources = [
+            {"code": True, **one} if isinstance(one, dict) and one.get("kind") in ("files", "remote") else one
+            for one in values["sources"]
+        ]
+        return {**values, "sources": sources}

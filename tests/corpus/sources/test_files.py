@@ -85,7 +85,7 @@ def test_every_kind_plain_and_compressed(tmp_path: Path) -> None:
         ("x.parquet", b"", "corrupt"),
         ("x.parquet.gz", b"", "corrupt"),
         ("x.png", b"\x89PNG", "unsupported-type"),
-        ("x", b"no suffix", "unsupported-type"),
+        ("x", b"\x01\x02\x03", "unsupported-type"),
     ],
 )
 def test_bad_files_are_listed_and_the_good_one_is_read(tmp_path: Path, name: str, data: bytes, rule: str) -> None:
@@ -154,7 +154,7 @@ def test_a_line_of_a_hundred_megabytes_is_never_held(tmp_path: Path) -> None:
 
 
 def test_the_walk_is_sorted_and_skips_what_is_hidden(tmp_path: Path) -> None:
-    for name in ("b/two.txt", "b/.hidden.txt", "a.txt", ".git/x.txt", "b/one.txt", "c.pdf"):
+    for name in ("b/two.txt", "b/.hidden.txt", "a.txt", ".git/x.txt", "b/one.txt", "c.png"):
         path = tmp_path / name
         path.parent.mkdir(exist_ok=True)
         path.write_text("Text.")
@@ -165,7 +165,7 @@ def test_the_walk_is_sorted_and_skips_what_is_hidden(tmp_path: Path) -> None:
     assert found == [
         ("a.txt", ""),
         ("broken.txt", ""),
-        ("c.pdf", "unsupported-type"),
+        ("c.png", "unsupported-type"),
         ("link", "linked-folder"),
         ("pipe.txt", "not-a-file"),
         ("b/one.txt", ""),
@@ -184,7 +184,7 @@ def test_other_columns(tmp_path: Path) -> None:
 def test_front_matter_gives_the_title(tmp_path: Path) -> None:
     (tmp_path / "page.md").write_text('---\ntitle: "The page"\nlayout: x\n---\n\nBody text. More.\n')
     (one,) = read(tmp_path)[0].values()
-    assert (one.title, one.text) == ("The page", "Body text. More.")
+    assert (one.title, one.text) == ("The page", "# The page\n\nBody text. More.")
 
 
 def test_mistakes_about_the_whole_source_are_errors(tmp_path: Path) -> None:

@@ -18,4 +18,6 @@ def stage(config: CurateConfig, inputs: Mapping[str, Artifact], work: Work) -> F
     figures = curate(parts, config, work.out, work.keep, work.base, engine, work.progress)
     kept, dropped = figures["documents"], sum(figures["dropped"].values())
     summary = f"{kept:,} documents kept ({figures['bytes'] / 1e6:,.1f} MB), {dropped:,} dropped"
+    if waiting := figures["dropped"].get("needs-extra"):
+        summary += f"; {waiting:,} PDF files wait for pip install 'groundup[documents]'"
     return {**figures, "summary": summary}

@@ -19,7 +19,7 @@ from groundup.progress import Progress, Silent
 BYTES_PER_MB = 1_000_000
 PIECE_BYTES = 64 << 20
 _PYTHON_DOCS = "python-docs"
-_TYPES = "txt, md, rst, html, xml, jsonl, parquet, warc, wet, arc; also in .gz, .bz2, .xz, .zst or .zip"
+_TYPES = "text, markup, pages, mails, tables, JSON, office documents, web archives; see docs/curation.md"
 
 
 def source_names(sources: Sequence[Source], base: Path) -> list[str]:
@@ -148,7 +148,7 @@ def _census(found: Sequence[Piece]) -> str:
     """`no file`, or `12 files, of the types .png (9), .pdf (3)`."""
     if not found:
         return "no file"
-    from groundup.corpus.sources.walk import suffix_of
+    from groundup.corpus.sources.kinds import suffix_of
 
     types = Counter(suffix_of(piece.relative) or "none" for piece in found)
     most = sorted(types.items(), key=lambda item: (-item[1], item[0]))[:5]

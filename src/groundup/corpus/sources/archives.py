@@ -15,10 +15,10 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
+from groundup.corpus.sources.kinds import sniff
 from groundup.corpus.sources.record import Failed, Location, ReadOptions, Record, record_of
 from groundup.corpus.sources.streams import ByteStream
 from groundup.corpus.sources.unreadable import UnreadableError
-from groundup.corpus.sources.walk import sniff
 
 _HEAD_BYTES = 64 << 10  # of HTTP, besides the page
 _FORMATS = {

@@ -8,7 +8,10 @@ from pydantic import Field, field_validator
 from groundup.corpus.extraction.configuration import Extraction
 from groundup.section import Section
 
-Format = Literal["text", "markdown", "rst", "html", "xml", "wikipedia", "json", "jsonl", "parquet", "warc"]
+Text = Literal["text", "code", "markdown", "mdx", "rst", "asciidoc", "org", "latex", "subtitles", "gettext", "notebook"]
+Container = Literal["wikipedia", "json", "jsonl", "csv", "tsv", "parquet", "warc", "mail", "mbox"]
+Office = Literal["pdf", "docx", "pptx", "odt", "epub", "rtf"]
+Format = Text | Container | Office | Literal["html", "xml"]
 
 
 class PythonDocs(Section):
@@ -28,6 +31,8 @@ class Contents(Section):
     """The name of the source in the report and in every document; by default the last part of its path."""
     format: Format | None = None
     """Read every file as this. By default the file's suffix decides and, where it has none, its first bytes."""
+    code: bool = False
+    """Read source code too; the preset `code` of `rules` turns it on."""
     licence: str = ""
     """The licence of these documents, recorded with each."""
     text: str = "text"
@@ -51,7 +56,8 @@ class Contents(Section):
 class Files(Contents):
     """A file, a folder (walked recursively) or a pattern such as `crawl/**/*.warc.gz` on this machine.
 
-    txt, md, rst, html, xml, jsonl, parquet, warc, wet, arc; plain, in .gz, .bz2, .xz or .zst, or in .zip.
+    Text, markup, source code, subtitles, mails, tables, JSON, pages, web archives and office documents; plain, in
+    .gz, .bz2, .xz or .zst, or in .zip or .tar (the table in docs/curation.md).
     """
 
     incidental: ClassVar[frozenset[str]] = frozenset({"path"})

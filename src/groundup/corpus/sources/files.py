@@ -17,7 +17,7 @@ from groundup.corpus.extraction.pool import BATCH_BYTES, BATCH_PAGES, Extracted,
 from groundup.corpus.sources.configuration import Contents
 from groundup.corpus.sources.piece import Piece
 from groundup.corpus.sources.record import Failed, Location, ReadOptions, Record, read_whole
-from groundup.corpus.sources.streams import ByteStream, open_stream
+from groundup.corpus.sources.streams import ByteStream, open_stream, whole
 from groundup.corpus.sources.unreadable import UnreadableError
 
 
@@ -60,6 +60,9 @@ def _records(piece: Piece, path: Path, options: ReadOptions) -> Iterator[Record 
 
 
 def _opened(piece: Piece, path: Path, options: ReadOptions) -> Iterator[Record | Failed]:
+    def read_member(stream: ByteStream, format: str, relative: str, packed: int) -> Iterator[Record | Failed]:
+        return read_stream(stream, format, relative, options, packed=packed)
+
     if piece.format == "parquet":
         from groundup.corpus.sources.parquet import read_parquet, seekable
 
@@ -68,11 +71,13 @@ def _opened(piece: Piece, path: Path, options: ReadOptions) -> Iterator[Record |
     elif piece.format == "zip":
         from groundup.corpus.sources.zipped import read_zip
 
-        def read(stream: ByteStream, format: str, relative: str, packed: int) -> Iterator[Record | Failed]:
-            return read_stream(stream, format, relative, options, packed=packed)
-
         span = (piece.start, piece.end)
-        yield from read_zip(path, piece.relative, read, span, options.contents.format)
+        yield from read_zip(path, piece.relative, read_member, span, options.contents.format)
+    elif piece.format == "tar":
+        from groundup.corpus.sources.tarred import read_tar
+
+        with open_stream(path) as stream:
+            yield from read_tar(stream, piece.relative, read_member, options.contents.format)
     else:
         with open_stream(path, piece.start, piece.end) as stream:
             yield from read_stream(stream, piece.format, piece.relative, options, piece.first, piece.start)
@@ -99,6 +104,8 @@ def read_stream(
     Raises:
         UnreadableError: it can't be read, or not to its end.
     """
+    if format == "code" and not options.contents.code:
+        raise UnreadableError("source-code", "`code: true` in the source, or the preset `code` of the rules, reads it")
     if format == "jsonl":
         from groundup.corpus.sources.json_rows import read_jsonl
 
@@ -120,6 +127,18 @@ def read_stream(
 
         with spooled(stream, packed) as table:
             yield from read_parquet(table, relative, options)
+    elif format in ("csv", "tsv"):
+        from groundup.corpus.sources.tables import read_csv
+
+        yield from read_csv(stream, relative, options, "," if format == "csv" else "\t")
+    elif format == "mbox":
+        from groundup.corpus.sources.mail import read_mbox
+
+        yield from read_mbox(stream, relative, options)
+    elif format == "mail":
+        from groundup.corpus.sources.mail import mail
+
+        yield mail(whole(stream, options.max_bytes), Location(relative), options)
     elif format == "text" and options.contents.documents == "line":
         from groundup.corpus.sources.lines import read_lines
 

@@ -8,7 +8,8 @@ from pathlib import Path
 from groundup.corpus.clean import squeeze
 from groundup.corpus.extraction.configuration import Extraction
 from groundup.corpus.extraction.encoding import decode
-from groundup.corpus.extraction.markup import read_markdown, read_rst, split_front_matter
+from groundup.corpus.extraction.formats import BINARY_READERS, TEXT_READERS
+from groundup.corpus.extraction.markdown import split_front_matter
 from groundup.corpus.extraction.worker import Method
 from groundup.corpus.facts import first_heading
 from groundup.corpus.sources.configuration import Contents
@@ -71,28 +72,43 @@ def read_whole(stream: ByteStream, format: str, relative: str, options: ReadOpti
 def record_of(
     data: bytes, format: str, location: Location, name: str, options: ReadOptions, charset: str | None = None
 ) -> Record | Failed:
-    """The document that `data` is, in the format `text`, `markdown`, `rst`, `html` or `xml`.
+    """The document that `data` is.
 
     Args:
+        format: `text`, `code`, `html`, `xml`, or a format of `TEXT_READERS` or `BINARY_READERS`.
         name: its title, where it has none of its own.
         charset: what the web server said of it, if one did.
     """
     page = format in ("html", "xml")
     try:
+        if format in BINARY_READERS:
+            title, text = BINARY_READERS[format](data)
+            return Record(location, text, title or name)
         text = decode(data, options.contents.extraction.encoding, charset, page)
     except UnreadableError as error:
         return Failed(location, error, data)
     if page:
         title, text = split_front_matter(text)
-        return Record(location, text, title or name, page=_method(format, options.contents.extraction))
-    if format in ("markdown", "rst"):
-        text = re.sub("\r\n?", "\n", text)
-        title, text = read_markdown(text) if format == "markdown" else read_rst(text)
-        return Record(location, text, title or first_heading(text) or name)
+        return Record(location, text, title or name, page=method_of(format, options.contents.extraction))
+    if format in TEXT_READERS:
+        return _marked_up(re.sub("\r\n?", "\n", text), format, location, name)
     return Record(location, text, name)
 
 
-def _method(format: str, extraction: Extraction) -> Method:
+def _marked_up(text: str, format: str, location: Location, name: str) -> Record | Failed:
+    """A document in a markup language; a title that is not in the text becomes its heading."""
+    try:
+        title, text = TEXT_READERS[format](text)
+    except UnreadableError as error:
+        return Failed(location, error)
+    heading = first_heading(text)
+    if title and heading != title and not text.lstrip("\n").startswith("# "):
+        text = f"# {title}\n\n{text.lstrip(chr(10))}"
+    return Record(location, text, title or heading or name)
+
+
+def method_of(format: str, extraction: Extraction) -> Method:
+    """How a page of this format, `html` or `xml`, becomes text."""
     if format == "xml":
         return Method.XML
     return Method.RESILIPARSE if extraction.method == "resiliparse" else _BY_MODE[extraction.mode]

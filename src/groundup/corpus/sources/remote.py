@@ -14,8 +14,8 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from groundup.corpus.sources.configuration import Remote
+from groundup.corpus.sources.kinds import format_of
 from groundup.corpus.sources.piece import Piece
-from groundup.corpus.sources.walk import format_of
 from groundup.errors import GroundupError
 
 _CHUNK = 1 << 22

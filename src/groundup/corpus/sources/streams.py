@@ -15,6 +15,7 @@ from typing import IO, Any
 from groundup.corpus.sources.unreadable import UnreadableError
 
 COMPRESSED = (".gz", ".zst", ".bz2", ".xz")
+SHORT_SUFFIXES = {".tgz": ".gz", ".tbz2": ".bz2", ".tbz": ".bz2", ".txz": ".xz", ".tzst": ".zst"}  # of tar archives
 UNPACKED_TIMES = (
     200  # what grows by more when it is unpacked was made to fill memory and disks; text grows 2 to 10 times
 )
@@ -86,6 +87,7 @@ def open_stream(path: Path, start: int = 0, end: int = -1) -> Iterator[ByteStrea
 
 def unpacked(file: IO[bytes], suffix: str) -> ByteStream:
     """The uncompressed bytes of an open file, by the suffix of its name."""
+    suffix = SHORT_SUFFIXES.get(suffix, suffix)
     if suffix not in COMPRESSED:
         return ByteStream(file.read)
     counted = _Counted(file)
@@ -122,9 +124,9 @@ def again(start: bytes, rest: ByteStream) -> ByteStream:
 
 
 def bounded_lines(
-    stream: ByteStream, limit: int, number: int = 1, offset: int = 0
+    stream: ByteStream, limit: int, number: int = 1, offset: int = 0, keep_blank: bool = False
 ) -> Iterator[tuple[int, int, bytes | UnreadableError]]:
-    """`(number, offset, line)` of every line that is not blank, without its newline.
+    """`(number, offset, line)` of every line that is not blank (or of all), without its newline.
 
     A line over `limit` bytes is read past, never into memory, and given as UnreadableError with its size. Where the
     stream breaks off, that is given in place of the line that was being read, and the reading ends.
@@ -134,6 +136,7 @@ def bounded_lines(
         limit: most bytes of a line.
         number: that of the first line.
         offset: where in the file the first line begins.
+        keep_blank: give blank lines too.
     """
     held, size = bytearray(), 0
     while True:
@@ -143,7 +146,7 @@ def bounded_lines(
             yield number, offset, error
             return
         if (
-            not size and chunk.endswith(b"\n") and chunk.isspace()
+            not size and not keep_blank and chunk.endswith(b"\n") and chunk.isspace()
         ):  # nothing but blank lines, of which there can be many
             number, offset = number + chunk.count(b"\n"), offset + len(chunk)
             continue
@@ -157,7 +160,7 @@ def bounded_lines(
             if at < len(pieces) - 1 or (not chunk and size):
                 if size > limit:
                     yield number, offset, UnreadableError("too-large", value=float(size), threshold=float(limit))
-                elif held.strip():
+                elif keep_blank or held.strip():
                     yield number, offset, bytes(held)
                 number, offset, size = number + 1, offset + size + 1, 0
                 held.clear()

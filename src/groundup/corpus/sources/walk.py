@@ -11,40 +11,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from groundup.corpus.sources.streams import COMPRESSED, open_stream
+from groundup.corpus.sources.kinds import LOOKED_AT, format_of, recognised
+from groundup.corpus.sources.streams import open_stream
 from groundup.corpus.sources.unreadable import UnreadableError
 from groundup.errors import GroundupError
 
-FORMATS = {
-    ".txt": "text",
-    ".text": "text",
-    ".md": "markdown",
-    ".markdown": "markdown",
-    ".rst": "rst",
-    ".html": "html",
-    ".htm": "html",
-    ".xhtml": "html",
-    ".xml": "xml",
-    ".cnxml": "xml",
-    ".jsonl": "jsonl",
-    ".ndjson": "jsonl",
-    ".json": "json",
-    ".parquet": "parquet",
-    ".warc": "warc",
-    ".wet": "warc",
-    ".arc": "warc",
-    ".zip": "zip",
-}
-# How files that have no suffix begin.
-_BEGINNINGS = (
-    (re.compile(rb"<doc id="), "wikipedia"),
-    (re.compile(rb"WARC/\d|filedesc://"), "warc"),
-    (re.compile(rb"PAR1"), "parquet"),
-    (re.compile(rb'\s*\{"'), "json"),
-    (re.compile(rb"(?i)\s*<(!doctype\s+html|html)\b"), "html"),
-    (re.compile(rb"\s*<\?xml\b"), "xml"),
-)
-_LOOKED_AT = 512
 _MAGIC = re.compile(r"[*?[]")
 
 
@@ -98,24 +69,6 @@ def walk(root: Path, format: str | None = None) -> Iterator[Found]:
                 yield _found(path, _printable(path.relative_to(folder)), format)
 
 
-def format_of(name: str) -> tuple[str, str]:
-    """`("jsonl", ".gz")` for `rows.jsonl.gz`; the format is empty where the suffix says none."""
-    path = Path(name.lower())
-    packed = path.suffix if path.suffix in COMPRESSED else ""
-    return FORMATS.get(path.with_suffix("").suffix if packed else path.suffix, ""), packed
-
-
-def sniff(start: bytes) -> str:
-    """The format of a file by how it begins; empty where that says none."""
-    return next((format for pattern, format in _BEGINNINGS if pattern.match(start)), "")
-
-
-def suffix_of(name: str) -> str:
-    """`.jsonl` for `rows.jsonl.gz`; lower case, empty where there is none."""
-    path = Path(name.lower())
-    return path.with_suffix("").suffix if path.suffix in COMPRESSED else path.suffix
-
-
 def _split(path: Path) -> tuple[Path, str]:
     """The folder above the first part with a wildcard, and the pattern below it; an existing `[2024]` is a folder."""
     folder, parts = Path(), path.parts
@@ -151,9 +104,9 @@ def _found(path: Path, relative: str, format: str | None) -> Found:
     try:
         if not stat.S_ISREG(path.stat().st_mode):
             return Found(path, relative, "", "not-a-file")
-        if not by_name and not suffix_of(path.name):
+        if not by_name:
             with open_stream(path) as stream:
-                by_name = sniff(stream.read(_LOOKED_AT))
+                by_name = recognised(stream.read(LOOKED_AT), path.name)
     except (OSError, UnreadableError):
         # A broken link, a file of someone else's: reading it gives the reason.
         return Found(path, relative, by_name or "text")

@@ -11,10 +11,10 @@ from contextlib import closing
 from pathlib import Path, PurePosixPath
 from typing import IO
 
+from groundup.corpus.sources.kinds import LOOKED_AT, format_of, recognised
 from groundup.corpus.sources.record import Failed, Location, Record
 from groundup.corpus.sources.streams import ByteStream, again, check_growth, unpacked
 from groundup.corpus.sources.unreadable import UnreadableError
-from groundup.corpus.sources.walk import format_of, sniff, suffix_of
 
 _ENCRYPTED = 1
 
@@ -54,29 +54,38 @@ def read_zip(
             growth.begin(member.compress_size)
             try:
                 with _member(archive, member) as file:
-                    yield from _read_one(_bounded(file, growth), member, name, read, format)
+                    stream = _bounded(file, growth)
+                    yield from read_member(stream, member.filename, member.compress_size, name, read, format)
             except UnreadableError as error:
                 yield Failed(Location(name), error)
             if growth.stopped:
                 return
 
 
-def _read_one(
-    stream: ByteStream, member: zipfile.ZipInfo, name: str, read: ReadMember, format: str | None
+def read_member(
+    stream: ByteStream, filename: str, packed: int, name: str, read: ReadMember, format: str | None
 ) -> Iterator[Record | Failed]:
-    found, packing = format_of(member.filename)
+    """The documents of one member of an archive.
+
+    Args:
+        filename: the member's name in the archive.
+        packed: about how many bytes it takes there.
+        name: its name in origins.
+
+    Raises:
+        UnreadableError: it can't be read.
+    """
+    found, packing = format_of(filename)
     found = format or found
-    inner = stream
-    if packing:
-        inner = unpacked(_Readable(stream), packing)  # type: ignore[arg-type]
-    if not found and not suffix_of(member.filename):
-        start = inner.read(512)
-        found, inner = sniff(start), again(start, inner)
+    inner = unpacked(_Readable(stream), packing) if packing else stream  # type: ignore[arg-type]
+    if not found:
+        start = inner.read(LOOKED_AT)
+        found, inner = recognised(start, filename), again(start, inner)
     if not found:
         raise UnreadableError("unsupported-type")
-    if found == "zip":
+    if found in ("zip", "tar"):
         raise UnreadableError("nested-archive", "an archive within an archive is not opened")
-    yield from read(inner, found, name, member.compress_size)
+    yield from read(inner, found, name, packed)
 
 
 def _open(path: Path) -> zipfile.ZipFile:
@@ -89,11 +98,11 @@ def _open(path: Path) -> zipfile.ZipFile:
 
 
 def _sorted(archive: zipfile.ZipFile) -> list[zipfile.ZipInfo]:
-    found = [one for one in archive.infolist() if not one.filename.endswith("/") and not _hidden(one.filename)]
+    found = [one for one in archive.infolist() if not one.filename.endswith("/") and not is_hidden(one.filename)]
     return sorted(found, key=lambda member: (member.filename, member.header_offset))
 
 
-def _hidden(name: str) -> bool:
+def is_hidden(name: str) -> bool:
     """`.git/x`, and what macOS adds to every file."""
     parts = PurePosixPath(name).parts
     return any(part == "__MACOSX" or (part.startswith(".") and part != "..") for part in parts)

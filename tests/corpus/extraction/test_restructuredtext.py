@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from groundup.corpus.extraction.markup import read_markdown, read_rst
+from groundup.corpus.extraction.markdown import read_markdown
+from groundup.corpus.extraction.restructuredtext import read_rst
 
 RST = """.. _top:
 

@@ -1,14 +1,10 @@
-"""Markdown and reStructuredText kept as they are but for what is there for programs: front matter, comments, roles.
+"""reStructuredText to Markdown-like text: headings as `#`, roles, labels and options gone, code fenced.
 
 .. note::                        Note: Read :ref:`this <label>` first.   ->   Note: Read this first.
 """
 
 import re
 from bisect import bisect_right
-
-_FRONT_MATTER = re.compile(r"\A---[ \t]*\n(?P<fields>.*?)\n(?:---|\.\.\.)[ \t]*(?:\n|\Z)", re.DOTALL)
-_FRONT_TITLE = re.compile(r"^title:[ \t]*(?P<title>.+)$", re.MULTILINE)
-_FENCE = re.compile(r"^[ ]{0,3}(```+|~~~+)")
 
 _ADORNMENT = re.compile(r"([!-/:-@\[-`{-~])\1{2,}\s*")
 _DIRECTIVE = re.compile(r"\.\.\s+(?:\|[^|]+\|\s+)?(?P<name>[\w:+.-]+?)::(?:\s+(?P<argument>.*))?")
@@ -24,53 +20,6 @@ _CODE = {"code", "code-block", "sourcecode", "highlight", "ipython", "prompt", "
 _VERSIONS = {"versionadded": "Added in", "versionchanged": "Changed in", "deprecated": "Deprecated since"}
 # Directives whose content is written for people; the content of any other (`toctree`, `image`, `raw`) is dropped.
 _KEPT = {"topic", "sidebar", "rubric", "admonition", "epigraph", "compound", "container", "only", "figure", "table"}
-
-
-def split_front_matter(text: str) -> tuple[str, str]:
-    """`(title, rest)` of a text that may begin with YAML front matter between `---` lines."""
-    match = _FRONT_MATTER.match(text)
-    if match is None:
-        return "", text
-    title = _FRONT_TITLE.search(match["fields"])
-    return (title["title"].strip().strip("\"'") if title else ""), text[match.end() :]
-
-
-def read_markdown(text: str) -> tuple[str, str]:
-    """`(title of the front matter, text)` without front matter and HTML comments; those in fenced code stay.
-
-    Args:
-        text: with `\\n` at the ends of lines.
-    """
-    title, rest = split_front_matter(text)
-    if "<!--" not in rest:
-        return title, rest
-    kept: list[str] = []
-    plain: list[str] = []
-    fence = ""
-    for line in rest.split("\n"):
-        mark = _FENCE.match(line)
-        if not fence and mark:
-            kept.append(_without_comments("\n".join([*plain, ""])) + line)
-            plain, fence = [], mark[1]
-        elif fence:
-            kept.append(line)
-            if mark and mark[1].startswith(fence):
-                fence = ""
-        else:
-            plain.append(line)
-    if plain:
-        kept.append(_without_comments("\n".join(plain)))
-    return title, "\n".join(kept)
-
-
-def _without_comments(text: str) -> str:
-    """A pattern such as `<!--.*?-->` takes quadratic time where comments are begun and not ended."""
-    kept: list[str] = []
-    at = 0
-    while (start := text.find("<!--", at)) >= 0 and (end := text.find("-->", start + 4)) >= 0:
-        kept.append(text[at:start])
-        at = end + 3
-    return "".join([*kept, text[at:]])
 
 
 def read_rst(text: str) -> tuple[str, str]:
