@@ -8,13 +8,15 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
 
 from groundup.errors import GroundupError
 from groundup.pipeline.memory import PeakMemory
+from groundup.pipeline.process import worker_environment
 
 THREAD_VARIABLES = (
     "OMP_NUM_THREADS",
@@ -24,6 +26,15 @@ THREAD_VARIABLES = (
     "RAYON_NUM_THREADS",
     "POLARS_MAX_THREADS",
 )
+
+
+_LOOP = """
+import os, sys
+if hasattr(os, "sched_setaffinity"):
+    os.sched_setaffinity(0, {int(sys.argv[1])})
+while True:
+    pass
+"""
 
 
 @dataclass(frozen=True)
@@ -75,7 +86,7 @@ def peer_in_process(function: Callable[..., Any], *arguments: Any, cores: int = 
 
 def _measure(function: Callable[..., Any], arguments: tuple[Any, ...], cores: int) -> Measurement | Failure:
     call = json.dumps([function.__module__, function.__name__, arguments])
-    environment = {**os.environ, **dict.fromkeys(THREAD_VARIABLES, str(cores)), "DO_NOT_TRACK": "1"}
+    environment = {**worker_environment(os.environ), **dict.fromkeys(THREAD_VARIABLES, str(cores)), "DO_NOT_TRACK": "1"}
     environment["PYTHONPATH"] = os.pathsep.join(filter(None, sys.path))  # the same modules are importable there
     command = [sys.executable, "-m", "benchmarks.measure", str(cores), call]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, start_new_session=True)
@@ -83,6 +94,19 @@ def _measure(function: Callable[..., Any], arguments: tuple[Any, ...], cores: in
         return Failure((done.stderr.strip() or f"exit status {done.returncode}").splitlines()[-1])
     result = json.loads(done.stdout.splitlines()[-1])
     return Measurement(result["value"], result["peak_rss_bytes"])
+
+
+@contextmanager
+def busy_cores(count: int) -> Iterator[None]:
+    """Within it, as many loops run on the first `count` cores that this process may use, one pinned to each (Linux)."""
+    cores = sorted(os.sched_getaffinity(0))[:count] if hasattr(os, "sched_getaffinity") else range(count)
+    loops = [subprocess.Popen([sys.executable, "-c", _LOOP, str(core)]) for core in cores]
+    try:
+        yield
+    finally:
+        for loop in loops:
+            loop.kill()
+            loop.wait()
 
 
 def best(function: Callable[[], Any], repeats: int = 3) -> float:

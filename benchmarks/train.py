@@ -3,8 +3,8 @@
 Every side trains the same shape on the same random tokens with the same batch, precision and optimizer (AdamW, clipping
 at 1), in a process of its own; then, in the fastest precision, those that compile the model do so. Two shapes: Llama's,
 against transformers' and litgpt's; GPT-2's, against transformers' and a plain reading of nanoGPT's step. Then our own
-speed is compared with what matmuls reach on this machine, and two claims that are often made are measured: what
-bf16 saves, and what activation checkpointing saves and costs.
+speed is compared with what matmuls reach on this machine, and with itself next to busy loops. Last, two claims that are
+often made are measured: what bf16 saves, and what activation checkpointing saves and costs.
 """
 
 from collections.abc import Iterator
@@ -14,11 +14,12 @@ from statistics import median
 from typing import Any
 
 from benchmarks import train_peers as peers
-from benchmarks.measure import Failure, Measurement, in_process, peer_in_process
+from benchmarks.measure import Failure, Measurement, busy_cores, in_process, peer_in_process
 from benchmarks.rows import Row, compare
 from benchmarks.train_jobs import CHECK_SIZE, CLIP, LEARNING_RATE, SIZES, WARM_UP, Job, Size, batch_of
 from groundup.model.configuration import LLMConfig
 
+BUSY = replace(SIZES[1], rows=4, steps=20)
 CLAIMS = replace(SIZES[2], rows=8, steps=4)  # with activations that weigh more than the weights
 PEERS = {
     "llama": {"transformers": peers.transformers_step, "litgpt": peers.litgpt_step},
@@ -50,6 +51,7 @@ def run(data: Path | None, check: bool = False) -> Iterator[Row]:
             rate = job.tokens / _step_seconds(ours) * ours.value["flops_per_token"] / 1e9
             name = "matmuls on this machine"
             yield compare(job.case, "arithmetic", rate, ceilings[precision] / 1e9, name, "GFLOP/s", "higher")
+    yield from _busy_machine(CHECK_SIZE if check else BUSY, precisions[-1], cores)
     yield from _claims(replace(CHECK_SIZE, rows=8) if check else CLAIMS, precisions, cores)
 
 
@@ -59,6 +61,18 @@ def _kinds(sizes: tuple[Size, ...], precisions: tuple[str, ...]) -> Iterator[tup
         for precision in precisions:
             yield size, precision, False
         yield size, precisions[-1], True
+
+
+def _busy_machine(size: Size, precision: str, cores: int) -> Iterator[Row]:
+    """Our own step next to a busy loop on each core, against the idle machine."""
+    job = Job(size, "llama", precision)
+    idle = in_process(step, asdict(job), cores=cores)
+    with busy_cores(cores):
+        busy = in_process(step, asdict(job), cores=cores)
+    speed, their_speed = (1 / _step_seconds(measured) for measured in (busy, idle))
+    yield compare(
+        f"{job.case}, next to {cores} busy loops", "speed", speed, their_speed, "groundup, idle", "steps/s", "higher"
+    )
 
 
 def _claims(size: Size, precisions: tuple[str, ...], cores: int) -> Iterator[Row]:

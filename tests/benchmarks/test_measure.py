@@ -1,11 +1,14 @@
 """A side is measured in a process of its own: pinned, with its own memory; a peer that fails ends nothing else."""
 
 import os
+import sys
+import time
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
-from benchmarks.measure import Failure, Measurement, best, in_process, peer_in_process
+from benchmarks.measure import Failure, Measurement, best, busy_cores, in_process, peer_in_process
 from groundup.errors import GroundupError
 
 
@@ -52,6 +55,22 @@ def test_a_failing_peer_gives_its_reason(peer: Callable[[], None], reason: str) 
     failure = peer_in_process(peer)
     assert isinstance(failure, Failure)
     assert reason in failure.reason
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
+def test_busy_loops_take_the_cores_and_end() -> None:
+    def children() -> set[str]:
+        return set(Path(f"/proc/self/task/{os.getpid()}/children").read_text().split())
+
+    before = children()
+    with busy_cores(1):
+        (loop,) = children() - before
+        used, until = 0, time.monotonic() + 30
+        while not used and time.monotonic() < until:
+            used = int(Path(f"/proc/{loop}/stat").read_text().split()[13])
+            time.sleep(0.05)
+        assert used
+    assert children() == before
 
 
 def test_a_working_peer_is_measured() -> None:
