@@ -58,7 +58,7 @@ def call(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) ->
 def run(here: Path) -> RunFolder:
     """A run folder whose `curate` is done, with two documents, as if `groundup run` had been stopped after it."""
     loaded, folder = load(here / "mine.yaml"), RunFolder(Path("runs/mine"))
-    key = survey(loaded, folder, stages("ppo"))[0].key
+    key = survey(loaded, folder, stages(loaded.blueprint))[0].key
     assert key is not None
     out, _ = folder.store.begin(key)
     texts = {"A": "A page of seven words, more or less.", "B": "Another page of more than five words.", "C": "Short."}
@@ -128,7 +128,7 @@ def test_plan_says_what_a_run_would_take_without_running(here: Path, call: Call)
     status, out, _ = call("plan", "mine.yaml", "--set", "align=dpo")
     stages_named = [line.split()[0] for line in out.splitlines()[3:13]]
     assert status == 0
-    assert stages_named == [stage.name for stage in stages("dpo")]
+    assert stages_named == [stage.name for stage in stages(load(Path("mine.yaml"), ["align=dpo"]).blueprint)]
     assert not (here / "runs").exists()
 
 

@@ -38,7 +38,7 @@ def call(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capture
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "120")
     loaded, folder = load(tmp_path / "mine.yaml"), RunFolder(Path("runs/mine"))
-    key = survey(loaded, folder, stages("ppo"))[0].key
+    key = survey(loaded, folder, stages(loaded.blueprint))[0].key
     assert key is not None
     out, _ = folder.store.begin(key)
     found = [Document(document_id(text), text, title, "docs", f"{title}.md") for title, text in TEXTS.items()]

@@ -22,10 +22,10 @@ from groundup.alignment.training import ITEMS, PAIRS, StageTraining, encode_pair
 from groundup.artifacts import Artifact, Figures, Work
 from groundup.artifacts.durable import read_json, write_text
 from groundup.errors import GroundupError
-from groundup.model.configuration import LLMConfig
+from groundup.model.configuration import LLMConfig, config_of
 from groundup.model.decoder import CustomLanguageModel, Decoder
 from groundup.model.inputs import DecoderInputs
-from groundup.model.weights import CONFIG, WEIGHTS, config_of, load_weights, named_weights, read_tensors
+from groundup.model.weights import CONFIG, WEIGHTS, load_weights, named_weights, read_tensors
 from groundup.parallel.engine import ModelOnDevice, Statistics
 
 SCALE = "scale.json"

@@ -43,7 +43,7 @@ class StageTraining:
         self.title, self.config, self.work = title, config, work
         self.learning_rate = config.learning_rate
         self.tokenizer = Tokenizer.load(inputs["tokenizer"].file("tokenizer.json"))
-        self.start = inputs[start]
+        self.start = inputs[start] if start in inputs else inputs["start"]  # a model from outside, not pretrained here
         self.checkpoints = Checkpoints(work.keep, config, config.parallel)
 
     def model(self) -> CustomLanguageModel:

@@ -80,9 +80,9 @@ def _misfits(blueprint: Blueprint) -> Iterator[tuple[tuple[str, ...], str]]:
     width, heads, kv_heads = model.width, model.heads, model.kv_heads
     assert width and heads and kv_heads and pretrain.batch_tokens
     width_keys = ("pretrain.model.heads", "pretrain.model.width")
-    if width % heads:
+    if blueprint.start is None and width % heads:
         yield width_keys, f"a width of {width} can't be split into {heads} heads; choose a divisor of {width}"
-    elif width // heads % 2 and model.architecture != "gpt2":
+    elif blueprint.start is None and width // heads % 2 and model.architecture != "gpt2":
         yield (
             width_keys,
             f"a width of {width} over {heads} makes heads of {width // heads}; RoPE needs an even size",

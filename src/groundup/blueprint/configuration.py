@@ -14,6 +14,7 @@ from groundup.section import Section
 from groundup.shards.configuration import TokensConfig
 from groundup.tokenizer.configuration import TokenizerConfig
 from groundup.training.configuration import PretrainConfig, TelemetryConfig
+from groundup.training.start_config import StartConfig
 
 Size = Annotated[str, Field(pattern=r"^\d{1,6}(\.\d{1,6})?[KMBkmb]$", examples=["4M", "124M", "1.5B"])]
 
@@ -27,6 +28,8 @@ class Blueprint(Section):
     """About how many parameters (`4M`, `124M`, `1.5B`). Width, depth, batch, learning rate and tokens follow."""
     seed: int = Field(default=1337, ge=0, lt=2**32)
     """Everything drawn at random follows from it: the same seed, the same model."""
+    start: StartConfig | None = None
+    """A model to begin with; null: one with random weights."""
     parallel: ParallelConfig = ParallelConfig()
     """Over how many processes the training stages are spread; a stage's own `parallel` overrules it."""
     telemetry: TelemetryConfig = TelemetryConfig()
@@ -37,8 +40,8 @@ class Blueprint(Section):
     pretrain: PretrainConfig = PretrainConfig()
     sft: SftConfig = SftConfig()
     reward: RewardConfig = RewardConfig()
-    align: Literal["ppo", "dpo"] = "ppo"
-    """Which method aligns the model with the preferences."""
+    align: Literal["ppo", "dpo", "none"] = "ppo"
+    """Which method aligns the model with the preferences; `none` ends after SFT."""
     ppo: PpoConfig = PpoConfig()
     dpo: DpoConfig = DpoConfig()
     evaluate: EvaluateConfig = EvaluateConfig()

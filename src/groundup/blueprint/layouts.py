@@ -13,7 +13,9 @@ from groundup.training.batch_size import first_rows, rows_of
 
 def layouts(blueprint: Blueprint) -> dict[str, ParallelConfig]:
     """The layout of each training stage of the run, by its name."""
-    names = ("pretrain", "sft", "reward", blueprint.align)
+    aligned = () if blueprint.align == "none" else ("reward", blueprint.align)
+    pretrained = blueprint.start is None or blueprint.start.first == "pretrain"
+    names = (*(["pretrain"] if pretrained else []), "sft", *aligned)
     return {name: getattr(blueprint, name).parallel or blueprint.parallel for name in names}
 
 

@@ -9,8 +9,10 @@ from groundup.blueprint import checks
 from groundup.blueprint.configuration import Blueprint
 from groundup.blueprint.overrides import apply
 from groundup.blueprint.problems import BlueprintError, Problem, Where
+from groundup.blueprint.start import SOURCE, rewarmed, start_values
 from groundup.blueprint.tree import Node, parse
-from groundup.blueprint.validate import validate
+from groundup.blueprint.validate import validate, where_of
+from groundup.errors import GroundupError
 from groundup.planning.size import Derived, derive
 from groundup.section import Section
 
@@ -52,7 +54,8 @@ class LoadedBlueprint:
             raise KeyError(path)
         if path in self.derived:
             derived = self.derived[path]
-            return f"size {self.blueprint.size}: {derived.rule} ({derived.source})"
+            by = "" if derived.source == SOURCE else f"size {self.blueprint.size}: "
+            return f"{by}{derived.rule} ({derived.source})"
         node = self.tree.at(path)
         return node.where.origin if node else "default"
 
@@ -95,13 +98,27 @@ def load(path: Path, overrides: Sequence[str] = ()) -> LoadedBlueprint:
     problems += wrong
     if blueprint is None or problems:
         raise BlueprintError(problems)
+    derived = _start_values(blueprint, tree, path.resolve().parent)
+    blueprint = _filled(blueprint, {path: one.value for path, one in derived.items()})
     if problems := checks.size_of(blueprint, tree):
         raise BlueprintError(problems)
-    derived = derive(blueprint)
+    derived |= derive(blueprint)
+    derived |= rewarmed(blueprint, derived)
     blueprint = _filled(blueprint, {path: one.value for path, one in derived.items()})
     if problems := checks.together(blueprint, tree):
         raise BlueprintError(problems)
     return LoadedBlueprint(blueprint, path, text, tuple(overrides), derived, tree)
+
+
+def _start_values(blueprint: Blueprint, tree: Node, base: Path) -> dict[str, Derived]:
+    """Nothing where the model's folder isn't there: `check_files` reports that, before a run."""
+    if blueprint.start is None or not (base / blueprint.start.model.expanduser()).exists():
+        return {}
+    try:
+        return start_values(blueprint, base)
+    except GroundupError as error:
+        what = f"{error.what} ({error.where})" if error.where else error.what
+        raise BlueprintError([Problem(where_of(tree, "start.model", "start"), "start.model", what)]) from error
 
 
 def _read(path: Path) -> str:

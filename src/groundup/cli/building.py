@@ -88,7 +88,7 @@ def run(
 
         loaded = load(blueprint, set_ or ())
         loaded.check_files()
-        all_stages = stages(loaded.blueprint.align)
+        all_stages = stages(loaded.blueprint)
         coordination.check_sizes(job, processes_of(all_stages, loaded.blueprint))
         folder = RunFolder(run_ or where.RUNS / loaded.blueprint.name)
         selection = runner.Selection(only=only, from_=from_, force=frozenset(force or ()))
@@ -116,7 +116,7 @@ def report(run: Run = None) -> None:
 
     folder = where.run_folder(run)
     loaded = where.executed_blueprint_of(folder)
-    all_stages = stages(loaded.blueprint.align)
+    all_stages = stages(loaded.blueprint)
     settled = {stage.name: folder.artifact(stage.name) for stage in all_stages if stage.name != "report"}
     with stopping_in_one_line():
         runner.run(loaded, folder, all_stages, runner.Selection(only="report"), settled=settled)

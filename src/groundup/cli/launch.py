@@ -84,7 +84,7 @@ def _cluster(blueprint: Path, set_: list[str] | None, nodes: int, per_node: int 
     from groundup.pipeline.launch.cluster import Cluster, spread
 
     loaded = load(blueprint, set_ or ())
-    processes = processes_of(stages(loaded.blueprint.align), loaded.blueprint)
+    processes = processes_of(stages(loaded.blueprint), loaded.blueprint)
     each = spread(processes, nodes, per_node)
     layout = shown(loaded.blueprint.parallel)
     return Cluster(loaded.blueprint.name, str(blueprint), nodes, each, layout, tuple(set_ or ()), run)

@@ -23,7 +23,7 @@ def status(run: Run = None) -> None:
     folder = where.run_folder(run)
     loaded = where.blueprint_of(folder)
     print(f"{folder.path}, as {loaded.path} is now")
-    for step in survey(loaded, folder, stages(loaded.blueprint.align)):
+    for step in survey(loaded, folder, stages(loaded.blueprint)):
         line = f"  {step.stage.name:<10} {step.state:<9}"
         if step.artifact:
             cost = step.artifact.manifest.measured
@@ -43,7 +43,7 @@ def explain(run: Run = None) -> None:
     folder = where.run_folder(run)
     loaded = where.blueprint_of(folder)
     print(f"{folder.path}, as {loaded.path} is now")
-    for step in survey(loaded, folder, stages(loaded.blueprint.align)):
+    for step in survey(loaded, folder, stages(loaded.blueprint)):
         for number, reason in enumerate(reasons(step, loaded, folder.store)):
             head = f"  {step.stage.name:<10} {step.state:<9}" if number == 0 else " " * 22
             print(f"{head} {reason}")

@@ -25,13 +25,14 @@ from groundup.shards.token_file import TokenShard
 from groundup.tokenizer.tokenizer import Tokenizer
 
 ITEMS = "items.jsonl"
+SEQUENCE = 128  # tokens at a time where no pretraining says how many
 
 
 def stage(config: EvaluateConfig, inputs: Mapping[str, Artifact], work: Work) -> Figures:
     """Figures under `bits_per_byte`, `answers`, `true_score_gain`; `answers.jsonl` holds every marked answer."""
     settle()
     tokenizer = Tokenizer.load(inputs["tokenizer"].file("tokenizer.json"))
-    method = "ppo" if "ppo" in inputs else "dpo"
+    method = next((name for name in ("ppo", "dpo") if name in inputs), None)
     figures: Figures = {"method": method, "bits_per_byte": _bits(config, inputs, tokenizer, work)}
 
     items = [item for item in read_items(inputs["sft"].file(ITEMS)) if item.aspect in MAIN_ASPECTS]
@@ -43,7 +44,7 @@ def stage(config: EvaluateConfig, inputs: Mapping[str, Artifact], work: Work) ->
     asked = {name: questions for name, questions in asked.items() if questions}
 
     marked: dict[str, dict[str, list[Marked]]] = {}
-    for model in ("sft", method):
+    for model in ("sft", *([method] if method else [])):
         placed = _placed(inputs, model)
         marked[model] = {
             name: answer_all(placed, tokenizer, questions, config.max_answer_tokens, f"{model}: {name}", work.progress)
@@ -52,7 +53,7 @@ def stage(config: EvaluateConfig, inputs: Mapping[str, Artifact], work: Work) ->
     figures["answers"] = {
         model: {name: rates(answers) for name, answers in by_set.items()} for model, by_set in marked.items()
     }
-    if asked:
+    if asked and method:
         last = list(asked)[-1]  # the phrasings that no training has seen, or the user's own questions
         before, after = marked["sft"][last], marked[method][last]
         gain = [b.f1 - a.f1 for a, b in zip(before, after, strict=True)]
@@ -80,7 +81,12 @@ def _summary(figures: Figures) -> str:
 
 def _placed(inputs: Mapping[str, Artifact], stage_name: str) -> ModelOnDevice:
     model = load_model(inputs[stage_name].path / "model").requires_grad_(False)
-    return ModelOnDevice(model, best_device(), inputs["pretrain"].figures["precision"])
+    return ModelOnDevice(model, best_device(), inputs["sft"].figures["precision"])
+
+
+def first_model(inputs: Mapping[str, Artifact]) -> str:
+    """The stage whose model SFT was trained from: `start` where pretraining is skipped."""
+    return "pretrain" if "pretrain" in inputs else "start"
 
 
 def _bits(
@@ -95,9 +101,9 @@ def _bits(
     size = sum(map(len, texts["heldout"]))
     if size == 0:
         return {"documents": 0, "bytes": 0, "model": None, "xz": None, "xz_primed": None, "ngram": None}
-    placed = _placed(inputs, "pretrain")
+    placed = _placed(inputs, first_model(inputs))
     shard = TokenShard.open(inputs["tokens"].path, "heldout", tokenizer)
-    context = inputs["pretrain"].manifest.key.configuration["sequence"]
+    context = inputs[first_model(inputs)].manifest.key.configuration.get("sequence", SEQUENCE)
     nats = model_nats(placed, shard, context, tokenizer.end_of_text, work.progress)
     with work.progress.task("baselines: xz, n-grams", 3, "baselines") as task:
         xz = xz_bits_per_byte(texts["heldout"])
@@ -153,7 +159,7 @@ def _samples(
         return []
     questions = [asked[name][place] for name, place in chosen]
     raw = answer_all(
-        _placed(inputs, "pretrain"), tokenizer, questions, config.max_answer_tokens, "samples", work.progress
+        _placed(inputs, first_model(inputs)), tokenizer, questions, config.max_answer_tokens, "samples", work.progress
     )
     rows = []
     for (name, place), question, first in zip(chosen, questions, raw, strict=True):

@@ -20,9 +20,9 @@ import torch
 
 from groundup.artifacts.durable import disk_error, read_json, write_text
 from groundup.errors import GroundupError
-from groundup.model.configuration import LLMConfig, RopeScaling
+from groundup.model.configuration import LLMConfig, RopeScaling, config_of
 from groundup.model.decoder import CustomLanguageModel
-from groundup.model.weights import CONFIG, config_of, load_weights, named_weights
+from groundup.model.weights import CONFIG, load_weights, named_weights
 from groundup.parallel.megatron import torch_dist
 from groundup.parallel.megatron.converter import to_megatron
 from groundup.shards.megatron import export_megatron
@@ -229,7 +229,8 @@ Back into groundup:
 
     from pathlib import Path
     from groundup.export.megatron_lm import import_megatron_lm
-    from groundup.model.weights import config_of, save_model
+    from groundup.model.configuration import config_of
+    from groundup.model.weights import save_model
     from groundup.artifacts.durable import read_json
     config = config_of(read_json(Path("config.json")), Path("config.json"))
     save_model(Path("model"), import_megatron_lm(Path("continued"), config))

@@ -10,10 +10,12 @@ The fields are independent of each other where the mathematics allows it, so a m
 squared ReLU, say) needs no new code; whether Hugging Face has a name for the result is `huggingface_config`'s business.
 """
 
+from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, ValidationError, model_validator
 
+from groundup.errors import GroundupError
 from groundup.section import Section
 
 Family = Literal["llama", "mistral", "qwen2", "qwen3", "gpt2", "mixtral", "qwen3_moe"]
@@ -38,6 +40,8 @@ FAMILIES: dict[Family, dict[str, Any]] = {
     "qwen3_moe": {"qk_norm": True, "rms_norm_eps": 1e-6, "num_experts": 128, "num_experts_per_tok": 8},
 }
 
+
+REMAKE = "name another folder, or make this one again with the stage or the program that wrote it"
 
 # The sizes that a model's file must name, though defaults exist for some.
 SIZES = (
@@ -269,3 +273,15 @@ class LLMConfig(Section):
             "feed-forward": with_experts * sparse + (layers - with_experts) * dense,
             "norms": (2 * layers + 1) * norm,
         }
+
+
+def config_of(values: Any, where: Path) -> LLMConfig:
+    """The shape that the content of a `config.json` describes; raises GroundupError where it describes none."""
+    if missing := [name for name in SIZES if isinstance(values, dict) and name not in values]:
+        raise GroundupError(f"is no model's shape (no {', '.join(missing)})", where=str(where), do=REMAKE)
+    try:
+        return LLMConfig.model_validate(values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        what = ": ".join([*map(str, first["loc"]), first["msg"]])
+        raise GroundupError(f"is no model's shape ({what})", where=str(where), do=REMAKE) from error

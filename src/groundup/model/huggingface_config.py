@@ -10,8 +10,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 from groundup.errors import GroundupError
-from groundup.model.configuration import Family, LLMConfig, RopeScaling
-from groundup.model.weights import config_of
+from groundup.model.configuration import Family, LLMConfig, RopeScaling, config_of
 
 ARCHITECTURES: dict[Family, str] = {
     "llama": "LlamaForCausalLM",

@@ -3,17 +3,15 @@
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import torch
-from pydantic import ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from groundup.artifacts.durable import read_json, write_text
 from groundup.errors import GroundupError
-from groundup.model.configuration import SIZES, LLMConfig
+from groundup.model.configuration import config_of
 from groundup.model.decoder import CustomLanguageModel
 from groundup.model.lora import adapters_of
 
@@ -51,18 +49,6 @@ def load_model(folder: Path, device: torch.device | str = "cpu") -> CustomLangua
     model = CustomLanguageModel(config_of(read_json(folder / CONFIG), folder / CONFIG), seed=None)
     load_weights(model, read_folder(folder), folder)
     return model.to(device)
-
-
-def config_of(values: Any, where: Path) -> LLMConfig:
-    """The shape that the content of a `config.json` describes; raises GroundupError where it describes none."""
-    if missing := [name for name in SIZES if isinstance(values, dict) and name not in values]:
-        raise GroundupError(f"is no model's shape (no {', '.join(missing)})", where=str(where), do=AGAIN)
-    try:
-        return LLMConfig.model_validate(values)
-    except ValidationError as error:
-        first = error.errors()[0]
-        what = ": ".join([*map(str, first["loc"]), first["msg"]])
-        raise GroundupError(f"is no model's shape ({what})", where=str(where), do=AGAIN) from error
 
 
 def write_tensors(folder: Path, tensors: Mapping[str, Tensor], shard_bytes: int = SHARD_BYTES) -> None:

@@ -43,13 +43,39 @@ METHODS = {
 }
 
 
-def stages(align: str) -> tuple[Stage, ...]:
-    """The stages in the order in which they run.
+def stages(blueprint: Blueprint) -> tuple[Stage, ...]:
+    """The stages of a blueprint in the order in which they run.
 
-    Args:
-        align: the method that aligns the model, `ppo` or `dpo`.
+    `start` adds a stage of that name, whose model is the first one: pretraining continues it, or is skipped. With
+    `align: none` the last model is SFT's, and there is no reward model.
     """
     data = "groundup.artifacts.outside:data_file"
+    start, align = blueprint.start, blueprint.align
+    given = () if start is None else ("start",)
+    first = "start" if start is not None and start.first == "sft" else "pretrain"
+    aligned = () if align == "none" else ("reward", align)
+    begun, pretrained, preferred = tuple[Stage, ...](), tuple[Stage, ...](), tuple[Stage, ...]()
+    if start is not None:
+        begun = (
+            Stage(
+                "start",
+                1,
+                (),
+                "groundup.training.start:stage",
+                lambda b: start,
+                sources="groundup.training.start:sources",
+            ),
+        )
+    if first == "pretrain":
+        inputs = ("tokens", "tokenizer", *given)
+        pretrained = (Stage("pretrain", 2, inputs, "groundup.training.stage:stage", trained("pretrain")),)
+    if aligned:
+        preferred = (
+            Stage(
+                "reward", 1, ("tokenizer", "sft"), "groundup.alignment.reward:stage", trained("reward"), sources=data
+            ),
+            Stage(align, 1, ("tokenizer", "sft", "reward"), METHODS[align], trained(align)),
+        )
     made = (
         Stage(
             "curate",
@@ -59,36 +85,30 @@ def stages(align: str) -> tuple[Stage, ...]:
             lambda b: b.curate,
             sources="groundup.corpus.fingerprint:fingerprint",
         ),
+        *begun,
         Stage(
             "tokenizer",
             2,
-            ("curate",),
+            ("curate", *given),
             "groundup.tokenizer.stage:stage",
             lambda b: b.tokenizer,
             sources="groundup.tokenizer.compare:sources",
         ),
         Stage("tokens", 2, ("curate", "tokenizer"), "groundup.shards.stage:stage", lambda b: b.tokens),
-        Stage("pretrain", 2, ("tokens", "tokenizer"), "groundup.training.stage:stage", trained("pretrain")),
+        *pretrained,
         Stage(
             "sft",
             1,
-            ("curate", "tokenizer", "pretrain"),
+            ("curate", "tokenizer", first),
             "groundup.alignment.sft:stage",
             trained("sft"),
             sources=data,
         ),
-        Stage("reward", 1, ("tokenizer", "sft"), "groundup.alignment.reward:stage", trained("reward"), sources=data),
-        Stage(
-            align,
-            1,
-            ("tokenizer", "sft", "reward"),
-            METHODS[align],
-            trained(align),
-        ),
+        *preferred,
         Stage(
             "evaluate",
             1,
-            ("curate", "tokenizer", "tokens", "pretrain", "sft", "reward", align),
+            ("curate", "tokenizer", "tokens", first, "sft", *aligned),
             "groundup.evaluation.stage:stage",
             lambda b: b.evaluate,
             sources=data,
@@ -96,7 +116,7 @@ def stages(align: str) -> tuple[Stage, ...]:
         Stage(
             "export",
             1,
-            ("tokenizer", align, "sft", "curate"),
+            ("tokenizer", *aligned[1:], "sft", "curate"),
             "groundup.export.stage:stage",
             lambda b: b.export.model_copy(update={"name": b.export.name or b.name}),
             delivers="model",

@@ -36,6 +36,7 @@ from groundup.planning.machine import Machine, measure
 from groundup.planning.reading import Reading, reading
 from groundup.planning.size import Sections, llm_config
 from groundup.training.batch_size import BatchSizes, rising, rows_of
+from groundup.training.start_config import StartConfig
 
 # Assumed where nothing has run yet. Edit here.
 QUESTION_TOKENS, ANSWER_TOKENS = 14, 20  # of questions made from documents, with a vocabulary of 4,096
@@ -49,7 +50,9 @@ class PlannedSections(Sections, Protocol):
     """The part of a blueprint that a plan reads; the blueprint itself stands above this room."""
 
     @property
-    def align(self) -> Literal["ppo", "dpo"]: ...
+    def align(self) -> Literal["ppo", "dpo", "none"]: ...
+    @property
+    def start(self) -> StartConfig | None: ...
     @property
     def curate(self) -> CurateConfig: ...
     @property
@@ -135,13 +138,13 @@ def plan(
     model = llm_config(blueprint, vocabulary)
     corpus = corpus_of(blueprint.curate, vocabulary, figures, base)
     estimate = _Estimate(blueprint, model, machine, corpus, figures)
-    aligned = estimate.ppo() if blueprint.align == "ppo" else estimate.dpo()
+    aligned = {"ppo": estimate.ppo, "dpo": estimate.dpo}.get(blueprint.align)
+    skips_pretraining = blueprint.start is not None and blueprint.start.first == "sft"
     stages = (
         *estimate.data(),
-        estimate.pretrain(),
+        *([] if skips_pretraining else [estimate.pretrain()]),
         estimate.sft(),
-        estimate.reward(),
-        aligned,
+        *([estimate.reward(), aligned()] if aligned else []),
         estimate.evaluate(),
         estimate.export(),
         StagePlan("report", speeds.DATA_START_SECONDS, memory={"program": speeds.DATA_PROGRAM_BYTES}),

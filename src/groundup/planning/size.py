@@ -61,7 +61,7 @@ class Sections(Protocol):
 class Derived:
     """A value that nobody wrote, the rule that gave it, and where the rule is from."""
 
-    value: int | float
+    value: int | float | str | bool
     rule: str
     source: str
 

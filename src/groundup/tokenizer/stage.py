@@ -28,7 +28,8 @@ HELDOUT_BYTES = 4 << 20  # most text that the held-out figures are measured on
 
 
 def stage(config: TokenizerConfig, inputs: Mapping[str, Artifact], work: Work) -> Figures:
-    """Input: `curate` (documents). Trains on the documents of the train split.
+    """Input: `curate` (documents). Trains on the documents of the train split; with an input `start` its tokenizer is
+    kept, and measured on them.
 
     A text too small for the vocabulary asked for gives a smaller one: `vocabulary` in the figures is the real size.
 
@@ -40,14 +41,16 @@ def stage(config: TokenizerConfig, inputs: Mapping[str, Artifact], work: Work) -
     total = sum(batch.num_rows for path in part_paths(documents) for batch in _train(path, ["split"]))
     if not total:
         raise GroundupError("no document is left to train on", where=str(documents), do="give `curate` more documents")
+    given = Tokenizer.load(inputs["start"].file("tokenizer.json")) if "start" in inputs else None
     pattern: PatternName = config.pattern if config.kind == "bpe" else "character"
+    if given is not None:
+        pattern = given.pattern
     texts = _texts(documents, total, work.progress)
     words = count_corpus(texts, pattern, work.keep, threads(), config.min_word_count)
     counted = time.monotonic()
     wanted = 0 if config.kind == "byte" else config.vocabulary - BYTES - len(SPECIAL_TOKENS)
-    merges = train_merges(words, wanted, config.min_frequency, work.progress)
+    tokenizer = given or Tokenizer(train_merges(words, wanted, config.min_frequency, work.progress).pairs, pattern)
     learnt = time.monotonic()
-    tokenizer = Tokenizer(merges.pairs, pattern)
     tokenizer.save(work.out / "tokenizer.json")
     seconds = {"count_words": counted - started, "learn_merges": learnt - counted}
     write_text(work.records / "times.json", json.dumps({"seconds": seconds}, indent=1) + "\n")
@@ -62,7 +65,7 @@ def stage(config: TokenizerConfig, inputs: Mapping[str, Artifact], work: Work) -
         "summary": f"{tokenizer.vocabulary_size:,} words, {bytes_per_token:.2f} bytes per token",
         "vocabulary": tokenizer.vocabulary_size,
         "vocabulary_asked": config.vocabulary,
-        "merges": len(merges.pairs),
+        "merges": len(tokenizer.merges),
         "kind": config.kind,
         "pattern": pattern,
         "distinct_words": len(words),

@@ -8,9 +8,11 @@ from pydantic import ValidationError
 
 from groundup.artifacts import Artifact, Figures, Work
 from groundup.errors import GroundupError
+from groundup.model.adapter_files import save_adapter
 from groundup.model.configuration import LLMConfig
 from groundup.model.decoder import CustomLanguageModel
-from groundup.model.weights import save_model
+from groundup.model.lora import add_adapters
+from groundup.model.weights import load_model, save_model
 from groundup.parallel import float8
 from groundup.parallel.device import best_device, resolve_precision, settle
 from groundup.parallel.engine import Engine
@@ -23,6 +25,7 @@ from groundup.training.data import objective_of, source_epochs, steps_of
 from groundup.training.engines import engine_for, recomputed
 from groundup.training.loop import TrainPlan, keep_lasting, train
 from groundup.training.pretraining import Pretraining
+from groundup.training.start import GENERAL, general_bits, grown, rebuilt
 from groundup.training.telemetry import flops_of, publish
 
 
@@ -31,8 +34,13 @@ def stage(config: PretrainConfig, inputs: Mapping[str, Artifact], work: Work) ->
     settle()
     tokenizer = Tokenizer.load(inputs["tokenizer"].file("tokenizer.json"))
     assert config.learning_rate, "filled in from `size`"
-    llm_config = decoder_config(config.model, tokenizer.vocabulary_size)
-    engine, objective = begin(config, inputs["tokens"].path, tokenizer, work.seed)
+    start = inputs.get("start")
+    model = load_model(start.path / "model") if start else None
+    engine, objective = begin(config, inputs["tokens"].path, tokenizer, work.seed, model)
+    llm_config = engine.model.config
+    assert isinstance(llm_config, LLMConfig)
+    general = _general(start)
+    before = general_bits(engine, general, tokenizer, objective.train.length) if general else None
     compiled = compile_training(engine, objective, config, work.keep, work.progress)
     plan = TrainPlan(steps_of(config, objective), config.learning_rate, config, config.validate_every)
     checkpoints, metrics = Checkpoints(work.keep, config, config.parallel), work.keep / "metrics.jsonl"
@@ -50,14 +58,20 @@ def stage(config: PretrainConfig, inputs: Mapping[str, Artifact], work: Work) ->
     with engine.whole() as whole:
         assert isinstance(whole, CustomLanguageModel)
         if engine.leader:
-            save_model(work.out / "model", whole)
+            save_model(work.out / "model", grown(whole, tokenizer.vocabulary_size) if start else whole)
+            if config.lora:
+                save_adapter(work.out / "adapter", whole)
     if engine.leader:
         publish(work.keep, work.records)
         keep_lasting(checkpoints, work.records)
     tokens = objective.draws(plan.steps).start * objective.train.length
-    loss = f", validation loss {validation['heldout_loss']:.3f}" if validation else ""
+    forgetting, results = {}, f", validation loss {validation['heldout_loss']:.3f}" if validation else ""
+    if general and before:
+        after = general_bits(engine, general, tokenizer, objective.train.length)
+        forgetting = {"general_bits_per_byte": {"before": before, "after": after}}
+        results += f", {before:.3f} to {after:.3f} bits per byte on general text"
     return {
-        "summary": f"{llm_config.num_parameters / 1e6:,.1f}M parameters read {tokens:,} tokens{loss}",
+        "summary": f"{llm_config.num_parameters / 1e6:,.1f}M parameters read {tokens:,} tokens{results}",
         "parameters": llm_config.num_parameters,
         "steps": plan.steps,
         "tokens": tokens,
@@ -66,23 +80,41 @@ def stage(config: PretrainConfig, inputs: Mapping[str, Artifact], work: Work) ->
         "precision": engine.precision,
         "compiled": compiled,
         **validation,
+        **forgetting,
     }
 
 
-def begin(config: PretrainConfig, shards: Path, tokenizer: Tokenizer, seed: int) -> tuple[Engine, Pretraining]:
-    """A new model under its engine, and what it is trained on.
+def _general(start: Artifact | None) -> Path | None:
+    """The text on which forgetting is measured."""
+    path = start.path / GENERAL if start else None
+    return path if path is not None and path.is_file() else None
+
+
+def begin(
+    config: PretrainConfig, shards: Path, tokenizer: Tokenizer, seed: int, model: CustomLanguageModel | None = None
+) -> tuple[Engine, Pretraining]:
+    """A model under its engine, and what it is trained on.
+
+    Args:
+        model: to continue with; None: a new one.
 
     Raises:
         GroundupError: the shape, the layout or the shards don't fit.
     """
     precision = resolve_precision(config.precision, best_device())
     objective = objective_of(config, shards, tokenizer, seed)
-    model = CustomLanguageModel(decoder_config(config.model, tokenizer.vocabulary_size), seed=seed)
+    dropout = config.model.dropout
+    if model is not None:
+        model = rebuilt(model, attention_dropout=dropout, resid_pdrop=dropout, embd_pdrop=dropout)
+    else:
+        model = CustomLanguageModel(decoder_config(config.model, tokenizer.vocabulary_size), seed=seed)
+    if config.lora:
+        add_adapters(model, config.lora, seed)
     if config.fp8:
         float8.convert(model.model.layers, best_device(), precision)
     checkpoint_blocks(model.model.layers, recomputed(config))
     engine = engine_for(model, config, precision)
-    engine.dropout = config.model.dropout > 0
+    engine.dropout = (config.lora.dropout if config.lora else dropout) > 0
     torch.manual_seed(seed + engine.data_rank.rank)  # what dropout draws from; checkpoints hold how far it has come
     return engine, objective
 
