@@ -125,13 +125,13 @@ def test_sweeping_leaves_what_is_being_built(tmp_path: Path) -> None:
     assert not out.exists()
 
 
-def test_cleaning_takes_exactly_what_is_not_used(tmp_path: Path) -> None:
+def test_what_no_run_uses_and_what_a_stage_resumes_from(tmp_path: Path) -> None:
     store = Store(tmp_path)
     old, new = make(store, "a", "old"), make(store, "a", "new", number=1)
-    _, keep = store.begin(StageKey("b", 1, {}, 7))
-    assert store.clean({new.path.name}) == [old.path, keep]
-    assert store.everything() == [new]
-    assert not keep.exists()
+    _, empty = store.begin(StageKey("b", 1, {}, 7))
+    _, keep = store.begin(StageKey("c", 1, {}, 7))
+    (keep / "checkpoint-1").mkdir()
+    assert store.unused({new.path.name}) == ([old.path, empty], [keep])
 
 
 def test_lineage_reaches_every_ancestor_once(tmp_path: Path) -> None:

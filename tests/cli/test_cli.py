@@ -1,13 +1,15 @@
 """The verbs: fast to ask, plain in their errors, and right about a run folder."""
 
 import json
+import os
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from groundup.artifacts import Measured
+from groundup.artifacts import Measured, StageKey
 from groundup.blueprint.load import load
 from groundup.cli.main import main
 from groundup.corpus.curate.curation import curate
@@ -192,8 +194,64 @@ def test_clean_takes_what_the_newest_run_does_not_use(run: RunFolder, call: Call
     run.remember(Remembered("mine.yaml", [], {}))
     with run.store.lock("run"):
         assert "is working on this run" in call("clean", "runs/mine")[2]
-    assert call("clean", "runs/mine")[1] == f"removed {used.path.name}\n"
+    assert call("clean", "runs/mine", "--dry-run")[1].startswith(f"would remove {used.path.name} (0 MB)\n")
+    [listed] = json.loads(call("clean", "runs/mine", "--dry-run", "--json")[1])
+    assert listed["bytes"] == sum(path.stat().st_size for path in used.path.rglob("*") if path.is_file()) > 0
+    assert used.path.exists()
+    assert call("clean", "runs/mine")[1].startswith(f"removed {used.path.name} ")
     assert not used.path.exists()
+
+
+def test_clean_keeps_what_an_interrupted_stage_resumes_from(run: RunFolder, call: Call) -> None:
+    _, keep = run.store.begin(StageKey("pretrain", 1, {}, 7))
+    (keep / "checkpoint-000001").write_text("weights")
+    assert "kept for interrupted stages: pretrain (0 MB); --yes removes it too" in call("clean", "runs/mine")[1]
+    assert keep.is_dir()
+    assert f"removed {keep.name}" in call("clean", "runs/mine", "--yes")[1]
+    assert not keep.exists()
+
+
+def test_status_before_the_first_run_leaves_nothing(here: Path, call: Call) -> None:
+    status, out, _ = call("status", "mine.yaml")
+    assert (status, out.splitlines()[:2]) == (0, ["runs/mine, with mine.yaml", "  curate     new      "])
+    assert not (here / "runs").exists()
+
+
+def test_a_runs_folder_follows_from_the_blueprint_not_from_the_current_folder(
+    run: RunFolder, here: Path, call: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (here / "elsewhere").mkdir()
+    monkeypatch.chdir(here / "elsewhere")
+    assert call("status", "../mine.yaml")[1].startswith("../runs/mine, with ../mine.yaml\n  curate     done")
+
+
+def test_status_and_explain_use_and_show_the_overrides_of_the_newest_run(run: RunFolder, call: Call) -> None:
+    before = run.remembered()
+    assert before is not None
+    run.remember(Remembered(before.blueprint, ["curate.heldout=0.3"], before.stages))
+    for verb in ("status", "explain"):
+        first, second, *_ = call(verb, "mine.yaml")[1].splitlines()
+        assert first == "runs/mine, with mine.yaml and --set curate.heldout=0.3"
+        assert second.split()[:2] == ["curate", "stale"]
+    found = json.loads(call("explain", "mine.yaml", "curate", "--json")[1])
+    assert found["overrides"] == ["curate.heldout=0.3"]
+    assert found["stages"][0]["reasons"] == ["curate.heldout was 0.1, is 0.3 (--set)"]
+    assert call("status", "mine.yaml", "--set", "seed=1337")[1].splitlines()[1].split()[:2] == ["curate", "done"]
+    assert "there is no stage summ" in call("explain", "mine.yaml", "summ")[2]
+
+
+def test_a_misspelt_override_names_what_was_probably_meant(here: Path, call: Call) -> None:
+    assert "pretain: unknown key; did you mean pretrain?" in call("plan", "mine.yaml", "--set", "pretain.tokens=3")[2]
+    assert "did you mean tokens?" in call("plan", "mine.yaml", "--set", "pretrain.token=3")[2]
+
+
+def test_the_package_runs_as_a_module_and_completes_its_verbs() -> None:
+    command = [sys.executable, "-m", "groundup"]
+    assert subprocess.run([*command, "--version"], capture_output=True, text=True, check=True).stdout.strip()
+    asked = {**os.environ, "_GROUNDUP_COMPLETE": "complete_bash", "COMP_WORDS": "groundup expl", "COMP_CWORD": "1"}
+    code = "from groundup.cli.main import app; app(prog_name='groundup')"
+    found = subprocess.run([sys.executable, "-c", code], env=asked, capture_output=True, text=True, check=False)
+    assert found.stdout.split() == ["explain"]
 
 
 def test_report_needs_a_run_that_came_to_its_end(run: RunFolder, call: Call) -> None:

@@ -58,6 +58,11 @@ def publish(aside: Path, final: Path) -> None:
     sync(final.parent)
 
 
+def folder_bytes(folder: Path) -> int:
+    """Bytes of all files in a folder and below it."""
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+
+
 def remove(folder: Path) -> None:
     """Remove a folder so that a kill half-way leaves no folder of that name."""
     if not folder.exists():

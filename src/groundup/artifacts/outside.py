@@ -52,7 +52,7 @@ class Digests:
         """Write down what was read. Where that fails, the next start is slower, nothing else."""
         if self._grown:
             with suppress(OSError):
-                self._file.parent.mkdir(parents=True, exist_ok=True)
+                self._file.parent.mkdir(exist_ok=True)  # nothing is made before the first run
                 write_text(self._file, json.dumps(self._known))
             self._grown = False
 

@@ -134,14 +134,13 @@ class Store:
             if path.suffix != ".keep" and not self.held(path.name.rpartition("-")[0]):
                 durable.remove(path)
 
-    def clean(self, used: Collection[str]) -> list[Path]:
-        """Remove every artifact whose folder name is not in `used`, and all checkpoints; returns what was removed."""
-        self.sweep()
+    def unused(self, used: Collection[str]) -> tuple[list[Path], list[Path]]:
+        """Artifacts whose folder name is not in `used`, with what stages left empty; what interrupted stages resume
+        from."""
+        kept = sorted(self._building.glob("*.keep"))
         unused = [one.path for one in self.everything() if one.path.name not in used]
-        unused += sorted(self._building.glob("*.keep"))
-        for path in unused:
-            durable.remove(path)
-        return unused
+        empty = [path for path in kept if not any(path.iterdir())]
+        return [*unused, *empty], [path for path in kept if path not in empty]
 
     def lineage(self, artifact: Artifact) -> list[Artifact]:
         """The artifact and all that it was made from, nearest first, down to those that read only sources.

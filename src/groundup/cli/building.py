@@ -61,8 +61,12 @@ def run(
     blueprint: Blueprint,
     set_: Set = None,
     run_: Annotated[
-        Path | None, typer.Option("--run", metavar="DIR", help="The run folder; without it runs/<name>.")
+        Path | None,
+        typer.Option("--run", metavar="DIR", help="The run folder; without it runs/<name> by the blueprint."),
     ] = None,
+    as_written: Annotated[
+        bool, typer.Option("--as-written", help="Drop the --set values of the newest run instead of using them again.")
+    ] = False,
     from_: Annotated[
         str | None, typer.Option("--from", metavar="STAGE", help="Redo this stage and all that is made from it.")
     ] = None,
@@ -87,10 +91,14 @@ def run(
         from groundup.progress import for_terminal
 
         loaded = load(blueprint, set_ or ())
+        folder = RunFolder(run_) if run_ else where.run_folder_of(blueprint, loaded.blueprint.name)
+        if overrides := where.overrides(folder, set_, as_written):
+            loaded = load(blueprint, overrides)
+            if not set_:
+                print(f"{where.heading(folder, loaded)}, as the newest run; --as-written drops it")
         loaded.check_files()
         all_stages = stages(loaded.blueprint)
         coordination.check_sizes(job, processes_of(all_stages, loaded.blueprint))
-        folder = RunFolder(run_ or where.RUNS / loaded.blueprint.name)
         selection = runner.Selection(only=only, from_=from_, force=frozenset(force or ()))
 
         def forecast(figures: Mapping[str, Figures]) -> Mapping[str, float]:

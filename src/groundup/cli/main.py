@@ -12,7 +12,6 @@ app = typer.Typer(
     name="groundup",
     help="From a folder of documents to your own aligned chat model: one blueprint, one command.",
     no_args_is_help=True,
-    add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},

@@ -1,7 +1,7 @@
 """Arguments and options shared by several verbs."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -18,3 +18,11 @@ Model = Annotated[
         help="A run folder, a stage of it (RUN:sft), or an exported or Hugging Face folder; without it the newest run.",
     ),
 ]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+def print_json(value: Any) -> None:
+    """What `--json` prints: one document, UTF-8, keys as they are."""
+    import json
+
+    print(json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False, default=str))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from groundup.cli import models, where
-from groundup.cli.options import Model, Run
+from groundup.cli.options import Json, Model, Run, print_json
 from groundup.errors import GroundupError
 from groundup.terminal import printable
 
@@ -104,9 +104,12 @@ def serve(
 
 
 @verbs.command(name="eval")
-def evaluate(run: Run = None) -> None:
+def evaluate(run: Run = None, json: Json = False) -> None:
     """Print the scores of a run's newest evaluation."""
     figures = where.run_folder(run).artifact("evaluate").figures
+    if json:
+        print_json(figures)
+        return
     bits = figures["bits_per_byte"]
     if bits["model"] is not None:
         print(f"held-out bits per byte ({bits['documents']:,} documents, {bits['bytes']:,} bytes)")
@@ -145,7 +148,9 @@ def export(
         Literal["f32", "f16", "bf16", "q8_0", "q4_0"], typer.Option("--type", help="The type of GGUF's matrices.")
     ] = "f32",
 ) -> None:
-    """Write a run's exported model, or any Hugging Face folder, in a folder of its own for other programs."""
+    """Write a model for other programs, in a folder of its own.
+
+    The model is a run's exported one, or any Hugging Face folder."""
     folder = models.exported(model)
     if form == "megatron":
         _export_megatron(folder, model, to)

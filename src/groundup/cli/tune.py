@@ -124,7 +124,7 @@ def _prepared(
             where="parallel",
             do="tune without it, then divide batch_tokens by the processes that share a batch",
         )
-    folder = RunFolder(run or where.RUNS / loaded.blueprint.name)
+    folder = RunFolder(run) if run else where.run_folder_of(path, loaded.blueprint.name)
     all_stages = stages(loaded.blueprint)
     for name in ("curate", "tokenizer", "tokens"):
         runner.run(loaded, folder, all_stages, runner.Selection(only=name), for_terminal())

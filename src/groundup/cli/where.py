@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,14 +13,22 @@ if TYPE_CHECKING:
     from groundup.blueprint.load import LoadedBlueprint
     from groundup.pipeline.folder import RunFolder
 
-RUNS = Path("runs")  # where run folders lie, below the current folder
+RUNS = "runs"  # the folder of run folders, next to the blueprint
 
 
-def run_folder(name: Path | None) -> RunFolder:
+def run_folder_of(blueprint: Path, name: str) -> RunFolder:
+    """Where a blueprint's runs go, wherever the command is given: `runs/NAME` next to the file."""
+    from groundup.pipeline.folder import RunFolder
+
+    return RunFolder(blueprint.parent / RUNS / name)
+
+
+def run_folder(name: Path | None, must_exist: bool = True) -> RunFolder:
     """The run folder that `name` is, or that a blueprint file runs in, or the newest below `name`/runs.
 
     Args:
         name: without it, the current folder.
+        must_exist: whether a blueprint that was never run is an error.
 
     Raises:
         GroundupError: there is none.
@@ -29,7 +38,8 @@ def run_folder(name: Path | None) -> RunFolder:
     if name is not None and name.is_file():
         from groundup.blueprint.load import load
 
-        return RunFolder(RUNS / load(name).blueprint.name).must_exist()
+        folder = run_folder_of(name, load(name).blueprint.name)
+        return folder.must_exist() if must_exist else folder
     if name is not None and (name / "run.json").is_file():
         return RunFolder(name)
     runs = (name or Path()) / RUNS
@@ -37,18 +47,47 @@ def run_folder(name: Path | None) -> RunFolder:
     if found:
         return RunFolder(found[-1].parent)
     if name is None:
-        raise GroundupError("there is no run yet", where=str(RUNS), do="name a run folder, or `groundup run` first")
+        raise GroundupError("there is no run yet", where=str(runs), do="name a run folder, or `groundup run` first")
     return RunFolder(name).must_exist()
 
 
-def blueprint_of(folder: RunFolder) -> LoadedBlueprint:
-    """The blueprint of a run as its file is now; where that file is gone, as it was executed."""
+def overrides(folder: RunFolder, given: Sequence[str] | None, as_written: bool = False) -> tuple[str, ...]:
+    """The `--set` values that a command uses: those given, else those of the newest run.
+
+    Args:
+        as_written: use none where none are given.
+    """
+    remembered = folder.remembered()
+    if given or as_written or remembered is None:
+        return tuple(given or ())
+    return tuple(remembered.overrides)
+
+
+def heading(folder: RunFolder, loaded: LoadedBlueprint) -> str:
+    """What a run is compared with: `runs/mine, with mine.yaml and --set seed=3`."""
+    with_set = "".join(f" --set {override}" for override in loaded.overrides)
+    return f"{folder.path}, with {loaded.path}{' and' + with_set if with_set else ''}"
+
+
+def current(run: Path | None, set_: Sequence[str] | None) -> tuple[RunFolder, LoadedBlueprint]:
+    """The run folder that `run` names, and its blueprint as the file is now with the overrides in use.
+
+    A blueprint that was never run has a folder that doesn't exist yet.
+    """
     from groundup.blueprint.load import load
 
+    folder = run_folder(run, must_exist=False)
+    if run is not None and run.is_file():
+        return folder, load(run, overrides(folder, set_))
     remembered = folder.remembered()
     if remembered is not None and Path(remembered.blueprint).is_file():
-        return load(Path(remembered.blueprint), remembered.overrides)
-    return load(folder.path / "blueprint.yaml")
+        return folder, load(_shortest(Path(remembered.blueprint)), overrides(folder, set_))
+    return folder, load(folder.path / "blueprint.yaml", set_ or ())
+
+
+def _shortest(path: Path) -> Path:
+    """The path from the current folder where it lies below it."""
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
 
 
 def executed_blueprint_of(folder: RunFolder) -> LoadedBlueprint:
