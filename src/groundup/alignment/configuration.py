@@ -90,7 +90,7 @@ class PolicyConfig(LoopConfig):
     kl: float = Field(default=0.05, ge=0)
     """The weight of the KL penalty against the SFT model; adapted towards `kl_target` where one is given."""
     kl_in: Literal["reward", "loss"] = "reward"
-    """In the reward of each token (estimator k1), or in the loss (k2, whose gradient is right on-policy)."""
+    """In the reward of each token (estimator k1), or in the loss (k2 of whole answers)."""
     kl_target: float | None = Field(default=None, gt=0)
     """Nats per answer."""
     kl_horizon: int = Field(default=10_000, ge=1)

@@ -34,7 +34,7 @@ def kl_k1(logp: Tensor, reference: Tensor) -> Tensor:
 
 
 def kl_k2(logp: Tensor, reference: Tensor) -> Tensor:
-    """(log pi - log ref)^2 / 2: the right gradient when used as an on-policy loss."""
+    """(log pi - log ref)^2 / 2: as an on-policy loss it has the right gradient, taken over whole answers."""
     return (logp - reference) ** 2 / 2
 
 

@@ -5,10 +5,10 @@ each token was than expected, and pass a few times over the answers, moving the 
 one). The presets differ in the estimator, in how the policy's change is measured and clipped, in what an answer counts,
 and in where the KL penalty against the reference (the SFT model) is applied.
 
-What decides whether it is right (references in losses.py): as a reward the penalty is k1, as a loss k2; old
-log-probabilities come from the forward pass that trains, so that the ratio is exactly 1 before the first update; the
-stop token is an action and carries the score; temperature divides the logits in sampling and in training; sampling is
-from the full distribution; sums are divided by the counts of the whole minibatch, over all processes.
+What decides whether it is right (references in losses.py): as a reward the penalty is k1, as a loss the k2 of whole
+answers; old log-probabilities come from the forward pass that trains, so that the ratio is exactly 1 before the first
+update; the stop token is an action and carries the score; temperature divides the logits in sampling and in training;
+sampling is from the full distribution; sums are divided by the counts of the whole minibatch, over all processes.
 """
 
 from collections.abc import Mapping, Sequence
@@ -198,7 +198,7 @@ class PolicyObjective(Objective):
             reduction="none",
         )
         if self.experience.beta:
-            loss_BR = loss_BR + self.experience.beta * kl_k2(logp_BR, batch.reference_BR)
+            loss_BR = loss_BR + self.experience.beta * kl_in_loss(logp_BR, batch.reference_BR, mask_BR)
         with torch.no_grad():
             ratio_BR = policy_ratio(logp_BR, batch.old_BR, mask_BR, config.ratio)
             high = config.clip if config.clip_high is None else config.clip_high
@@ -264,6 +264,16 @@ class PolicyObjective(Objective):
         if self.critic is not None:
             self.critic.load(tensors.below(CRITIC))
         self.kl.beta, self.figures = values["beta"], values["figures"]
+
+
+def kl_in_loss(logp_BR: Tensor, reference_BR: Tensor, mask_BR: Tensor) -> Tensor:
+    """An answer's KL (k2), divided among its tokens: its gradient on-policy is that of the KL between answers.
+
+    Summed over single tokens the estimators leave out that a token also decides which tokens follow. Where answers
+    have several, that leads to another policy than the best one (tests/alignment/test_optimum.py).
+    """
+    logp_B1, reference_B1 = ((x_BR * mask_BR).sum(1, keepdim=True) for x_BR in (logp_BR, reference_BR))
+    return kl_k2(logp_B1, reference_B1) / mask_BR.sum(1, keepdim=True).clamp(min=1)
 
 
 def _explained(advantages_BR: Tensor, returns_BR: Tensor, values_BR: Tensor, mask_BR: Tensor) -> float:

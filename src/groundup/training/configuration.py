@@ -11,7 +11,11 @@ from groundup.section import Section
 
 
 class OptimizerConfig(Section):
-    """Matrices decay, gains do not."""
+    """Matrices decay, gains do not.
+
+    >>> OptimizerConfig(name="muon").momentum
+    0.95
+    """
 
     name: Literal["adamw", "muon", "adafactor"] = "adamw"
     """`adamw` (arXiv 1711.05101); `muon` (arXiv 2502.16982) for the matrices between embedding and head, with AdamW
@@ -90,7 +94,11 @@ class TelemetryConfig(Section):
 
 
 class ScheduleConfig(Section):
-    """The learning rate over the steps. `None` means: derived from `size`."""
+    """The learning rate over the steps. `None` means: derived from `size`.
+
+    >>> ScheduleConfig(schedule="wsd", decay=0.1).schedule
+    'wsd'
+    """
 
     learning_rate: float | None = Field(default=None, gt=0)
     """The peak, reached at the end of the warm-up."""
@@ -130,7 +138,11 @@ class CheckpointConfig(Section):
 
 
 class LoopConfig(CheckpointConfig, UpdateConfig, ScheduleConfig):
-    """What one training loop needs; in a blueprint all of it is written directly in the stage's section."""
+    """What one training loop needs; in a blueprint all of it is written directly in the stage's section.
+
+    >>> LoopConfig(accumulate=4, ema=0.99).clip_norm
+    1.0
+    """
 
     incidental: ClassVar[frozenset[str]] = CheckpointConfig.incidental | {"parallel", "telemetry"}
 

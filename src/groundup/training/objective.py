@@ -17,6 +17,18 @@ class Objective(ABC):
 
     A step of the loop is `updates` optimizer steps, after one `prepare`. Most objectives need neither: their step is
     one update. A policy prepares by sampling answers, and then trains on them a few times.
+
+    >>> from torch import nn, tensor
+    >>> class Mean(Objective):
+    ...     unit = "numbers"
+    ...     def batches(self, update, data_rank):
+    ...         return [tensor([1.0, 3.0])]
+    ...     def weight(self, batch):
+    ...         return len(batch)
+    ...     def loss(self, model, batch):
+    ...         return ((model.bias - batch) ** 2).sum(), {}
+    >>> float(Mean().loss(nn.Linear(1, 1), tensor([1.0]))[0]) >= 0
+    True
     """
 
     unit: str  # what `weight` counts: "tokens", "pairs"

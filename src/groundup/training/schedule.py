@@ -19,6 +19,11 @@ def learning_rate(step: int, steps: int, peak: float, config: ScheduleConfig) ->
         steps: of the whole training.
         peak: the highest rate.
         config: the shape of the curve; its `learning_rate` is not read.
+
+    >>> from groundup.training import ScheduleConfig
+    >>> linear = ScheduleConfig(schedule="linear", warmup=0.25)
+    >>> [round(learning_rate(step, 8, 1.0, linear), 2) for step in range(9)]
+    [0.5, 1.0, 1.0, 0.83, 0.67, 0.5, 0.33, 0.17, 0.0]
     """
     rising = max(1, round(steps * config.warmup)) if config.warmup else 0
     if step < rising:

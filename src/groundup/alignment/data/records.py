@@ -32,7 +32,11 @@ class Judged:
 
 @dataclass(frozen=True)
 class Task:
-    """A prompt whose answers can be scored: by a verifier (see `rewards.verifiers`) or by any other reward."""
+    """A prompt whose answers can be scored: by a verifier (see `rewards.verifiers`) or by any other reward.
+
+    >>> Task(({"role": "user", "content": "What is 2 + 2?"},), answer="4").question
+    'What is 2 + 2?'
+    """
 
     prompt: tuple[Message, ...]
     answer: str = ""  # the right one, or what the verifier needs: a pattern, a schema, tests

@@ -64,6 +64,6 @@ class WeightedSum:
 
 
 def answer_text(answer: Answer, tokenizer: Tokenizer) -> str:
-    """The answer without its stop token."""
+    """The answer without its stop token, and without ids that only pad the model's vocabulary."""
     ids = answer.answer[:-1] if answer.answer[-1:] == [tokenizer.end] else answer.answer
-    return tokenizer.decode(ids)
+    return tokenizer.decode([token for token in ids if token < tokenizer.vocabulary_size])
