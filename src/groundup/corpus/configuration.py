@@ -1,8 +1,8 @@
 """The `curate:` section: where documents come from, what must hold for one to be kept, and where the work is done."""
 
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from groundup.corpus.contamination.configuration import Contamination
 from groundup.corpus.duplicates.configuration import NearDuplicates, RepeatedUnits
@@ -57,15 +57,13 @@ class CurateConfig(Section):
     """Approximate size of a partition of the input: what one worker reads at a time, and one part of the result."""
     engine: EngineConfig = EngineConfig()
 
-    @model_validator(mode="before")
-    @classmethod
-    def _preset_code_reads_code(cls, values: Any) -> Any:
-        """Rules for source code are for sources that read it, unless they refuse it."""
-        rules = values.get("rules") if isinstance(values, dict) else None
-        if not isinstance(rules, dict) or rules.get("preset") != "code" or not isinstance(values.get("sources"), list):
-            return values
-        sources = [
-            {"code": True, **one} if isinstance(one, dict) and one.get("kind") in ("files", "remote") else one
-            for one in values["sources"]
-        ]
-        return {**values, "sources": sources}
+    @property
+    def complete_sources(self) -> tuple[Source, ...]:
+        """The sources with `code` filled in: the rules' preset decides where a source leaves it open."""
+        code = self.rules.preset == "code"
+        return tuple(
+            source
+            if isinstance(source, PythonDocs) or source.code is not None
+            else source.model_copy(update={"code": code})
+            for source in self.sources
+        )

@@ -51,6 +51,6 @@ def test_source_code_is_read_where_it_is_asked_for(tmp_path: Path) -> None:
     (one,) = read(tmp_path, code=True)
     assert isinstance(one, Document) and (one.text, one.title) == ("x = 1", "a")
     config = {"sources": [{"kind": "files", "path": "a"}, {"kind": "files", "path": "b", "code": False}]}
-    assert [one.code for one in CurateConfig(**config).sources] == [False, False]  # type: ignore[union-attr, arg-type]
+    assert [one.code for one in CurateConfig(**config).complete_sources] == [False, False]  # type: ignore[union-attr, arg-type]
     config["rules"] = {"preset": "code"}  # type: ignore[assignment]
-    assert [one.code for one in CurateConfig(**config).sources] == [True, False]  # type: ignore[union-attr, arg-type]
+    assert [one.code for one in CurateConfig(**config).complete_sources] == [True, False]  # type: ignore[union-attr, arg-type]

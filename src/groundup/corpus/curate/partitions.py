@@ -101,7 +101,7 @@ def partitions(config: CurateConfig, base: Path) -> list[Partition]:
 
     most = round(config.partition_mb * 1e6)
     found: list[Partition] = []
-    for source, name in zip(config.sources, source_names(config.sources, base), strict=True):
+    for source, name in zip(config.complete_sources, source_names(config.sources, base), strict=True):
         for some in _runs(pieces(source, name, base, most), most):
             found.append(Pieces(name, source, tuple(some), config.max_document_mb))
     return found

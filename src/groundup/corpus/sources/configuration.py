@@ -31,8 +31,8 @@ class Contents(Section):
     """The name of the source in the report and in every document; by default the last part of its path."""
     format: Format | None = None
     """Read every file as this. By default the file's suffix decides and, where it has none, its first bytes."""
-    code: bool = False
-    """Read source code too; the preset `code` of `rules` turns it on."""
+    code: bool | None = None
+    """Whether source code is read too; null: under the preset `code` of `rules` alone."""
     licence: str = ""
     """The licence of these documents, recorded with each."""
     text: str = "text"
