@@ -12,6 +12,7 @@ from torch import Tensor
 
 import tiny
 from groundup.errors import GroundupError
+from groundup.inference.continuation import continue_prompts
 from groundup.model.adapter_files import ADAPTER, ADAPTER_CONFIG, load_adapter, save_adapter
 from groundup.model.configuration import FAMILIES
 from groundup.model.decoder import CustomLanguageModel
@@ -58,6 +59,21 @@ def test_merged_it_computes_the_same(shape: dict[str, Any], tmp_path: Path) -> N
     merged = load_model(tmp_path)
     assert not adapters_of(merged) and named_weights(merged).keys() == named_weights(model).keys()
     assert (logits(merged) - logits(model)).abs().max() < 1e-5
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_what_is_sampled_is_the_adapted_model(dtype: torch.dtype, tmp_path: Path) -> None:
+    """As PPO samples from a policy with adapters, by the compiled step too."""
+    model, prompts = adapted(), [[1, 2, 3], [4, 5]]
+    save_model(tmp_path, model)
+
+    def answers(of: CustomLanguageModel) -> list[list[int]]:
+        return [one.tokens for one in continue_prompts(of, prompts, stop=(), max_tokens=8, dtype=dtype)]
+
+    found = answers(model)
+    assert found == answers(load_model(tmp_path))
+    with adapters_off(model):
+        assert answers(model) == answers(tiny.model()) != found
 
 
 def test_only_adapters_learn_and_only_they_are_saved_and_resumed() -> None:

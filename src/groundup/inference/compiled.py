@@ -24,6 +24,7 @@ from groundup.inference.kernel import (
 from groundup.model.cache import KeyValueCache
 from groundup.model.configuration import Activation
 from groundup.model.decoder import Block, CustomLanguageModel
+from groundup.model.lora import LoraLinear
 
 MAX_ROWS = 8  # with more, matmuls by PyTorch's libraries take as long or less
 _ACTIVATIONS: dict[Activation, int] = {
@@ -119,7 +120,7 @@ class CompiledDecoder:
 
         def linear(layers: Sequence[Sequence[nn.Module]]) -> tuple[NDArray, NDArray, NDArray]:
             """(matrices, their scales, biases) of modules that read the same input, a few in each layer."""
-            matrices = np.stack([_rows(*(module.weight for module in layer)) for layer in layers])
+            matrices = np.stack([_rows(*map(_matrix, layer)) for layer in layers])
             lacking = layers[0][0].bias is None
             biases = _NONE if lacking else np.stack([_rows(*(module.bias for module in layer)) for layer in layers])
             if not self._int8:
@@ -172,6 +173,14 @@ class CompiledDecoder:
             head=head,
             head_scale=head_scale,
         )
+
+
+def _matrix(module: nn.Module) -> Tensor:
+    """A linear module's matrix, with its adapter merged where it has one that is on."""
+    if isinstance(module, LoraLinear) and module.enabled:
+        return module.merged()
+    assert isinstance(module.weight, Tensor)
+    return module.weight
 
 
 def _rows(*tensors: Tensor) -> NDArray[np.float32]:
