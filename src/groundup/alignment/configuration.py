@@ -1,7 +1,7 @@
 """The `sft:`, `reward:`, `ppo:`, `grpo:` and `dpo:` sections."""
 
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -103,13 +103,12 @@ class PolicyConfig(LoopConfig):
     value_clip: float = Field(default=0.2, gt=0)
     value_coefficient: float = Field(default=0.1, gt=0)
 
-    @model_validator(mode="before")
-    @classmethod
-    def _from_preset(cls, given: Any) -> Any:
-        if not isinstance(given, dict):
-            return given
-        preset = given.get("preset", cls.model_fields["preset"].default)
-        return PRESETS.get(preset, {}) | given if isinstance(preset, str) else given
+    @model_validator(mode="after")
+    def _from_preset(self) -> Self:
+        for name, value in PRESETS[self.preset].items():
+            if name not in self.model_fields_set:
+                object.__setattr__(self, name, value)
+        return self
 
     @model_validator(mode="after")
     def _groups(self) -> "PolicyConfig":
