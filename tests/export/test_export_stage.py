@@ -12,8 +12,9 @@ from groundup.artifacts import Work
 from groundup.errors import GroundupError
 from groundup.export.configuration import ExportConfig
 from groundup.export.stage import stage
-from groundup.inference.chat_model import CARD, ChatModel
+from groundup.inference.chat_model import ChatModel
 from groundup.inference.continuation import continue_prompts
+from groundup.inference.loading import CARD
 from groundup.model.decoder import CustomLanguageModel
 from groundup.model.weights import named_weights, save_model
 from groundup.tokenizer.chat import render

@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 import tiny
 from groundup.errors import GroundupError
 from groundup.inference import engine as engine_module
-from groundup.inference.chat_model import CARD as CARD_FILE
 from groundup.inference.chat_model import AnswerStream, ChatModel, load
 from groundup.inference.continuation import continue_prompts
+from groundup.inference.loading import CARD as CARD_FILE
+from groundup.inference.loading import LoadedModel
 from groundup.inference.sampling import Sampling
 from groundup.model.decoder import CustomLanguageModel
 from groundup.model.huggingface import save_huggingface
@@ -21,6 +22,12 @@ from groundup.tokenizer.chat import render
 
 TOKENIZER = tiny.tokenizer()
 CARD = {"name": "tiny", "subjects": ["os"], "examples": ["What?"], "introduction": "Little.", "turns": 2}
+
+
+def chat_model(made: CustomLanguageModel, turns: int = 2) -> ChatModel:
+    return ChatModel(LoadedModel("tiny", made.eval(), TOKENIZER, frozenset({TOKENIZER.end}), one_turn=turns == 1))
+
+
 ASKED = [{"role": "user", "content": "What does os.path.join do?"}]
 
 
@@ -29,7 +36,7 @@ def chat() -> ChatModel:
     made = tiny.model(
         seed=1, vocab_size=TOKENIZER.vocabulary_size, tie_word_embeddings=False, max_position_embeddings=64
     )
-    return ChatModel(made, TOKENIZER, CARD)
+    return chat_model(made)
 
 
 def says(tokens: Sequence[int], monkeypatch: pytest.MonkeyPatch) -> ChatModel:
@@ -37,7 +44,7 @@ def says(tokens: Sequence[int], monkeypatch: pytest.MonkeyPatch) -> ChatModel:
     given_tokens = iter(tokens)
     monkeypatch.setattr(engine_module, "choose", lambda *_: [next(given_tokens)])
     shape = tiny.shape(vocab_size=TOKENIZER.vocabulary_size, max_position_embeddings=2048)
-    return ChatModel(CustomLanguageModel(shape), TOKENIZER, CARD)
+    return chat_model(CustomLanguageModel(shape))
 
 
 def outcome(answer: AnswerStream) -> tuple[str, str, int]:
@@ -118,7 +125,7 @@ def test_a_model_of_one_turn_is_shown_the_last_message(chat: ChatModel) -> None:
     alone, _ = render(talk[-1:], TOKENIZER, answer_prompt=True)
     whole, _ = render(talk, TOKENIZER, answer_prompt=True)
     assert chat.stream(talk).prompt_tokens == len(whole)
-    one_turn = ChatModel(chat.model, TOKENIZER, CARD | {"turns": 1})
+    one_turn = chat_model(chat.model, turns=1)
     assert one_turn.stream(talk).prompt_tokens == len(alone)
     assert "".join(one_turn.stream(talk, max_tokens=5)) == "".join(chat.stream(talk[-1:], max_tokens=5))
 

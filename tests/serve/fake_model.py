@@ -1,90 +1,91 @@
-"""A model without weights that has the interface of `groundup.inference.chat_model.ChatModel`."""
+"""A model whose answers a test controls: real tokenizer and chat format, made-up text."""
 
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from pathlib import Path
-from typing import Any
+from collections.abc import Callable, Sequence
 
+import tiny
 from groundup.errors import GroundupError
+from groundup.inference.loading import LoadedModel
+from groundup.inference.scoring import TokenLogprob
+from groundup.serve.choices import Job, Piece
+from groundup.tokenizer.tokenizer import Tokenizer
 
 SUBJECTS = ["bisect.insort", "json.dumps", "os.path.join", "shutil.copytree", "textwrap.dedent"]
 PIECES = ["Join ", "one or more ", "päth 🌱", " components."]
+TOKENIZER = Tokenizer([])  # bytes and special tokens
 
 
-class FakeTaught:
-    subjects = SUBJECTS
-
-    def about(self, question: str) -> str | None:
-        return next((subject for subject in self.subjects if subject in question), None)
-
-    def nearest(self, question: str) -> list[str]:
-        return self.subjects[:2]
+def loaded(name: str = "tiny", context: int = 256) -> LoadedModel:
+    """Weights that nothing reads, unless the answers are the real ones."""
+    return LoadedModel(
+        name,
+        tiny.model(5, vocab_size=TOKENIZER.vocabulary_size, max_position_embeddings=context).eval(),
+        TOKENIZER,
+        frozenset({TOKENIZER.end}),
+        introduction="I was taught 5 symbols of Python's standard library. Of anything else I can only guess.",
+        examples=("What does bisect.insort do?", "What does os.path.join do?"),
+        subjects=SUBJECTS,
+    )
 
 
 class FakeAnswer:
-    """Gives `pieces` until `stop` says so; a gate, where there is one, must be opened for every piece."""
+    """Grows by one of the model's pieces with each step that its gate lets through."""
 
-    def __init__(self, model: "FakeModel", messages: Sequence[Mapping[str, str]], limit: int, stop: Callable[[], bool]):
-        self.model, self.limit, self.stop = model, limit, stop
-        self.finish_reason = "length"
-        self.prompt_tokens = sum(len(message["content"].split()) for message in messages)
+    def __init__(self, model: "FakeModel", job: Job) -> None:
+        self.model, self.job = model, job
         self.completion_tokens = 0
-        self._steps = self._generate(messages)
+        self.finish_reason: str | None = None
+        self.prompt_logprobs: list[TokenLogprob] = []
+        self.new: list[str] = []
 
-    def _generate(self, messages: Sequence[Mapping[str, str]]) -> Iterator[str]:
-        model = self.model
-        model.began.set()
-        for index, piece in enumerate(model.pieces):
-            if model.breaks_at == index:
-                raise model.error
-            while model.gate is not None and not model.gate.acquire(timeout=0.01):
-                if self.stop():
-                    break
-            if self.stop():
-                model.stopped.set()
-                return
-            if index == self.limit:
-                return
-            time.sleep(model.pause)
-            self.completion_tokens += 1
-            yield piece
-        self.finish_reason = "stop"
+    def step(self) -> None:
+        model, index = self.model, self.completion_tokens
+        if self.finish_reason is not None:
+            return
+        if model.breaks_at == index:
+            raise model.error
+        if index == len(model.pieces):
+            self.finish_reason = "stop"
+            return
+        if model.gate is not None and not model.gate.acquire(timeout=0.01):
+            return  # as a slow model: the worker goes round again, and sees clients that leave
+        time.sleep(model.pause)
+        self.new.append(model.pieces[index])
+        self.completion_tokens += 1
+        if self.completion_tokens == self.job.max_tokens:
+            self.finish_reason = "length"
 
-    def __iter__(self) -> Iterator[str]:
-        return self._steps
+    def take(self) -> Piece:
+        new, self.new = self.new, []
+        token = TokenLogprob(65, -0.5, ((65, -0.5), (66, -1.5)))
+        return Piece("".join(new), () if self.job.logprobs is None else (token,) * len(new))
+
+    def cancel(self) -> None:
+        self.finish_reason = self.finish_reason or "length"
 
 
 class FakeModel:
-    name = "tiny"
-    context = 64
-    examples = ("What does bisect.insort do?", "What does os.path.join do?")
+    """What a test sets and sees; `offered()` and the model itself as the backend are arguments of `create_app`."""
 
     def __init__(self, pieces: Sequence[str] = PIECES, *, gate: threading.Semaphore | None = None, pause: float = 0):
         self.pieces, self.gate, self.pause = list(pieces), gate, pause
-        self.taught = FakeTaught()
         self.breaks_at: int | None = None
-        self.error: Exception = GroundupError("the question is longer than the context", do="shorten it")
-        self.began, self.stopped = threading.Event(), threading.Event()
-        self.calls: list[dict[str, Any]] = []
+        self.error: Exception = GroundupError("the question can't be answered", do="ask another")
+        self.began = threading.Event()
+        self.jobs: list[Job] = []
+        self.answers: list[FakeAnswer] = []
+        self.loaded = loaded()
 
-    @classmethod
-    def load(cls, folder: Path, device: str = "cpu") -> "FakeModel":
-        return cls()
+    def offered(self) -> dict[str, Callable[[], LoadedModel]]:
+        return {"tiny": lambda: self.loaded, "tiny:sft": lambda: loaded("tiny:sft")}
 
-    def introduction(self) -> str:
-        return "I was taught 5 symbols of Python's standard library. Of anything else I can only guess."
+    def start(self, loaded: LoadedModel, job: Job) -> FakeAnswer:
+        self.jobs.append(job)
+        self.answers.append(FakeAnswer(self, job))
+        self.began.set()
+        return self.answers[-1]
 
-    def stream(
-        self,
-        messages: Sequence[Mapping[str, str]],
-        *,
-        max_tokens: int = 128,
-        temperature: float = 0.0,
-        top_p: float = 1.0,
-        seed: int | None = None,
-        stop: Callable[[], bool] = lambda: False,
-    ) -> FakeAnswer:
-        asked = {"max_tokens": max_tokens, "temperature": temperature, "top_p": top_p, "seed": seed}
-        self.calls.append({"messages": list(messages), **asked})
-        return FakeAnswer(self, messages, max_tokens, stop)
+    def step(self) -> None:
+        for answer in self.answers:
+            answer.step()

@@ -1,18 +1,19 @@
-"""An application behind a real socket, for what only a real connection shows: leaving, waiting, real clients."""
+"""An application on a real socket, for what only a real connection shows: leaving, waiting, real clients."""
 
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import uvicorn
 from fastapi import FastAPI
 
 
 @contextmanager
-def live(app: FastAPI) -> Iterator[str]:
+def live(app: FastAPI, **options: Any) -> Iterator[str]:
     """The base address of `app`, served on a free port by a thread until the block ends."""
-    server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="critical", timeout_graceful_shutdown=1))
+    server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="critical", timeout_graceful_shutdown=1, **options))
     thread = threading.Thread(target=server.run)
     thread.start()
     try:

@@ -7,18 +7,17 @@ import shutil
 import threading
 
 import pytest
-from fake_model import FakeModel
+from fake_model import TOKENIZER, FakeModel
 from fastapi.testclient import TestClient
 from live import live
 
-from groundup.serve import create_app
-from groundup.serve.app import PAGE
+from groundup.serve.app import PAGE, create_app
 
 HTML, SCRIPT, STYLE = ((PAGE / name).read_text() for name in ("index.html", "page.js", "page.css"))
 
 
 def test_page_is_served_with_a_strict_policy():
-    client = TestClient(create_app(FakeModel(), key=None))
+    client = TestClient(app(FakeModel()))
     kinds = {"/": "text/html", "/page.css": "text/css", "/page.js": "text/javascript"}
     for path, kind in kinds.items():
         response = client.get(path)
@@ -34,6 +33,10 @@ def test_page_keeps_to_its_policy():
     assert not re.search(r"@import|url\(", STYLE)
     addresses = re.findall(r'(?:src|href)="([^"]*)"', HTML)
     assert [address for address in addresses if not address.startswith("data:")] == ["page.css", "page.js"]
+
+
+def app(model, key=None):
+    return create_app(model.offered(), key=key, backend=model)
 
 
 class SplitCharacters:
@@ -69,9 +72,9 @@ def test_page_in_a_browser(browser):
     """A person asks, reads, regenerates, edits and stops; markup stays text; no other server is asked."""
     markup = "<img src=x onerror=alert(1)> é🌱"
     model = FakeModel([markup, " and", " on"])
-    app = create_app(model, key=None)
-    app.add_middleware(SplitCharacters)
-    with live(app) as address, browser.new_page() as page:
+    split = app(model)
+    split.add_middleware(SplitCharacters)
+    with live(split) as address, browser.new_page() as page:
         elsewhere, faults = [], []
         page.on("request", lambda request: request.url.startswith(address) or elsewhere.append(request.url))
         page.on("console", lambda message: faults.append(message.text))
@@ -88,17 +91,17 @@ def test_page_in_a_browser(browser):
         page.wait_for_function("document.querySelector('.note').textContent !== ''")
         page.wait_for_selector("#send", state="visible")
         assert note.text_content() == "Another answer, drawn at random."
-        assert [call["temperature"] for call in model.calls] == [0, 0.8]
+        assert [job.sampling.temperature for job in model.jobs] == [0, 0.8]
 
         page.fill("#question", "Who")
         page.keyboard.press("Shift+Enter")
         page.keyboard.type("won?")
-        assert len(model.calls) == 2
+        assert len(model.jobs) == 2
         page.keyboard.press("Enter")
         page.wait_for_selector(".turn >> nth=1")
         assert answer.text_content() == markup + " and on"
         assert "expect a guess. Nearest: bisect.insort, json.dumps." in note.text_content()
-        assert model.calls[-1]["messages"] == [{"role": "user", "content": "Who\nwon?"}]
+        assert "<|user|>Who\nwon?<|assistant|>" in TOKENIZER.decode(model.jobs[-1].prompt)
         assert "expect a guess" in page.text_content("[role=status]")  # read out once, whole
 
         page.click(".turn >> nth=0 >> text=Edit")
@@ -115,12 +118,11 @@ def test_page_in_a_browser(browser):
         page.wait_for_selector(".answer:has-text('🌱')")
         page.click("#stop")
         assert answer.text_content() == markup and note.text_content() == "Stopped."
-        assert model.stopped.wait(5)
         assert (elsewhere, faults) == ([], [])
 
 
 def test_page_asks_for_the_key(browser):
-    with live(create_app(FakeModel(), key="sesame")) as address, browser.new_page() as page:
+    with live(app(FakeModel(), key="sesame")) as address, browser.new_page() as page:
         page.goto(address)
         for key in ("wrong", "sesame"):
             page.fill("#key", key)

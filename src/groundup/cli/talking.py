@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -19,88 +19,141 @@ if TYPE_CHECKING:
 verbs = typer.Typer()
 
 
+COMMANDS = """/system TEXT   instructions that come before the conversation; alone, none
+/reset         forget the conversation
+/help          this
+An empty line or Ctrl-D ends the chat; Ctrl-C stops an answer. A line that ends in \\ continues on the next."""
+
+
 @verbs.command()
 def chat(
-    run: Run = None,
+    model: Model = None,
     ask: Annotated[str | None, typer.Option("--ask", metavar="QUESTION", help="Answer this one and leave.")] = None,
     temperature: Annotated[float, typer.Option(min=0.0, max=5.0, help="0 gives the likeliest answer.")] = 0.0,
-    max_tokens: Annotated[int, typer.Option(min=1, help="Most tokens of an answer.")] = 128,
+    max_tokens: Annotated[int, typer.Option(min=1, help="The most tokens of an answer.")] = 128,
 ) -> None:
-    """Talk to the newest exported model of a run."""
-    model = _load(run)
+    """Talk to a model.
+
+    It remembers the conversation as far as its context reaches.
+    """
+    import torch
+
+    torch.set_num_threads(1)  # one row at a time: more threads wait for each other longer than they compute
+    from groundup.inference.chat_model import ChatModel
+
+    loaded = ChatModel(models.load(model))
     if ask is not None:
-        _answer(model, ask, temperature, max_tokens)
+        _answer(loaded, [{"role": "user", "content": ask}], temperature, max_tokens)
         return
-    print(model.introduction())
-    if model.examples:
-        print(printable("Try: " + "  ".join(model.examples[:3])))
-    print("An empty line or Ctrl-D ends the chat.\n")
+    if loaded.introduction:
+        print(printable(loaded.introduction))
+    if loaded.examples:
+        print(printable("  ".join(["Try:", *loaded.examples[:3]])))
+    print("/help lists what else you can type.\n")
+    conversation: list[dict[str, str]] = []
     for question in _questions():
-        _answer(model, question, temperature, max_tokens)
+        if question.startswith("/"):
+            conversation = _command(question, conversation)
+            continue
+        conversation.append({"role": "user", "content": question})
+        answer = _answer(loaded, conversation, temperature, max_tokens)
+        conversation.append({"role": "assistant", "content": answer})
         print()
 
 
-@contextmanager
-def _quiet_interrupt() -> Iterator[None]:
-    """Ctrl-C ends an answer, not the chat."""
-    try:
-        yield
-    except KeyboardInterrupt:
-        print(" [stopped]")
+def _command(line: str, conversation: list[dict[str, str]]) -> list[dict[str, str]]:
+    """The conversation after a command."""
+    name, _, rest = line.partition(" ")
+    system = [message for message in conversation if message["role"] == "system"]
+    if name == "/reset":
+        print("(forgotten)")
+        return system
+    if name == "/system":
+        others = [message for message in conversation if message["role"] != "system"]
+        return ([{"role": "system", "content": rest.strip()}] if rest.strip() else []) + others
+    print(COMMANDS)
+    return conversation
 
 
 def _questions() -> Iterator[str]:
+    """Lines that a person types, with editing and history where the terminal has them."""
+    with suppress(ImportError):  # not on Windows
+        import readline  # noqa: F401  (input() uses it once it is imported)
+    prompt = "> " if sys.stdin.isatty() else ""
     while True:
         try:
-            question = input("> " if sys.stdin.isatty() else "").strip()
+            question = input(prompt)
+            while question.endswith("\\"):
+                question = question[:-1] + "\n" + input("  " if prompt else "")
         except (EOFError, KeyboardInterrupt):
             return
-        if not question:
+        if not question.strip():
             return
-        yield question
+        yield question.strip()
 
 
-def _answer(model: "ChatModel", question: str, temperature: float, max_tokens: int) -> None:
-    """Print the answer as it comes, and say so where the question names nothing that was taught."""
-    if model.taught.subjects and model.taught.about(question) is None:
-        near = model.taught.nearest(question)
+def _answer(chat_model: "ChatModel", conversation: list[dict[str, str]], temperature: float, max_tokens: int) -> str:
+    """Print the answer as it comes and return it; a hint comes first where the question names nothing that was taught.
+
+    Earlier turns are dropped, the oldest first, where the conversation has outgrown the model's context.
+    """
+    from groundup.inference.sampling import Sampling
+
+    question = conversation[-1]["content"]
+    if chat_model.loaded.subjects and chat_model.taught.about(question) is None:
+        near = chat_model.taught.nearest(question)
         hint = f" Did you mean {' or '.join(near)}?" if near else ""
-        print(f"(The model was not taught about this: what follows is a guess.{hint})")
-    with _quiet_interrupt():
-        for piece in model.stream(
-            [{"role": "user", "content": question}], temperature=temperature, max_tokens=max_tokens
-        ):
+        print(printable(f"(The model was not taught about this: what follows is a guess.{hint})"))
+    turns, text = _fitting(chat_model, conversation, max_tokens), ""
+    try:
+        for piece in chat_model.pieces(turns, max_tokens=max_tokens, sampling=Sampling(temperature=temperature)):
+            text += piece
             print(printable(piece), end="", flush=True)
         print()
+    except KeyboardInterrupt:  # ends the answer, not the chat
+        print(" [stopped]")
+    return text
 
 
-def _load(run: Path | None) -> "ChatModel":
-    folder = where.run_folder(run)
-    path = folder.path / "model"
-    if not path.is_dir():
-        raise GroundupError("no model has been exported yet", where=str(folder.path), do="finish `groundup run` first")
-    import torch
+def _fitting(chat_model: "ChatModel", conversation: list[dict[str, str]], max_tokens: int) -> list[dict[str, str]]:
+    """The conversation without its oldest turns, where it has outgrown the model's context.
 
-    from groundup.inference.chat_model import ChatModel
-
-    torch.set_num_threads(1)  # one row at a time: more threads wait for each other longer than they compute
-    return ChatModel.load(path)
+    Raises:
+        GroundupError: the last question alone fills the context.
+    """
+    turns, context = list(conversation), chat_model.context
+    first = 1 if turns[0]["role"] == "system" else 0
+    tokens = len(chat_model.prompt(turns))
+    while tokens + min(max_tokens, context // 4) > context and len(turns) > first + 1:
+        del turns[first : first + 2]
+        tokens = len(chat_model.prompt(turns))
+    if tokens >= context:
+        what = f"the question takes {tokens} tokens, and the model's context has {context}"
+        raise GroundupError(what, do="ask a shorter one")
+    return turns
 
 
 @verbs.command()
 def serve(
-    run: Run = None,
+    model: Model = None,
     host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="The port; 0 takes a free one.")] = 8000,
     key: Annotated[
         str | None, typer.Option(envvar="GROUNDUP_KEY", help="Clients must send this key (Authorization: Bearer).")
     ] = None,
+    origin: Annotated[
+        list[str] | None,
+        typer.Option("--origin", metavar="URL", help="Pages of this origin may call the API (CORS); * admits all."),
+    ] = None,
 ) -> None:
-    """Serve the model: an OpenAI-compatible API and a chat page."""
-    folder = where.run_folder(run)
-    from groundup.serve import serve as serve_model
+    """Serve models: an OpenAI-compatible API and a chat page.
 
-    serve_model(folder.path / "model", host, port, key)
+    Of a run the model of every stage is served, as RUN:sft and the like.
+    """
+    offered = models.several(model)
+    from groundup.serve import serve as serve_models
+
+    serve_models(offered, host, port, key, frozenset(origin or ()))
 
 
 @verbs.command(name="eval")
@@ -148,9 +201,10 @@ def export(
         Literal["f32", "f16", "bf16", "q8_0", "q4_0"], typer.Option("--type", help="The type of GGUF's matrices.")
     ] = "f32",
 ) -> None:
-    """Write a model for other programs, in a folder of its own.
+    """Write an exported model for other programs.
 
-    The model is a run's exported one, or any Hugging Face folder."""
+    A run's exported model, or any Hugging Face folder, in a new folder.
+    """
     folder = models.exported(model)
     if form == "megatron":
         _export_megatron(folder, model, to)

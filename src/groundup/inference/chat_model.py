@@ -3,22 +3,13 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
 
-from groundup.artifacts.durable import read_json
-from groundup.errors import GroundupError
 from groundup.inference.engine import InferenceEngine
+from groundup.inference.loading import CARD, LoadedModel, Messages, load_folder
 from groundup.inference.sampling import GREEDY, Sampling
-from groundup.inference.taught import Taught
 from groundup.inference.text import Answer
-from groundup.model.decoder import CustomLanguageModel
-from groundup.model.huggingface import load_huggingface
-from groundup.tokenizer.chat import render
-from groundup.tokenizer.tokenizer import Tokenizer
 
-CARD = "groundup.json"  # in the exported model's folder: its name, what it was made from and taught
 SLOTS = 4  # questions that are answered together; as many conversations are kept for their next turn
-_FIELDS = {"name": str, "subjects": list, "examples": list, "introduction": str, "turns": int}
 
 
 class AnswerStream:
@@ -61,51 +52,34 @@ class AnswerStream:
 
 
 class ChatModel:
-    """A model with its tokenizer and its account of what it was taught."""
+    """A loaded model and the engine that answers for it."""
 
-    def __init__(
-        self, model: CustomLanguageModel, tokenizer: Tokenizer, card: Mapping[str, Any], slots: int = SLOTS
-    ) -> None:
-        self.model, self.tokenizer = model.eval(), tokenizer
-        self.engine = InferenceEngine(model, slots=slots)
-        self.name, self.context = str(card["name"]), model.config.max_position_embeddings
-        self.taught = Taught(card["subjects"])
-        self._introduction = str(card["introduction"])
-        self._one_turn = card["turns"] == 1
-        self.examples: list[str] = list(card["examples"])
+    def __init__(self, loaded: LoadedModel, slots: int = SLOTS) -> None:
+        self.loaded = loaded
+        self.model, self.tokenizer = loaded.model, loaded.tokenizer
+        self.engine = InferenceEngine(loaded.model, slots=slots)
+        self.name, self.context, self.taught = loaded.name, loaded.context, loaded.taught
+        self.introduction, self.examples = loaded.introduction, list(loaded.examples)
 
     @classmethod
     def load(cls, folder: Path, device: str = "cpu", slots: int = SLOTS) -> "ChatModel":
-        """Read an exported folder.
+        """Read an exported or another Hugging Face folder.
 
         Raises:
             GroundupError: a part of it is missing or damaged, or they do not belong together.
         """
-        card = read_json(folder / CARD)
-        given = card if isinstance(card, dict) else {}
-        if wrong := [name for name, kind in _FIELDS.items() if not isinstance(given.get(name), kind)]:
-            raise GroundupError(f"has no {', '.join(wrong)}", where=str(folder / CARD), do="export the model again")
-        model, tokenizer = load_huggingface(folder, device), Tokenizer.load(folder / "tokenizer.json")
-        if tokenizer.vocabulary_size != model.config.vocab_size:
-            sizes = f"{tokenizer.vocabulary_size:,} tokens, the model {model.config.vocab_size:,}"
-            raise GroundupError(f"the tokenizer's vocabulary has {sizes}", where=str(folder), do="export both again")
-        return cls(model, tokenizer, given, slots)
+        return cls(load_folder(folder, device), slots)
 
-    def introduction(self) -> str:
-        """What the model was taught, in two sentences, honest about the rest."""
-        return self._introduction
-
-    def prompt(self, messages: Sequence[Mapping[str, str]]) -> list[int]:
+    def prompt(self, messages: Messages) -> list[int]:
         """The tokens that a request for the answer to the last message begins with.
 
         A model whose fine-tuning never showed it more than one question at a time is given the last message alone: what
         came before would only confuse it.
 
         Raises:
-            GroundupError: a message is malformed.
+            GroundupError: a message is malformed, or the model has no chat format.
         """
-        ids, _ = render(messages[-1:] if self._one_turn else messages, self.tokenizer, answer_prompt=True)
-        return ids
+        return self.loaded.chat_prompt(messages)
 
     def answer(
         self,
@@ -124,7 +98,7 @@ class ChatModel:
             prompt[-(self.context - 1) :],
             max_tokens=max_tokens,
             stop=stop,
-            stop_ids={self.tokenizer.end},
+            stop_ids=self.loaded.stop,
             sampling=sampling,
             top=top,
         )

@@ -1,4 +1,4 @@
-"""An OpenAI-compatible API and a chat page over one exported model (the extra `serve`)."""
+"""An OpenAI-compatible API and a chat page over a run's models (the extra `serve`)."""
 
 from groundup.errors import GroundupError
 

@@ -1,37 +1,66 @@
-"""Serving a model folder over HTTP."""
+"""Serving models over HTTP."""
 
 import ipaddress
 import socket
+from collections.abc import Callable, Mapping
 from contextlib import suppress
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import uvicorn
 
 from groundup.errors import GroundupError
 from groundup.serve.app import create_app
+from groundup.serve.connection import PatientConnection
+
+if TYPE_CHECKING:  # it brings torch
+    from groundup.inference.loading import LoadedModel
+
+GRACE_SECONDS = 5  # for answers under way when the server is stopped
 
 LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
-def serve(model_folder: Path, host: str = "127.0.0.1", port: int = 8000, key: str | None = None) -> None:
-    """Serve the exported model in `model_folder` until interrupted.
+def serve(
+    offered: "Mapping[str, Callable[[], LoadedModel]]",
+    host: str = "127.0.0.1",
+    port: int = 8000,
+    key: str | None = None,
+    origins: frozenset[str] = frozenset(),
+) -> None:
+    """Serve models until interrupted; answers under way then have a few seconds to end.
 
     Other machines can reach it only through a `host` that is not this machine's own loopback, and then a `key` is
-    needed. Raises `GroundupError` for that, for an address that can't be opened and for a folder that holds no model.
+    needed.
+
+    Args:
+        offered: public names and how to load what they mean; the first answers requests that name none.
+        origins: of pages elsewhere that may call the API (CORS); `*` admits all.
+
+    Raises:
+        GroundupError: a host without a key, an address that can't be opened, or a model that can't be loaded.
     """
     check_access(host, key)
     listener = _listener(host, port)
     with listener:
-        from groundup.inference.chat_model import ChatModel  # torch, only once the address is known to be good
+        import torch  # only once the address is known to be good
 
-        model = ChatModel.load(model_folder)
-        app = create_app(model, key=key, hosts=LOOPBACK_NAMES if key is None else None)
+        torch.set_num_threads(1)  # one row at a time: more threads wait for each other longer than they compute
+        name = next(iter(offered))
+        first = offered[name]()
+        app = create_app(
+            {**offered, name: lambda: first},
+            key=key,
+            hosts=LOOPBACK_NAMES if key is None else None,
+            origins=origins,
+        )
         shown = f"[{host}]" if ":" in host else host
         print(
-            f"{model.name}: chat at http://{shown}:{listener.getsockname()[1]}/, API below /v1; Ctrl-C ends it",
+            f"{', '.join(offered)}: chat at http://{shown}:{listener.getsockname()[1]}/, API below /v1; Ctrl-C ends it",
             flush=True,
         )
-        config = uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=3)
+        config = uvicorn.Config(
+            app, log_level="warning", http=PatientConnection, timeout_graceful_shutdown=GRACE_SECONDS, ws="none"
+        )
         with suppress(KeyboardInterrupt):  # uvicorn raises it again after an orderly end
             uvicorn.Server(config).run(sockets=[listener])
 

@@ -184,7 +184,7 @@ async function open() {
     at("question").focus();
   } catch {
     at("introduction").textContent = at("composer").hidden
-      ? (key ? "That is not the key. Please try again." : "This model is kept behind a key. Please enter it below.")
+      ? (key ? "That is not the key. Please try again." : "This model needs a key. Please enter it below.")
       : "The server can't be reached. Reload the page to try again.";
   }
 }
