@@ -113,11 +113,11 @@ def test_answers_are_those_of_transformers(exported: tuple[Path, CustomLanguageM
     assert "".join(answer) == tiny.tokenizer().decode(ours.tokens, skip_special=True)
 
 
-def test_the_card_says_what_was_taught(exported: tuple[Path, CustomLanguageModel]) -> None:
+def test_the_card_lists_what_was_taught(exported: tuple[Path, CustomLanguageModel]) -> None:
     chat = ChatModel.load(exported[0])
     assert chat.taught.subjects == ["json.dumps", "os.path.join"]
     assert chat.examples == ["What does os.path.join do?", "What does json.dumps do?"]
-    assert "what the Python documentation says of 2 symbols" in chat.introduction()
+    assert "what the Python documentation says of 2 symbols" in chat.introduction
     assert json.loads((exported[0] / CARD).read_text())["made_from"].keys() == {"tokenizer", "sft", "ppo"}
 
 
@@ -140,7 +140,7 @@ def copied(folder: Path, to: Path) -> Path:
 
 
 def test_a_folder_without_its_parts_is_refused(exported: tuple[Path, CustomLanguageModel], tmp_path: Path) -> None:
-    for name in (CARD, "tokenizer.json", "config.json", "model.safetensors"):
+    for name in ("tokenizer.json", "config.json", "model.safetensors"):
         folder = copied(exported[0], tmp_path / f"without-{name}")
         (folder / name).unlink()
         with pytest.raises(GroundupError, match=name.replace(".", r"\.")):
@@ -160,5 +160,5 @@ def test_a_tokenizer_of_another_size_is_refused(exported: tuple[Path, CustomLang
 
     folder = copied(exported[0], tmp_path / "mixed")
     Tokenizer([*tiny.MERGES, (116, 111)]).save(folder / "tokenizer.json")
-    with pytest.raises(GroundupError, match="vocabulary"):
+    with pytest.raises(GroundupError, match="the tokenizer has"):
         ChatModel.load(folder)
