@@ -122,7 +122,7 @@ def _fence(data: Bytes, at: Integer, end: Integer) -> Integer:
 
 
 @helper
-def _fence_end(data: Bytes, at: Integer, end: Integer, sign: np.uint8, length: Integer) -> Integer:
+def _fence_end(data: Bytes, at: Integer, end: Integer, sign: Integer, length: Integer) -> Integer:
     """The end of the line that closes a fence; -1 where there is none."""
     while at < end:
         stop = _line_end(data, at, end)
