@@ -1,12 +1,13 @@
 """The `curate:` section: where documents come from, what must hold for one to be kept, and where the work is done."""
 
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from groundup.corpus.contamination.configuration import Contamination
 from groundup.corpus.duplicates.configuration import NearDuplicates, RepeatedUnits
 from groundup.corpus.filters.configuration import LanguageConfig, LinesConfig, RulesConfig, UrlsConfig
+from groundup.corpus.filters.presets import FOR_THE_WEB
 from groundup.corpus.quality.configuration import Quality
 from groundup.corpus.redaction.configuration import Redaction
 from groundup.corpus.sources.configuration import Files, PythonDocs, Remote, Source
@@ -56,6 +57,13 @@ class CurateConfig(Section):
     partition_mb: float = Field(default=32.0, gt=0)
     """Approximate size of a partition of the input: what one worker reads at a time, and one part of the result."""
     engine: EngineConfig = EngineConfig()
+
+    @model_validator(mode="after")
+    def _digits(self) -> Self:
+        if self.near_duplicates.digits_alike is None:
+            decided = {"digits_alike": self.rules.preset in FOR_THE_WEB}
+            object.__setattr__(self, "near_duplicates", self.near_duplicates.model_copy(update=decided))
+        return self
 
     @property
     def complete_sources(self) -> tuple[Source, ...]:

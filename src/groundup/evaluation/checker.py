@@ -1,18 +1,26 @@
 """The checker that knows the true answer: exact match and token F1 against the documentation."""
 
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from groundup.corpus.words import split_words
+
 _WORD = re.compile(r"\w+|[^\w\s]")
+
+
+def _words(text: str) -> Counter[str]:
+    """Words and punctuation marks, in small letters; a script without spaces is compared letter by letter."""
+    return Counter(part for word in split_words(text.lower()) for part in _WORD.findall(word))
 
 
 def token_f1(answer: str, truth: str) -> float:
     """Harmonic mean of precision and recall over words and punctuation, order left out (SQuAD, arXiv 1606.05250)."""
-    given, wanted = Counter(_WORD.findall(answer.lower())), Counter(_WORD.findall(truth.lower()))
+    given, wanted = _words(answer), _words(truth)
     shared = sum((given & wanted).values())
     if shared == 0:
         return float(given == wanted)
@@ -21,8 +29,8 @@ def token_f1(answer: str, truth: str) -> float:
 
 
 def exact(answer: str, truth: str) -> bool:
-    """Equal to the letter, white space at the ends apart."""
-    return answer.strip() == truth.strip()
+    """Equal to the letter in NFC, except for white space at the ends."""
+    return unicodedata.normalize("NFC", answer.strip()) == unicodedata.normalize("NFC", truth.strip())
 
 
 @dataclass(frozen=True)

@@ -157,8 +157,8 @@ def test_an_exact_duplicate_of_what_goes_goes_for_what_stays(tmp_path: Path) -> 
 
 def test_digits_are_alike_or_not(tmp_path: Path) -> None:
     texts = [f"base64.b{base}encode(s)\n\nEncode s using Base{base} and return the encoded bytes." for base in (16, 32)]
-    assert len(search(texts, tmp_path, CONFIG)) == 1
-    assert len(search(texts, tmp_path, NearDuplicates(digits_alike=False))) == 0
+    assert len(search(texts, tmp_path, NearDuplicates(digits_alike=True))) == 1
+    assert len(search(texts, tmp_path, CONFIG)) == 0  # not unless asked for
 
 
 def test_documents_without_shingles_are_only_exact_duplicates(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from groundup.corpus.duplicates.fingerprints import FingerprintWriter
 from groundup.corpus.duplicates.near import Duplicates, best_first, find
 
 
-def shingles(text: str, size: int, digits_alike: bool = True) -> set[tuple[str, ...]]:
+def shingles(text: str, size: int, digits_alike: bool | None = False) -> set[tuple[str, ...]]:
     """Sets of word tuples, by another way of normalising than the one under test."""
     letters = [c for c in unicodedata.normalize("NFD", text.lower()) if unicodedata.category(c) != "Mn"]
     words = re.sub(r"[\W_]+", " ", "".join(letters)).split()

@@ -30,9 +30,34 @@ def is_letter(character: str) -> bool:
     return unicodedata.category(character).startswith("L")
 
 
-def measured(text: str) -> dict[str, float]:
+def is_unspaced(character: str) -> bool:
+    scripts = ("CJK", "HIRAGANA", "KATAKANA", "THAI", "LAO", "KHMER", "MYANMAR")
+    return is_letter(character) and unicodedata.name(character, "").split(" ")[0] in scripts
+
+
+def words_of(text: str) -> list[str]:
+    """White space separates words, and so does every letter of a script that uses none."""
+    apart = []
+    for run in text.split():
+        pieces = [""]
+        for character in run:
+            done = pieces[-1]
+            has_alone = any(map(is_unspaced, done))
+            if character.isalnum() and (has_alone or (is_unspaced(character) and any(map(str.isalnum, done)))):
+                pieces.append("")
+            pieces[-1] += character
+        apart += pieces
+    return apart
+
+
+def mean_length(words: list[str]) -> float | None:
+    spaced = [len(word) for word in words if not any(map(is_unspaced, word))]
+    return sum(spaced) / len(spaced) if 2 * len(spaced) >= len(words) else None
+
+
+def measured(text: str) -> dict[str, float | None]:
     """Every statistic of a text, by name."""
-    words = text.split()
+    words = words_of(text)
     lines = [line.strip() for line in text.split("\n") if line.strip()]
     if not words:
         return {}
@@ -40,7 +65,7 @@ def measured(text: str) -> dict[str, float]:
     cores = [re.sub(r"^[\W_]+|[\W_]+$", "", word) for word in words]
     found = {
         "words": len(words),
-        "mean_word_length": characters / len(words),
+        "mean_word_length": mean_length(words),
         "alphabetic_words": sum(any(map(is_letter, word)) for word in words) / len(words),
         "stop_words": len(STOP_WORDS & {core.lower() for core in cores}),
         "hashes_per_word": text.count("#") / len(words),
@@ -63,8 +88,8 @@ def measured(text: str) -> dict[str, float]:
             )
         ),
     }
-    same = [line.split() for line in lines]
-    paragraphs = [part.split() for part in re.split(r"\n\s*\n", text) if part.strip()]
+    same = [words_of(line) for line in lines]
+    paragraphs = [words_of(part) for part in re.split(r"\n\s*\n", text) if part.strip()]
     for name, units in (("line", same), ("paragraph", paragraphs)):
         again = [unit for at, unit in enumerate(units) if unit in units[:at]]
         found[f"duplicate_{name}s"] = len(again) / len(units)
@@ -127,6 +152,6 @@ def many_documents() -> tuple[str, ...]:
 
 
 @cache
-def readings() -> list[dict[str, float]]:
+def readings() -> list[dict[str, float | None]]:
     """What is measured of them."""
     return [measured(text) for text in many_documents()]

@@ -9,12 +9,14 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pytest
+from pydantic import ValidationError
 
-from groundup.corpus.filters.configuration import LanguageConfig
+from groundup.corpus.filters.configuration import LanguageConfig, RulesConfig
 from groundup.corpus.filters.language import MIN_BYTES, UNDETERMINED, identify_many, load
 from groundup.corpus.filters.language_codes import short
 from groundup.corpus.filters.naive_bayes import bundled
 from groundup.corpus.filters.words import MAX_CHARACTERS, words_of
+from groundup.corpus.words import is_unspaced
 from groundup.errors import GroundupError
 from groundup.kernels.arrow import buffers
 from made.languages import TEXTS
@@ -58,21 +60,68 @@ def test_code_between_words_changes_nothing() -> None:
     assert confidences[0] == confidences[1]
 
 
-WORD = re.compile(r"(?<!\S)[\"(\[]*([A-Za-z\u00aa-\U0010ffff][A-Za-z'\-\u00aa-\U0010ffff]*)[\").\],;:!?]*(?!\S)")
+LETTER = "A-Za-z\u00aa-\U0010ffff"
+PIECE = re.compile(rf"[{LETTER}][{LETTER}'\-]*")
+RUN = re.compile(rf"[\"(\[]*{PIECE.pattern}(?:[,/]{PIECE.pattern})*[\").\],;:!?]*")
+NOT_ASCII = re.compile("[^\x00-\x7f]+")
 
 
-def test_the_words_are_those_that_a_pattern_finds() -> None:
+def plain_words(text: str) -> list[str]:
+    found = []
+    for run in text[: 8 * MAX_CHARACTERS].split():
+        if RUN.fullmatch(run):
+            found += PIECE.findall(run)
+        elif any(character.isalpha() and is_unspaced(ord(character)) for character in run):
+            found += NOT_ASCII.findall(run)
+    return found
+
+
+def test_the_words_are_those_that_patterns_find() -> None:
     texts = [*texts_in_many_languages().values(), *documents(40), *declarations().values()]
     texts += [text.upper() for text in texts_in_many_languages().values()]
+    texts += [text.replace(" ", sign, 40) for sign in ",/-3" for text in texts_in_many_languages().values()]
     data, offsets, sizes = words_of(*buffers(pa.array(texts)))
     for number, text in enumerate(texts):
-        # White space of other scripts is white space here, where the pattern takes it for a letter.
-        text = re.sub(r"\s", lambda space: space[0] if space[0].isascii() else " ", text)
-        expected = " ".join(WORD.findall(text[: 8 * MAX_CHARACTERS]))[:MAX_CHARACTERS]
-        expected = unicodedata.normalize("NFC", expected.lower() if expected.isupper() else expected)
+        expected = " ".join(plain_words(text))[:MAX_CHARACTERS]
+        large = sum(map(str.isupper, expected)) > sum(map(str.islower, expected))
+        expected = unicodedata.normalize("NFC", expected.lower() if large else expected)
         found = data[offsets[number] : offsets[number + 1]].tobytes().decode()
         assert found == expected
         assert sizes[number] == len(found.encode()) - found.count(" ")
+
+
+def test_digits_commas_and_capitals_hide_no_language() -> None:
+    chinese = "这台机器,用来把木头3切成薄片(2020)，然后把薄片一层一层粘在一起/做成结实的板子，可以造家具和船。"  # noqa: RUF001
+    joined = ENGLISH.replace("born free and", "born,free,and").replace("dignity and rights", "dignity/rights")
+    shouted = f"{ENGLISH.upper()} (so it is)"
+    assert codes(chinese, joined, shouted, GERMAN.upper()) == ["zh", "en", "en", "de"]
+    thai = "ห้องสมุดของโรงเรียนมีหนังสือมากกว่า 2,000 เล่มและเปิดให้นักเรียนยืมได้ทุกวันจันทร์ถึงวันศุกร์"
+    assert codes(thai) == ["th"]
+
+
+@pytest.mark.parametrize(
+    ("written", "hint"),
+    [
+        ("EN", "did you mean en?"),
+        ("english", "did you mean en?"),
+        ("en-US", "did you mean en?"),
+        ("eng", "did you mean en?"),
+        ("zh_Hans", "did you mean zh?"),
+        ("German ", "did you mean de?"),
+        ("und", "such as en"),
+        ("x1", "such as en"),
+        ("", "such as en"),
+    ],
+)
+def test_codes_are_checked_when_the_blueprint_is_read(written: str, hint: str) -> None:
+    with pytest.raises(ValidationError, match=re.escape(hint)):
+        RulesConfig(language=written)
+
+
+def test_codes_of_models_are_accepted() -> None:
+    assert [RulesConfig(language=code).language for code in ("en", "zh", "grc", "yue", None)] == [
+        "en", "zh", "grc", "yue", None,
+    ]  # fmt: skip
 
 
 def test_the_kernel_says_what_py3langid_says() -> None:

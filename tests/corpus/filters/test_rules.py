@@ -67,6 +67,8 @@ def test_verdicts_on_documents_are_those_of_a_plain_reading(preset: str) -> None
         expected = ""
         for key, limit in READINGS[preset].items():
             found = statistics.get(key[4:], 0)
+            if found is None:  # what can't be measured breaks no rule
+                continue
             if found < limit - 1e-12 if key.startswith("min_") else found > limit + 1e-12:
                 expected = key
                 break

@@ -16,7 +16,7 @@ from groundup.corpus.filters.columns import COUNTS, STATISTICS
 from groundup.corpus.filters.statistics import measure, statistics_schema
 
 
-def assert_equal(texts: Sequence[str], expected_rows: Sequence[dict[str, float]] | None = None) -> None:
+def assert_equal(texts: Sequence[str], expected_rows: Sequence[dict[str, float | None]] | None = None) -> None:
     rows = measure(pa.array(texts, pa.string())).to_pylist()
     for text, row, expected in zip(texts, rows, expected_rows or map(measured, texts), strict=True):
         for name in STATISTICS:

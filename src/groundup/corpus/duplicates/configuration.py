@@ -23,9 +23,9 @@ class NearDuplicates(Section):
     """Groups of hashes; documents that agree in one whole group are compared. More bands find more."""
     rows: int = Field(default=5, ge=1, le=32)
     """Hashes in a group. More rows compare less. FineWeb has 14 bands of 8, which find half of all pairs at .7."""
-    digits_alike: bool = True
-    """Every digit counts as 0, so that pages which differ in dates and counters alone are near-duplicates. Turn it off
-    where documents differ in numbers (reference manuals, tables)."""
+    digits_alike: bool | None = None
+    """Every digit counts as 0, so that pages which differ in dates and counters alone are near-duplicates. By default
+    only with a preset of `rules` for the web (gopher, c4, fineweb): notes and manuals differ in numbers."""
     earlier: tuple[Path, ...] = ()
     """Folders of documents of earlier runs: what is a duplicate of one of theirs is dropped, theirs always stay."""
 

@@ -81,7 +81,7 @@ def fingerprint(texts: "pa.Array", config: NearDuplicates) -> Fingerprints:
     """
     data, offsets = buffers(texts)
     multipliers, addends = random_functions(config.bands * config.rows)
-    forms = table(config.digits_alike)
+    forms = table(bool(config.digits_alike))
     shape = config.shingle_words, config.bands, config.rows
     return Fingerprints(*_fingerprint(data, offsets, forms, shape, multipliers, addends))
 
@@ -196,7 +196,7 @@ _AGAIN = "remove it and run the curate stage again"
 
 
 def _settings(config: NearDuplicates) -> list[int]:
-    return [_MAGIC, config.shingle_words, config.bands, config.rows, int(config.digits_alike)]
+    return [_MAGIC, config.shingle_words, config.bands, config.rows, int(bool(config.digits_alike))]
 
 
 def batches_of(texts: "pa.Array", most_bytes: int) -> "Iterator[pa.Array]":

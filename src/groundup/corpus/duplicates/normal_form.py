@@ -5,7 +5,7 @@
 Each character goes its way by itself: lower case; taken apart (NFD) and without its combining marks (Mn) and invisible
 format characters (Cf); a decimal digit of any script becomes 0, or that digit of ASCII where digits count; any other
 letter, number or mark stays; everything else is a space. Then white space is squeezed to one space between words.
-In scripts that put no space between words each character is a word of its own.
+In scripts that put no space between words each character is a word of its own (`corpus/words.py`).
 
 The work is done by a compiled loop over UTF-8 with a table of every character, worked out once per process.
 """
@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from groundup.corpus.words import is_unspaced
 from groundup.kernels.arrow import Bytes, Offsets, as_texts, buffers, longest_text
 from groundup.kernels.compilation import Integer, helper, kernel
 
@@ -30,11 +31,6 @@ _ITSELF, _ALONE = np.int32(-1), np.int32(-2)  # stays as it is; stays, with a sp
 _LENGTH_BITS, _LENGTH_MASK = 5, 31
 _CHUNK = 64  # bytes of ASCII that are done at once
 
-# Scripts written without spaces between words: Thai, Lao, Myanmar, Khmer, kana, Han.
-_UNSPACED = (
-    *((0x0E00, 0x0F00), (0x1000, 0x10A0), (0x1780, 0x1800), (0x3040, 0x3100), (0x31F0, 0x3200)),
-    *((0x3400, 0x4DC0), (0x4E00, 0xA000), (0xF900, 0xFB00), (0x1B000, 0x1B170), (0x20000, 0x323B0)),
-)
 # Long ranges that the table need not ask for one by one: ideographs, and what is no character of a text (surrogates,
 # private use, unassigned), which becomes a space.
 _LONG_RANGES = (
@@ -64,7 +60,7 @@ def normal(character: str, digits_alike: bool) -> str:
         elif category[0] not in "LNM":
             parts.append(" ")
         else:
-            parts.append(f" {part} " if _is_unspaced(ord(part)) else part)
+            parts.append(f" {part} " if is_unspaced(ord(part)) else part)
     return "".join(parts)
 
 
@@ -94,7 +90,7 @@ def table(digits_alike: bool) -> FormTable:
     return FormTable(digits_alike, others, np.frombuffer(bytes(pool), dtype=np.uint8))
 
 
-def normalise(texts: "pa.Array", digits_alike: bool = True) -> "pa.Array":
+def normalise(texts: "pa.Array", digits_alike: bool = False) -> "pa.Array":
     """Each text in its normal form.
 
     Args:
@@ -104,15 +100,11 @@ def normalise(texts: "pa.Array", digits_alike: bool = True) -> "pa.Array":
     return as_texts(*_transform(*buffers(texts), table(digits_alike)))
 
 
-def normalised(text: str, digits_alike: bool = True) -> str:
+def normalised(text: str, digits_alike: bool = False) -> str:
     """One text in its normal form."""
     import pyarrow as pa
 
     return normalise(pa.array([text], pa.string()), digits_alike)[0].as_py()
-
-
-def _is_unspaced(code: int) -> bool:
-    return any(first <= code < end for first, end in _UNSPACED)
 
 
 # ---- compiled ----

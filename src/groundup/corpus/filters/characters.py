@@ -5,6 +5,8 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
+from groundup.corpus.words import is_unspaced
+
 SPACE = 1  # str.isspace: what words are separated by
 LETTER = 2  # str.isalpha
 DIGIT = 4  # str.isalnum, but no letter
@@ -13,6 +15,7 @@ CLOSER = 16  # quotes and brackets that may follow the end of a sentence
 ANYWHERE = 32  # a TERMINAL of scripts that put no space after a sentence
 BULLET = 64  # what begins an item of a list
 QUOTE = 128  # a quote that may end a line as a terminal does
+UNSPACED = LETTER | DIGIT  # a letter that is a word of its own (`corpus/words.py`); nothing else is both
 
 # ruff: noqa: RUF001 (characters that look like others are what this is about)
 _CLOSERS = "\"')]}*_’”»›」』）】》〉"
@@ -34,7 +37,7 @@ def classes() -> NDArray[np.uint8]:
         if character.isspace():
             table[code] = SPACE
         elif character.isalpha():
-            table[code] = LETTER
+            table[code] = UNSPACED if is_unspaced(code) else LETTER
         elif character.isalnum():
             table[code] = DIGIT
     everything = "".join(map(chr, [*range(0xD800), *range(0xE000, _ASSIGNED)]))

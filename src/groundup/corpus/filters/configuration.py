@@ -4,8 +4,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
+from groundup.corpus.filters.language_codes import checked
 from groundup.corpus.filters.presets import LINES, RULES, LinesPreset, MeasuredOn, RulesPreset
 from groundup.section import Section
 
@@ -136,6 +137,11 @@ class RulesConfig(_FromPreset):
     """Characters of the longest line in code blocks."""
     min_code_alphanumeric_characters: float | None = _fraction()
     """Least fraction of the characters in code blocks that are letters or digits."""
+
+    @field_validator("language")
+    @classmethod
+    def _known(cls, code: str | None) -> str | None:
+        return None if code is None else checked(code)
 
 
 class LinesConfig(_FromPreset):

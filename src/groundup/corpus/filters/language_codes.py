@@ -22,6 +22,37 @@ uzn:uz ydd:yi zsm:ms
 _SHORT = dict(pair.split(":") for pair in f"{_PAIRS} {_MEMBERS}".split())
 
 
+# Names in English that are written instead of codes: those of py3langid's languages.
+_NAMES = """
+afrikaans:af albanian:sq amharic:am arabic:ar aragonese:an armenian:hy assamese:as azerbaijani:az basque:eu
+belarusian:be bengali:bn bosnian:bs breton:br bulgarian:bg catalan:ca chinese:zh croatian:hr czech:cs danish:da dutch:nl
+dzongkha:dz english:en esperanto:eo estonian:et faroese:fo finnish:fi french:fr galician:gl georgian:ka german:de
+greek:el gujarati:gu haitian:ht hebrew:he hindi:hi hungarian:hu icelandic:is indonesian:id irish:ga italian:it
+japanese:ja javanese:jv kannada:kn kazakh:kk khmer:km kinyarwanda:rw kirghiz:ky kyrgyz:ky korean:ko kurdish:ku lao:lo
+latin:la latvian:lv lithuanian:lt luxembourgish:lb macedonian:mk malagasy:mg malay:ms malayalam:ml maltese:mt
+mandarin:zh marathi:mr mongolian:mn nepali:ne norwegian:no occitan:oc oriya:or pashto:ps persian:fa farsi:fa polish:pl
+portuguese:pt punjabi:pa quechua:qu romanian:ro russian:ru serbian:sr sinhala:si slovak:sk slovenian:sl spanish:es
+swahili:sw swedish:sv tagalog:tl tamil:ta telugu:te thai:th turkish:tr uighur:ug ukrainian:uk urdu:ur vietnamese:vi
+walloon:wa welsh:cy xhosa:xh zulu:zu
+"""
+_NAMED = dict(pair.split(":") for pair in _NAMES.split())
+_TWO_LETTERS = frozenset(_SHORT.values())
+
+
+def checked(code: str) -> str:
+    """`code` if it is one by which languages are named here: ISO 639-1, or of three letters for languages without such.
+
+    Raises:
+        ValueError: it is none; says which may be meant.
+    """
+    if code in _TWO_LETTERS or (len(code) == 3 and code.isalpha() and code.islower() and code not in (*_SHORT, "und")):
+        return code
+    plain = code.strip().lower()
+    meant = _NAMED.get(plain) or short(plain)
+    hint = f": did you mean {meant}?" if meant in _TWO_LETTERS else ", such as en"
+    raise ValueError(f"{code!r} is no code of a language by ISO 639-1{hint}")
+
+
 def short(label: str) -> str:
     """The code of `en`, `eng` or `eng_Latn`: of two letters where there is one.
 

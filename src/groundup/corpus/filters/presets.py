@@ -90,6 +90,9 @@ _DOCS: Mapping[str, Threshold] = {
     "max_top_trigram": 0.3,
 }
 
+FOR_THE_WEB: frozenset[RulesPreset] = frozenset({"gopher", "c4", "fineweb"})
+"""Presets for pages of the web, where documents that differ in digits alone are copies."""
+
 RULES: Mapping[RulesPreset, Mapping[str, Threshold]] = {
     "docs": _DOCS,
     "gopher": _GOPHER,

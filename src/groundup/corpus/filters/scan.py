@@ -4,10 +4,10 @@
     for each line    the hash of its words, and the characters in them; the same for each paragraph
     for the text     counts, written into its row of the table of statistics
 
-Lengths are in code points. A line is what is between two newlines, without white space at its ends, unless nothing
-is left; a paragraph is what is between blank lines. Lines and paragraphs are the same where their words are: white
-space inside is not compared. Words are distinguished by hashes of 63 bits: among a million different ones, two fall
-together with a chance of one in 18 million.
+Words are those of `corpus/words.py`. Lengths are in code points. A line is what is between two newlines, without white
+space at its ends, unless nothing is left; a paragraph is what is between blank lines. Lines and paragraphs are the same
+where their words are: white space inside is not compared. Words are distinguished by hashes of 63 bits: among a million
+different ones, two fall together with a chance of one in 18 million.
 """
 
 import numpy as np
@@ -46,7 +46,7 @@ _SPACE, _LETTER, _DIGIT = np.uint8(characters.SPACE), np.uint8(characters.LETTER
 _TERMINAL, _CLOSER = np.uint8(characters.TERMINAL), np.uint8(characters.CLOSER)
 _ANYWHERE, _BULLET = np.uint8(characters.ANYWHERE), np.uint8(characters.BULLET)
 _ENDS_LINE = np.uint8(characters.TERMINAL | characters.QUOTE)
-_WORD = np.uint8(characters.LETTER | characters.DIGIT)
+_WORD = _UNSPACED = np.uint8(characters.UNSPACED)  # any letter or digit has one of its bits, an unspaced one has both
 _BLANK, _NEWLINE, _HASH, _DOT = np.uint8(32), np.uint8(10), np.uint8(35), np.uint8(46)
 _BRACKET, _ASCII_END = np.uint8(123), np.uint8(128)
 _ELLIPSIS = 0x2026
@@ -185,6 +185,7 @@ def scan(
     word_count = line_count = paragraph_count = newlines = 0
     total = symbols = without_letter = hashes = ellipses = brackets = 0
     stop_words = sentences = lorem_ipsum = marks = 0
+    unspaced_words = unspaced_characters = 0
     bullets = ellipsis_lines = terminal_lines = short_lines = longest = all_lines = 0
     line_hash, line_start, line_first, line_before, inner_spaces = GOLDEN, start, 0, 0, 0
     paragraph_hash, paragraph_before, newlines_in_row = GOLDEN, 0, 0
@@ -244,10 +245,14 @@ def scan(
         hashed, word_before, runs, dots = GOLDEN, total, 0, 0
         has_letter, terminal, plain = False, False, True  # plain: letters and digits only in one run of up to 8 letters
         small = _NONE  # the last eight letters of a run, or fewer, as small ones
+        begun = alone = joined = False  # has a letter or digit; one that is a word of its own; ends before another one
         while at < end:
             byte = data[at]
             if byte < _ASCII_END:
                 bits = table[byte]
+                if alone and bits & _WORD:
+                    joined = True
+                    break
                 if bits == _LETTER:
                     run, count = at, 8
                     while count == 8:
@@ -261,7 +266,7 @@ def scan(
                         at += count
                     total += at - run
                     runs += 1
-                    has_letter, in_sentence, terminal, dots = True, True, False, 0
+                    has_letter, in_sentence, terminal, dots, begun = True, True, False, 0, True
                     if at - run > 8:
                         plain = False
                     if line_count < HEAD_LINES:
@@ -284,6 +289,10 @@ def scan(
                 bits = table[code]
                 if bits & _SPACE:
                     break
+                if bits & _WORD and (alone or (begun and bits & _UNSPACED == _UNSPACED)):
+                    joined = True
+                    break
+                alone = alone or bits & _UNSPACED == _UNSPACED
                 at += size
                 hashed = _with(hashed, np.uint64(code) << np.uint64(8) | _OTHER)
                 dots = 0
@@ -295,7 +304,7 @@ def scan(
                     in_sentence = False
             total += 1
             if bits & _WORD:
-                plain, in_sentence, terminal = False, True, False
+                plain, in_sentence, terminal, begun = False, True, False, True
                 continue
             symbols += 1
             if bits & _TERMINAL:
@@ -303,11 +312,14 @@ def scan(
             elif not bits & _CLOSER:
                 in_sentence, terminal = True, False
         word_end = at
-        if terminal and in_sentence:
+        if terminal and in_sentence and not joined:
             sentences += 1
             in_sentence = False
         if not has_letter:
             without_letter += 1
+        if alone:
+            unspaced_words += 1
+            unspaced_characters += total - word_before
         if plain and runs == 1:
             if stop_words != _ALL_STOP_WORDS:
                 stop_words |= _stop_word(small)
@@ -332,7 +344,10 @@ def scan(
     row[LINE_LENGTH] = longest
     row[GENERATED_MARKS] = marks
     if word_count:
-        row[MEAN_WORD_LENGTH] = total / word_count
+        spaced_words = word_count - unspaced_words
+        row[MEAN_WORD_LENGTH] = np.nan  # where most words are single letters, their length says nothing
+        if 2 * spaced_words >= word_count:
+            row[MEAN_WORD_LENGTH] = (total - unspaced_characters) / spaced_words
         row[ALPHABETIC_WORDS] = (word_count - without_letter) / word_count
         row[HASHES_PER_WORD] = hashes / word_count
         row[ELLIPSES_PER_WORD] = ellipses / word_count

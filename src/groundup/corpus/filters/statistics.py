@@ -58,9 +58,10 @@ def measure_all(texts: "pa.Array", prose: Prose) -> "pa.RecordBatch":
     columns = [*measure(texts).columns, *(pa.array(one, mask=np.isnan(one)) for one in prose.code)]
     for name in ("words", *OF_PROSE):
         values, unknown = np.zeros(len(texts)), prose.whole.copy()
-        values[partly] = of_prose.column(name).to_numpy()
+        found = of_prose.column(name)
+        values[partly] = found.to_numpy(zero_copy_only=False)
         if name != "words":
-            unknown[partly] |= few
+            unknown[partly] |= few | np.asarray(found.is_null())
         columns.append(pa.array(values, mask=unknown))
     return pa.RecordBatch.from_arrays(columns, schema=statistics_schema())
 
@@ -72,14 +73,15 @@ def measure(texts: "pa.Array") -> "pa.RecordBatch":
         texts: [rows] strings or large strings, without nulls; lines end in a newline and nothing else.
 
     Returns:
-        [rows] of STATISTICS. Fractions and ratios are 0 where there is nothing to divide by.
+        [rows] of STATISTICS. Fractions and ratios are 0 where there is nothing to divide by;
+        the mean length of words is null where most of them are single letters of a script without spaces.
     """
     import pyarrow as pa
 
     data, offsets = buffers(texts)
     table = _measured(data, offsets, classes())
     schema = _whole_schema()
-    columns = [pa.array(table[number]).cast(one.type) for number, one in enumerate(schema)]
+    columns = [pa.array(row, mask=np.isnan(row)).cast(one.type) for row, one in zip(table, schema, strict=True)]
     return pa.RecordBatch.from_arrays(columns, schema=schema)
 
 
