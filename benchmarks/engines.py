@@ -16,10 +16,10 @@ from typing import Any
 
 from benchmarks.measure import in_process
 from benchmarks.rows import Row, compare
-from benchmarks.train_jobs import CHECK_SIZE, CLIP, LEARNING_RATE, SIZES, WARM_UP, Job, batch_of
+from benchmarks.train_jobs import CHECK_SIZE, CLIP, LEARNING_RATE, SIZES, WARM_UP, TrainJob, batch_of
 
-JOB = Job(replace(SIZES[2], rows=4, steps=4), "llama", "fp32")
-CHECK = Job(replace(CHECK_SIZE, rows=4), "llama", "fp32")
+JOB = TrainJob(replace(SIZES[2], rows=4, steps=4), "llama", "fp32")
+CHECK = TrainJob(replace(CHECK_SIZE, rows=4), "llama", "fp32")
 LAYOUTS: dict[str, dict[str, Any]] = {
     "ddp 2": {"dp_replicate": 2},
     "fsdp 2": {"dp_shard": 2},
@@ -46,7 +46,7 @@ def run(data: Path | None, check: bool = False) -> Iterator[Row]:
 
 def alone(job: dict[str, Any]) -> dict[str, Any]:
     """Seconds of each step of one process with all cores."""
-    return _steps({}, Job.of(job))
+    return _steps({}, TrainJob.of(job))
 
 
 def together(degrees: dict[str, Any], job: dict[str, Any]) -> dict[str, Any]:
@@ -74,7 +74,7 @@ def together(degrees: dict[str, Any], job: dict[str, Any]) -> dict[str, Any]:
 def _rank(rank: int, count: int, degrees: dict[str, Any], job: dict[str, Any], folder: str) -> None:
     os.environ |= {"RANK": str(rank), "WORLD_SIZE": str(count), "LOCAL_RANK": str(rank), "GROUNDUP_THREADS": "1"}
     os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": _port(folder, rank), "GLOO_SOCKET_IFNAME": "lo"}
-    (Path(folder) / str(rank)).write_text(json.dumps(_steps(degrees, Job.of(job))))
+    (Path(folder) / str(rank)).write_text(json.dumps(_steps(degrees, TrainJob.of(job))))
 
 
 def _port(folder: str, rank: int) -> str:
@@ -94,7 +94,7 @@ def _port(folder: str, rank: int) -> str:
     return path.read_text()
 
 
-def _steps(degrees: dict[str, Any], job: Job) -> dict[str, Any]:
+def _steps(degrees: dict[str, Any], job: TrainJob) -> dict[str, Any]:
     import time
 
     import torch

@@ -16,7 +16,7 @@ from typing import Any
 from benchmarks import train_peers as peers
 from benchmarks.measure import Failure, Measurement, busy_cores, in_process, peer_in_process
 from benchmarks.rows import Row, compare
-from benchmarks.train_jobs import CHECK_SIZE, CLIP, LEARNING_RATE, SIZES, WARM_UP, Job, Size, batch_of
+from benchmarks.train_jobs import CHECK_SIZE, CLIP, LEARNING_RATE, SIZES, WARM_UP, Size, TrainJob, batch_of
 from groundup.model.configuration import LLMConfig
 
 BUSY = replace(SIZES[1], rows=4, steps=20)
@@ -39,7 +39,7 @@ def run(data: Path | None, check: bool = False) -> Iterator[Row]:
     ceilings = {precision: in_process(ceiling, precision, seconds, cores=cores).value for precision in precisions}
     for size, precision, compiled in _kinds((CHECK_SIZE,) if check else SIZES, precisions):
         for family, others in PEERS.items():
-            job = Job(size, family, precision, compiled=compiled)
+            job = TrainJob(size, family, precision, compiled=compiled)
             ours = in_process(step, asdict(job), cores=cores)
             for name, function in others.items():
                 if compiled and name not in COMPILING:
@@ -65,7 +65,7 @@ def _kinds(sizes: tuple[Size, ...], precisions: tuple[str, ...]) -> Iterator[tup
 
 def _busy_machine(size: Size, precision: str, cores: int) -> Iterator[Row]:
     """Our own step next to a busy loop on each core, against the idle machine."""
-    job = Job(size, "llama", precision)
+    job = TrainJob(size, "llama", precision)
     idle = in_process(step, asdict(job), cores=cores)
     with busy_cores(cores):
         busy = in_process(step, asdict(job), cores=cores)
@@ -78,7 +78,7 @@ def _busy_machine(size: Size, precision: str, cores: int) -> Iterator[Row]:
 def _claims(size: Size, precisions: tuple[str, ...], cores: int) -> Iterator[Row]:
     """Our own step against itself: bf16 against fp32, activation checkpointing against none."""
     jobs = {
-        (precision, mode): Job(size, "llama", precision, mode)
+        (precision, mode): TrainJob(size, "llama", precision, mode)
         for precision in precisions
         for mode in ("none", "full", "selective")
         if mode == "none" or precision == precisions[-1]
@@ -98,7 +98,9 @@ def _claims(size: Size, precisions: tuple[str, ...], cores: int) -> Iterator[Row
         yield _memory(case, a, b, name)
 
 
-def _speed(case: str, jobs: tuple[Job, Job], ours: Measurement, theirs: Measurement | Failure, name: str) -> Row:
+def _speed(
+    case: str, jobs: tuple[TrainJob, TrainJob], ours: Measurement, theirs: Measurement | Failure, name: str
+) -> Row:
     speed = jobs[0].tokens / _step_seconds(ours)
     their_speed = theirs.figure(lambda it: jobs[1].tokens / _step_seconds(it))
     return compare(case, "speed", speed, their_speed, name, "tokens/s", "higher")
@@ -126,7 +128,7 @@ def ceiling(precision: str, seconds: float) -> float:
 
 def config_of(values: dict[str, Any]) -> LLMConfig:
     """Our model of a job's shape."""
-    job = Job.of(values)
+    job = TrainJob.of(values)
     return LLMConfig.like(
         "gpt2" if job.family == "gpt2" else "llama",
         vocab_size=job.size.vocabulary,
@@ -155,7 +157,7 @@ def step(values: dict[str, Any]) -> dict[str, Any]:
     from groundup.training.optimizer import make_optimizer
 
     settle()
-    size, config = Job.of(values).size, config_of(values)
+    size, config = TrainJob.of(values).size, config_of(values)
     model = CustomLanguageModel(config)
     recompute: ActivationCheckpointing = values["recompute"]
     checkpoint_blocks(model.model.layers, recompute)

@@ -35,7 +35,7 @@ CHECK_SIZE = Size("check", 2, 32, 2, 65, 32, 2, 2)
 
 
 @dataclass(frozen=True)
-class Job:
+class TrainJob:
     """One size in one family's shape and one precision."""
 
     size: Size
@@ -45,7 +45,7 @@ class Job:
     compiled: bool = False  # by torch.compile: our layers, a peer's whole model
 
     @classmethod
-    def of(cls, values: dict) -> "Job":
+    def of(cls, values: dict) -> "TrainJob":
         """From `dataclasses.asdict`, as it comes through JSON."""
         return cls(**values | {"size": Size(**values["size"])})
 

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from benchmarks.nanogpt import NanoGPT
-from benchmarks.train_jobs import BETAS, CLIP, DECAY, LEARNING_RATE, WARM_UP, Job, batch_of
+from benchmarks.train_jobs import BETAS, CLIP, DECAY, LEARNING_RATE, WARM_UP, TrainJob, batch_of
 
 
 def transformers_step(values: dict[str, Any]) -> dict[str, Any]:
@@ -24,7 +24,7 @@ def transformers_step(values: dict[str, Any]) -> dict[str, Any]:
         TrainingArguments,
     )
 
-    job = Job.of(values)
+    job = TrainJob.of(values)
     size = job.size
     torch.manual_seed(0)
     if job.family == "gpt2":
@@ -91,7 +91,7 @@ def litgpt_step(values: dict[str, Any]) -> dict[str, Any]:
     from litgpt.model import GPT
     from litgpt.utils import chunked_cross_entropy
 
-    job = Job.of(values)
+    job = TrainJob.of(values)
     size = job.size
     torch.manual_seed(0)
     config = Config(
@@ -116,7 +116,7 @@ def litgpt_step(values: dict[str, Any]) -> dict[str, Any]:
 
 def nanogpt_step(values: dict[str, Any]) -> dict[str, Any]:
     """The step of nanoGPT's `train.py`."""
-    job = Job.of(values)
+    job = TrainJob.of(values)
     torch.manual_seed(0)
     size = job.size
     model = NanoGPT(
@@ -132,7 +132,7 @@ def nanogpt_step(values: dict[str, Any]) -> dict[str, Any]:
     return _plain_loop(model, job, model)
 
 
-def _plain_loop(model: nn.Module, job: Job, loss: Any) -> dict[str, Any]:
+def _plain_loop(model: nn.Module, job: TrainJob, loss: Any) -> dict[str, Any]:
     if job.compiled:
         model.compile()
     decayed = [p for p in model.parameters() if p.dim() >= 2]

@@ -26,9 +26,9 @@ def test_answers_come_back_in_the_order_of_the_questions(monkeypatch: pytest.Mon
     alone = [TOKENIZER.decode(one.tokens, skip_special=True) for one in given]
     assert len(set(alone)) == len(texts)
     truths = [alone[0], alone[1] + " ", "x", *alone[3:]]
-    placed = ModelOnDevice(made.requires_grad_(False), torch.device("cpu"), "fp32")
+    on_device = ModelOnDevice(made.requires_grad_(False), torch.device("cpu"), "fp32")
     questions = [Question(text, truth, text) for text, truth in zip(texts, truths, strict=True)]
-    marked = answer_all(placed, TOKENIZER, questions, 6, "test", Silent())
+    marked = answer_all(on_device, TOKENIZER, questions, 6, "test", Silent())
     assert [one.answer for one in marked] == alone
     assert [one.exact for one in marked] == [True, True, False, True, True, True, True]
     assert [one.f1 for one in marked] == [token_f1(a, t) for a, t in zip(alone, truths, strict=True)]

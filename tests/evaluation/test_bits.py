@@ -31,18 +31,18 @@ def shard(documents: list[list[int]]) -> TokenShard:
     return TokenShard.of([[*document, END] for document in documents])
 
 
-def placed(model: CustomLanguageModel) -> ModelOnDevice:
+def on_device(model: CustomLanguageModel) -> ModelOnDevice:
     return ModelOnDevice(model.requires_grad_(False), torch.device("cpu"), "fp32")
 
 
 @given(documents_, st.integers(2, 20))
 @settings(max_examples=30, deadline=None)
 def test_a_uniform_model_needs_log_v_for_each_token(documents: list[list[int]], context: int) -> None:
-    """Each token once, however the windows lie; documents' ends are left out."""
+    """Each token once, however the windows lie; documents' ends don't count."""
     made = CustomLanguageModel(tiny.shape(), seed=None)
     with torch.no_grad():
         made.lm_head.weight.zero_()
-    nats = model_nats(placed(made), shard(documents), context, END, Silent())
+    nats = model_nats(on_device(made), shard(documents), context, END, Silent())
     assert nats == pytest.approx(sum(map(len, documents)) * math.log(61), rel=1e-5)
 
 
@@ -55,13 +55,13 @@ def test_windows_against_one_token_at_a_time(documents: list[list[int]], context
     with torch.no_grad():
         for document in documents:
             row = [END, *document]
-            for place in range(1, len(row)):
+            for position in range(1, len(row)):
                 first = 0
-                while place > first + context:  # the first window that reaches it
+                while position > first + context:  # the first window that reaches it
                     first += context // 2
-                logits = made(torch.tensor([row[first:place]]))[0][0, -1]
-                expected -= float(logits.log_softmax(-1)[row[place]])
-    nats = model_nats(placed(made), shard(documents), context, END, Silent())
+                logits = made(torch.tensor([row[first:position]]))[0][0, -1]
+                expected -= float(logits.log_softmax(-1)[row[position]])
+    nats = model_nats(on_device(made), shard(documents), context, END, Silent())
     assert nats == pytest.approx(expected, rel=1e-4, abs=1e-4)
 
 
@@ -69,8 +69,8 @@ def test_a_whole_document_in_one_window_is_its_log_probability() -> None:
     made, document = tiny.model(), tiny.ids(1, 40)[0].tolist()
     with torch.no_grad():
         logp = made(torch.tensor([[END, *document]]))[0][0].log_softmax(-1)
-    expected = -sum(float(logp[place, token]) for place, token in enumerate(document))
-    assert model_nats(placed(made), shard([document]), 64, END, Silent()) == pytest.approx(expected, rel=1e-5)
+    expected = -sum(float(logp[position, token]) for position, token in enumerate(document))
+    assert model_nats(on_device(made), shard([document]), 64, END, Silent()) == pytest.approx(expected, rel=1e-5)
 
 
 def test_from_files(tmp_path: Path) -> None:
@@ -81,7 +81,7 @@ def test_from_files(tmp_path: Path) -> None:
     with torch.no_grad():
         made.lm_head.weight.zero_()
     opened = TokenShard.open(tmp_path, "heldout", tiny.tokenizer())
-    assert model_nats(placed(made), opened, 16, END, Silent()) == pytest.approx(60 * math.log(61), rel=1e-5)
+    assert model_nats(on_device(made), opened, 16, END, Silent()) == pytest.approx(60 * math.log(61), rel=1e-5)
 
 
 def test_bits_per_byte() -> None:
@@ -97,8 +97,8 @@ class Dictionary:
         self.counts: dict[bytes, dict[int, int]] = defaultdict(lambda: defaultdict(int))
         for text in texts:
             padded = bytes(order - 1) + text
-            for place in range(len(text)):
-                before, byte = padded[place : place + order - 1], padded[place + order - 1]
+            for position in range(len(text)):
+                before, byte = padded[position : position + order - 1], padded[position + order - 1]
                 for n in range(order):
                     self.counts[before[len(before) - n :]][byte] += 1
 
@@ -115,8 +115,10 @@ class Dictionary:
         total = 0.0
         for text in texts:
             padded = bytes(self.order - 1) + text
-            for place in range(len(text)):
-                total -= math.log2(self.p(padded[place : place + self.order - 1], padded[place + self.order - 1]))
+            for position in range(len(text)):
+                total -= math.log2(
+                    self.p(padded[position : position + self.order - 1], padded[position + self.order - 1])
+                )
         return total
 
 
@@ -133,7 +135,7 @@ def test_ngrams_against_dictionaries(train: list[bytes], heldout: list[bytes], o
 
 @pytest.mark.parametrize("order", [1, 2, 5, 8])
 def test_ngram_probabilities_sum_to_1(order: int) -> None:
-    """Behind contexts that were seen, seen in part, and never seen."""
+    """After contexts that were seen, seen in part, and never seen."""
     made = ByteNgrams(order)
     made.train([b"the cat sat on the mat", b"\xff\xff\xff"])
     for before in (b"", b"the ca", b"xyz th", b"\xff\xff", b"zzzzzzzz"):

@@ -18,7 +18,7 @@ words = st.lists(st.sampled_from(["a", "b", "c", "."]), max_size=8)
     [
         ("Join two paths.", "Join two paths.", 1.0),
         ("join TWO paths.", "Join two paths.", 1.0),
-        ("two paths Join.", "Join two paths.", 1.0),  # order is left out
+        ("two paths Join.", "Join two paths.", 1.0),  # in any order
         ("Join paths", "Join two paths.", 2 * 1.0 * 0.5 / 1.5),
         ("Join two paths. Join two paths.", "Join two paths.", 2 * 0.5 * 1.0 / 1.5),
         ("join join join", "join", 0.5),
@@ -52,7 +52,7 @@ def test_exact() -> None:
 def test_bootstrap_of_independent_differences_is_the_normal_interval() -> None:
     """With as many groups as values, mean +- 1.96 standard errors."""
     values = np.random.default_rng(0).normal(0.3, 1.0, 400)
-    found = bootstrap(values.tolist(), [str(place) for place in range(400)], 4000, seed=1)
+    found = bootstrap(values.tolist(), [str(index) for index in range(400)], 4000, seed=1)
     half = 1.96 * values.std() / math.sqrt(400)
     assert found.mean == pytest.approx(values.mean())
     assert found.low == pytest.approx(values.mean() - half, abs=0.06 * half)
@@ -60,9 +60,9 @@ def test_bootstrap_of_independent_differences_is_the_normal_interval() -> None:
 
 
 def test_values_of_one_group_count_as_one() -> None:
-    """Each value eight times over tells nothing new; taken as independent they would narrow the interval by sqrt 8."""
+    """Each value eight times over adds nothing new; taken as independent they would narrow the interval by sqrt 8."""
     values = np.random.default_rng(0).normal(0.3, 1.0, 100)
-    names = [str(place) for place in range(100)]
+    names = [str(index) for index in range(100)]
     once = bootstrap(values.tolist(), names, 3000, seed=1)
     often = bootstrap(np.repeat(values, 8).tolist(), np.repeat(names, 8).tolist(), 3000, seed=1)
     assert (often.low, often.high) == pytest.approx((once.low, once.high))
@@ -85,7 +85,7 @@ def test_the_interval_holds_the_truth_as_often_as_it_says() -> None:
     for trial in range(300):
         subjects = rng.normal(0.1, 1.0, 80)
         values = np.repeat(subjects, 3) + rng.normal(0, 0.5, 240)
-        found = bootstrap(values.tolist(), [str(place // 3) for place in range(240)], 500, seed=trial)
+        found = bootstrap(values.tolist(), [str(index // 3) for index in range(240)], 500, seed=trial)
         held += found.low <= 0.1 <= found.high
     assert 0.90 < held / 300 < 0.985
 

@@ -8,7 +8,7 @@ import tiny
 from groundup.errors import GroundupError
 from groundup.inference.loading import LoadedModel
 from groundup.inference.scoring import TokenLogprob
-from groundup.serve.choices import Job, Piece
+from groundup.serve.choices import ChoiceRequest, Delta
 from groundup.tokenizer.tokenizer import Tokenizer
 
 SUBJECTS = ["bisect.insort", "json.dumps", "os.path.join", "shutil.copytree", "textwrap.dedent"]
@@ -32,7 +32,7 @@ def loaded(name: str = "tiny", context: int = 256) -> LoadedModel:
 class FakeAnswer:
     """Grows by one of the model's pieces with each step that its gate lets through."""
 
-    def __init__(self, model: "FakeModel", job: Job) -> None:
+    def __init__(self, model: "FakeModel", job: ChoiceRequest) -> None:
         self.model, self.job = model, job
         self.completion_tokens = 0
         self.finish_reason: str | None = None
@@ -56,10 +56,10 @@ class FakeAnswer:
         if self.completion_tokens == self.job.max_tokens:
             self.finish_reason = "length"
 
-    def take(self) -> Piece:
+    def take(self) -> Delta:
         new, self.new = self.new, []
         token = TokenLogprob(65, -0.5, ((65, -0.5), (66, -1.5)))
-        return Piece("".join(new), () if self.job.logprobs is None else (token,) * len(new))
+        return Delta("".join(new), () if self.job.logprobs is None else (token,) * len(new))
 
     def cancel(self) -> None:
         self.finish_reason = self.finish_reason or "length"
@@ -73,14 +73,14 @@ class FakeModel:
         self.breaks_at: int | None = None
         self.error: Exception = GroundupError("the question can't be answered", do="ask another")
         self.began = threading.Event()
-        self.jobs: list[Job] = []
+        self.jobs: list[ChoiceRequest] = []
         self.answers: list[FakeAnswer] = []
         self.loaded = loaded()
 
     def offered(self) -> dict[str, Callable[[], LoadedModel]]:
         return {"tiny": lambda: self.loaded, "tiny:sft": lambda: loaded("tiny:sft")}
 
-    def start(self, loaded: LoadedModel, job: Job) -> FakeAnswer:
+    def start(self, loaded: LoadedModel, job: ChoiceRequest) -> FakeAnswer:
         self.jobs.append(job)
         self.answers.append(FakeAnswer(self, job))
         self.began.set()

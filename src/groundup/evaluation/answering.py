@@ -25,7 +25,7 @@ class Question:
 
 @dataclass(frozen=True)
 class Marked:
-    """An answer with its scores; one that did not end is marked as it stands."""
+    """An answer with its scores; one that did not end is marked as it is."""
 
     answer: str
     ended: bool
@@ -34,7 +34,7 @@ class Marked:
 
 
 def answer_all(
-    placed: ModelOnDevice,
+    on_device: ModelOnDevice,
     tokenizer: Tokenizer,
     questions: Sequence[Question],
     max_tokens: int,
@@ -42,7 +42,7 @@ def answer_all(
     progress: Progress,
 ) -> list[Marked]:
     """The likeliest answer (temperature 0) to each question, marked, in the questions' order."""
-    assert isinstance(placed.model, CustomLanguageModel)
+    assert isinstance(on_device.model, CustomLanguageModel)
     prompts = [ask(question.text, tokenizer) for question in questions]
     order = sorted(range(len(prompts)), key=lambda index: len(prompts[index]))  # little padding in a batch
     marked: dict[int, Marked] = {}
@@ -50,17 +50,17 @@ def answer_all(
         for start in range(0, len(order), BATCH):
             indices = order[start : start + BATCH]
             given = continue_prompts(
-                placed.model,
+                on_device.model,
                 [prompts[index] for index in indices],
                 stop={tokenizer.end},
                 max_tokens=max_tokens,
-                dtype=placed.dtype,
+                dtype=on_device.dtype,
             )
             for index, one in zip(indices, given, strict=True):
                 answer, truth = tokenizer.decode(one.tokens, skip_special=True), questions[index].truth
                 marked[index] = Marked(answer, one.ended, exact(answer, truth), token_f1(answer, truth))
             task.advance(len(indices))
-    return [marked[place] for place in range(len(questions))]
+    return [marked[index] for index in range(len(questions))]
 
 
 def rates(marked: Sequence[Marked]) -> dict[str, float]:

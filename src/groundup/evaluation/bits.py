@@ -1,8 +1,8 @@
-"""Bits per byte on held-out documents: the model beside xz and an n-gram model.
+"""Bits per byte on held-out documents: the model against xz and an n-gram model.
 
     bits per byte = nats / (ln 2 x bytes of the documents' text)
 
-Special tokens are left out of both sums, so tokenizers of any size can be compared.
+Special tokens count in neither sum, so tokenizers of any size can be compared.
 """
 
 import lzma
@@ -26,16 +26,18 @@ ROWS = 16  # windows per forward pass
 
 
 @torch.no_grad()
-def model_nats(placed: ModelOnDevice, shard: TokenShard, context: int, end_of_text: int, progress: Progress) -> float:
-    """Nats that the model needs for all documents of a shard, each read on its own behind `<|endoftext|>`.
+def model_nats(
+    on_device: ModelOnDevice, shard: TokenShard, context: int, end_of_text: int, progress: Progress
+) -> float:
+    """Nats that the model needs for all documents of a shard, each read on its own after `<|endoftext|>`.
 
     Documents longer than the context are read in windows that overlap by half, and each token is counted once, in
-    the window in which it sees most of what stands before it.
+    the window in which it sees the most of what precedes it.
     """
-    assert isinstance(placed.model, CustomLanguageModel)
+    assert isinstance(on_device.model, CustomLanguageModel)
     windows: list[tuple[list[int], int]] = []  # (tokens, how many of its first targets are counted elsewhere)
     for first, last in pairwise(shard.starts.tolist()):
-        tokens = [end_of_text, *shard.tokens[first : last - 1].tolist()]  # the document's own end is left out
+        tokens = [end_of_text, *shard.tokens[first : last - 1].tolist()]  # without the document's own end
         start = 0
         while start < len(tokens) - 1:
             counted = 0 if start == 0 else context - context // 2
@@ -46,17 +48,17 @@ def model_nats(placed: ModelOnDevice, shard: TokenShard, context: int, end_of_te
     windows.sort(key=lambda window: len(window[0]))
     total = 0.0
     with progress.task("held-out bits per byte", len(windows), "windows") as task:
-        for place in range(0, len(windows), ROWS):
-            rows = windows[place : place + ROWS]
+        for index in range(0, len(windows), ROWS):
+            rows = windows[index : index + ROWS]
             width = max(len(tokens) for tokens, _ in rows)
             ids = torch.full((len(rows), width), end_of_text, dtype=torch.long)
             counts = torch.zeros(len(rows), width - 1, dtype=torch.bool)
             for row, (tokens, counted) in enumerate(rows):
                 ids[row, : len(tokens)] = torch.tensor(tokens)
                 counts[row, counted : len(tokens) - 1] = True
-            ids, counts = ids.to(placed.device), counts.to(placed.device)
-            with placed.autocast():
-                logits = placed.model.head(placed.model.features(DecoderInputs(ids[:, :-1]))[counts])
+            ids, counts = ids.to(on_device.device), counts.to(on_device.device)
+            with on_device.autocast():
+                logits = on_device.model.head(on_device.model.features(DecoderInputs(ids[:, :-1]))[counts])
             total += F.cross_entropy(logits, ids[:, 1:][counts], reduction="sum").item()
             task.advance(len(rows))
     return total
@@ -141,5 +143,5 @@ def _mask(n: int) -> np.uint64:
 
 def _lookup(keys: NDArray[np.uint64], values: NDArray[np.int64], wanted: NDArray[np.uint64]) -> NDArray[np.int64]:
     """`values` at `wanted`, 0 where a key is unknown; `keys` are sorted."""
-    place = np.minimum(np.searchsorted(keys, wanted), len(keys) - 1)
-    return np.where(keys[place] == wanted, values[place], 0)
+    index = np.minimum(np.searchsorted(keys, wanted), len(keys) - 1)
+    return np.where(keys[index] == wanted, values[index], 0)

@@ -19,7 +19,7 @@ def _words(text: str) -> Counter[str]:
 
 
 def token_f1(answer: str, truth: str) -> float:
-    """Harmonic mean of precision and recall over words and punctuation, order left out (SQuAD, arXiv 1606.05250)."""
+    """Harmonic mean of precision and recall over words and punctuation in any order (SQuAD, arXiv 1606.05250)."""
     given, wanted = _words(answer), _words(truth)
     shared = sum((given & wanted).values())
     if shared == 0:

@@ -9,7 +9,7 @@ from groundup.section import Section
 
 
 class EvaluateConfig(Section):
-    """How good the models are, beside baselines."""
+    """How good the models are, against baselines."""
 
     incidental: ClassVar[frozenset[str]] = frozenset({"data"})
 

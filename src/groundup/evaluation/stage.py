@@ -1,4 +1,4 @@
-"""The `evaluate` stage: how good each model is, beside what is simpler."""
+"""The `evaluate` stage: how good each model is, against simpler methods."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -45,9 +45,11 @@ def stage(config: EvaluateConfig, inputs: Mapping[str, Artifact], work: Work) ->
 
     marked: dict[str, dict[str, list[Marked]]] = {}
     for model in ("sft", *([method] if method else [])):
-        placed = _placed(inputs, model)
+        on_device = _on_device(inputs, model)
         marked[model] = {
-            name: answer_all(placed, tokenizer, questions, config.max_answer_tokens, f"{model}: {name}", work.progress)
+            name: answer_all(
+                on_device, tokenizer, questions, config.max_answer_tokens, f"{model}: {name}", work.progress
+            )
             for name, questions in asked.items()
         }
     figures["answers"] = {
@@ -79,7 +81,7 @@ def _summary(figures: Figures) -> str:
     return ", ".join(parts) or "nothing to ask"
 
 
-def _placed(inputs: Mapping[str, Artifact], stage_name: str) -> ModelOnDevice:
+def _on_device(inputs: Mapping[str, Artifact], stage_name: str) -> ModelOnDevice:
     model = load_model(inputs[stage_name].path / "model").requires_grad_(False)
     return ModelOnDevice(model, best_device(), inputs["sft"].figures["precision"])
 
@@ -101,10 +103,10 @@ def _bits(
     size = sum(map(len, texts["heldout"]))
     if size == 0:
         return {"documents": 0, "bytes": 0, "model": None, "xz": None, "xz_primed": None, "ngram": None}
-    placed = _placed(inputs, first_model(inputs))
+    on_device = _on_device(inputs, first_model(inputs))
     shard = TokenShard.open(inputs["tokens"].path, "heldout", tokenizer)
     context = inputs[first_model(inputs)].manifest.key.configuration.get("sequence", SEQUENCE)
-    nats = model_nats(placed, shard, context, tokenizer.end_of_text, work.progress)
+    nats = model_nats(on_device, shard, context, tokenizer.end_of_text, work.progress)
     with work.progress.task("baselines: xz, n-grams", 3, "baselines") as task:
         xz = xz_bits_per_byte(texts["heldout"])
         task.advance()
@@ -152,18 +154,23 @@ def _samples(
     work: Work,
 ) -> list[dict[str, str]]:
     """A few questions with the answer of each stage, the pretrained model's too (it has not been taught to answer)."""
-    places = [(name, place) for name, questions in asked.items() for place in range(len(questions))]
-    step = max(1, len(places) // max(1, config.samples))
-    chosen = places[::step][: config.samples]
+    asked_indices = [(name, index) for name, questions in asked.items() for index in range(len(questions))]
+    step = max(1, len(asked_indices) // max(1, config.samples))
+    chosen = asked_indices[::step][: config.samples]
     if not chosen:
         return []
-    questions = [asked[name][place] for name, place in chosen]
+    questions = [asked[name][index] for name, index in chosen]
     raw = answer_all(
-        _placed(inputs, first_model(inputs)), tokenizer, questions, config.max_answer_tokens, "samples", work.progress
+        _on_device(inputs, first_model(inputs)),
+        tokenizer,
+        questions,
+        config.max_answer_tokens,
+        "samples",
+        work.progress,
     )
     rows = []
-    for (name, place), question, first in zip(chosen, questions, raw, strict=True):
-        answers = {model: by_set[name][place].answer for model, by_set in marked.items()}
+    for (name, index), question, first in zip(chosen, questions, raw, strict=True):
+        answers = {model: by_set[name][index].answer for model, by_set in marked.items()}
         rows.append(
             {"question": question.text, "truth": question.truth, "set": name, "pretrain": first.answer} | answers
         )

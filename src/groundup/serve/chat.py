@@ -19,7 +19,7 @@ from groundup.serve.worker import Generation, Worker
 if TYPE_CHECKING:  # they bring torch
     from groundup.inference.loading import LoadedModel
     from groundup.inference.scoring import TokenLogprob
-    from groundup.serve.choices import Piece
+    from groundup.serve.choices import Delta
 
 T = TypeVar("T")
 
@@ -87,11 +87,11 @@ def taught_note(loaded: "LoadedModel", question: str) -> dict[str, Any]:
 
 def jobs_of(loaded: "LoadedModel", prompt: list[int], body: ChatRequest) -> list[Any]:
     """One job for each choice."""
-    from groundup.serve.choices import Job
+    from groundup.serve.choices import ChoiceRequest
 
     check_bias(loaded, body.logit_bias)
     logprobs = body.top_logprobs if body.logprobs else None
-    return [Job(prompt, body.limit, body.sampling(index), body.stop, logprobs) for index in range(body.n)]
+    return [ChoiceRequest(prompt, body.limit, body.sampling(index), body.stop, logprobs) for index in range(body.n)]
 
 
 def check_bias(loaded: "LoadedModel", bias: dict[int, float]) -> None:
@@ -121,7 +121,7 @@ async def _streamed(generation: Generation, body: ChatRequest, request: Request,
     def opening() -> list[dict[str, Any]]:
         return [reply.first(index) for index in range(generation.count)]
 
-    def chunk(index: int, piece: "Piece") -> dict[str, Any]:
+    def chunk(index: int, piece: "Delta") -> dict[str, Any]:
         return reply.chunk(index, {"content": piece.text}, logprobs=piece.tokens)
 
     def closing() -> list[dict[str, Any]]:
@@ -135,7 +135,7 @@ async def streamed(
     generation: Generation,
     request: Request,
     opening: Callable[[], list[dict[str, Any]]],
-    chunk: "Callable[[int, Piece], dict[str, Any]]",
+    chunk: "Callable[[int, Delta], dict[str, Any]]",
     closing: Callable[[], list[dict[str, Any]]],
     usage: Callable[[], dict[str, Any]] | None,
 ) -> Response:

@@ -11,7 +11,7 @@ from groundup.inference.text import Answer
 
 
 @dataclass(frozen=True)
-class Job:
+class ChoiceRequest:
     """What is to be answered."""
 
     prompt: Sequence[int]
@@ -25,7 +25,7 @@ class Job:
 
 
 @dataclass(frozen=True)
-class Piece:
+class Delta:
     """What an answer has grown by. A piece may have tokens and no text yet, where a character is not whole."""
 
     text: str
@@ -35,7 +35,7 @@ class Piece:
 class Choice:
     """An answer in an engine: `take` what it has grown by, until `finish_reason` is set."""
 
-    def __init__(self, engine: InferenceEngine, loaded: LoadedModel, job: Job) -> None:
+    def __init__(self, engine: InferenceEngine, loaded: LoadedModel, job: ChoiceRequest) -> None:
         self._job, self._reported = job, 0
         self.prompt_logprobs: list[TokenLogprob] = []
         if job.prompt_logprobs:
@@ -66,17 +66,17 @@ class Choice:
             return None
         return "stop" if self._answer.finish_reason == "stop" else "length"
 
-    def take(self) -> Piece:
+    def take(self) -> Delta:
         """What has come since the last call."""
         if self._answer is None:
-            return Piece("")
+            return Delta("")
         request, text = self._answer.request, self._answer.take()
         if self._job.logprobs is None:
-            return Piece(text)
+            return Delta(text)
         found = zip(request.tokens, request.logprobs, request.top_logprobs, strict=True)
         tokens = [TokenLogprob(token, logprob, tuple(top.items())) for token, logprob, top in found]
         new, self._reported = tokens[self._reported :], len(tokens)
-        return Piece(text, new)
+        return Delta(text, new)
 
     def cancel(self) -> None:
         """End it where it is; its slot in the engine is free."""
@@ -95,7 +95,7 @@ class Engines:
         self.slots = slots
         self._engines: dict[str, InferenceEngine] = {}
 
-    def start(self, loaded: LoadedModel, job: Job) -> Choice:
+    def start(self, loaded: LoadedModel, job: ChoiceRequest) -> Choice:
         """Begin an answer."""
         if loaded.name not in self._engines:
             self._engines[loaded.name] = InferenceEngine(loaded.model, slots=self.slots)

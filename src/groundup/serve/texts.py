@@ -15,7 +15,7 @@ from groundup.serve.worker import Generation, Worker
 
 if TYPE_CHECKING:  # they bring torch
     from groundup.inference.loading import LoadedModel
-    from groundup.serve.choices import Piece
+    from groundup.serve.choices import Delta
 
 
 def routes(models: Models, worker: Worker) -> APIRouter:
@@ -24,7 +24,7 @@ def routes(models: Models, worker: Worker) -> APIRouter:
 
     @router.post("/v1/completions", responses=REFUSALS)
     async def completions(body: CompletionRequest, request: Request) -> Response:
-        from groundup.serve.choices import Job
+        from groundup.serve.choices import ChoiceRequest
 
         loaded = await models.get(body.model)
         prompts = [_ids(loaded, one, "prompt") for one in body.prompts]
@@ -33,7 +33,7 @@ def routes(models: Models, worker: Worker) -> APIRouter:
             check_length(len(ids), loaded, "prompt", room=0 if body.echo else 1)
         scored = body.echo and body.logprobs is not None
         jobs = [
-            Job(ids, body.max_tokens, body.sampling(index), body.stop, body.logprobs, prompt_logprobs=scored)
+            ChoiceRequest(ids, body.max_tokens, body.sampling(index), body.stop, body.logprobs, prompt_logprobs=scored)
             for ids in prompts
             for index in range(body.n)
         ]
@@ -89,7 +89,7 @@ def routes(models: Models, worker: Worker) -> APIRouter:
 async def _streamed(
     generation: Generation, body: CompletionRequest, request: Request, reply: CompletionReply
 ) -> Response:
-    def chunk(index: int, piece: "Piece") -> dict[str, Any]:
+    def chunk(index: int, piece: "Delta") -> dict[str, Any]:
         tokens = piece.tokens if body.logprobs is not None else None
         return reply.whole([reply.choice(index, piece.text, None, tokens)], {})
 

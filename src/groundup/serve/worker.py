@@ -18,7 +18,7 @@ from groundup.serve.metrics import Metrics
 if TYPE_CHECKING:  # they bring torch
     from groundup.inference.loading import LoadedModel
     from groundup.inference.scoring import TokenLogprob
-    from groundup.serve.choices import Job, Piece
+    from groundup.serve.choices import ChoiceRequest, Delta
 
 
 class Growing(Protocol):
@@ -33,7 +33,7 @@ class Growing(Protocol):
     def finish_reason(self) -> str | None:
         """None while it grows."""
 
-    def take(self) -> "Piece":
+    def take(self) -> "Delta":
         """What has come since the last call."""
 
     def cancel(self) -> None:
@@ -43,7 +43,7 @@ class Growing(Protocol):
 class Backend(Protocol):
     """What generates, called from the worker's thread alone; `choices.Engines` is one."""
 
-    def start(self, loaded: "LoadedModel", job: "Job") -> Growing:
+    def start(self, loaded: "LoadedModel", job: "ChoiceRequest") -> Growing:
         """Begin an answer."""
 
     def step(self) -> None:
@@ -53,7 +53,7 @@ class Backend(Protocol):
 class Generation:
     """The answers to one request, one for each job. Made by `Worker.submit`."""
 
-    def __init__(self, loaded: "LoadedModel", jobs: "Sequence[Job]", metrics: Metrics) -> None:
+    def __init__(self, loaded: "LoadedModel", jobs: "Sequence[ChoiceRequest]", metrics: Metrics) -> None:
         self.answers: list[Growing] = []  # once the worker has begun
         self.count = len(jobs)
         self.prompt_tokens = sum(len(prompt) for prompt in {id(job.prompt): job.prompt for job in jobs}.values())
@@ -63,7 +63,7 @@ class Generation:
         self._loaded, self._jobs, self._metrics = loaded, jobs, metrics
         self._first: float | None = None
         self._loop = asyncio.get_running_loop()
-        self._pieces: asyncio.Queue[tuple[int, Piece] | None] = asyncio.Queue()  # None: it is over
+        self._pieces: asyncio.Queue[tuple[int, Delta] | None] = asyncio.Queue()  # None: it is over
         self._error: Exception | None = None
 
     def start(self, backend: Backend) -> None:
@@ -108,14 +108,14 @@ class Generation:
         self.over = True
         self._post(None)
 
-    def _post(self, piece: "tuple[int, Piece] | None") -> None:
+    def _post(self, piece: "tuple[int, Delta] | None") -> None:
         """Hand a piece to the request's event loop, from any thread."""
         try:
             self._loop.call_soon_threadsafe(self._pieces.put_nowait, piece)
         except RuntimeError:  # the loop has closed: the server is gone, and so is the client
             self.left.set()
 
-    async def pieces(self) -> "AsyncIterator[tuple[int, Piece]]":
+    async def pieces(self) -> "AsyncIterator[tuple[int, Delta]]":
         """(choice, piece) as they come. Raises what the model raised."""
         while (piece := await self._pieces.get()) is not None:
             yield piece
@@ -151,7 +151,7 @@ class Worker:
         self._thread = threading.Thread(target=self._run, name="generation", daemon=True)
         self._thread.start()
 
-    def submit(self, loaded: "LoadedModel", jobs: "Sequence[Job]") -> Generation:
+    def submit(self, loaded: "LoadedModel", jobs: "Sequence[ChoiceRequest]") -> Generation:
         """Put a request in the line, on its event loop. A full line is an `ApiError` 429 with a time to come back."""
         with self._wake:
             self._forget_left()
