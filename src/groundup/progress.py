@@ -66,7 +66,7 @@ class _Clock:
         self.started_at = time.monotonic()
         self._first: tuple[float, float] | None = None  # when the first units were done, and how many
 
-    def advance(self, amount: float, note: str) -> None:
+    def advance(self, amount: float = 1, note: str = "") -> None:
         self.done += amount
         self.note = note or self.note
         if self._first is None:
@@ -169,12 +169,8 @@ class Bars:
             row.add_row(Text("   "), bar, Text(clock_.line(), no_wrap=True, overflow="ellipsis"))
             return row
 
-        class Counter:
-            def advance(self, amount: float = 1, note: str = "") -> None:
-                clock_.advance(amount, note)
-
         with Live(get_renderable=draw, console=self.console, refresh_per_second=4, transient=True):
-            yield Counter()
+            yield clock_
 
     def task(self, title: str, total: float | None, unit: str = "", done: float = 0) -> AbstractContextManager[Task]:
         return self._open(_Clock(title, total, unit, done))

@@ -15,7 +15,7 @@ from groundup.errors import GroundupError
 from groundup.parallel.configuration import ParallelConfig
 from groundup.pipeline.folder import RunFolder
 from groundup.pipeline.local_ranks import run_local_ranks
-from groundup.pipeline.messages import Request
+from groundup.pipeline.messages import StageRequest
 from groundup.progress import Silent
 
 TOTAL = sum(3 * step for step in range(1, 9))  # rank 0 gives 1 and rank 1 gives 2 times the step's number
@@ -37,7 +37,7 @@ class Stage:
         config = TogetherConfig(**changes)
         key = StageKey("together", 1, {}, 1)
         function = "rank_toys:together"
-        self.request = Request(root, function, None, config, key, {}, root, 0.0, False, False, silent=True)
+        self.request = StageRequest(root, function, None, config, key, {}, root, 0.0, False, False, silent=True)
         self.out, self.keep, self.said = root / "out", root / "keep", Said()
         self.out.mkdir()
         self.keep.mkdir()

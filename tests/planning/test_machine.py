@@ -19,8 +19,8 @@ def test_it_takes_no_longer_than_it_may(tmp_path):
     assert machine.disk and machine.disk > 0
 
 
-def test_the_rate_is_that_of_a_plain_loop_of_products():
-    """Within a factor of three of a single timing of the same products: another clock, another loop."""
+def test_the_rate_is_that_of_a_plain_loop_of_matmuls():
+    """Within a factor of three of a single timing of the same matmuls: another clock, another loop."""
     a = np.ones((64, 64), np.float32)
     best = float("inf")
     for _ in range(200):

@@ -62,7 +62,7 @@ def test_a_source_read_too_often_is_warned_about(tmp_path: Path) -> None:
     said = advice(plan(load(path, overrides).blueprint, MACHINE, figures))
     (line,) = [one for one in said if "2305.16264" in one]
     assert line.startswith("pretrain reads the source handbook (1.0 M tokens) 10 times; beyond 4 times")
-    assert line.endswith("lower its share in pretrain.mixture, or add documents")
+    assert line.endswith("lower its weight in pretrain.mixture, or add documents")
     said = advice(plan(load(path, ("pretrain.tokens=null", "pretrain.epochs=9")).blueprint, MACHINE, figures))
     (line,) = [one for one in said if "2305.16264" in one]
     assert line.startswith("pretrain reads the corpus (51.0 M tokens) 9 times")

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from groundup.blueprint.configuration import Blueprint
 from groundup.model.configuration import LLMConfig, feed_forward_for, heads_for
 from groundup.planning.size import (
-    SHARES,
+    RATE_FRACTIONS,
     batch_tokens_for,
     derive,
     kv_heads_for,
@@ -248,8 +248,8 @@ def test_what_is_set_moves_what_follows():
     assert few["pretrain.learning_rate"] > free["pretrain.learning_rate"]
     fixed = values(blueprint(learning_rate=1e-3))
     assert "pretrain.learning_rate" not in fixed
-    for stage, (share, reason) in SHARES.items():
-        assert fixed[f"{stage}.learning_rate"] == pytest.approx(share * 1e-3, rel=5e-3) and reason
+    for stage, (fraction, reason) in RATE_FRACTIONS.items():
+        assert fixed[f"{stage}.learning_rate"] == pytest.approx(fraction * 1e-3, rel=5e-3) and reason
 
 
 def test_every_derived_value_has_a_rule_and_a_source():

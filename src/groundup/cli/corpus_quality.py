@@ -35,7 +35,7 @@ def train(
     kind: Annotated[str, typer.Option(help="`linear`, or `fasttext` (needs the extra).")] = "linear",
     text: Text = "text",
     label: Label = "label",
-    heldout: Annotated[float, typer.Option(help="Share of the examples that is measured with.")] = 0.2,
+    heldout: Annotated[float, typer.Option(help="Fraction of the examples kept for measuring.")] = 0.2,
     documents: Annotated[int, typer.Option(help="Most documents taken of good and bad each.")] = 200_000,
     epochs: Annotated[int | None, typer.Option(help="Times that each example is seen.")] = None,
     seed: Annotated[int, typer.Option(help="Of the order in which examples are seen.")] = 1337,
@@ -50,7 +50,7 @@ def train(
         from groundup.progress import for_terminal
 
         if good and not bad:
-            raise GroundupError("there is --good without --bad", do="name what it is to be told from, e.g. the crawl")
+            raise GroundupError("there is --good without --bad", do="name its opposite too, e.g. the crawl")
         config = _configuration(
             labelled=labelled or (), good=good or (), bad=bad or (), kind=kind, text=text, label=label,
             heldout=heldout, documents=documents, epochs=epochs, seed=seed,
@@ -95,7 +95,7 @@ def evaluate(
 
 
 def _configuration(**fields: Any) -> Any:
-    """The training's configuration; what is wrong in it is told as the option's name."""
+    """The training's configuration; an error in it names the option."""
     from pydantic import ValidationError
 
     from groundup.corpus.quality.configuration import QualityTraining

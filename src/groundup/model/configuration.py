@@ -243,12 +243,16 @@ class LLMConfig(Section):
         return sum(self._parts(min(self.num_experts, self.num_experts_per_tok)).values())
 
     def flops_per_token(self, context: int) -> int:
-        """Forward and backward: 6 N + 12 L H Q T (PaLM, arXiv 2204.02311, appendix B); N counts the head's matrix.
+        """Forward and backward: 6 N + 12 L H Q T (PaLM, arXiv 2204.02311, appendix B).
 
-        T is at most a layer's window, and N counts only the experts that a token uses.
+        N counts the weights of matrix products: the head's matrix, but neither norms nor what is only looked up (an
+        untied embedding, learned positions), and only the experts that a token uses. T is at most a layer's window.
         """
+        parts = self._parts(min(self.num_experts, self.num_experts_per_tok))
+        looked_up = {"positions", "norms"} | (set() if self.tie_word_embeddings else {"embedding"})
+        multiplied = sum(count for part, count in parts.items() if part not in looked_up)
         seen = [min(context, self.window(layer) or context) for layer in range(self.num_hidden_layers)]
-        return 6 * self.num_active_parameters + 12 * self.num_attention_heads * self.head_dim * sum(seen)
+        return 6 * multiplied + 12 * self.num_attention_heads * self.head_dim * sum(seen)
 
     def _parts(self, experts: int) -> dict[str, int]:
         d, layers = self.hidden_size, self.num_hidden_layers

@@ -26,7 +26,7 @@ from typing import Any
 
 from groundup.errors import GroundupError
 from groundup.pipeline.job import Job, without_job
-from groundup.pipeline.messages import Request
+from groundup.pipeline.messages import StageRequest
 from groundup.pipeline.process import UnforeseenError, run_stage
 
 MEET = timedelta(minutes=30)  # within which all processes of a job must start
@@ -39,7 +39,7 @@ CAME, GONE = "came", "gone"  # keys: how many others have reached the store, and
 class Announcement:
     """What rank 0 sends the others: a stage to take part in, or (without a request) that the run has ended."""
 
-    request: Request | None
+    request: StageRequest | None
     address: str = ""
     port: int = 0  # where the stage's process group meets
     status: int = 0  # with which to end
@@ -52,7 +52,7 @@ class Leader:
         self.job, self.stages = job, 0
         self.store = _store(job)
 
-    def make(self, request: Request, log: Path) -> str:
+    def make(self, request: StageRequest, log: Path) -> str:
         """As `run_stage`, in the whole job where the stage asks for more than one process."""
         if request.parallel is None:
             return run_stage(request, log, environment=without_job(os.environ))
@@ -113,7 +113,7 @@ class Leader:
 
 
 @contextmanager
-def leading(job: Job | None) -> Iterator[Callable[[Request, Path], str]]:
+def leading(job: Job | None) -> Iterator[Callable[[StageRequest, Path], str]]:
     """Within it: how to make a stage, in one process or as rank 0 of a job, which then ends with this process."""
     if job is None:
         yield run_stage

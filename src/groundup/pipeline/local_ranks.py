@@ -10,14 +10,14 @@ from typing import Any
 
 from groundup.errors import GroundupError
 from groundup.machine import usable_cores
-from groundup.pipeline.messages import Request
+from groundup.pipeline.messages import StageRequest
 from groundup.pipeline.rank import BROKE, HANGS, local_rank
 from groundup.progress import Progress
 
 RESTARTS = 3  # in a row without a new checkpoint; then it is no accident
 
 
-def run_local_ranks(request: Request, out: Path, keep: Path, progress: Progress) -> dict[str, Any]:
+def run_local_ranks(request: StageRequest, out: Path, keep: Path, progress: Progress) -> dict[str, Any]:
     """Call the stage's function in `request.processes` new processes; `{"figures", "provenance"}` of rank 0.
 
     A rank that is killed, breaks or hangs ends the others, and all start again from the newest checkpoint.

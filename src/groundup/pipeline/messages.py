@@ -12,7 +12,7 @@ from groundup.section import Section
 
 
 @dataclass(frozen=True)
-class Request:
+class StageRequest:
     """One stage to be made."""
 
     run: Path
@@ -42,7 +42,7 @@ class Request:
         return self.run / "log" / self.key.stage / f"rank-{rank}.log"
 
 
-def error_message(request: Request, error: BaseException) -> dict[str, Any] | None:
+def error_message(request: StageRequest, error: BaseException) -> dict[str, Any] | None:
     """`{"what", "where", "do"}` of an expected error; None for any other one, which is a bug in groundup."""
     if isinstance(error, GroundupError):
         return {"what": error.what, "where": error.where, "do": error.do}

@@ -15,7 +15,7 @@ from types import FrameType
 
 from groundup.artifacts import durable
 from groundup.errors import GroundupError
-from groundup.pipeline.messages import Request
+from groundup.pipeline.messages import StageRequest
 
 LOOK_SECONDS = 1.0  # between calls of `watch`
 GRACE = 3.0  # seconds in which an interrupted stage may reset the terminal
@@ -29,7 +29,7 @@ class UnforeseenError(GroundupError):
 
 
 def run_stage(
-    request: Request,
+    request: StageRequest,
     log: Path,
     environment: Mapping[str, str] = os.environ,
     watch: Callable[[], None] | None = None,

@@ -20,7 +20,7 @@ from typing import Any
 
 from groundup.artifacts import Artifact, Figures, Manifest, Store, Work
 from groundup.lazy import load
-from groundup.pipeline.messages import Request, error_message
+from groundup.pipeline.messages import StageRequest, error_message
 from groundup.pipeline.provenance import provenance
 from groundup.pipeline.watchdog import Watchdog, Watched
 from groundup.progress import Silent, for_terminal
@@ -29,7 +29,7 @@ TIMEOUT = timedelta(minutes=30)  # of a collective: the watchdog, which reports 
 BROKE, HANGS = "broke", "hangs"  # keys of what a rank reports that did not end by an expected error
 
 
-def take_part(request: Request, out: Path, keep: Path, hangs: Callable[[str], None]) -> Figures:
+def take_part(request: StageRequest, out: Path, keep: Path, hangs: Callable[[str], None]) -> Figures:
     """This process's part, in the job that the environment describes; returns the stage's figures.
 
     Args:
@@ -61,7 +61,7 @@ def take_part(request: Request, out: Path, keep: Path, hangs: Callable[[str], No
     return figures
 
 
-def follow(request: Request, hangs: Callable[[str], None]) -> None:
+def follow(request: StageRequest, hangs: Callable[[str], None]) -> None:
     """The part of a process that joined a job and is not its first; the first one has made room for the stage."""
     head(int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"]))
     take_part(request, Path(os.devnull), Store(request.run).kept(request.key), hangs)
@@ -72,7 +72,7 @@ def in_a_job() -> bool:
     return int(os.environ.get("WORLD_SIZE", 1)) > 1
 
 
-def hanging(request: Request, what: str) -> dict[str, Any]:
+def hanging(request: StageRequest, what: str) -> dict[str, Any]:
     """The answer of a process whose stage hangs."""
     return {
         "what": f"{request.key.stage} hangs: {what}",
@@ -81,7 +81,7 @@ def hanging(request: Request, what: str) -> dict[str, Any]:
     }
 
 
-def local_rank(request: Request, out: Path, keep: Path, folder: Path) -> dict[str, Any] | None:
+def local_rank(request: StageRequest, out: Path, keep: Path, folder: Path) -> dict[str, Any] | None:
     """What each process of a local start does; rank 0 returns `{"figures", "provenance"}`.
 
     Args:
@@ -110,7 +110,7 @@ def local_rank(request: Request, out: Path, keep: Path, folder: Path) -> dict[st
     return {"figures": figures, "provenance": provenance()} if os.environ["RANK"] == "0" else None
 
 
-def settle_rank(request: Request) -> None:
+def settle_rank(request: StageRequest) -> None:
     """Give this rank its part of the machine, and its standard error a log of its own."""
     from groundup.pipeline.job import find
 

@@ -15,14 +15,14 @@ from groundup.blueprint.load import LoadedBlueprint
 from groundup.errors import GroundupError
 from groundup.pipeline.folder import Remembered, RunFolder
 from groundup.pipeline.graph import Stage, check_name, descendants
-from groundup.pipeline.messages import Request
+from groundup.pipeline.messages import StageRequest
 from groundup.pipeline.process import run_stage
 from groundup.pipeline.status import Step, resolve, survey
 from groundup.planning.advice import duration
 from groundup.progress import Progress, Silent, clock
 
 Forecast = Callable[[Mapping[str, Figures]], Mapping[str, float]]  # figures of stages that are done -> seconds by stage
-Make = Callable[[Request, Path], str]  # (what to make, its log) -> the name of the artifact's folder
+Make = Callable[[StageRequest, Path], str]  # (what to make, its log) -> the name of the artifact's folder
 
 
 @dataclass(frozen=True)
@@ -196,7 +196,7 @@ class _Execution:
         assert step.key is not None and step.inputs is not None
         name, started = step.stage.name, time.time()
         self.folder.event("started", name, key=step.key.digest, expected_seconds=self.expected.get(name))
-        request = Request(
+        request = StageRequest(
             run=self.folder.path,
             function=step.stage.function,
             sources=step.stage.sources,

@@ -115,7 +115,7 @@ class Watched:
     def _watched(self, opened: AbstractContextManager[Task]) -> Iterator[Task]:
         watchdog = self.watchdog
 
-        class Step:
+        class StepCounter:
             def __init__(self, task: Task) -> None:
                 self.task = task
 
@@ -126,7 +126,7 @@ class Watched:
         with opened as task:
             watchdog.begin()
             try:
-                yield Step(task)
+                yield StepCounter(task)
             finally:
                 watchdog.rest()
 

@@ -1,8 +1,8 @@
 """The process in which one stage runs: `python -P -m groundup.pipeline.worker RESULT`.
 
-It leads a process group of its own. Its standard input carries the pickled `Request` and then stays open for as long
-as the parent lives; when the parent is gone, however it went, the whole group is killed. The answer, one line of
-JSON, goes to the file descriptor RESULT. Standard error is the stage's log.
+It leads a process group of its own. Its standard input carries the pickled `StageRequest` and then stays open for
+as long as the parent lives; when the parent is gone, however it went, the whole group is killed. The answer, one line
+of JSON, goes to the file descriptor RESULT. Standard error is the stage's log.
 """
 
 import faulthandler
@@ -22,7 +22,7 @@ from groundup.errors import GroundupError
 from groundup.lazy import load
 from groundup.pipeline.local_ranks import run_local_ranks
 from groundup.pipeline.memory import PeakMemory
-from groundup.pipeline.messages import Request, error_message
+from groundup.pipeline.messages import StageRequest, error_message
 from groundup.pipeline.provenance import provenance
 from groundup.pipeline.rank import follow, hanging, head, in_a_job, take_part
 from groundup.progress import Silent, for_terminal
@@ -30,7 +30,7 @@ from groundup.progress import Silent, for_terminal
 PREDECESSOR_ENDS_WITHIN = 20.0  # seconds: the worker of a run that was killed a moment ago may still hold the lock
 
 
-def build(request: Request, hangs: Callable[[str], None]) -> Artifact:
+def build(request: StageRequest, hangs: Callable[[str], None]) -> Artifact:
     """Make and publish the artifact.
 
     Args:
@@ -78,7 +78,7 @@ def build(request: Request, hangs: Callable[[str], None]) -> Artifact:
             raise
 
 
-def _check_sources(request: Request) -> None:
+def _check_sources(request: StageRequest) -> None:
     """The key names the sources as they were before; the artifact must be of the same."""
     if request.sources:
         now = load(request.sources)(request.config, request.base, request.run / "artifacts" / ".digests")
@@ -91,7 +91,7 @@ def _utc(seconds: float) -> str:
     return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))
 
 
-def _answer(request: Request, hangs: Callable[[str], None]) -> dict[str, Any]:
+def _answer(request: StageRequest, hangs: Callable[[str], None]) -> dict[str, Any]:
     """The answer to the parent; an unexpected error is left to Python, which writes it to the log."""
     try:
         if in_a_job() and os.environ["RANK"] != "0":

@@ -7,16 +7,16 @@ from groundup.artifacts import Measured
 from groundup.planning.estimate import Plan, StagePlan
 from groundup.progress import clock
 
-MEMORY_SHARE = 0.9  # of what is free; beyond, the machine swaps
+MEMORY_FRACTION = 0.9  # of what is free; beyond, the machine swaps
 LONG_SECONDS = 12 * 3600
-MOST_EPOCHS = 4  # beyond, a token read again teaches less and less (arXiv 2305.16264)
-FEWEST_STEPS = 200
-LARGE_TABLE = 0.5  # share of the parameters in the table of words
+MAX_EPOCHS = 4  # beyond, a token read again teaches less and less (arXiv 2305.16264)
+MIN_STEPS = 200
+LARGE_EMBEDDING = 0.5  # fraction of the parameters in the embedding
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """One predicted figure beside the measured one."""
+    """A predicted and the measured figure."""
 
     stage: str
     what: str
@@ -60,7 +60,7 @@ def advice(plan: Plan) -> list[str]:
 
 
 def compare(plan: Plan, measured: Mapping[str, Measured]) -> list[Comparison]:
-    """Predicted beside measured time and memory, for every stage of both, in the plan's order."""
+    """Predicted and measured time and memory, for every stage in both, in the plan's order."""
     rows = []
     for stage in plan.stages:
         if stage.stage in measured:
@@ -73,7 +73,7 @@ def compare(plan: Plan, measured: Mapping[str, Measured]) -> list[Comparison]:
 def _memory(plan: Plan) -> Iterable[str]:
     if plan.machine.memory is None:
         return
-    room = MEMORY_SHARE * plan.machine.memory
+    room = MEMORY_FRACTION * plan.machine.memory
     too_large = []
     for stage in plan.stages:
         if stage.memory_bytes <= room:
@@ -144,23 +144,23 @@ def _time(plan: Plan) -> Iterable[str]:
 def _data(plan: Plan) -> Iterable[str]:
     pretrain = plan.stage("pretrain")
     for name, epochs in plan.reading.epochs.items():
-        if epochs > MOST_EPOCHS:
+        if epochs > MAX_EPOCHS:
             tokens = plan.corpus.sources[name] if name else plan.corpus.tokens
             what = f"the source {name}" if name else "the corpus"
             yield (
-                f"pretrain reads {what} ({short(tokens)} tokens) {epochs:.0f} times; beyond {MOST_EPOCHS} times it "
+                f"pretrain reads {what} ({short(tokens)} tokens) {epochs:.0f} times; beyond {MAX_EPOCHS} times it "
                 f"teaches less and less (arXiv 2305.16264): lower {plan.reading.lever}, or add documents"
             )
-    if pretrain.steps < FEWEST_STEPS:
-        batch = max(1, pretrain.tokens // FEWEST_STEPS)
+    if pretrain.steps < MIN_STEPS:
+        batch = max(1, pretrain.tokens // MIN_STEPS)
         yield (
             f"pretrain takes only {pretrain.steps} optimizer steps: lower pretrain.batch_tokens to about "
             f"{_two_digits(batch):_}, or raise pretrain.tokens"
         )
-    table_share = (plan.parameters["embedding"] + plan.parameters.get("head", 0)) / plan.model.num_parameters
-    if table_share > LARGE_TABLE:
+    embedding_fraction = (plan.parameters["embedding"] + plan.parameters.get("head", 0)) / plan.model.num_parameters
+    if embedding_fraction > LARGE_EMBEDDING:
         yield (
-            f"{table_share:.0%} of the parameters are the table of {plan.model.vocab_size:,} words: lower "
+            f"{embedding_fraction:.0%} of the parameters are the embedding of {plan.model.vocab_size:,} tokens: lower "
             "tokenizer.vocabulary, or choose a larger size"
         )
 

@@ -14,7 +14,7 @@ COMPRESSED = {".gz": 4.0, ".zst": 4.0, ".bz2": 4.0, ".xz": 4.0, ".zip": 3.0, ".p
 PAGES = frozenset({"html", "xml", "warc"})  # formats that text must be extracted from
 PAGE_TEXT = 0.15  # of their bytes are text
 BYTES_PER_TOKEN = {1_000: 2.6, 4_096: 3.3, 16_384: 4.0, 32_768: 4.3, 131_072: 4.6}  # English, by vocabulary
-MOST_FILES = 20_000
+MAX_FILES = 20_000
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ def corpus_of(
 
 
 def bytes_per_token(vocabulary: int) -> float:
-    """Bytes of English that a token of a byte-level BPE stands for, by the nearest size not above the vocabulary."""
+    """Bytes of English per token of a byte-level BPE, by the nearest size not above the vocabulary."""
     below = [size for size in BYTES_PER_TOKEN if size <= vocabulary]
     return BYTES_PER_TOKEN[max(below, default=min(BYTES_PER_TOKEN))]
 
@@ -114,7 +114,7 @@ def text_bytes(path: Path) -> tuple[int, int] | None:
     text, pages, files, there = 0.0, 0.0, 0, False
     for file in walk(path):
         files += 1
-        if files > MOST_FILES:
+        if files > MAX_FILES:
             return None
         if not file.path.is_file():
             continue

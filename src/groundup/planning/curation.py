@@ -9,7 +9,7 @@ from groundup.planning.corpus import Corpus
 
 DOCUMENT_BYTES = 2_000  # of text in one, where nothing is known
 BYTES_PER_DOCUMENT = 350  # in memory while all documents are compared
-WORKER_BYTES = 350 << 20  # beside the program: a batch in all its forms, models, row groups of Parquet
+WORKER_BYTES = 350 << 20  # besides the program: a batch in all its forms, models, row groups of Parquet
 KEPT_ASIDE = 1.3  # bytes on disk for each byte of text until the stage is done: candidates, fingerprints, ledger
 
 

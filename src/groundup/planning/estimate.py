@@ -1,6 +1,7 @@
 """What a blueprint will take: parameters, tokens, FLOPs, memory, disk and seconds, stage by stage.
 
-Formulas, with N parameters, L layers, d width (heads x head size), T tokens that attend to each other, V words:
+Formulas, with N parameters (for FLOPs those of matrix products: no norms, no untied embedding), L layers, d width
+(heads x head size), T tokens that attend to each other, V words:
 
     training      6 N + 12 L d T FLOPs a token (PaLM, arXiv 2204.02311, appendix B)
     forward       2 N +  4 L d T
@@ -12,7 +13,7 @@ Formulas, with N parameters, L layers, d width (heads x head size), T tokens tha
                     + (question + answer) x 4 forward: policy, reference, critic, reward model
                     + (question + answer) x epochs x 2 training: policy, critic )
 
-    memory        a trained model: 4 N weights + 4 N gradients + 8 N AdamW moments, float32, + 2 N bf16 or fp16 copies;
+    memory        a trained model: 4 N weights + 4 N gradients + 8 N AdamW state, float32, + 2 N bf16 or fp16 copies;
                   a frozen one: 4 N; activations: see `activation_bytes`
     disk          2 checkpoints of 12 N while a stage trains, 4 N for each stage's result
 
@@ -43,11 +44,11 @@ QUESTION_TOKENS, ANSWER_TOKENS = 14, 20  # of questions made from documents, wit
 QUESTIONS_PER_SUBJECT = 2  # other than the main one: parameters, which function does this
 PHRASINGS = 5
 PADDING = 1.3  # rows are as long as their batch's longest
-WRITTEN_OVER_TEXT = 0.6  # documents and ledger beside the text, compressed
+WRITTEN_OVER_TEXT = 0.6  # documents and ledger, over the text, compressed
 
 
 class PlannedSections(Sections, Protocol):
-    """The part of a blueprint that a plan reads; the blueprint itself stands above this room."""
+    """The part of a blueprint that a plan reads; the blueprint itself is above this room."""
 
     @property
     def align(self) -> Literal["ppo", "dpo", "none"]: ...
@@ -160,7 +161,7 @@ def activation_bytes(model: LLMConfig, tokens: int, head_tokens: int, precision:
     """What the forward pass of one micro-batch keeps for the backward pass.
 
     A layer keeps, per token, about 8 vectors of the width in attention (norm, q, k, v, the attended values and the
-    residuals; flash attention keeps no T x T matrix), and 4 of the feed-forward width (gate, up, their product and
+    residuals; flash attention keeps no T x T matrix), and 4 of the feed-forward width (gate, up, gate x up and
     SiLU; 2 without a gate; those of the experts that a token uses), as counted in arXiv 2205.05198; the head keeps
     logits and their softmax in float32, with a third copy while their gradient is made.
     """
@@ -279,7 +280,7 @@ class _Estimate:
         return self._stage("ppo", read * (config.epochs + 1), 2 * updates, flops, memory, models=2)
 
     def evaluate(self) -> StagePlan:
-        """Held-out text through three models, and the same questions to each of them; an n-gram model and xz beside."""
+        """Held-out text through three models, and the same questions to each; besides n-grams and xz."""
         held = self.corpus.kept_bytes * self.blueprint.curate.heldout
         held_tokens = round(self.corpus.tokens * self.blueprint.curate.heldout)
         answers = 3 * self.blueprint.sft.subjects
@@ -298,7 +299,7 @@ class _Estimate:
         return StagePlan("export", speeds.START_SECONDS, memory=memory, disk={"model": 2 * width * self.n})
 
     def _questions(self) -> int:
-        """Questions of an epoch: the main one of each subject, and a share of the others."""
+        """Questions of an epoch: the main one of each subject, and some of the others."""
         sft = self.blueprint.sft
         return round(sft.subjects * (1 + QUESTIONS_PER_SUBJECT * sft.other_questions))
 
@@ -332,7 +333,7 @@ class _Estimate:
 
     def _trained(self) -> dict[str, int]:
         found = {"program": speeds.PROGRAM_BYTES, "weights": 4 * self.n, "gradients": 4 * self.n}
-        found["AdamW moments"] = 8 * self.n
+        found["AdamW state"] = 8 * self.n
         return found | ({f"{self.precision} copies": 2 * self.n} if self.precision != "fp32" else {})
 
     def _training(self, context: int) -> float:

@@ -17,7 +17,7 @@ from groundup.machine import available_memory, multiplies_bf16, usable_cores
 PROBE_SIDE = 64  # small enough that numpy's BLAS stays on one core
 PROBE_SECONDS = 0.15
 
-# Share of the probe's rate that each kind of work reaches, by precision. Edit here.
+# Fraction of the probe's rate that each kind of work reaches, by precision. Edit here.
 # Known: 4 M parameters, batches of 1,024 tokens, 2 cores with avx512_bf16 (probe 88 GFLOP/s a core): 12,000 tokens/s
 # in training, which is 12,000 x 25.6 MFLOP = 307 GFLOP/s. bf16 goes above 1 because its instruction does twice the
 # work of the probe's float32 one.
@@ -28,7 +28,7 @@ EFFICIENCY: dict[tuple[str, str], float] = {
     ("forward", "fp32"): 0.90,
     ("generate", "bf16"): 0.30,  # one token of each row at a time: bound by memory and by calls
     ("generate", "fp32"): 0.25,
-    ("train", "fp16"): 0.02,  # PyTorch's products in float16 where the processor has none: 1/40 to 1/200 of fp32's rate
+    ("train", "fp16"): 0.02,  # PyTorch's matmuls in float16 where the processor has none: 1/40 to 1/200 of fp32's rate
     ("forward", "fp16"): 0.02,
     ("generate", "fp16"): 0.02,
 }
@@ -48,7 +48,7 @@ class Machine:
 
     cores: int
     core_flops: float
-    """float32 operations a second of one core in matrix products."""
+    """float32 operations a second of one core in matrix matmuls."""
     bf16: bool
     """Whether the processor multiplies bf16."""
     memory: int | None
@@ -80,19 +80,19 @@ def measure(folder: Path | None = None) -> Machine:
 
 
 def probe(seconds: float = PROBE_SECONDS) -> float:
-    """float32 FLOP/s of one core: the best of many short rows of products, so that a busy machine does not matter."""
+    """float32 FLOP/s of one core: the best of many short series of matmuls, so that a busy machine does not matter."""
     import numpy as np
 
     a = np.linspace(-1, 1, PROBE_SIDE * PROBE_SIDE, dtype=np.float32).reshape(PROBE_SIDE, PROBE_SIDE)
-    b, out, products = a.T.copy(), np.empty_like(a), 16
+    b, out, matmuls = a.T.copy(), np.empty_like(a), 16
     best, until = float("inf"), time.perf_counter() + seconds
     while True:
         started = time.perf_counter()
-        for _ in range(products):
+        for _ in range(matmuls):
             np.matmul(a, b, out=out)
         best = min(best, time.perf_counter() - started)
         if time.perf_counter() > until:
-            return products * 2 * PROBE_SIDE**3 / best
+            return matmuls * 2 * PROBE_SIDE**3 / best
 
 
 def _free_disk(folder: Path) -> int | None:

@@ -7,7 +7,7 @@ from groundup.parallel.configuration import ParallelConfig
 from groundup.planning.advice import size
 from groundup.planning.estimate import Plan, StagePlan
 
-STATE = ("weights", "gradients", "AdamW moments")
+STATE = ("weights", "gradients", "AdamW state")
 
 
 def processes(plan: Plan, layouts: Mapping[str, ParallelConfig]) -> list[str]:
@@ -47,7 +47,7 @@ def _sentence(plan: Plan, parallel: ParallelConfig, stages: list[str]) -> str:
 
 
 def held_bytes(stage: StagePlan, parallel: ParallelConfig) -> dict[str, int]:
-    """Bytes of weights, gradients and moments that one process of a layout holds between steps, by part."""
+    """Bytes of weights, gradients and optimizer state that one process of a layout holds between steps, by part."""
     shards = {part: _shards(part, parallel) for part in STATE}
     return {part: -(-stage.memory[part] // shards[part]) for part in STATE if part in stage.memory}
 
@@ -57,9 +57,9 @@ def _shards(part: str, parallel: ParallelConfig) -> int:
     data = parallel.dp_shard * (parallel.cp if parallel.engine == "torch" else 1)
     match parallel.engine:
         case "deepspeed":
-            sharded = {"weights": 3, "gradients": 2, "AdamW moments": 1}[part] <= parallel.zero_stage
+            sharded = {"weights": 3, "gradients": 2, "AdamW state": 1}[part] <= parallel.zero_stage
         case "megatron":
-            sharded = part == "AdamW moments"  # its distributed optimizer
+            sharded = part == "AdamW state"  # its distributed optimizer
         case "torch":
             sharded = True
     return parallel.tp * parallel.pp * (data if sharded else 1)

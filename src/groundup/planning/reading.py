@@ -37,5 +37,5 @@ def reading(config: PretrainConfig, tokens: int, sources: Mapping[str, int]) -> 
     if config.mixture and sources.keys() >= config.mixture.keys():
         whole = sum(config.mixture.values())
         often = {name: weight / whole * config.tokens / sources[name] for name, weight in config.mixture.items()}
-        return Reading(config.tokens, often, "its share in pretrain.mixture")
+        return Reading(config.tokens, often, "its weight in pretrain.mixture")
     return Reading(config.tokens, {"": config.tokens / tokens}, "pretrain.tokens")

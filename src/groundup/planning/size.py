@@ -21,16 +21,16 @@ from groundup.tokenizer.configuration import TokenizerConfig
 from groundup.training.configuration import ModelShape, PretrainConfig
 
 ASPECT, LARGE_ASPECT, LARGE = 64, 128, 10**9  # width per layer, and from how many parameters on it is the larger
-OFF_WEIGHT = 10.0  # how much a miss of the size counts beside a shape unlike published ones
+OFF_WEIGHT = 10.0  # how much a miss of the size counts against a shape unlike published ones
 MAX_LAYERS, MAX_WIDTH = 512, 32_768
 TOKENS_PER_PARAMETER = 20
 UNITS = {"K": 10**3, "M": 10**6, "B": 10**9}
 
-# A later stage's peak rate as a share of pretraining's, and why. Edit here.
-SHARES: dict[str, tuple[float, str]] = {
+# A later stage's peak rate as a fraction of pretraining's, and why. Edit here.
+RATE_FRACTIONS: dict[str, tuple[float, str]] = {
     "sft": (1.0, "answers must be learnt word for word, by a fresh optimizer (docs/experiments.md)"),
     "reward": (0.15, "one pass over the pairs; three times as fast forgets what the answers are (docs/experiments.md)"),
-    "ppo": (0.015, "1e-5 beside 6e-4 at 124M parameters, the field's usual pair (docs/experiments.md)"),
+    "ppo": (0.015, "1e-5 with 6e-4 at 124M parameters, the field's usual pair (docs/experiments.md)"),
     "dpo": (
         0.01,
         "summed log-probabilities give large gradients; faster rates make both answers unlikely; arXiv 2305.18290",
@@ -39,7 +39,7 @@ SHARES: dict[str, tuple[float, str]] = {
 
 
 class Sections(Protocol):
-    """The part of a blueprint that the dial reads; the blueprint itself stands above this room."""
+    """The part of a blueprint that the dial reads; the blueprint itself is above this room."""
 
     @property
     def size(self) -> str: ...
@@ -67,7 +67,7 @@ class Derived:
 
 
 def parameters_of(size: str) -> int:
-    """`4M` -> 4,000,000; K, M and B stand for 10^3, 10^6 and 10^9."""
+    """`4M` -> 4,000,000; K, M and B mean 10^3, 10^6 and 10^9."""
     return int(Decimal(size[:-1]) * UNITS[size[-1].upper()])
 
 
@@ -199,10 +199,10 @@ def derive(blueprint: Sections) -> dict[str, Derived]:
     if pretrain.learning_rate is None:
         rule = f"0.3118 C^-0.1250 at C = 6 N D = {flops:.2e} FLOPs"
         found["pretrain.learning_rate"] = Derived(rate, rule, deepseek)
-    for stage, (share, reason) in SHARES.items():
+    for stage, (fraction, reason) in RATE_FRACTIONS.items():
         if getattr(blueprint, stage).learning_rate is None:
-            rule = f"{share:.3g} of pretrain.learning_rate"
-            found[f"{stage}.learning_rate"] = Derived(_three_digits(share * rate), rule, reason)
+            rule = f"{fraction:.3g} of pretrain.learning_rate"
+            found[f"{stage}.learning_rate"] = Derived(_three_digits(fraction * rate), rule, reason)
     return found
 
 
