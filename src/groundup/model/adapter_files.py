@@ -158,7 +158,7 @@ def _layer_of(name: str) -> tuple[str, str]:
 
 
 def _target(module: str) -> str:
-    """How PEFT is asked for a module in all layers: by the last names that tell it from others."""
+    """How PEFT is asked for a module in all layers: by the last names that distinguish it."""
     last = module.rpartition(".")[2]
     return ".".join(module.split(".")[-2:]) if last == "c_proj" else last  # GPT-2 has two of them
 

@@ -363,5 +363,6 @@ class CustomLanguageModel(nn.Module):
         loss = F.cross_entropy(logits_NV, targets_N)
         if self.config.z_loss_coef:
             squares_N = logits_NV.logsumexp(-1).square()
-            loss = loss + self.config.z_loss_coef * squares_N[targets_N != IGNORED].mean()
+            counted_N = targets_N != IGNORED  # as factors: picking rows would make a GPU wait for their number
+            loss = loss + self.config.z_loss_coef * (squares_N * counted_N).sum() / counted_N.sum()
         return logits_BTV, loss + self.balance(routing) if routing else loss

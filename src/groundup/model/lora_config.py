@@ -10,8 +10,8 @@ Target = Literal["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj",
 
 
 class LoraConfig(Section):
-    """Low-rank adaptation (arXiv 2106.09685): the model's matrices are frozen, and to each of the targets W a trained
-    product is added, W x + alpha / rank * B A x. What is trained, and kept by the optimizer and in checkpoints, is a
+    """Low-rank adaptation (arXiv 2106.09685): the model's matrices are frozen, and each of the targets W gets a trained
+    low-rank addition, W x + alpha / rank * B A x. What is trained, and kept by the optimizer and in checkpoints, is a
     small part of the model. For the engines torch and deepspeed, without tp and pp."""
 
     rank: int = Field(default=16, ge=1)

@@ -5,7 +5,7 @@ steps AdamW on each shard and spreads the new weights. The engine gives it each 
 the weight of the global batch, and marks the last one:
 
     micro-batches -> loss sum / global weight x processes -> backward -> ZeRO: mean over processes, norm, clip
-        -> `Gate`: finite? accepted? -> AdamW on float32 shards (`Masters`) -> weights
+        -> `StepGate`: finite? accepted? -> AdamW on float32 shards (`Masters`) -> weights
 
 So the only division is ours; DeepSpeed's own, by the number of processes, is undone, and that by the number of
 micro-batches is switched off.
@@ -29,7 +29,7 @@ from groundup.parallel.checkpointing.files import TensorFiles
 from groundup.parallel.checkpointing.part import Part, Snapshot
 from groundup.parallel.data_rank import DataRank
 from groundup.parallel.deepspeed.average import MasterAverage
-from groundup.parallel.deepspeed.gate import Gate
+from groundup.parallel.deepspeed.gate import StepGate
 from groundup.parallel.deepspeed.library import load, quiet
 from groundup.parallel.deepspeed.masters import ADAM_STATE, Masters
 from groundup.parallel.deepspeed.settings import WHERE, shown
@@ -113,7 +113,7 @@ class DeepSpeedEngine(Engine):
         for name, weight in exact.items():
             self._masters.set_weight(name, weight)
         self._masters.publish()
-        self._gate = Gate(self._zero)
+        self._gate = StepGate(self._zero)
         self.model.eval()
         self.average: MasterAverage | None = MasterAverage(self._masters, ema_decay) if ema_decay else None
 

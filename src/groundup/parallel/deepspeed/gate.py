@@ -9,7 +9,7 @@ from torch import Tensor
 from groundup.parallel.engine import Accept
 
 
-class Gate:
+class StepGate:
     """Sits before AdamW: where a step is refused, AdamW finds no gradients, and nothing moves."""
 
     def __init__(self, zero: Any) -> None:

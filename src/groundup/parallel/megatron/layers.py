@@ -19,7 +19,7 @@ from groundup.model.rotary import Rotary, rotate
 from groundup.parallel.megatron.context import in_order, token_indices
 
 
-class RMSNorm(nn.RMSNorm):
+class MegatronRMSNorm(nn.RMSNorm):
     """Built with Megatron's arguments. Under sequence parallelism each rank sees a part of the tokens, so gradients
     are summed over the ranks: Megatron does that for parameters that are marked."""
 
@@ -31,7 +31,7 @@ class RMSNorm(nn.RMSNorm):
         return _rounded(super().forward(x))
 
 
-class LayerNorm(nn.LayerNorm):
+class MegatronLayerNorm(nn.LayerNorm):
     """The same for LayerNorm."""
 
     def __init__(self, config: Any, hidden_size: int, eps: float, bias: bool = True) -> None:

@@ -30,7 +30,7 @@ from groundup.model.decoder import activation
 from groundup.model.rotary import Rotary
 from groundup.parallel.configuration import ParallelConfig
 from groundup.parallel.megatron.converter import entries, in_model, padded_vocabulary
-from groundup.parallel.megatron.layers import CoreAttention, HeadNorm, LayerNorm, RMSNorm, add_to_stream
+from groundup.parallel.megatron.layers import CoreAttention, HeadNorm, MegatronLayerNorm, MegatronRMSNorm, add_to_stream
 from groundup.parallel.megatron.torch_dist import STORED
 from groundup.parallel.recompute import ActivationCheckpointing
 
@@ -114,9 +114,9 @@ def transformer_config(
 def block_spec(config: LLMConfig, layers: int) -> TransformerBlockSubmodules:
     """What `layers` layers are made of."""
     if config.norm == "layer_norm":
-        norm = ModuleSpec(LayerNorm, params={"bias": config.norm_bias})
+        norm = ModuleSpec(MegatronLayerNorm, params={"bias": config.norm_bias})
     else:
-        norm = ModuleSpec(RMSNorm)
+        norm = ModuleSpec(MegatronRMSNorm)
     head_norm = ModuleSpec(HeadNorm, params={"epsilon": config.rms_norm_eps}) if config.qk_norm else IdentityOp
     rotary = Rotary(config) if config.position_embedding == "rope" else None
     attention = SelfAttentionSubmodules(

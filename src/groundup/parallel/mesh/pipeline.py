@@ -38,7 +38,7 @@ from groundup.parallel.engine import Loss
 from groundup.parallel.mesh.clip import settled
 from groundup.parallel.mesh.layout import Layout
 from groundup.parallel.mesh.schedules import assign, stages_per_process, suits, too_few
-from groundup.parallel.mesh.stage import Inputs, Stage, Stream, Work, inputs_of, padded
+from groundup.parallel.mesh.stage import Inputs, LayerStage, StageBatch, Stream, inputs_of, padded
 from groundup.parallel.torch_engine import Sums, add
 
 
@@ -53,7 +53,7 @@ def split(model: nn.Module, layout: Layout) -> "Pipeline | None":
     costs = [_passed(block) for block in model.model.layers]
     layers = assign(costs, count, head=config.vocab_size * config.hidden_size)
     mine = range(layout.coordinate("pp"), count, parallel.pp)
-    stages = [Stage(model, number, count, layers[number]) for number in mine]
+    stages = [LayerStage(model, number, count, layers[number]) for number in mine]
     _drop(model, {layer for number in mine for layer in layers[number]}, stages[0].first, stages[-1].last)
     return Pipeline(model, stages, layout)
 
@@ -85,7 +85,7 @@ def _drop(model: CustomLanguageModel, layers: set[int], first: bool, last: bool)
 class Pipeline:
     """This process's part of a pipeline. Its methods are collective over the processes of `pp`."""
 
-    def __init__(self, model: CustomLanguageModel, stages: list[Stage], layout: Layout) -> None:
+    def __init__(self, model: CustomLanguageModel, stages: list[LayerStage], layout: Layout) -> None:
         self.model, self.stages, self.layout, self.device = model, stages, layout, layout.device
         self.group, self.rank, self.size = layout.group("pp"), layout.coordinate("pp"), layout.degree("pp")
         self.count = self.size * len(stages)
@@ -133,7 +133,7 @@ class Pipeline:
                 where="parallel",
                 do="set pp or cp to 1",
             )
-        work = self._begin(Work(batch, padded(inputs, self.parts), loss, factor))
+        work = self._begin(StageBatch(batch, padded(inputs, self.parts), loss, factor))
         shape = (len(batch), work.inputs[0][0].shape)
         if shape != self._made_for:
             self._schedule, self._made_for = self._scheduled(*shape), shape
@@ -158,7 +158,7 @@ class Pipeline:
     def evaluate(self, batch: Sequence[Any], loss: Loss) -> list[tuple[float, Sums]]:
         """(loss, statistics) of each micro-batch, without a backward pass; they may be of any shapes."""
         inputs = [padded([one], self.parts)[0] for one in self._inputs(batch)]
-        work = self._begin(Work(batch, inputs, loss))
+        work = self._begin(StageBatch(batch, inputs, loss))
         before, after = (self.rank - 1) % self.size, (self.rank + 1) % self.size
         sent: list[dist.Work] = []
         for idx_BT, _ in inputs:
@@ -181,7 +181,7 @@ class Pipeline:
             for idx_BT, documents_BT in inputs_of(batch)
         ]
 
-    def _begin(self, work: Work) -> Work:
+    def _begin(self, work: StageBatch) -> StageBatch:
         for stage in self.stages:
             stage.begin(work)
         return work
@@ -233,7 +233,7 @@ class Pipeline:
             work.wait()
         mine += theirs
 
-    def _shared(self, work: Work) -> list[tuple[float, Sums]]:
+    def _shared(self, work: StageBatch) -> list[tuple[float, Sums]]:
         """What the last stage has found of each micro-batch, in every stage."""
         found = []
         for loss, statistics in work.found:

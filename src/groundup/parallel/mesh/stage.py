@@ -19,7 +19,7 @@ Stream = tuple[Tensor, ...]  # what is sent: the stream [B, T, D], and of a mixt
 
 
 @dataclass
-class Work:
+class StageBatch:
     """Micro-batches that a pipeline has in hand. Every process has them whole; only activations are sent."""
 
     batch: Sequence[Any]
@@ -29,7 +29,7 @@ class Work:
     found: list[tuple[Tensor, Statistics]] = field(default_factory=list)  # by the last stage, of each
 
 
-class Stage(nn.Module):
+class LayerStage(nn.Module):
     """Micro-batches go through it in their order, beginning with the first one after each `begin`.
 
     The modules are the model's own, whose names the weights keep; they are registered here as well, so that data
@@ -52,14 +52,14 @@ class Stage(nn.Module):
         self.model = (model,)  # in a tuple, so that it is not registered
         self.served: ServedModel | None = None  # in the last stage, by `Pipeline.start`
         self.autocast: Callable[[], AbstractContextManager[Any]] = nullcontext
-        self.work, self.next = Work([], [], _no_loss), 0
+        self.work, self.next = StageBatch([], [], _no_loss), 0
         self.mixture = model.config.num_experts > 0
 
     def serve(self, model: CustomLanguageModel) -> None:
         """Let losses see the last stage's output as features of `model`, whose head and loss are final now."""
         self.served = ServedModel(model)
 
-    def begin(self, work: Work) -> None:
+    def begin(self, work: StageBatch) -> None:
         """Expect the first micro-batch of `work`."""
         self.work, self.next = work, 0
 

@@ -35,7 +35,7 @@ from groundup.model.inputs import DecoderInputs, LayerInputs
 from groundup.parallel.mesh.layout import Layout
 from groundup.parallel.mesh.vocabulary import sharded_cross_entropy
 
-Plan = dict[str, ParallelStyle]
+ParallelStyles = dict[str, ParallelStyle]
 
 
 def apply(model: nn.Module, layout: Layout) -> None:
@@ -55,11 +55,11 @@ def apply(model: nn.Module, layout: Layout) -> None:
         _cut_head(language, mesh)
 
 
-def _plan(block: Block, sequence: bool) -> Plan:
+def _plan(block: Block, sequence: bool) -> ParallelStyles:
     """How each part of a layer is cut. The stream comes, and is left, whole or as a part of the sequence."""
     stream: Placement = Shard(1) if sequence else Replicate()
     whole = (Replicate(), None, None, None)
-    plan: Plan = {
+    plan: ParallelStyles = {
         "self_attn": PrepareModuleInput(input_layouts=(stream, None, None, None), desired_input_layouts=whole),
         "self_attn.q_proj": ColwiseParallel(),
         "self_attn.k_proj": ColwiseParallel(),
@@ -89,7 +89,7 @@ def _plan(block: Block, sequence: bool) -> Plan:
     return plan
 
 
-def _cut(module: nn.Module, mesh: DeviceMesh, plan: ParallelStyle | Plan) -> None:
+def _cut(module: nn.Module, mesh: DeviceMesh, plan: ParallelStyle | ParallelStyles) -> None:
     # every process has made the same model, so none waits for another's weights
     parallelize_module(module, mesh, plan, src_data_rank=None)
 
