@@ -12,7 +12,7 @@ from planted import KINDS, harmless
 
 from groundup.corpus.redaction.configuration import KINDS as ALL
 from groundup.corpus.redaction.configuration import Redaction
-from groundup.corpus.redaction.redact import find, placeholder, redact, rules
+from groundup.corpus.redaction.redact import find, redact, rules
 from groundup.kernels.arrow import buffers
 from made.languages import TEXTS
 from made.prose import documents
@@ -47,7 +47,7 @@ def test_what_is_planted_is_found_whole(kind, seed):
     assert sum(int(one.sum()) for one in counts.values()) == 1
     # A telephone may be announced by a word that stays: `Tel: <phone>`.
     kept = planted[: planted.index(" ") + 1] if planted.startswith("Tel:") else ""
-    assert out[0].as_py() == text.replace(planted, kept + placeholder(kind))
+    assert out[0].as_py() == text.replace(planted, kept + MASK.mask(kind))
 
 
 @settings(max_examples=400, deadline=None)
@@ -71,7 +71,7 @@ def test_counts_and_rest_of_the_text(seed, texts):
         kinds = [chance.choice(["email", "ip", "key"]) for _ in range(chance.randrange(4))]
         pieces = [KINDS[kind](chance) for kind in kinds]
         rows.append(" \n ".join([text, *pieces, text][0 if text else 1 : None if text else -1]))
-        expected.append(" \n ".join([text, *map(placeholder, kinds), text][0 if text else 1 : None if text else -1]))
+        expected.append(" \n ".join([text, *map(MASK.mask, kinds), text][0 if text else 1 : None if text else -1]))
     given_texts = pa.array(rows, pa.large_string())
     out, counts = redact(given_texts, MASK)
     assert out.type == given_texts.type
@@ -100,7 +100,13 @@ def test_policies():
     assert counts["email"].tolist() == [1, 0, 0, 1]
     assert rules(counts, config).tolist() == ["", "", "", "contains-card"]
     assert rules(counts, Redaction(email="drop", card="drop")).tolist() == ["contains-email", "", "", "contains-email"]
-    assert redact(texts, Redaction(**dict.fromkeys(ALL, "keep")))[0] is texts
+    assert redact(texts, Redaction.model_validate(dict.fromkeys(ALL, "keep")))[0] is texts
+
+
+def test_masks_can_be_chosen():
+    config = Redaction(masks={"email": "[Adresse]", "ip": ""})
+    out, _ = redact(pa.array(["jo@web.org at 93.184.216.34, +44 20 7946 0958"]), config)
+    assert out.to_pylist() == ["[Adresse] at , <phone>"]
 
 
 def test_slices_and_empty_batches():
@@ -150,6 +156,31 @@ def test_neighbours_in_memory_are_not_read():
         ("212-555-1234-5678", []),
         ("2125551234@web.org", [("email", "2125551234@web.org")]),
         ("jo@93.184.216.34", [("ip", "93.184.216.34")]),
+        ("Write to jürgen.groß@müller-söhne.de.", [("email", "jürgen.groß@müller-söhne.de")]),
+        ("почта: иван@пример.рф, или", [("email", "иван@пример.рф")]),
+        ("用户@例子.广告", [("email", "用户@例子.广告")]),
+        ("请联系user@例子.中国", [("email", "user@例子.中国")]),
+        ("ö" * 70 + "@web.org", []),
+        ("https://jo:s3cretPass@web.org/x", [("key", "s3cretPass")]),
+        ("postgres://app:hunter2@db.web.org:5432/app", [("key", "hunter2")]),
+        ("https://web.org/?a=1&access_token=aB3dE5fG7hI9jK1lM3&b", [("key", "aB3dE5fG7hI9jK1lM3")]),
+        ("https://web.org/?api_key=4xB2cD6eF8gH0iJ2kL4m", [("key", "4xB2cD6eF8gH0iJ2kL4m")]),
+        ("sorted(rows, key=aB3dE5fG7hI9jK1lM3)", []),
+        ("?key=a_long_name_without_any_chance", []),
+        ("shpat_" + "0a1b2c3d" * 4, [("key", "shpat_" + "0a1b2c3d" * 4)]),
+        ("SSN 536-22-8726.", [("ssn", "536-22-8726")]),
+        ("her social security number is 536228726", [("ssn", "536228726")]),
+        ("(536-22-8726)", [("ssn", "536-22-8726")]),
+        ("000-22-8726 666-22-8726 912-22-8726 536-00-8726 536-22-0000 078-05-1120", []),
+        ("536228726, part A-536-22-8726, 536-22-87261", []),
+        ("NI number AB123456C and AB 12 34 56 C", [("nino", "AB123456C")]),
+        ("GB123456C AB123456E XAB123456C", []),
+        ("0049 30 1234567", [("phone", "0049 30 1234567")]),
+        ("00 44 20 7946 0958", [("phone", "00 44 20 7946 0958")]),
+        ("0012345678 00:12:34 0001 0002 0003 0004", []),
+        ("Ruf an: 030/12345678 oder 0171/123 45 67", [("phone", "030/12345678"), ("phone", "0171/123 45 67")]),
+        ("+49 30/1234567", [("phone", "+49 30/1234567")]),
+        ("12/05/2020, 3/4567890, 1939/1945000, www.x.de/030/1234567", []),
     ],
 )
 def test_cases(text, expected):

@@ -4,28 +4,51 @@ import ipaddress
 
 import regex
 
+from groundup.corpus.redaction.candidates import LOCAL_PART
 from groundup.corpus.redaction.span import Span
 
+# Letters, digits and marks of scripts that put spaces between words, and of those that don't (`corpus/words.py`): in
+# these nothing separates an address from the words around it, so they are an address's only if all of it is in them.
+_ALONE = r"[\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}]"
+_SPACED = rf"(?!{_ALONE})[\p{{L}}\p{{M}}\p{{N}}]"
+_LABEL = rf"(?:{_SPACED}(?:(?:{_SPACED}|-){{0,61}}{_SPACED})?|{_ALONE}{{1,61}})"
 _EMAIL = regex.compile(
-    rb"(?P<local>[A-Za-z0-9_](?:[A-Za-z0-9_%+'-]|\.(?!\.))*+(?<!\.))"
-    rb"@(?P<domain>(?:[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.)+(?:[A-Za-z]{2,24}|xn--[A-Za-z0-9-]{2,59}))"
+    rf"(?P<local>(?:{_SPACED}|_)(?:{_SPACED}|[_%+'-]|\.(?!\.))*+(?<!\.))"
+    rf"@(?P<domain>(?:{_LABEL}\.)+(?:[A-Za-z]{{2,24}}|xn--[A-Za-z0-9-]{{2,59}}|(?![\x00-\x7f])(?:{_SPACED}){{2,24}}|{_ALONE}{{2,24}}))"
+    rf"|(?P<local>{_ALONE}{{1,32}})@(?P<domain>(?:{_ALONE}{{1,61}}\.)+{_ALONE}{{2,24}})"
 )
 # RFC 2606 and 6761: domains that are nobody's, and that documentation is full of.
-_EXAMPLE = regex.compile(rb"(?i)(?:.*\.)?(?:example\.(?:com|org|net|edu)|example|invalid|test|localhost|local)")
-_SERVICES = (b"git", b"hg", b"svn")  # whom one clones from: git@github.com:owner/project
+_EXAMPLE = regex.compile(r"(?i)(?:.*\.)?(?:example\.(?:com|org|net|edu)|example|invalid|test|localhost|local)")
+_SERVICES = ("git", "hg", "svn")  # whom one clones from: git@github.com:owner/project
 
 
-def emails(piece: bytes) -> list[Span]:
-    """The address in the characters around an @."""
+_ENDS_LOCAL = regex.compile(_ALONE)
+_IN_URL = regex.compile(rb"://[^\s/@:]{1,64}:\Z")  # the name before a password
+
+
+def emails(piece: bytes, before: bytes) -> list[Span]:
+    """The address in the characters around an @; or the password before it, in `https://name:password@host`."""
     at = piece.index(b"@")
-    dots = piece.rfind(b"..", 0, at)
-    first = dots + 2 if dots >= 0 else 0
-    while first < at and piece[first : first + 1] in (b".", b"%", b"+", b"'", b"-"):
+    if _IN_URL.search(before):
+        return [("key", 0, at)]
+    text = piece.decode("utf-8", "replace")
+    middle = text.index("@")
+    first = middle
+    while first > 0 and not _ENDS_LOCAL.match(text[first - 1]):
+        first -= 1
+    if first == middle:  # all of it may be in a script without spaces
+        first = 0
+    dots = text.rfind("..", first, middle)
+    first = dots + 2 if dots >= 0 else first
+    while first < middle and text[first] in ".%+'-":
         first += 1
-    found = _EMAIL.match(piece, first)
+    found = _EMAIL.match(text, first)
     if found is None or found["local"] in _SERVICES or _EXAMPLE.fullmatch(found["domain"]):
         return []
-    return [("email", *found.span())]
+    if len(found["local"].encode()) > LOCAL_PART:
+        return []
+    start = len(text[:first].encode())
+    return [("email", start, start + len(found[0].encode()))]
 
 
 _IPV4 = regex.compile(rb"(?<![\d.-])\d{1,3}(?:\.\d{1,3}){3}+(?!\d|[.-]\d)")

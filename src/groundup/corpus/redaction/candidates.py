@@ -26,14 +26,16 @@ _GAP = 2  # most separators between two groups of digits
 PREFIXES: tuple[bytes, ...] = (
     *(b"ghp_", b"gho_", b"ghu_", b"ghs_", b"ghr_", b"github_pat_", b"glpat-", b"npm_", b"hf_"),
     *(b"xoxb-", b"xoxp-", b"xoxa-", b"xoxr-", b"xoxs-", b"sk-", b"sk_live_", b"rk_live_"),
+    *(b"sk_test_", b"rk_test_", b"dop_v1_", b"shpat_", b"shpss_", b"whsec_", b"pypi-", b"xapp-", b"gsk_", b"lin_api_"),
     *(b"AKI", b"ASI", b"AIz", b"eyJ", b"-----BEGIN"),
+    *(b"token=", b"key=", b"secret=", b"password=", b"signature=", b"sig="),
     *(b"secret_access_", b"SECRET_ACCESS_", b"SecretAccessK"),
 )
 """How keys begin, up to a byte that is rare in text."""
-_INSIDE = 3  # the last so many prefixes may be within a longer word
+_INSIDE = 9  # the last so many prefixes may be within a longer word
 
 # Classes of bytes, as bits.
-_DIGIT, _ALNUM, _LOCAL, _HEX, _TOKEN_BYTE, _GAP_BYTE = 1, 2, 4, 8, 16, 32
+_DIGIT, _ALNUM, _LOCAL, _HEX, _TOKEN_BYTE, _GAP_BYTE, _DOMAIN = 1, 2, 4, 8, 16, 32, 64
 
 
 def _bits() -> NDArray[np.uint8]:
@@ -48,6 +50,8 @@ def _bits() -> NDArray[np.uint8]:
     mark(digits + letters, _ALNUM | _LOCAL | _TOKEN_BYTE)
     mark(digits + b"abcdefABCDEF:.", _HEX)
     mark(b"._%+-'", _LOCAL)
+    mark(bytes(range(0x80, 0x100)), _LOCAL | _DOMAIN)  # any script; `emails` decides
+    mark(digits + letters + b".-", _DOMAIN)
     mark(b"_-.", _TOKEN_BYTE)
     mark(b" -.()\xc2\xa0", _GAP_BYTE)  # with the two bytes of a no-break space
     return bits
@@ -171,19 +175,20 @@ def _number(buffer: Bytes, start: int, at: int, end: int) -> tuple[int, int, boo
 @helper
 def _email(buffer: Bytes, start: int, at: int, end: int) -> tuple[int, int]:
     """The bytes around an @ that an address can consist of; an empty piece where it can be none."""
-    if at + 1 >= end or not _BITS[buffer[at + 1]] & _ALNUM:
+    if at + 1 >= end or not (_BITS[buffer[at + 1]] & _ALNUM or buffer[at + 1] >= 128):
         return at, at
     first = at
-    while first > start and at - first <= LOCAL_PART and _BITS[buffer[first - 1]] & _LOCAL:
+    while first > start and at - first < 2 * LOCAL_PART and _BITS[buffer[first - 1]] & _LOCAL:
         first -= 1
-    if first == at or at - first > LOCAL_PART:
+    while first < at and buffer[first] & 0xC0 == 0x80:  # not within a character
+        first += 1
+    if first == at:
         return at, at
     last, dots = at + 1, 0
-    while last < end and last - at <= DOMAIN:
-        byte = buffer[last]
-        if not _BITS[byte] & _ALNUM and byte != _DOT and byte != _HYPHEN:
-            break
-        dots += byte == _DOT
+    while last < end and last - at <= DOMAIN and _BITS[buffer[last]] & _DOMAIN:
+        dots += buffer[last] == _DOT
+        last += 1
+    while last < end and last - at > DOMAIN and buffer[last] & 0xC0 == 0x80:
         last += 1
     return first, (last if dots else first)
 

@@ -6,6 +6,7 @@ What is before and after a candidate decides too: `93.184.216.34` after `version
 from groundup.corpus.redaction.accounts import cards, ibans
 from groundup.corpus.redaction.addresses import emails, ipv4, ipv6
 from groundup.corpus.redaction.candidates import EMAIL, IBAN, IPV6, KEY, LEAST_DIGITS, NUMBER
+from groundup.corpus.redaction.identities import national_insurance, social_security
 from groundup.corpus.redaction.keys import keys
 from groundup.corpus.redaction.phones import phones
 from groundup.corpus.redaction.span import Span
@@ -27,13 +28,13 @@ def check(what: int, piece: bytes, before: bytes, after: bytes) -> list[Span]:
     if what == NUMBER:
         return _numbers(piece, before, after)
     if what == EMAIL:
-        return emails(piece)
+        return emails(piece, before)
     if what == IPV6:
         return ipv6(piece)
     if what == IBAN:
-        return ibans(piece)
+        return ibans(piece) or national_insurance(piece)
     assert what == KEY
-    return keys(piece, after)
+    return keys(piece, before, after)
 
 
 def _numbers(piece: bytes, before: bytes, after: bytes) -> list[Span]:
@@ -45,5 +46,5 @@ def _numbers(piece: bytes, before: bytes, after: bytes) -> list[Span]:
     if digits >= _LEAST_DIGITS_OF_A_CARD:
         found += cards(piece, before, after)
     if digits >= LEAST_DIGITS:
-        found += phones(piece, before, after, digits)
+        found += social_security(piece, before, after) or phones(piece, before, after, digits)
     return found

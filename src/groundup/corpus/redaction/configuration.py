@@ -2,12 +2,14 @@
 
 from typing import Literal, NamedTuple
 
+from pydantic import Field
+
 from groundup.section import Section
 
 Policy = Literal["keep", "mask", "drop"]
-Kind = Literal["key", "email", "iban", "card", "ip", "phone"]
+Kind = Literal["key", "email", "iban", "card", "ip", "ssn", "nino", "phone"]
 
-KINDS: tuple[Kind, ...] = ("key", "email", "iban", "card", "ip", "phone")
+KINDS: tuple[Kind, ...] = ("key", "email", "iban", "card", "ip", "ssn", "nino", "phone")
 """In the order in which they claim a piece of text that more than one of them could be."""
 
 
@@ -24,6 +26,8 @@ NAMES: dict[Kind, Name] = {
     "iban": Name("a bank account number", "bank accounts"),
     "card": Name("a payment card number", "payment cards"),
     "ip": Name("an IP address", "IP addresses"),
+    "ssn": Name("a US social security number", "US social security numbers"),
+    "nino": Name("a British national insurance number", "British national insurance numbers"),
     "phone": Name("a telephone number", "telephone numbers"),
 }
 
@@ -32,9 +36,10 @@ class Redaction(Section):
     """For each kind: `keep` it, `mask` it (write `<email>` instead) or `drop` the document. All are counted."""
 
     email: Policy = "mask"
-    """Addresses, but those of the domains that are set aside for examples (RFC 2606)."""
+    """Addresses in any script, but those of the domains that are set aside for examples (RFC 2606)."""
     phone: Policy = "mask"
-    """Telephone numbers: international (`+44 20 ...`), North American, and any after a word such as `Tel:`."""
+    """Telephone numbers: international (`+44 20 ...`, `0049 30 ...`), with slashes (`030/1234567`), North American, and
+    any after a word such as `Tel:`."""
     ip: Policy = "mask"
     """Public IPv4 and IPv6 addresses; those of private networks, examples and single machines stay."""
     card: Policy = "mask"
@@ -42,7 +47,18 @@ class Redaction(Section):
     iban: Policy = "mask"
     """Bank account numbers: a country's length, and right check digits (ISO 13616)."""
     key: Policy = "mask"
-    """Passwords of machines: private keys, and the tokens of AWS, GitHub, Slack, Google, OpenAI and others."""
+    """Passwords of machines: private keys, the tokens of AWS, GitHub, Slack, Google, OpenAI and others, and passwords
+    and tokens in the addresses of pages."""
+    ssn: Policy = "mask"
+    """US social security numbers: `123-45-6789`, or nine digits after a word such as `SSN`."""
+    nino: Policy = "mask"
+    """British national insurance numbers: `AB123456C`, in capitals."""
+    masks: dict[Kind, str] = Field(default_factory=dict)
+    """What is written for a kind, where `<email>` and the like is not wanted: `{email: "[address]"}`."""
+
+    def mask(self, kind: Kind) -> str:
+        """What is written for text of this kind."""
+        return self.masks.get(kind, f"<{kind}>")
 
     def policy(self, kind: Kind) -> Policy:
         """What becomes of text of this kind."""

@@ -19,7 +19,13 @@ _TOKEN = regex.compile(
     rb"|npm_[A-Za-z0-9]{36}+"
     rb"|hf_[A-Za-z]{34}+"  # Hugging Face
     rb"|xox[abprs]-(?:\d{6,}-){1,3}[A-Za-z0-9]{16,}+"  # Slack
-    rb"|[sr]k_live_[A-Za-z0-9]{24,}+"  # Stripe
+    rb"|[sr]k_(?:live|test)_[A-Za-z0-9]{24,}+|whsec_[A-Za-z0-9]{32,}+"  # Stripe
+    rb"|dop_v1_[a-f0-9]{64}+"  # DigitalOcean
+    rb"|shp(?:at|ss)_[a-fA-F0-9]{32}+"  # Shopify
+    rb"|pypi-[A-Za-z0-9_-]{85,}+"
+    rb"|xapp-\d-[A-Z0-9]{8,}-\d{8,}-[a-f0-9]{32,}+"  # Slack
+    rb"|gsk_[A-Za-z0-9]{48,}+"  # Groq
+    rb"|lin_api_[A-Za-z0-9]{40}+"  # Linear
     rb"|A[KS]IA[A-Z0-9]{16}+"  # AWS: names of keys
     rb"|AIza[A-Za-z0-9_-]{35}+"  # Google
     rb"|eyJ[A-Za-z0-9_-]{8,}+\.eyJ[A-Za-z0-9_-]{8,}+\.[A-Za-z0-9_-]{16,}+"  # JSON web tokens
@@ -31,11 +37,16 @@ _AWS_SECRET = regex.compile(
 _EXAMPLE = b"EXAMPLE"  # in the keys of AWS's own documentation
 
 
-def keys(piece: bytes, after: bytes) -> list[Span]:
+_PARAMETER = regex.compile(rb"[?&;][A-Za-z0-9_.-]{0,24}\Z")  # of an address, up to what is looked for
+_VALUE = regex.compile(rb"(?:token|key|secret|password|signature|sig)=(?P<value>[A-Za-z0-9_.%+/-]{16,}+)")
+
+
+def keys(piece: bytes, before: bytes, after: bytes) -> list[Span]:
     """The key that a piece begins with.
 
     Args:
         piece: from the key's first byte on, as far as the characters of tokens go.
+        before: what is before it.
         after: what follows; of a private key all that could belong to it.
     """
     if piece.startswith(b"-----BEGIN"):
@@ -44,6 +55,10 @@ def keys(piece: bytes, after: bytes) -> list[Span]:
     if piece[:3].lower() == b"sec":
         found = _AWS_SECRET.match(piece + after)
         return [("key", *found.span("secret"))] if found and _EXAMPLE not in found["secret"] else []
+    if piece.find(b"=", 0, 10) >= 0:
+        found = _VALUE.match(piece + after)
+        in_address = found is not None and _PARAMETER.search(before) is not None
+        return [("key", *found.span("value"))] if found and in_address and _is_random(found["value"]) else []
     found = _TOKEN.match(piece)
     if found is None:
         found = _SK.match(piece)

@@ -10,6 +10,9 @@ import regex
 from groundup.corpus.redaction.span import Span
 
 _INTERNATIONAL = regex.compile(rb"\+[1-9]\d{0,2}(?:[ .-]?\(0?\d{0,4}\))?+(?:(?:[ .-]|\xc2\xa0)?\d{1,12}){1,7}+")
+_DOUBLE_ZERO = regex.compile(rb"00[ -]?[1-9]\d{0,2}(?:[ .-]\(?0?\d{1,5}\)?)(?:[ .-]\d{2,8}){1,5}+")
+# Of a number with a slash after the area, what is before the slash: Germany's, Austria's and Switzerland's way.
+_AREA = regex.compile(rb"(?<![\d/.,-])(?:(?:\+|00)[1-9]\d{0,2}[ -]?)?\(?0?[1-9]\d{1,4}\)? ?/ ?\Z")
 _AMERICAN = regex.compile(
     rb"(?:1[ .-])?(?:\([2-9]\d{2}\)[ -]?|[2-9]\d{2}(?P<gap>[.-])|[2-9]\d{2} (?=\d{3}-))"
     rb"[2-9]\d{2}(?(gap)(?P=gap)|[ .-])\d{4}"
@@ -43,6 +46,9 @@ def phones(piece: bytes, before: bytes, after: bytes, digits: int) -> list[Span]
     found: list[Span] = [("phone", first, len(piece))]
     if digits <= _MOST_DIGITS and _ANNOUNCED.search(before) and not _YEARS.fullmatch(piece):
         return found
+    area = _AREA.search(before)
+    if area is not None and area[0].lstrip(b"(")[:1] in (b"0", b"+") and digits <= 10 and b"." not in piece:
+        return [("phone", -len(area[0]), len(piece))]
     last = before[-1:]
     if (last and (last.isalnum() or last in _NOT_BEFORE)) or _OTHER_NUMBER.search(before):
         return []
@@ -50,6 +56,9 @@ def phones(piece: bytes, before: bytes, after: bytes, digits: int) -> list[Span]
         # A plus and few digits without a gap are a term of a sum.
         spread = digits >= 10 or len(piece) - first > digits + 1
         if 8 <= digits <= _MOST_DIGITS and spread and _INTERNATIONAL.fullmatch(piece, first):
+            return found
+    elif piece[first : first + 2] == b"00":
+        if 10 <= digits <= _MOST_DIGITS + 2 and _DOUBLE_ZERO.fullmatch(piece, first):
             return found
     elif _AMERICAN.fullmatch(piece, first) or _LEADING_ZERO.fullmatch(piece, first):
         return found

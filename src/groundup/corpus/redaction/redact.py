@@ -32,11 +32,6 @@ class PrivateSpan:
     end: int
 
 
-def placeholder(kind: Kind) -> str:
-    """What is written instead: `<email>`."""
-    return f"<{kind}>"
-
-
 def redact(texts: "pa.Array", config: Redaction) -> "tuple[pa.Array, dict[Kind, NDArray[np.int32]]]":
     """Mask every kind whose policy is not `keep`, and count all.
 
@@ -54,7 +49,7 @@ def redact(texts: "pa.Array", config: Redaction) -> "tuple[pa.Array, dict[Kind, 
     for one in found:
         counts[one.kind][one.row] += 1
     masked = [one for one in found if config.policy(one.kind) != "keep"]
-    return (_masked(buffer, offsets, masked, texts.type) if masked else texts), counts
+    return (_masked(buffer, offsets, masked, texts.type, config) if masked else texts), counts
 
 
 def rules(counts: "dict[Kind, NDArray[np.int32]]", config: Redaction) -> NDArray[np.object_]:
@@ -106,7 +101,9 @@ def _start(one: PrivateSpan) -> int:
     return one.start
 
 
-def _masked(buffer: Bytes, offsets: Offsets, found: list[PrivateSpan], kind: "pa.DataType") -> "pa.Array":
+def _masked(
+    buffer: Bytes, offsets: Offsets, found: list[PrivateSpan], kind: "pa.DataType", config: Redaction
+) -> "pa.Array":
     """The texts with placeholders instead of what was found."""
     import pyarrow as pa
 
@@ -114,7 +111,7 @@ def _masked(buffer: Bytes, offsets: Offsets, found: list[PrivateSpan], kind: "pa
     pieces: list[memoryview | bytes] = []
     grown = np.zeros(len(offsets), dtype=np.int64)
     for one in found:
-        mark = placeholder(one.kind).encode()
+        mark = config.mask(one.kind).encode()
         pieces += [view[at : one.start], mark]
         grown[one.row + 1] += len(mark) - (one.end - one.start)
         at = one.end
