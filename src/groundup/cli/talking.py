@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from groundup.cli import models, where
-from groundup.cli.options import Json, Model, Run, print_json
+from groundup.cli.options import Json, Model, print_json
 from groundup.errors import GroundupError
 from groundup.terminal import printable
 
@@ -157,8 +157,21 @@ def serve(
 
 
 @verbs.command(name="eval")
-def evaluate(run: Run = None, json: Json = False) -> None:
-    """Print the scores of a run's newest evaluation."""
+def evaluate(
+    model: Model = None,
+    task: Annotated[
+        list[Path] | None, typer.Option("--task", metavar="FILE", help="Ask a task of one's own (docs/evaluation.md).")
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Print the scores of a run's evaluation, or ask a model a task.
+
+    Without --task the scores of a run's newest evaluation are shown.
+    """
+    if task:
+        _run_tasks(model, task, json)
+        return
+    run = Path(model) if model is not None else None
     figures = where.run_folder(run).artifact("evaluate").figures
     if json:
         print_json(figures)
@@ -184,6 +197,32 @@ def evaluate(run: Run = None, json: Json = False) -> None:
             f"{figures['method']} over sft on {figures['true_score_set']} questions: token F1 {gain['mean']:+.3f}, "
             f"95 % interval {gain['low']:+.3f} to {gain['high']:+.3f}"
         )
+
+
+def _run_tasks(model: str | None, files: list[Path], json: bool) -> None:
+    """Ask each task, and print its scores with errors, baselines and what curation found of its items."""
+    from groundup.evaluation.tasks.run import run_task
+    from groundup.evaluation.tasks.task import read_task
+
+    tasks = [read_task(file) for file in files]
+    curate = models.figures(model).get("curate", {})
+    found = {one["set"]: one for one in curate.get("contamination") or []}
+    loaded = models.load(model)
+    results = [run_task(task, loaded) | {"contamination": found.get(task.name)} for task in tasks]
+    if json:
+        print_json(results)
+        return
+    for scores in results:
+        print(printable(f"{scores.pop('name')} ({scores.pop('kind')}, n = {scores.pop('n'):,}, "), end="")
+        print(f"{scores.pop('shots')} examples)")
+        seen = scores.pop("contamination")
+        for name, value in scores.items():
+            if isinstance(value, dict):
+                print(f"  {name:<20} {value['value']:7.4f} ± {value['standard_error']:.4f}")
+            elif value is not None:
+                print(f"  {name:<20} {value:7.4f}" if isinstance(value, float) else f"  {name:<20} {value:,}")
+        shown = f"{seen['found']:,} of {seen['items']:,} items" if seen else "not looked for: name the set in curate"
+        print(f"  {'in training text':<20} {shown}")
 
 
 @verbs.command()
