@@ -41,7 +41,7 @@ class LoraLinear(Linear):
         nn.Module.__init__(self)
         self.in_features, self.out_features = base.in_features, base.out_features
         base.requires_grad_(False)
-        self.register_parameter("weight", base.weight)
+        self.weight = base.weight
         self.register_parameter("bias", base.bias)
         device = base.weight.device
         self.lora_A = nn.Parameter(torch.empty(rank, base.in_features, device=device))
