@@ -166,7 +166,7 @@ def test_single_answers() -> None:
 
 
 def test_rankings() -> None:
-    """A ranking's probability is a product over its choices, and of two answers it is Bradley and Terry's."""
+    """The probabilities of a ranking's choices multiply, and of two answers it is Bradley and Terry's."""
     scores = tensor([[0.3, -1.0, 2.0]], dtype=F64)
     weights = scores.exp()[0]
     probability = weights[0] / weights.sum() * weights[1] / weights[1:].sum()

@@ -3,6 +3,7 @@
 Thresholds lie between what right and wrong code reached over several seeds.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -11,9 +12,11 @@ from tabular import LONGEST, START, TablePolicy, TableScalar, World
 from torch import Tensor
 
 import tiny
+from groundup.alignment import policy
 from groundup.alignment.answers import Answer
 from groundup.alignment.configuration import PolicyConfig
 from groundup.alignment.data.records import task_of
+from groundup.alignment.losses import kl_k1, kl_k2, kl_k3
 from groundup.alignment.policy import PolicyObjective
 from groundup.alignment.preference import PreferenceObjective
 from groundup.alignment.rollout import Sampler
@@ -51,13 +54,13 @@ def trained(seed: int, settings: PolicyConfig, rate: float, temperature: float =
     At a temperature the policy is what is sampled there, and so is the reference: tables hold logits times it.
     """
     world = World(seed)
-    policy = TablePolicy(world.reference_SA * temperature)
+    table = TablePolicy(world.reference_SA * temperature)
     critic = None
     if settings.advantage == "gae":
         critic = tiny.engine(TableScalar(torch.zeros(world.beginnings)), weight_decay=0)
     reference = TablePolicy(world.reference_SA * temperature)
     sampler = Sampler([task_of("")], [[START]], world, reference, settings, stop=-1, pad=0, seed=seed)
-    objective, engine = PolicyObjective(sampler, settings, critic), tiny.engine(policy, weight_decay=0)
+    objective, engine = PolicyObjective(sampler, settings, critic), tiny.engine(table, weight_decay=0)
     for step in range(settings.iterations):
         objective.prepare(step, engine)
         now = learning_rate(step, settings.iterations, rate, FALLING)
@@ -66,7 +69,7 @@ def trained(seed: int, settings: PolicyConfig, rate: float, temperature: float =
             weights = [objective.weight(batch) for batch in batches]
             result = engine.train_step(batches, weights, objective.loss, now, settings.clip_norm)
             objective.after(update, batches, now, result)
-    return world, policy.table.detach() / temperature
+    return world, table.table.detach() / temperature
 
 
 COMMON: dict[str, Any] = {
@@ -79,14 +82,71 @@ COMMON: dict[str, Any] = {
 }
 METHODS: dict[str, tuple[dict[str, Any], float]] = {
     "ppo": ({"iterations": 60, "epochs": 4, "minibatch": 256, "critic_speed": 1.0}, 0.06),
-    "grpo": ({"iterations": 80, "group_std": False, "minibatch": 256, "epochs": 2}, 0.06),
+    "grpo": ({"iterations": 80, "group_std": False, "kl_in": "reward", "minibatch": 256, "epochs": 2}, 0.06),
     "rloo": ({"iterations": 80, "group": 8, "minibatch": 256, "epochs": 2}, 0.06),
 }
 
 
 def method(name: str, **changes: Any) -> tuple[PolicyConfig, float]:
     given, rate = METHODS[name]
-    return PolicyConfig(preset=name, **(COMMON | given | changes)), rate
+    return PolicyConfig.model_validate({"preset": name} | COMMON | given | changes), rate
+
+
+def gap(seed: int, name: str, temperature: float = 1.0, **changes: Any) -> float:
+    """By how much the method's policy misses J*."""
+    settings, rate = method(name, temperature=temperature, **changes)
+    world, logits_SA = trained(seed, settings, rate, temperature)
+    return world.gap(logits_SA)
+
+
+def test_rloo() -> None:
+    assert gap(0, "rloo") < 0.04
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", METHODS)
+def test_every_method_from_five_starts(name: str) -> None:
+    gaps = [gap(seed, name) for seed in range(5)]
+    assert max(gaps) <= 0.04
+    assert sum(gaps) / 5 <= 0.02
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("temperature", [0.7, 1.4])
+def test_ppo_at_another_temperature(temperature: float) -> None:
+    assert gap(0, "ppo", temperature) < 0.04
+
+
+@pytest.mark.slow
+def test_the_kl_of_whole_answers_in_the_loss() -> None:
+    """Noisier than in the reward, since the loss has no baseline for it, and near the optimum."""
+    assert gap(0, "grpo", kl_in="loss") < 0.06
+
+
+def by_token(estimator: Callable[[Tensor, Tensor], Tensor]) -> Callable[[Tensor, Tensor, Tensor], Tensor]:
+    return lambda logp_BR, reference_BR, mask_BR: estimator(logp_BR, reference_BR) * mask_BR
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("estimator", [kl_k1, kl_k2, kl_k3])
+def test_a_kl_of_single_tokens_in_the_loss_misses_it(estimator: Callable, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(policy, "kl_in_loss", by_token(estimator))
+    assert gap(0, "grpo", kl_in="loss") > 0.08
+
+
+def half(new: Tensor, old: Tensor) -> Tensor:
+    return kl_k1(new, old) / 2
+
+
+def reversed_(new: Tensor, old: Tensor) -> Tensor:
+    return kl_k1(old, new)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("penalty", [half, reversed_, kl_k3])
+def test_a_wrong_penalty_in_the_reward_misses_it(penalty: Callable, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(policy, "kl_k1", penalty)
+    assert gap(0, "rloo") > 0.08
 
 
 def dpo_reaches(seed: int, beta: float | None = None, swapped: float = 0.0) -> tuple[float, float]:
@@ -102,7 +162,7 @@ def dpo_reaches(seed: int, beta: float | None = None, swapped: float = 0.0) -> t
     )
     drawn[swap] = drawn[swap].flip(1)
     answers = [Answer([START], answer) for answer in world.answers_YT.tolist()]
-    policy = TablePolicy(world.reference_SA)
+    table = TablePolicy(world.reference_SA)
     objective = PreferenceObjective(
         [(answers[chosen], answers[rejected]) for chosen, rejected in drawn.tolist()],
         [],
@@ -114,12 +174,12 @@ def dpo_reaches(seed: int, beta: float | None = None, swapped: float = 0.0) -> t
         pad=0,
         seed=seed,
     )
-    engine, steps = tiny.engine(policy, weight_decay=0), len(drawn) // 200
+    engine, steps = tiny.engine(table, weight_decay=0), len(drawn) // 200
     for step in range(steps):
         batches = objective.batches(step)
         weights = [objective.weight(batch) for batch in batches]
         engine.train_step(batches, weights, objective.loss, learning_rate(step, steps, 0.2, FALLING), 100)
-    return world.gained(policy.table.detach()), world.distance(policy.table.detach())
+    return world.gained(table.table.detach()), world.distance(table.table.detach())
 
 
 @pytest.mark.parametrize("seed", range(3))

@@ -269,7 +269,7 @@ class PolicyObjective(Objective):
 def kl_in_loss(logp_BR: Tensor, reference_BR: Tensor, mask_BR: Tensor) -> Tensor:
     """An answer's KL (k2), divided among its tokens: its gradient on-policy is that of the KL between answers.
 
-    Summed over single tokens the estimators leave out that a token also decides which tokens follow. Where answers
+    Summed over single tokens the estimators ignore that a token also decides which tokens follow. Where answers
     have several, that leads to another policy than the best one (tests/alignment/test_optimum.py).
     """
     logp_B1, reference_B1 = ((x_BR * mask_BR).sum(1, keepdim=True) for x_BR in (logp_BR, reference_BR))

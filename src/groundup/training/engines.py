@@ -65,7 +65,7 @@ def engine_for(model: nn.Module, config: LoopConfig, precision: Precision) -> En
 
 
 def needs_of(model: nn.Module, config: LoopConfig, precision: Precision) -> Needs:
-    """What a stage's model and configuration ask of a layout; of what section it is, its type tells.
+    """What a stage's model and configuration ask of a layout; the section follows from its type.
 
     The rows of a micro-batch are not known here. The blueprint's check knows them.
     """

@@ -1,33 +1,9 @@
-"""What alignment learns from, whatever file it came from: conversations, rankings and tasks."""
+"""Tasks: prompts whose answers can be scored."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 Message = Mapping[str, str]  # `role` (system, user, assistant or tool) and `content`
-
-
-@dataclass(frozen=True)
-class Conversation:
-    """Messages to imitate: every assistant message is trained."""
-
-    messages: tuple[Message, ...]
-
-
-@dataclass(frozen=True)
-class Ranking:
-    """Answers to one prompt, the best first."""
-
-    prompt: tuple[Message, ...]
-    answers: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class Judged:
-    """One answer that is labelled good or bad, without another to compare it with."""
-
-    prompt: tuple[Message, ...]
-    answer: str
-    good: bool
 
 
 @dataclass(frozen=True)
