@@ -9,7 +9,7 @@ import pytest
 import torch
 
 import tiny
-from groundup.alignment.configuration import DpoConfig, PpoConfig, RewardConfig, SftConfig
+from groundup.alignment.configuration import DpoConfig, GrpoConfig, PpoConfig, RewardConfig, SftConfig
 from groundup.alignment.data.examples import answer_ids, ask
 from groundup.alignment.data.pairs import Pair, read_pairs
 from groundup.alignment.data.questions import Item, read_items
@@ -208,3 +208,20 @@ def test_an_item_fits_with_its_longest_question() -> None:
     needed = longest + len(answer_ids(item.answer, TOKENIZER))
     assert fits(item, TOKENIZER, needed)
     assert not fits(item, TOKENIZER, needed - 1)
+
+
+def test_grpo_on_the_taught_questions_and_on_a_persons_own(road: dict[str, Artifact], tmp_path: Path) -> None:
+    """Scored by the reward model, or by the verifiers that the tasks name; both leave a model and their figures."""
+    settings = {"iterations": 2, "rollouts": 8, "group": 4, "minibatch": 4, "max_answer_tokens": 6, **FAST}
+    taught = run("grpo", GrpoConfig(**settings), road, tmp_path / "taught")
+    assert load_model(taught.path / "model").config.vocab_size == TOKENIZER.vocabulary_size
+    assert {"score", "kl", "entropy", "groups_alike"} <= set(taught.figures)
+    rows = [
+        {"prompt": "What is 1 + 1?", "answer": "2"},
+        {"prompt": "A letter?", "answer": "[a-z]", "verifier": "regex"},
+    ]
+    (tmp_path / "tasks.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    config = GrpoConfig(data=Path("tasks.jsonl"), preset="dapo", refill=1, **settings)
+    own = run("grpo", config, road, tmp_path / "own", base=tmp_path)
+    assert own.figures["prompts"] == 2
+    assert 0 <= own.figures["score"] <= 1

@@ -144,8 +144,10 @@ class GrpoConfig(PolicyConfig):
     """`grpo` (arXiv 2402.03300), `dr_grpo` (2503.20783), `dapo` (2503.14476), `rloo` (2402.14740), `gspo` (2507.18071),
     `reinforce++` (2501.03262)."""
     data: Path | None = None
-    """Your own tasks: `{prompt, answer, verifier}`, scored by the verifier. None: the questions that SFT taught,
-    scored by the reward model."""
+    """Your own tasks: jsonl or json with `prompt` (or `question`), `answer` and `verifier`, which scores the answers.
+    None: the questions that SFT taught, scored by the reward model."""
+    verifier: Literal["exact", "number", "regex", "json"] = "exact"
+    """Of tasks that name none: the same text, the same last number, a pattern, JSON."""
 
 
 class DpoConfig(LoopConfig):

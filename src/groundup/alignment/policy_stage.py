@@ -1,6 +1,6 @@
 """The stages `ppo` and `grpo`: the SFT model is moved towards what a reward prefers."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from groundup.alignment.configuration import GrpoConfig, PolicyConfig, PpoConfig
 from groundup.alignment.data.examples import ask
@@ -10,8 +10,10 @@ from groundup.alignment.data.records import Task, task_of
 from groundup.alignment.policy import PolicyObjective
 from groundup.alignment.reward import ScalarModel, load_reward_model
 from groundup.alignment.rewards.model import ModelReward
-from groundup.alignment.rewards.reward import Reward
+from groundup.alignment.rewards.reward import FunctionReward, Reward
+from groundup.alignment.rewards.verifiers import verify
 from groundup.alignment.rollout import Sampler
+from groundup.alignment.tasks import read_tasks
 from groundup.alignment.training import ITEMS, PAIRS, StageTraining
 from groundup.artifacts import Artifact, Figures, Work
 from groundup.parallel.engine import Engine, ModelOnDevice
@@ -19,18 +21,29 @@ from groundup.parallel.engine import Engine, ModelOnDevice
 
 def ppo(config: PpoConfig, inputs: Mapping[str, Artifact], work: Work) -> Figures:
     """With the reward model of the reward stage, and a critic that starts from it; writes `model/`."""
-    return _train(StageTraining("ppo", config, inputs, "sft", work), config, inputs)
+    training = StageTraining("ppo", config, inputs, "sft", work)
+    policy = training.engine(training.model())
+    return _train(training, config, inputs, policy, _taught(inputs), _reward_model(training, inputs, policy))
 
 
 def grpo(config: GrpoConfig, inputs: Mapping[str, Artifact], work: Work) -> Figures:
-    """Without a critic; writes `model/`."""
-    return _train(StageTraining("grpo", config, inputs, "sft", work), config, inputs)
-
-
-def _train(training: StageTraining, config: PolicyConfig, inputs: Mapping[str, Artifact]) -> Figures:
+    """Without a critic, on a person's own tasks and their verifiers or as `ppo`; writes `model/`."""
+    training = StageTraining("grpo", config, inputs, "sft", work)
     policy = training.engine(training.model())
-    tasks = _taught(inputs)
-    reward = _reward_model(training, inputs, policy)
+    if config.data is None:
+        return _train(training, config, inputs, policy, _taught(inputs), _reward_model(training, inputs, policy))
+    tasks = read_tasks(work.base / config.data.expanduser(), config.verifier)
+    return _train(training, config, inputs, policy, tasks, FunctionReward(verify, training.tokenizer))
+
+
+def _train(
+    training: StageTraining,
+    config: PolicyConfig,
+    inputs: Mapping[str, Artifact],
+    policy: Engine,
+    tasks: Sequence[Task],
+    reward: Reward,
+) -> Figures:
     critic = None
     if config.advantage == "gae":  # starts with the reward model's features, and values of 0
         critic = training.engine(ScalarModel(load_reward_model(inputs["reward"].path / "model")[0].language))

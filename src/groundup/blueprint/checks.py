@@ -112,14 +112,16 @@ def _misfits(blueprint: Blueprint) -> Iterator[tuple[tuple[str, ...], str]]:
         yield ("pretrain.batch_tokens", "pretrain.accumulate", "pretrain.sequence"), what
     for stage, length in (
         ("ppo", blueprint.ppo.max_answer_tokens),
+        ("grpo", blueprint.grpo.max_answer_tokens),
         ("evaluate", blueprint.evaluate.max_answer_tokens),
     ):
         if length >= model.context:
             what = f"answers of {length} tokens leave no room for a question in pretrain.model.context, {model.context}"
             yield (f"{stage}.max_answer_tokens", "pretrain.model.context"), what
-    if blueprint.ppo.minibatch > blueprint.ppo.rollouts:
-        what = f"minibatches of {blueprint.ppo.minibatch} are larger than the {blueprint.ppo.rollouts} rollouts"
-        yield ("ppo.minibatch", "ppo.rollouts"), what
+    for stage, policy in (("ppo", blueprint.ppo), ("grpo", blueprint.grpo)):
+        if policy.minibatch > policy.rollouts:
+            what = f"minibatches of {policy.minibatch} are larger than the {policy.rollouts} rollouts"
+            yield (f"{stage}.minibatch", f"{stage}.rollouts"), what
     for min_key, max_key, low, high in (
         ("min_words", "max_words", rules.min_words, rules.max_words),
         (

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from groundup.alignment.configuration import DpoConfig, PpoConfig, RewardConfig, SftConfig
+from groundup.alignment.configuration import DpoConfig, GrpoConfig, PpoConfig, RewardConfig, SftConfig
 from groundup.corpus.configuration import CurateConfig
 from groundup.evaluation.configuration import EvaluateConfig
 from groundup.export.configuration import ExportConfig
@@ -40,9 +40,10 @@ class Blueprint(Section):
     pretrain: PretrainConfig = PretrainConfig()
     sft: SftConfig = SftConfig()
     reward: RewardConfig = RewardConfig()
-    align: Literal["ppo", "dpo", "none"] = "ppo"
+    align: Literal["ppo", "grpo", "dpo", "none"] = "ppo"
     """Which method aligns the model with the preferences; `none` ends after SFT."""
     ppo: PpoConfig = PpoConfig()
+    grpo: GrpoConfig = GrpoConfig()
     dpo: DpoConfig = DpoConfig()
     evaluate: EvaluateConfig = EvaluateConfig()
     export: ExportConfig = ExportConfig()

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from groundup.alignment.configuration import PolicyConfig
 from groundup.blueprint.configuration import Blueprint
 from groundup.errors import GroundupError
 from groundup.parallel.advice import Needs, misfits, shown, suggestions
@@ -61,7 +62,10 @@ def stage_needs(blueprint: Blueprint) -> dict[str, Needs]:
     sequences = rows_of(pretrain.batch_tokens, pretrain.sequence, pretrain.accumulate)
     if pretrain.batch_warmup:
         sequences = first_rows(sequences, pretrain.batch_warmup.start)
-    last_minibatch = ppo.rollouts % ppo.minibatch or ppo.minibatch
+
+    def answers(config: PolicyConfig) -> int:
+        """Rows of the smallest micro-batch."""
+        return min(config.minibatch // config.accumulate, config.rollouts % config.minibatch or config.minibatch)
 
     def needs(stage: str, rows: int, of: str, sequence: int | None = None, language_model: bool = True) -> Needs:
         config, first = getattr(blueprint, stage), stage == "pretrain"
@@ -87,7 +91,8 @@ def stage_needs(blueprint: Blueprint) -> dict[str, Needs]:
         "pretrain": needs("pretrain", sequences, "sequences", sequence=pretrain.sequence),
         "sft": needs("sft", sft.batch_examples // sft.accumulate, "examples"),
         "reward": needs("reward", reward.batch_pairs // reward.accumulate, "pairs", language_model=False),
-        "ppo": needs("ppo", min(ppo.minibatch // ppo.accumulate, last_minibatch), "answers", language_model=False),
+        "ppo": needs("ppo", answers(ppo), "answers", language_model=False),
+        "grpo": needs("grpo", answers(blueprint.grpo), "answers"),
         "dpo": needs("dpo", dpo.batch_pairs // dpo.accumulate, "pairs"),
     }
 

@@ -32,7 +32,7 @@ def stage(config: EvaluateConfig, inputs: Mapping[str, Artifact], work: Work) ->
     """Figures under `bits_per_byte`, `answers`, `true_score_gain`; `answers.jsonl` holds every marked answer."""
     settle()
     tokenizer = Tokenizer.load(inputs["tokenizer"].file("tokenizer.json"))
-    method = next((name for name in ("ppo", "dpo") if name in inputs), None)
+    method = next((name for name in ("ppo", "grpo", "dpo") if name in inputs), None)
     figures: Figures = {"method": method, "bits_per_byte": _bits(config, inputs, tokenizer, work)}
 
     items = [item for item in read_items(inputs["sft"].file(ITEMS)) if item.aspect in MAIN_ASPECTS]

@@ -19,7 +19,7 @@ EXAMPLES = 4  # questions offered to whoever opens a chat
 
 def stage(config: ExportConfig, inputs: Mapping[str, Artifact], work: Work) -> Figures:
     """Write a Hugging Face folder: weights, configuration, tokenizer, chat template, and `groundup.json`."""
-    method = next(name for name in ("ppo", "dpo", "sft") if name in inputs)
+    method = next(name for name in ("ppo", "grpo", "dpo", "sft") if name in inputs)
     tokenizer_file = inputs["tokenizer"].file("tokenizer.json")
     tokenizer = Tokenizer.load(tokenizer_file)
     model = load_model(inputs[method].path / "model")

@@ -74,7 +74,14 @@ def stages(blueprint: Blueprint) -> tuple[Stage, ...]:
             Stage(
                 "reward", 1, ("tokenizer", "sft"), "groundup.alignment.reward:stage", trained("reward"), sources=data
             ),
-            Stage(align, 1, ("tokenizer", "sft", "reward"), METHODS[align], trained(align)),
+            Stage(
+                align,
+                1,
+                ("tokenizer", "sft", "reward"),
+                METHODS[align],
+                trained(align),
+                sources=data if align == "grpo" else None,
+            ),
         )
     made = (
         Stage(

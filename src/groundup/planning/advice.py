@@ -105,10 +105,10 @@ def _unshrinkable(stage: StagePlan) -> int:
 
 def _levers(stage: StagePlan) -> list[tuple[str, str]]:
     """`(part, what to do)`: the parts of a stage's memory that can shrink at the same model."""
-    if stage.stage == "ppo":
+    if stage.stage in ("ppo", "grpo"):
         found = [
-            ("activations", "divide ppo.minibatch by {times}"),
-            ("key-value cache", "divide ppo.rollouts by {times}"),
+            ("activations", f"divide {stage.stage}.minibatch by {{times}}"),
+            ("key-value cache", f"divide {stage.stage}.rollouts by {{times}}"),
         ]
     else:
         found = [
@@ -134,8 +134,9 @@ def _time(plan: Plan) -> Iterable[str]:
     if longest.stage == "pretrain":
         hour = longest.tokens * 3600 / longest.seconds
         yield f"{line}: pretrain.tokens: {_two_digits(hour):_} takes an hour; or choose a smaller size"
-    elif longest.stage in ("sft", "ppo"):
-        lever = "sft.epochs or sft.subjects" if longest.stage == "sft" else "ppo.iterations or ppo.rollouts"
+    elif longest.stage in ("sft", "ppo", "grpo"):
+        policy = f"{longest.stage}.iterations or {longest.stage}.rollouts"
+        lever = "sft.epochs or sft.subjects" if longest.stage == "sft" else policy
         yield f"{line}: lower {lever}, or choose a smaller size"
     else:
         yield f"{line}: start with fewer sources, or use more cores"

@@ -26,6 +26,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
+from groundup.alignment.configuration import PolicyConfig
 from groundup.corpus.configuration import CurateConfig
 from groundup.evaluation.configuration import EvaluateConfig
 from groundup.export.configuration import ExportConfig
@@ -51,7 +52,7 @@ class PlannedSections(Sections, Protocol):
     """The part of a blueprint that a plan reads; the blueprint itself is above this room."""
 
     @property
-    def align(self) -> Literal["ppo", "dpo", "none"]: ...
+    def align(self) -> Literal["ppo", "grpo", "dpo", "none"]: ...
     @property
     def start(self) -> StartConfig | None: ...
     @property
@@ -139,7 +140,7 @@ def plan(
     model = llm_config(blueprint, vocabulary)
     corpus = corpus_of(blueprint.curate, vocabulary, figures, base)
     estimate = _Estimate(blueprint, model, machine, corpus, figures)
-    aligned = {"ppo": estimate.ppo, "dpo": estimate.dpo}.get(blueprint.align)
+    aligned = {"ppo": estimate.ppo, "grpo": estimate.grpo, "dpo": estimate.dpo}.get(blueprint.align)
     skips_pretraining = blueprint.start is not None and blueprint.start.first == "sft"
     stages = (
         *estimate.data(),
@@ -257,19 +258,25 @@ class _Estimate:
         return self._rows("dpo", steps, 2 * config.batch_pairs, rows, reference=True)
 
     def ppo(self) -> StagePlan:
-        config = self.blueprint.ppo
+        return self._policy("ppo", self.blueprint.ppo)
+
+    def grpo(self) -> StagePlan:
+        return self._policy("grpo", self.blueprint.grpo)
+
+    def _policy(self, stage: str, config: PolicyConfig) -> StagePlan:
+        models = 2 if config.advantage == "gae" else 1  # a critic is as large as the policy
         answer = min(config.max_answer_tokens, ANSWER_TOKENS)
         answers = config.iterations * config.rollouts
         read = round(answers * (QUESTION_TOKENS + answer) * PADDING)
         flops = {
             "generate": answers * answer * self._forward(self.row),
-            "forward": read * 4 * self._forward(self.row),
-            "train": read * config.epochs * 2 * self._training(self.row),
+            "forward": read * (2 + models) * self._forward(self.row),
+            "train": read * config.epochs * models * self._training(self.row),
         }
         updates = config.iterations * config.epochs * math.ceil(config.rollouts / config.minibatch)
         tokens = round(config.minibatch * (QUESTION_TOKENS + config.max_answer_tokens))
         length = min(self.model.max_position_embeddings, 2 * QUESTION_TOKENS + config.max_answer_tokens)
-        trained = {part: 2 * size for part, size in self._trained().items() if part != "program"}
+        trained = {part: models * size for part, size in self._trained().items() if part != "program"}
         memory = {
             "program": speeds.PROGRAM_BYTES,
             **trained,
@@ -277,7 +284,7 @@ class _Estimate:
             "activations": activation_bytes(self.model, tokens, tokens, self.precision),
             "key-value cache": cache_bytes(self.model, config.rollouts, length, self.precision),
         }
-        return self._stage("ppo", read * (config.epochs + 1), 2 * updates, flops, memory, models=2)
+        return self._stage(stage, read * (config.epochs + 1), models * updates, flops, memory, models=models)
 
     def evaluate(self) -> StagePlan:
         """Held-out text through three models, and the same questions to each; besides n-grams and xz."""

@@ -15,7 +15,7 @@ from decimal import Decimal
 from math import log
 from typing import Protocol
 
-from groundup.alignment.configuration import DpoConfig, PpoConfig, RewardConfig, SftConfig
+from groundup.alignment.configuration import DpoConfig, GrpoConfig, PpoConfig, RewardConfig, SftConfig
 from groundup.model.configuration import LLMConfig, feed_forward_for, head_size_for, heads_for
 from groundup.tokenizer.configuration import TokenizerConfig
 from groundup.training.configuration import ModelShape, PretrainConfig
@@ -31,6 +31,7 @@ RATE_FRACTIONS: dict[str, tuple[float, str]] = {
     "sft": (1.0, "answers must be learnt word for word, by a fresh optimizer (docs/experiments.md)"),
     "reward": (0.15, "one pass over the pairs; three times as fast forgets what the answers are (docs/experiments.md)"),
     "ppo": (0.015, "1e-5 with 6e-4 at 124M parameters, the field's usual pair (docs/experiments.md)"),
+    "grpo": (0.015, "as PPO's: both follow the same clipped policy gradient"),
     "dpo": (
         0.01,
         "summed log-probabilities give large gradients; faster rates make both answers unlikely; arXiv 2305.18290",
@@ -53,6 +54,8 @@ class Sections(Protocol):
     def reward(self) -> RewardConfig: ...
     @property
     def ppo(self) -> PpoConfig: ...
+    @property
+    def grpo(self) -> GrpoConfig: ...
     @property
     def dpo(self) -> DpoConfig: ...
 

@@ -17,7 +17,7 @@ from groundup.corpus.documents import Document, read_documents
 from groundup.corpus.ledger import LEDGER, LedgerEntry, dropped_entries
 from groundup.pipeline.folder import RunFolder
 
-METHODS = ("ppo", "dpo")
+METHODS = ("ppo", "grpo", "dpo")
 COLUMNS = ("id", "title", "source", "origin", "licence", "split")
 HELDOUT_TITLES = 8
 NAMES = {
@@ -28,6 +28,7 @@ NAMES = {
     "sft": "SFT",
     "reward": "Reward model",
     "ppo": "PPO",
+    "grpo": "GRPO",
     "dpo": "DPO",
     "evaluate": "Evaluation",
     "export": "Export",

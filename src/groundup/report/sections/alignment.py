@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from groundup.alignment.configuration import GrpoConfig, PolicyConfig
 from groundup.report.configuration import ReportConfig
 from groundup.report.figures import taught_by_origin
 from groundup.report.markup import (
@@ -69,7 +70,11 @@ MORE_PPO_CURVES = (
 
 def alignment(run: Run, config: ReportConfig) -> Html | None:
     """SFT, reward model, and PPO or DPO, as far as they have run."""
-    parts = [part for part in (_sft(run), _reward(run), _ppo(run), _dpo(run)) if part is not None]
+    parts = [
+        part
+        for part in (_sft(run), _reward(run), _policy(run, "ppo"), _policy(run, "grpo"), _dpo(run))
+        if part is not None
+    ]
     return join(parts) if parts else None
 
 
@@ -192,21 +197,23 @@ def _reward_figures(run: Run) -> list[Html]:
     return drawn
 
 
-def _ppo(run: Run) -> Html | None:
-    figures, rows = run.figures("ppo"), run.metrics("ppo")
+def _policy(run: Run, method: str) -> Html | None:
+    figures, rows = run.figures(method), run.metrics(method)
     if not figures:
         return None
-    blueprint = run.loaded.blueprint.ppo
+    blueprint: PolicyConfig = getattr(run.loaded.blueprint, method)
     asked = " in phrasings of their own" if run.figure("sft", "made_from_documents") else ""
+    own = isinstance(blueprint, GrpoConfig) and blueprint.data is not None
+    judge = "the tasks' verifiers score" if own else "the reward model scores"
     return join(
         [
-            h3(term("PPO"), ": practice against the judge"),
+            h3(term(method.upper()), ": practice against a score"),
             p(
                 f"In each of {figures['iterations']} iterations the model answers {blueprint.rollouts} questions"
-                f"{asked}, the reward model scores the answers, and the model moves towards what scored well; a "
+                f"{asked}, {judge} the answers, and the model moves towards what scored well; a "
                 "penalty on the distance keeps it near the SFT model."
             ),
-            side_by_side(*_small(rows, PPO_CURVES, "ppo")),
+            side_by_side(*_small(rows, PPO_CURVES, method)),
             p(
                 term("KL"),
                 ", ",
@@ -218,7 +225,9 @@ def _ppo(run: Run) -> Html | None:
                 " are explained below.",
                 class_="note",
             ),
-            details("More curves of PPO", side_by_side(*_small(rows, MORE_PPO_CURVES, "ppo"))) if rows else None,
+            details(f"More curves of {method.upper()}", side_by_side(*_small(rows, MORE_PPO_CURVES, method)))
+            if rows
+            else None,
         ]
     )
 

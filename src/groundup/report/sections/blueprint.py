@@ -15,7 +15,7 @@ def blueprint(run: Run, config: ReportConfig) -> Html:
     """Each section's notes and decided values; the source and every value folded away."""
     loaded = run.loaded
     leaves = [(path, value) for path, value in loaded.leaves() if path.rpartition(".")[2] != "notes"]
-    unused = {"ppo", "dpo"} - {loaded.blueprint.align}
+    unused = {"ppo", "grpo", "dpo"} - {loaded.blueprint.align}
     notes: dict[str, list[tuple[str, str]]] = {}
     for where, note in loaded.notes():
         notes.setdefault(where.partition(".")[0], []).append((where, note))

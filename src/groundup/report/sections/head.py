@@ -23,7 +23,7 @@ from groundup.report.wording import (
     size,
 )
 
-ALIGNED = {"ppo": "PPO", "dpo": "DPO"}
+ALIGNED = {"ppo": "PPO", "grpo": "GRPO", "dpo": "DPO"}
 XZ = "xz\u00a0\u22129"  # the command with its option, not to be broken
 SETS = {"taught": "taught phrasing", "unseen": "unseen phrasings", "given": "your own questions"}
 PHRASINGS = {
