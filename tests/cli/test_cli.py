@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -209,6 +210,19 @@ def test_clean_keeps_what_an_interrupted_stage_resumes_from(run: RunFolder, call
     assert keep.is_dir()
     assert f"removed {keep.name}" in call("clean", "runs/mine", "--yes")[1]
     assert not keep.exists()
+
+
+def test_diagnose_reads_the_newest_run(run: RunFolder, call: Call) -> None:
+    assert call("diagnose", "runs/mine")[1] == "Nothing went wrong, as far as the figures show.\n"
+    artifact = run.artifact("curate")
+    run.store.begin(replace(artifact.manifest.key, seed=9))
+    bad = {"documents": 1, "dropped": {"min_words": 9}}
+    made = run.store.publish(replace(artifact.manifest.key, seed=9), bad, Measured(1.0, 1 << 20), {})
+    run.remember(Remembered("mine.yaml", [], {"curate": made.path.name}))
+    assert call("diagnose", "runs/mine")[1].startswith(
+        "curate: the rule min_words drops 90% of the documents\n  because  9 of 10 documents\n  to try   see what"
+    )
+    assert json.loads(call("diagnose", "runs/mine", "--json")[1])[0]["stage"] == "curate"
 
 
 def test_status_before_the_first_run_leaves_nothing(here: Path, call: Call) -> None:

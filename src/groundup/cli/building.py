@@ -12,7 +12,9 @@ from groundup.cli import where
 from groundup.cli.options import Blueprint, Run, Set
 
 if TYPE_CHECKING:
-    from groundup.artifacts import Figures
+    from groundup.artifacts import Artifact, Figures
+
+MAX_FINDINGS = 3  # lines at the end of a run
 
 verbs = typer.Typer()
 
@@ -106,13 +108,26 @@ def run(
 
             return plan(loaded.blueprint, figures=figures, base=loaded.base).seconds
 
-        runner.run(loaded, folder, all_stages, selection, for_terminal(), forecast, make=make)
+        made = runner.run(loaded, folder, all_stages, selection, for_terminal(), forecast, make=make)
+        if made.made:
+            for line in _findings(made.artifacts):
+                print(line)
         for what, path, hint in (
             ("Report", "report/index.html", str(folder.path / "report" / "index.html")),
             ("Chat", "model", f"groundup chat {folder.path}"),
         ):
             if (folder.path / path).exists():
                 print(f"{what + ':':<8}{hint}")
+
+
+def _findings(artifacts: Mapping[str, Artifact]) -> list[str]:
+    """What went wrong, in at most three lines."""
+    from groundup.pipeline.diagnosis import diagnose
+    from groundup.terminal import printable
+
+    found = [printable(str(one)) for one in diagnose(artifacts)]
+    more = [f"... and {len(found) - 2} more: groundup diagnose"] if len(found) > MAX_FINDINGS else []
+    return [f"! {line}" for line in [*found[: MAX_FINDINGS - len(more)], *more]]
 
 
 @verbs.command()

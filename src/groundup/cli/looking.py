@@ -85,6 +85,25 @@ def _row(step: Step) -> dict[str, Any]:
 
 
 @verbs.command()
+def diagnose(run: Run = None, json: Json = False) -> None:
+    """Show what went wrong in a run, why, and what to try."""
+    from dataclasses import asdict
+
+    from groundup.pipeline.diagnosis import diagnose as findings
+
+    folder = where.run_folder(run)
+    remembered = folder.remembered()
+    found = findings({stage: folder.artifact(stage) for stage in (remembered.stages if remembered else {})})
+    if json:
+        print_json([asdict(one) for one in found])
+        return
+    for one in found:
+        print(printable(f"{one.stage}: {one.what}\n  because  {one.evidence}\n  to try   {one.to_try}"))
+    if not found:
+        print("Nothing went wrong, as far as the figures show.")
+
+
+@verbs.command()
 def lineage(
     run: Annotated[Path, typer.Argument(help="A run folder, or a blueprint file.")],
     artifact: Annotated[str, typer.Argument(help="A stage (ppo) or an artifact (ppo-1f2e3d4c5b6a).")],

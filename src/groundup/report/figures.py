@@ -1,8 +1,10 @@
 """`report.json`: every figure of the report, for programs."""
 
 from collections import Counter
+from dataclasses import asdict
 from typing import Any
 
+from groundup.pipeline.diagnosis import diagnose
 from groundup.report.run import Run
 
 CORRECT_SETS = ("taught", "given")  # questions in a phrasing of the training, or the user's own
@@ -10,12 +12,13 @@ CORRECT_SETS = ("taught", "given")  # questions in a phrasing of the training, o
 
 def report_json(run: Run) -> dict[str, Any]:
     """A section for each stage with its figures, and `seconds`, `peak_rss_bytes`, `forecast`, `environment`,
-    `artifacts` over all stages. Stages that have not run are absent.
+    `artifacts` over all stages, and `diagnosis`. Stages that have not run are absent.
 
     Scores that the evaluation measured are listed with the stage that they are about: `pretrain.bits_per_byte`,
     `sft.exact_match`, `ppo.true_score_gain`.
     """
     found: dict[str, Any] = {"name": run.loaded.blueprint.name, "method": run.method}
+    found["diagnosis"] = [asdict(one) for one in diagnose(run.artifacts)]
     found |= {stage: dict(run.figures(stage)) for stage in run.artifacts if stage != "evaluate"}
     if "sft" in found:
         found["sft"] |= _sft(run)

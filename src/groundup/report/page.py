@@ -13,6 +13,7 @@ from groundup.report.sections import head
 from groundup.report.sections.alignment import alignment
 from groundup.report.sections.blueprint import blueprint
 from groundup.report.sections.cost import cost
+from groundup.report.sections.diagnosis import diagnosis
 from groundup.report.sections.documents import documents
 from groundup.report.sections.glossary import glossary
 from groundup.report.sections.pretraining import pretraining
@@ -22,6 +23,7 @@ from groundup.report.sections.tokenizer import tokenizer
 
 STYLE = Path(__file__).with_name("style.css")
 SECTIONS: tuple[tuple[str, str, Callable[[Run, ReportConfig], Html | None]], ...] = (
+    ("diagnosis", "What to change", diagnosis),
     ("blueprint", "Blueprint", blueprint),
     ("documents", "Documents", documents),
     ("quality", "Quality", quality),
