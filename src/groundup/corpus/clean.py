@@ -6,16 +6,41 @@ blank line in a row.
 
 import re
 import unicodedata
+from functools import cache
 
 # What other systems end a line or a page with: CR LF, CR, vertical tab, form feed, NEL, line and paragraph separator.
 _NEWLINES = re.compile("\r\n|[\r\v\f\x85\u2028\u2029]")
 # Control characters but for tab and newline, and the byte-order mark, which says nothing inside a text.
 _CONTROLS = re.compile("[\x00-\x08\x0e-\x1f\x7f-\x84\x86-\x9f\ufeff]")
+# Normal forms take quadratic time on long runs of combining marks; no script needs more than a few on one letter.
+_MAX_MARKS = 30
+_JOINER = "\u034f"  # ends a run for normalisation, and is not seen (Unicode UAX #15, section 13)
+# Without the letters of most texts, among which no mark is: found quickly, and rarely.
+_CANDIDATES = re.compile(f"[^\0-\u02ff\u0370-\u0482\u2010-\u205e\u3400-\u9fff\uac00-\ud7a3]{{{_MAX_MARKS + 1}}}")
 _SURROGATES = re.compile("[\ud800-\udfff]")
 _BLANK_LINES = re.compile("\n{3,}")
 _SPECIAL = bytes(byte for byte in range(0x80, 0xA0)).decode("cp1252", "ignore")  # typographic quotes and the like
 # Two bytes of UTF-8 read as windows-1252 or ISO 8859-1: what a leading byte becomes, then what a following one does.
 _MISREAD = re.compile(f"[\u00c2-\u00f4][\u0080-\u00bf{_SPECIAL}]")
+
+
+def _with_short_runs(text: str) -> str:
+    """`text` with an invisible joiner after every `_MAX_MARKS` of a run of combining marks."""
+    if not _CANDIDATES.search(text):
+        return text
+
+    def cut(match: re.Match[str]) -> str:
+        marks = match.group()
+        return _JOINER.join(marks[at : at + _MAX_MARKS] for at in range(0, len(marks), _MAX_MARKS))
+
+    return _long_marks().sub(cut, text)
+
+
+@cache
+def _long_marks() -> re.Pattern[str]:
+    """Runs of more than `_MAX_MARKS` characters that canonical ordering moves."""
+    marks = "".join(chr(code) for code in range(0x300, 0x1F000) if unicodedata.combining(chr(code)))
+    return re.compile(f"[{marks}]{{{_MAX_MARKS + 1},}}")
 
 
 def clean(text: str) -> str:
@@ -26,7 +51,8 @@ def clean(text: str) -> str:
     # Most texts hold nothing unusual, and asking is several times as quick as replacing.
     if not text.replace("\n", "").replace("\t", "").replace("\xa0", "").isprintable():
         text = _CONTROLS.sub("", _NEWLINES.sub("\n", _SURROGATES.sub("\ufffd", text)))
-    text = unicodedata.normalize("NFC", text)
+    if not text.isascii():
+        text = unicodedata.normalize("NFC", _with_short_runs(text))
     # Line by line: a pattern such as `[ \t]+$` takes quadratic time on long runs of spaces.
     text = "\n".join(map(str.rstrip, text.split("\n")))
     if "\n\n\n" in text:

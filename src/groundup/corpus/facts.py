@@ -6,13 +6,15 @@ from groundup.corpus.clean import squeeze
 from groundup.corpus.documents import Fact
 from groundup.corpus.sentences import first_sentence
 
-_HEADING = re.compile(r"(#{1,6})\s+(?P<title>.*?)\s*#*")
+_HEADING = re.compile(r"#{1,6}(?=\s)")
 _UNDERLINE = re.compile(r"=+|-{2,}")
 _FENCE = re.compile(r"\s*(```|~~~)")
 # What opens a block that is no paragraph: lists, quotes, tables, images, HTML, rules, indented code, reST directives.
 _OTHER_BLOCK = re.compile(r"([-*+•]\s|\d+[.)]\s|>|\||!\[|<|\.\.\s|([-*_])(\s*\2){2,}\s*$|\t| {4})")
-_IMAGE = re.compile(r"!\[[^\]]*\](\([^)]*\)|\[[^\]]*\])")
-_LINK = re.compile(r"\[([^\]]+)\](\([^)]*\)|\[[^\]]*\])")
+# Brackets within brackets are not followed: where each of many looks for an end, that takes quadratic time.
+_TARGET = r"(?:\((?:[^()]|\([^()]*\))*\)|\[[^\[\]]*\])"
+_IMAGE = re.compile(rf"!\[[^\[\]]*\]{_TARGET}")
+_LINK = re.compile(rf"\[([^\[\]]+)\]{_TARGET}")
 _STRONG = re.compile(r"\*\*(?=\S)([^*]+?)(?<=\S)\*\*")  # and not `__init__`
 
 
@@ -29,7 +31,7 @@ def section_facts(text: str, title: str) -> tuple[Fact, ...]:
         heading = _heading_of(block)
         if heading is not None:
             subject, wanted = heading, True
-            block = block[1:] if _HEADING.fullmatch(block[0]) else block[2:]
+            block = block[1:] if _HEADING.match(block[0]) else block[2:]
         if not wanted or not block:
             continue
         wanted = False
@@ -54,9 +56,8 @@ def plain(markdown: str) -> str:
 
 def _heading_of(block: list[str]) -> str | None:
     """The heading that opens a block, if one does."""
-    match = _HEADING.fullmatch(block[0])
-    if match is not None:
-        return plain(match["title"])
+    if match := _HEADING.match(block[0]):
+        return plain(block[0][match.end() :].rstrip().rstrip("#"))
     if len(block) > 1 and _UNDERLINE.fullmatch(block[1].strip()) and not _OTHER_BLOCK.match(block[0]):
         return plain(block[0])
     return None
@@ -75,7 +76,7 @@ def _blocks(text: str) -> list[list[str]]:
                 blocks.append(current)
                 current, fence = [], ""
             continue
-        starts_block = mark is not None or _HEADING.fullmatch(line) is not None
+        starts_block = mark is not None or _HEADING.match(line) is not None
         if current and (starts_block or not line.strip()):
             blocks.append(current)
             current = []

@@ -10,7 +10,7 @@ import re
 from groundup.corpus.clean import squeeze
 
 # \u2018, \u2019, \u201c and \u201d are the curly quotation marks.
-_STOP = re.compile(r"[.!?]+[\"'\u2019\u201d)\]}`*_]*(?=\s|$)")
+_STOP = re.compile(r"(?<![.!?])[.!?]++[\"'\u2019\u201d)\]}`*_]*+(?=\s|$)")
 _QUOTED_MARK = re.compile(r"[(\[]?[\"'`\u2018\u201c]+[.!?]+[\"'`\u2019\u201d]+[)\],;]*")
 _OPENERS, _CLOSERS = "([{\"'`\u2018\u201c*_<", ".!?\"'\u2019\u201d)]}`*_>"
 _ABBREVIATION = re.compile(

@@ -206,22 +206,6 @@ def test_brackets_of_folders_that_exist_are_no_pattern(tmp_path: Path) -> None:
     assert list(read(tmp_path / "[2024] notes" / "*" / "[ab].txt")[0]) == ["docs/b.txt"]
 
 
-def test_a_table_of_one_huge_word_is_read_a_few_rows_at_a_time(tmp_path: Path) -> None:
-    """Two gigabytes in a file of a few hundred bytes: a dictionary of one entry, 200 times."""
-    words = pa.DictionaryArray.from_arrays(pa.array([0] * 200, pa.int32()), pa.array(["x" * 10_000_000]))
-    pq.write_table(pa.table({"text": words}), tmp_path / "t.parquet", compression="zstd")
-    before = pa.total_allocated_bytes()
-    peak = 0
-    source = Files(kind="files", path=tmp_path)
-    rules = []
-    for piece in pieces(source, "src", tmp_path):
-        for one in read_piece(piece, source, 8.0):
-            peak = max(peak, pa.total_allocated_bytes() - before)
-            rules.append(one.rule if isinstance(one, Dropped) else "kept")
-    assert rules == ["too-large"] * 200
-    assert peak < 600_000_000
-
-
 def test_columns_of_a_row(tmp_path: Path) -> None:
     row = {"text": "Said.", "url": "https://x.org", "license": "MIT", "key": 7}
     (tmp_path / "rows.jsonl").write_text(json.dumps(row) + "\n" + json.dumps({"text": "Said too.", "url": 5}) + "\n")

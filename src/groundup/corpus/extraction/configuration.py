@@ -21,9 +21,10 @@ class Extraction(Section):
     """For trafilatura. `precision` drops nearly all clutter, `recall` nearly no text, `balanced` is between them. Where
     precision would lose most of a page, the balanced mode's text is taken, and counted as `precision given up`."""
     seconds: float = Field(default=10.0, gt=0)
-    """Most processor time for one page; a page that needs more is dropped as `extraction-timeout`."""
+    """Processor time for one document: a page that needs more is dropped as `extraction-timeout`, any other document as
+    `reading-timeout`; a PDF may take six times as long."""
     memory_mb: int = Field(default=1024, ge=256)
-    """Most memory for one page; a page that needs more is dropped as `extraction-memory`."""
+    """Memory for one document; what needs more is dropped as `extraction-memory` or `reading-memory`."""
     page_mb: float = Field(default=4.0, gt=0)
     """Larger pages are dropped as `page-too-large`, before anything looks into them."""
     encoding: str = "auto"

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 _FENCE = re.compile(r" {0,3}(`{3,}|~{3,})")
 _TAG = r"</?(?:u|sup|sub)>"
 # A run of backslashes before a character that trafilatura escapes wherever it is, or a run of backticks, or a tag.
-_INLINE = re.compile(rf"(?P<slashes>\\+)(?P<escaped>[*_~<\[\]`])|(?P<ticks>`+)|{_TAG}")
+_INLINE = re.compile(rf"(?<!\\)(?P<slashes>\\+)(?P<escaped>[*_~<\[\]`])|(?P<ticks>`+)|{_TAG}")
 _BLOCK_START = re.compile(r"( {0,3})\\([#>*+-])|( {0,3}\d{1,9})\\([.)])")
 
 

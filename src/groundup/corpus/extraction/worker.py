@@ -15,12 +15,11 @@ from enum import IntEnum
 from typing import IO
 
 from groundup.corpus.extraction.configuration import Mode
+from groundup.corpus.extraction.limits import OUT_OF_MEMORY, READY, limit_memory, limit_time
 
 REQUEST = struct.Struct("!BI")  # method, bytes of the page
 ANSWER = struct.Struct("!BII")  # status, bytes of the title, bytes of the text
 BATCH = struct.Struct("!I")  # pages
-READY = b"+"
-OUT_OF_MEMORY = 77  # exit status
 
 
 class Method(IntEnum):
@@ -75,34 +74,18 @@ def answer(method: Method, page: str) -> tuple[Status, str, str]:
 
 def serve(source: IO[bytes], sink: IO[bytes], seconds: float) -> None:
     """Answer batches until there are no more."""
-    from signal import ITIMER_PROF, setitimer
-
     while header := source.read(BATCH.size):
         pages: list[tuple[Method, str]] = []
         for _ in range(BATCH.unpack(header)[0]):
             method, size = REQUEST.unpack(source.read(REQUEST.size))
             pages.append((Method(method), source.read(size).decode()))
         for method, page in pages:
-            setitimer(ITIMER_PROF, seconds)
+            limit_time(seconds)
             status, title, text = answer(method, page)
-            setitimer(ITIMER_PROF, 0)
+            limit_time(0)
             heads, body = title.encode("utf-8", "replace"), text.encode("utf-8", "replace")
             sink.write(ANSWER.pack(status, len(heads), len(body)) + heads + body)
             sink.flush()
-
-
-def _limit_memory(megabytes: int) -> None:
-    """From here on, this process may take so much more address space and no more; where the system can say so."""
-    import resource
-
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    try:
-        with open("/proc/self/statm") as file:  # noqa: PTH123
-            now = int(file.read().split()[0]) * os.sysconf("SC_PAGE_SIZE")
-    except OSError:
-        return  # not Linux: address space says little of memory there, and the parent's limits on size must do
-    limit = now + (megabytes << 20)
-    resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
 
 
 def main() -> None:
@@ -114,7 +97,7 @@ def main() -> None:
     sink = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # what a library prints must not come between the answers
     answer(first, "<html><body><p>.</p></body></html>")
-    _limit_memory(megabytes)
+    limit_memory(megabytes)
     sink.write(READY)
     sink.flush()
     try:

@@ -91,15 +91,15 @@ def read_piece(
         yield from read_python_docs(source.packages, piece.source, progress or Silent())
         return
     max_bytes = int(max_document_mb * BYTES_PER_MB)
-    from groundup.corpus.sources.files import read_file
+    from groundup.corpus.sources.door import read_guarded
 
     if isinstance(source, Remote):
         from groundup.corpus.sources.remote import fetched
 
         with fetched(piece) as path:
-            yield from read_file(piece, path, source, max_bytes)
+            yield from read_guarded(piece, path, source, max_bytes)
     else:
-        yield from read_file(piece, Path(piece.address), source, max_bytes)
+        yield from read_guarded(piece, Path(piece.address), source, max_bytes)
 
 
 def read_sources(

@@ -16,7 +16,7 @@ from dataclasses import replace
 from typing import Any
 
 from groundup.corpus.sources.kinds import sniff
-from groundup.corpus.sources.record import Failed, Location, ReadOptions, Record, record_of
+from groundup.corpus.sources.record import Failed, Found, Location, ReadOptions, Unread
 from groundup.corpus.sources.streams import ByteStream
 from groundup.corpus.sources.unreadable import UnreadableError
 
@@ -40,7 +40,7 @@ _ARC_LINE = 16 << 10
 _LOOK_BACK = 256 << 10  # FastWARC reads ahead by less
 
 
-def read_archive(stream: ByteStream, relative: str, options: ReadOptions) -> Iterator[Record | Failed]:
+def read_archive(stream: ByteStream, relative: str, options: ReadOptions) -> Iterator[Found]:
     """The documents of a WARC, WET or ARC file."""
     buffered = _Buffered(stream)
     try:
@@ -123,7 +123,7 @@ class _Buffered:
         """The stream belongs to who opened it."""
 
 
-def _read_warc(source: _Buffered, relative: str, options: ReadOptions) -> Iterator[Record | Failed]:
+def _read_warc(source: _Buffered, relative: str, options: ReadOptions) -> Iterator[Found]:
     from fastwarc.warc import ArchiveIterator
 
     # Only where it is needed: this mode skips what makes no sense without a word.
@@ -148,7 +148,7 @@ def _read_warc(source: _Buffered, relative: str, options: ReadOptions) -> Iterat
         yield Failed(Location(f"{relative}:{number + 1}", source.at), error)
 
 
-def _warc_record(record: Any, location: Location, options: ReadOptions) -> Iterator[Record | Failed]:
+def _warc_record(record: Any, location: Location, options: ReadOptions) -> Iterator[Found]:
     """What one record gives: nothing, if it is none of a document."""
     from fastwarc.warc import WarcRecordType
 
@@ -166,16 +166,16 @@ def _warc_record(record: Any, location: Location, options: ReadOptions) -> Itera
         yield Failed(location, UnreadableError("truncated" if cut else "unsupported-type", "of no known type"))
 
 
-def _warc_document(record: Any, location: Location, options: ReadOptions) -> Record | Failed:
+def _warc_document(record: Any, location: Location, options: ReadOptions) -> Unread | Failed:
     """The document of a record; `missing` where the archive declares that it is not all of it."""
     found = _warc_payload(record, location, options)
     for name in ("WARC-Truncated", "WARC-Segment-Number"):
-        if isinstance(found, Record) and (declared := record.headers.get(name)):
+        if not isinstance(found, Failed) and (declared := record.headers.get(name)):
             return replace(found, missing=f"{name}: {declared}")
     return found
 
 
-def _warc_payload(record: Any, location: Location, options: ReadOptions) -> Record | Failed:
+def _warc_payload(record: Any, location: Location, options: ReadOptions) -> Unread | Failed:
     from fastwarc.warc import WarcRecordType
 
     declared, most = record.content_length, options.max_bytes + _HEAD_BYTES
@@ -188,14 +188,14 @@ def _warc_payload(record: Any, location: Location, options: ReadOptions) -> Reco
         detail = "the archive ends within a record"
         return Failed(location, UnreadableError("truncated", detail, float(len(body)), float(declared)), body)
     if record.record_type == WarcRecordType.conversion:
-        return record_of(body, "text", location, "", options)
+        return Unread(location, body, "text")
     if record.is_http:
         return _http(body, location, options)
     media = record.headers.get("Content-Type") or record.headers.get("WARC-Identified-Payload-Type") or ""
     return _payload(body, media, None, location, options)
 
 
-def _http(message: bytes, location: Location, options: ReadOptions) -> Record | Failed:
+def _http(message: bytes, location: Location, options: ReadOptions) -> Unread | Failed:
     """The document in a server's answer."""
     from fastwarc.warc import WarcRecord, WarcRecordType
 
@@ -225,7 +225,7 @@ def _http(message: bytes, location: Location, options: ReadOptions) -> Record | 
         if len(body) > options.max_bytes:
             return Failed(location, UnreadableError("too-large", "", float(len(body)), float(options.max_bytes)))
         found = _payload(body, record.http_content_type or "", record.http_charset, location, options)
-        return replace(found, missing=missing) if isinstance(found, Record) else found
+        return found if isinstance(found, Failed) else replace(found, missing=missing)
     return Failed(location, UnreadableError("corrupt", str(error)), message)
 
 
@@ -238,7 +238,7 @@ def _missing(message: bytes) -> str:
     return f"Content-Length: {declared[1].decode()}, but {len(message) - end.end():,} bytes are there"
 
 
-def _payload(body: bytes, media: str, charset: str | None, location: Location, options: ReadOptions) -> Record | Failed:
+def _payload(body: bytes, media: str, charset: str | None, location: Location, options: ReadOptions) -> Unread | Failed:
     from resiliparse.parse.encoding import detect_mime
 
     media = media.partition(";")[0].strip().lower()
@@ -249,10 +249,10 @@ def _payload(body: bytes, media: str, charset: str | None, location: Location, o
         format = _FORMATS.get(media, "")
     if not format:
         return Failed(location, UnreadableError("unsupported-type", media or "of no known type"))
-    return record_of(body, format, location, "", options, charset)
+    return Unread(location, body, format, charset=charset)
 
 
-def _read_arc(source: _Buffered, relative: str, options: ReadOptions) -> Iterator[Record | Failed]:
+def _read_arc(source: _Buffered, relative: str, options: ReadOptions) -> Iterator[Found]:
     """Records of `URL IP date type [...] length`, a line, and so many bytes (Internet Archive, ARC 1 and 2)."""
     number = 0
     try:

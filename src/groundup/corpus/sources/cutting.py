@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from groundup.corpus.sources.configuration import Contents
+from groundup.corpus.sources.door import parts_of
 from groundup.corpus.sources.piece import Piece
 from groundup.corpus.sources.streams import COMPRESSED
 from groundup.corpus.sources.walk import Found
@@ -38,10 +39,9 @@ def pieces_of(file: Found, source: str, contents: Contents, piece_bytes: int) ->
         cuts = list(_line_cuts(file.path, piece_bytes, b""))
     elif file.format == "wikipedia":
         cuts = list(_line_cuts(file.path, piece_bytes, ARTICLE))
-    elif file.format == "parquet":
-        return _row_groups(one, piece_bytes)
-    elif file.format == "zip":
-        return _members(one, piece_bytes)
+    elif file.format in ("parquet", "zip"):
+        parts = parts_of(file.path, file.format, contents)
+        return _by_size(one, [size for size, _ in parts], [rows for _, rows in parts], piece_bytes)
     else:
         return [one]
     starts = [(0, 0), *cuts]
@@ -71,30 +71,6 @@ def _line_cuts(path: Path, piece_bytes: int, begins: bytes) -> Iterator[tuple[in
             lines += here.count(b"\n", seam)
             offset += len(chunk)
             rest = here[-len(found) :]
-
-
-def _row_groups(file: Piece, piece_bytes: int) -> list[Piece]:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    try:
-        with Path(file.address).open("rb") as stream, pq.ParquetFile(stream) as table:
-            groups = [table.metadata.row_group(at) for at in range(table.metadata.num_row_groups)]
-    except (OSError, pa.ArrowInvalid):
-        return [file]  # reading it gives the reason
-    sizes = [sum(group.column(at).total_compressed_size for at in range(group.num_columns)) for group in groups]
-    return _by_size(file, sizes, [group.num_rows for group in groups], piece_bytes)
-
-
-def _members(file: Piece, piece_bytes: int) -> list[Piece]:
-    from groundup.corpus.sources.unreadable import UnreadableError
-    from groundup.corpus.sources.zipped import members
-
-    try:
-        sizes = [member.compress_size for member in members(Path(file.address))]
-    except UnreadableError:
-        return [file]  # reading it gives the reason
-    return _by_size(file, sizes, [0] * len(sizes), piece_bytes)
 
 
 def _by_size(file: Piece, sizes: list[int], rows: list[int], piece_bytes: int) -> list[Piece]:

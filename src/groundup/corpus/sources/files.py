@@ -1,13 +1,15 @@
 """Files of a person's own, of every format: a folder is found, cut into pieces, and each piece read into documents.
 
-    folder -> walk (sorted) -> pieces -> one reader per format -> records -> extraction in batches -> documents
+    folder -> walk (sorted) -> pieces -> one reader per format -> decoded and parsed -> pages extracted -> documents
 
 A document that can't be read never stops the others and is never lost silently: it comes out as Dropped with the rule
 that it broke. Only what concerns the whole source (a missing folder) is an error.
+
+This runs in a process of its own (`reader.py`), since nobody knows what a file can do to the libraries that read it.
 """
 
-from collections.abc import Iterable, Iterator
-from dataclasses import replace
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,35 +18,52 @@ from groundup.corpus.documents import EXCERPT_CHARACTERS, Document, Dropped
 from groundup.corpus.extraction.pool import BATCH_BYTES, BATCH_PAGES, Extracted, Extractor, Page, extractor
 from groundup.corpus.sources.configuration import Contents
 from groundup.corpus.sources.piece import Piece
-from groundup.corpus.sources.record import Failed, Location, ReadOptions, Record, read_whole
-from groundup.corpus.sources.streams import ByteStream, open_stream, whole
+from groundup.corpus.sources.record import Failed, Found, Location, ReadOptions, Record, Unread, record_of
+from groundup.corpus.sources.streams import open_stream
 from groundup.corpus.sources.unreadable import UnreadableError
+from groundup.errors import GroundupError
 
 
-def read_file(piece: Piece, path: Path, contents: Contents, max_bytes: int) -> Iterator[Document | Dropped]:
-    """Every document of one piece of a file, in order, and every one that can't be read.
+@dataclass
+class Watch:
+    """What a reading process does around each document, and what it knows of documents that ended one before it."""
+
+    skip: int = 0
+    """So many of the piece's documents were read before."""
+    bad: Mapping[int, UnreadableError] = field(default_factory=dict)
+    """Documents that can't be read, by their index in the piece."""
+
+    def begin(self, index: int) -> None:
+        """The work on a document begins."""
+
+    def end(self) -> None:
+        """It ends, for now."""
+
+
+def read_file(
+    piece: Piece, path: Path, contents: Contents, max_bytes: int, watch: Watch
+) -> Iterator[tuple[int, Document | Dropped]]:
+    """Every document of one piece of a file, in order, and every one that can't be read, with its index in the piece.
 
     Args:
         piece: what to read.
         path: where this machine has it.
         contents: how the source's files are read.
         max_bytes: files, lines, rows and records above this size are dropped as `too-large`.
-
-    Raises:
+        watch: what is done around each document.
     """
     options = ReadOptions(contents, max_bytes)
-    with_text = _extracted(_records(piece, path, options), extractor(contents.extraction))
-    for found in with_text:
-        if isinstance(found, Failed):
-            yield _dropped(found, piece, contents)
-            continue
-        yield _document(found, piece, contents)
-        if found.missing:
-            rest = UnreadableError("truncated", f"a part of the document is missing ({found.missing})")
-            yield _dropped(Failed(found.location, rest), piece, contents)
+    worker = extractor(contents.extraction)
+    for batch in _batches(_parsed(_found(piece, path, options), options, watch)):
+        for index, one in _with_text(batch, worker):
+            watch.begin(index)
+            for item in _items(one, piece, contents):
+                yield index, item
+            watch.end()
 
 
-def _records(piece: Piece, path: Path, options: ReadOptions) -> Iterator[Record | Failed]:
+def _found(piece: Piece, path: Path, options: ReadOptions) -> Iterator[Found]:
+    """What is in the piece, not decoded yet; what a reader raises ends the piece with a reason."""
     if not piece.format:
         yield Failed(Location(piece.relative), UnreadableError(piece.skipped))
         return
@@ -57,11 +76,14 @@ def _records(piece: Piece, path: Path, options: ReadOptions) -> Iterator[Record 
             raise UnreadableError("no-document", "there is none in this file")
     except UnreadableError as error:
         yield Failed(Location(piece.relative), error)
+    except (MemoryError, GroundupError):
+        raise
+    except Exception as error:  # libraries raise what they like at what they don't know
+        yield Failed(Location(piece.relative), _failure(error))
 
 
-def _opened(piece: Piece, path: Path, options: ReadOptions) -> Iterator[Record | Failed]:
-    def read_member(stream: ByteStream, format: str, relative: str, packed: int) -> Iterator[Record | Failed]:
-        return read_stream(stream, format, relative, options, packed=packed)
+def _opened(piece: Piece, path: Path, options: ReadOptions) -> Iterator[Found]:
+    from groundup.corpus.sources.readers import read_stream
 
     if piece.format == "parquet":
         from groundup.corpus.sources.parquet import read_parquet, seekable
@@ -71,113 +93,87 @@ def _opened(piece: Piece, path: Path, options: ReadOptions) -> Iterator[Record |
     elif piece.format == "zip":
         from groundup.corpus.sources.zipped import read_zip
 
-        span = (piece.start, piece.end)
-        yield from read_zip(path, piece.relative, read_member, span, options.contents.format)
+        yield from read_zip(path, piece.relative, options, (piece.start, piece.end))
     elif piece.format == "tar":
         from groundup.corpus.sources.tarred import read_tar
 
         with open_stream(path) as stream:
-            yield from read_tar(stream, piece.relative, read_member, options.contents.format)
+            yield from read_tar(stream, piece.relative, options)
     else:
         with open_stream(path, piece.start, piece.end) as stream:
             yield from read_stream(stream, piece.format, piece.relative, options, piece.first, piece.start)
 
 
-def read_stream(
-    stream: ByteStream,
-    format: str,
-    relative: str,
-    options: ReadOptions,
-    first: int = 0,
-    offset: int = 0,
-    packed: int = 0,
-) -> Iterator[Record | Failed]:
-    """The documents in a stream of bytes.
-
-    Args:
-        format: how they are read.
-        relative: the file's name in origins.
-        first: lines of the file before the stream.
-        offset: bytes of the file before the stream.
-        packed: about how many bytes the whole stream was packed into.
-
-    Raises:
-        UnreadableError: it can't be read, or not to its end.
-    """
-    if format == "code" and not options.contents.code:
-        raise UnreadableError("source-code", "`code: true` in the source, or the preset `code` of the rules, reads it")
-    if format == "jsonl":
-        from groundup.corpus.sources.json_rows import read_jsonl
-
-        yield from read_jsonl(stream, relative, options, first, offset)
-    elif format == "json":
-        from groundup.corpus.sources.json_rows import read_json
-
-        yield from read_json(stream, relative, options)
-    elif format == "wikipedia":
-        from groundup.corpus.sources.wikipedia import read_articles
-
-        yield from read_articles(stream, relative, options, offset)
-    elif format == "warc":
-        from groundup.corpus.sources.archives import read_archive
-
-        yield from read_archive(stream, relative, options)
-    elif format == "parquet":
-        from groundup.corpus.sources.parquet import read_parquet, spooled
-
-        with spooled(stream, packed) as table:
-            yield from read_parquet(table, relative, options)
-    elif format in ("csv", "tsv"):
-        from groundup.corpus.sources.tables import read_csv
-
-        yield from read_csv(stream, relative, options, "," if format == "csv" else "\t")
-    elif format == "mbox":
-        from groundup.corpus.sources.mail import read_mbox
-
-        yield from read_mbox(stream, relative, options)
-    elif format == "mail":
-        from groundup.corpus.sources.mail import mail
-
-        yield mail(whole(stream, options.max_bytes), Location(relative), options)
-    elif format == "text" and options.contents.documents == "line":
-        from groundup.corpus.sources.lines import read_lines
-
-        yield from read_lines(stream, relative, options, first, offset)
-    else:
-        yield from read_whole(stream, format, relative, options)
-
-
-def _extracted(found: Iterable[Record | Failed], worker: Extractor) -> Iterator[Record | Failed]:
-    """`found` with pages turned into text, in the same order; at most a batch of pages is held."""
-    held: list[Record | Failed] = []
-    pages = size = 0
-    for one in found:
-        if isinstance(one, Record) and one.page is not None:
-            pages += 1
-        elif not pages:
-            yield one
+def _parsed(found: Iterator[Found], options: ReadOptions, watch: Watch) -> Iterator[tuple[int, Record | Failed]]:
+    """Decoded and parsed, without those that were read before."""
+    for index, one in enumerate(found):
+        if index < watch.skip:
+            watch.end()
             continue
-        held.append(one)
+        watch.begin(index)
+        if index in watch.bad:
+            parsed: Record | Failed = Failed(one.location, watch.bad[index])
+        elif isinstance(one, Unread):
+            parsed = _read(one, options)
+        else:
+            parsed = one
+        watch.end()
+        yield index, parsed
+
+
+def _read(one: Unread, options: ReadOptions) -> Record | Failed:
+    try:
+        parsed = record_of(one, options)
+    except (MemoryError, GroundupError):
+        raise
+    except Exception as error:  # libraries raise what they like at what they don't know
+        return Failed(one.location, _failure(error), one.data)
+    return replace(parsed, missing=one.missing) if isinstance(parsed, Record) else parsed
+
+
+def _failure(error: Exception) -> UnreadableError:
+    return UnreadableError("reading-failed", f"{type(error).__name__}: {error}")
+
+
+def _batches(found: Iterable[tuple[int, Record | Failed]]) -> Iterator[list[tuple[int, Record | Failed]]]:
+    """Documents as they come, and from a page on as many as make a batch for the extractor."""
+    held: list[tuple[int, Record | Failed]] = []
+    pages = size = 0
+    for index, one in found:
+        held.append((index, one))
+        pages += isinstance(one, Record) and one.page is not None
         size += len(one.text) if isinstance(one, Record) else len(one.start)
-        if pages >= BATCH_PAGES or size >= BATCH_BYTES:
-            yield from _with_text(held, worker)
+        if not pages or pages >= BATCH_PAGES or size >= BATCH_BYTES:
+            yield held
             held, pages, size = [], 0, 0
-    yield from _with_text(held, worker)
+    if held:
+        yield held
 
 
-def _with_text(held: list[Record | Failed], worker: Extractor) -> Iterator[Record | Failed]:
-    pages = [Page(one.page, one.text) for one in held if isinstance(one, Record) and one.page is not None]
+def _with_text(held: list[tuple[int, Record | Failed]], worker: Extractor) -> Iterator[tuple[int, Record | Failed]]:
+    """The batch with pages turned into text."""
+    pages = [Page(one.page, one.text) for _, one in held if isinstance(one, Record) and one.page is not None]
     answers = iter(worker.extract(pages))
-    for one in held:
+    for index, one in held:
         if isinstance(one, Failed) or one.page is None:
-            yield one
+            yield index, one
             continue
         answer = next(answers)
         if isinstance(answer, Extracted):
             note = "precision given up" if answer.fell_back else ""
-            yield replace(one, text=answer.text, title=answer.title or one.title, page=None, note=note)
+            yield index, replace(one, text=answer.text, title=answer.title or one.title, page=None, note=note)
         else:
-            yield Failed(one.location, answer, one.text[:EXCERPT_CHARACTERS].encode("utf-8", "replace"))
+            yield index, Failed(one.location, answer, one.text[:EXCERPT_CHARACTERS].encode("utf-8", "replace"))
+
+
+def _items(one: Record | Failed, piece: Piece, contents: Contents) -> Iterator[Document | Dropped]:
+    if isinstance(one, Failed):
+        yield _dropped(one, piece, contents)
+        return
+    yield _document(one, piece, contents)
+    if one.missing:
+        rest = UnreadableError("truncated", f"a part of the document is missing ({one.missing})")
+        yield _dropped(Failed(one.location, rest), piece, contents)
 
 
 def _document(record: Record, piece: Piece, contents: Contents) -> Document | Dropped:

@@ -14,7 +14,7 @@ from typing import Any
 
 from groundup.corpus.extraction.encoding import decode
 from groundup.corpus.sources.fields import row_record
-from groundup.corpus.sources.record import Failed, Location, ReadOptions, Record
+from groundup.corpus.sources.record import Failed, Found, Location, ReadOptions, Record, Unread
 from groundup.corpus.sources.streams import ByteStream, again, bounded_lines
 from groundup.corpus.sources.unreadable import UnreadableError
 
@@ -24,7 +24,7 @@ _SPACE = " \t\r\n"
 
 def read_jsonl(
     stream: ByteStream, relative: str, options: ReadOptions, first: int = 0, offset: int = 0
-) -> Iterator[Record | Failed]:
+) -> Iterator[Found]:
     """A JSON object per line, in UTF-8 as JSON is.
 
     Args:
@@ -35,18 +35,22 @@ def read_jsonl(
         location = Location(f"{relative}:{number}", at)
         if isinstance(line, UnreadableError):
             yield Failed(location, line)
-            continue
-        try:
-            row = _object(json.loads(decode(line, "utf-8")))
-        except UnreadableError as error:
-            yield Failed(location, error, line, is_row=True)
-        except (ValueError, RecursionError) as error:
-            yield Failed(location, UnreadableError("bad-json", str(error)), line, is_row=True)
         else:
-            yield row_record(row, location, options)
+            yield Unread(location, line, "json-row")
 
 
-def read_json(stream: ByteStream, relative: str, options: ReadOptions) -> Iterator[Record | Failed]:
+def json_record(found: Unread, options: ReadOptions) -> Record | Failed:
+    """The document in a line of JSON."""
+    try:
+        row = _object(json.loads(decode(found.data, "utf-8")))
+    except UnreadableError as error:
+        return Failed(found.location, error, found.data, is_row=True)
+    except (ValueError, RecursionError) as error:
+        return Failed(found.location, UnreadableError("bad-json", str(error)), found.data, is_row=True)
+    return row_record(row, found.location, options)
+
+
+def read_json(stream: ByteStream, relative: str, options: ReadOptions) -> Iterator[Found]:
     """A `.json` file: an array of objects, one object, or an object per line.
 
     Raises:

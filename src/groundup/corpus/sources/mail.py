@@ -4,12 +4,12 @@ from collections.abc import Iterator
 from email import message_from_bytes, policy
 from email.message import EmailMessage
 
-from groundup.corpus.sources.record import Failed, Location, ReadOptions, Record, method_of
+from groundup.corpus.sources.record import Failed, Found, Location, ReadOptions, Record, Unread, method_of
 from groundup.corpus.sources.streams import ByteStream, bounded_lines
 from groundup.corpus.sources.unreadable import UnreadableError
 
 
-def read_mbox(stream: ByteStream, relative: str, options: ReadOptions) -> Iterator[Record | Failed]:
+def read_mbox(stream: ByteStream, relative: str, options: ReadOptions) -> Iterator[Found]:
     """The mails of a mailbox, each after a line that begins with `From `."""
     lines: list[bytes] = []
     size = start = number = 0
@@ -29,10 +29,10 @@ def read_mbox(stream: ByteStream, relative: str, options: ReadOptions) -> Iterat
         yield _mail(lines, size, Location(f"{relative}:{number}", start), options)
 
 
-def _mail(lines: list[bytes], size: int, location: Location, options: ReadOptions) -> Record | Failed:
+def _mail(lines: list[bytes], size: int, location: Location, options: ReadOptions) -> Unread | Failed:
     if size > options.max_bytes:
         return Failed(location, UnreadableError("too-large", "", float(size), float(options.max_bytes)))
-    return mail(b"\n".join(lines), location, options)
+    return Unread(location, b"\n".join(lines), "mail")
 
 
 def mail(data: bytes, location: Location, options: ReadOptions) -> Record | Failed:

@@ -42,20 +42,42 @@ def read_parquet(
             if columns.text not in wanted_here:
                 raise no_column(columns.text, schema.names)
             last = table.metadata.num_row_groups if groups[1] < 0 else groups[1]
-            number = first
+            number, given, packed = first, 0, path.stat().st_size
             for group in range(groups[0], last):
                 metadata = table.metadata.row_group(group)
                 size = max(metadata.column(at).total_uncompressed_size for at in range(metadata.num_columns))
                 # A dictionary of one huge word can give any number of huge rows: few of those at a time, then.
                 rows = max(1, min(_ROWS, _BATCH_BYTES // max(1, size)))
                 for batch in table.iter_batches(batch_size=rows, row_groups=[group], columns=wanted_here):
+                    given += batch.nbytes
                     for row in batch.to_pylist():
                         number += 1
                         yield row_record(row, Location(f"{relative}:{number}", number - 1), options)
+                    check_growth(given, packed)
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError, UnicodeDecodeError) as error:
         raise UnreadableError("corrupt", str(error)) from error
     except OSError as error:
         raise UnreadableError("corrupt", error.strerror or str(error)) from error
+
+
+def row_groups(path: Path) -> list[tuple[int, int]]:
+    """`(compressed bytes, rows)` of each row group.
+
+    Raises:
+        UnreadableError: it is `corrupt`.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        with path.open("rb") as file, pq.ParquetFile(file) as table:
+            groups = [table.metadata.row_group(at) for at in range(table.metadata.num_row_groups)]
+    except (OSError, pa.ArrowInvalid) as error:
+        raise UnreadableError("corrupt", str(error)) from error
+    return [
+        (sum(group.column(at).total_compressed_size for at in range(group.num_columns)), group.num_rows)
+        for group in groups
+    ]
 
 
 @contextmanager

@@ -42,6 +42,18 @@ class Record:
 
 
 @dataclass(frozen=True, slots=True)
+class Unread:
+    """The bytes of a document that is yet to be decoded and parsed."""
+
+    location: Location
+    data: bytes
+    format: str
+    title: str = ""  # where it has none of its own
+    charset: str | None = None  # what the web server said of it, if one did
+    missing: str = ""  # what declares that the rest of it is missing
+
+
+@dataclass(frozen=True, slots=True)
 class Failed:
     """A document, or the rest of a file, that can't be read."""
 
@@ -59,32 +71,35 @@ class ReadOptions:
     max_bytes: int
 
 
-def read_whole(stream: ByteStream, format: str, relative: str, options: ReadOptions) -> Iterator[Record | Failed]:
+Found = Record | Unread | Failed
+
+
+def read_whole(stream: ByteStream, format: str, relative: str, options: ReadOptions) -> Iterator[Found]:
     """A file that is one document.
 
     Raises:
         UnreadableError: it can't be read to its end.
     """
-    data = whole(stream, options.max_bytes)
-    yield record_of(data, format, Location(relative), _name(relative), options)
+    yield Unread(Location(relative), whole(stream, options.max_bytes), format, _name(relative))
 
 
-def record_of(
-    data: bytes, format: str, location: Location, name: str, options: ReadOptions, charset: str | None = None
-) -> Record | Failed:
-    """The document that `data` is.
-
-    Args:
-        format: `text`, `code`, `html`, `xml`, or a format of `TEXT_READERS` or `BINARY_READERS`.
-        name: its title, where it has none of its own.
-        charset: what the web server said of it, if one did.
-    """
+def record_of(found: Unread, options: ReadOptions) -> Record | Failed:
+    """The document that these bytes are, in the format `text`, `code`, `html`, `xml`, or one that has a reader."""
+    data, format, location, name = found.data, found.format, found.location, found.title
     page = format in ("html", "xml")
+    if format == "mail":
+        from groundup.corpus.sources.mail import mail
+
+        return mail(data, location, options)
+    if format == "json-row":
+        from groundup.corpus.sources.json_rows import json_record
+
+        return json_record(found, options)
     try:
         if format in BINARY_READERS:
             title, text = BINARY_READERS[format](data)
             return Record(location, text, title or name)
-        text = decode(data, options.contents.extraction.encoding, charset, page)
+        text = decode(data, options.contents.extraction.encoding, found.charset, page)
     except UnreadableError as error:
         return Failed(location, error, data)
     if page:

@@ -3,21 +3,17 @@
 import tarfile
 from collections.abc import Iterator
 
-from groundup.corpus.sources.record import Failed, Location, Record
+from groundup.corpus.sources.record import Failed, Found, Location, ReadOptions
 from groundup.corpus.sources.streams import ByteStream
 from groundup.corpus.sources.unreadable import UnreadableError
-from groundup.corpus.sources.zipped import ReadMember, is_hidden, read_member
+from groundup.corpus.sources.zipped import is_hidden, read_member
 
 
-def read_tar(
-    stream: ByteStream, relative: str, read: ReadMember, format: str | None = None
-) -> Iterator[Record | Failed]:
+def read_tar(stream: ByteStream, relative: str, options: ReadOptions) -> Iterator[Found]:
     """The documents of an archive's members; links and devices are no files.
 
     Args:
         relative: the archive's name in origins.
-        read: how a member is read.
-        format: that of all members, whatever they are called.
 
     Raises:
         UnreadableError: `corrupt` or `truncated`.
@@ -32,7 +28,7 @@ def read_tar(
                     continue
                 name = f"{relative}/{member.name}"
                 try:
-                    yield from read_member(ByteStream(file.read), member.name, member.size, name, read, format)
+                    yield from read_member(ByteStream(file.read), member.name, member.size, name, options)
                 except UnreadableError as error:
                     yield Failed(Location(name), error)
     except tarfile.ReadError as error:

@@ -18,7 +18,7 @@ _PLACEHOLDER = re.compile(r" ?\b(?:formula|codice)_\d{1,6}\b")
 _EMPTY_BRACKETS = re.compile(r" ?\([\s,;:\u2013-]{0,20}\)")
 _TAG = re.compile(r"<ref[^<>]*/>|</?(?:br|nowiki|templatestyles|section|onlyinclude|noinclude)(?:\s[^<>]*)?/?>")
 _START = re.compile(rb"<doc\s([^>]*)>")
-_ATTRIBUTE = re.compile(r'(\w+)="([^"]*)"')
+_ATTRIBUTE = re.compile(r'\b(\w{1,40})="([^"]*)"')
 
 
 def read_articles(

@@ -6,20 +6,18 @@ together unpack to is bounded as for any packed file, and each member is bounded
 
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path, PurePosixPath
 from typing import IO
 
 from groundup.corpus.sources.kinds import LOOKED_AT, format_of, recognised
-from groundup.corpus.sources.record import Failed, Location, Record
+from groundup.corpus.sources.readers import read_stream
+from groundup.corpus.sources.record import Failed, Found, Location, ReadOptions
 from groundup.corpus.sources.streams import ByteStream, again, check_growth, unpacked
 from groundup.corpus.sources.unreadable import UnreadableError
 
 _ENCRYPTED = 1
-
-ReadMember = Callable[[ByteStream, str, str, int], Iterator[Record | Failed]]
-"""`(stream, format, relative, packed bytes)` of a member to its documents."""
 
 
 def members(path: Path) -> list[zipfile.ZipInfo]:
@@ -32,16 +30,12 @@ def members(path: Path) -> list[zipfile.ZipInfo]:
         return _sorted(archive)
 
 
-def read_zip(
-    path: Path, relative: str, read: ReadMember, span: tuple[int, int] = (0, -1), format: str | None = None
-) -> Iterator[Record | Failed]:
+def read_zip(path: Path, relative: str, options: ReadOptions, span: tuple[int, int] = (0, -1)) -> Iterator[Found]:
     """The documents of an archive's members.
 
     Args:
         relative: the archive's name in origins.
-        read: how a member is read.
         span: the first member and the one after the last, in their sorted order; -1 for all.
-        format: that of all members, whatever they are called.
 
     Raises:
         UnreadableError: `corrupt` or `unreadable`.
@@ -55,16 +49,14 @@ def read_zip(
             try:
                 with _member(archive, member) as file:
                     stream = _bounded(file, growth)
-                    yield from read_member(stream, member.filename, member.compress_size, name, read, format)
+                    yield from read_member(stream, member.filename, member.compress_size, name, options)
             except UnreadableError as error:
                 yield Failed(Location(name), error)
             if growth.stopped:
                 return
 
 
-def read_member(
-    stream: ByteStream, filename: str, packed: int, name: str, read: ReadMember, format: str | None
-) -> Iterator[Record | Failed]:
+def read_member(stream: ByteStream, filename: str, packed: int, name: str, options: ReadOptions) -> Iterator[Found]:
     """The documents of one member of an archive.
 
     Args:
@@ -76,7 +68,7 @@ def read_member(
         UnreadableError: it can't be read.
     """
     found, packing = format_of(filename)
-    found = format or found
+    found = options.contents.format or found
     inner = unpacked(_Readable(stream), packing) if packing else stream  # type: ignore[arg-type]
     if not found:
         start = inner.read(LOOKED_AT)
@@ -85,7 +77,7 @@ def read_member(
         raise UnreadableError("unsupported-type")
     if found in ("zip", "tar"):
         raise UnreadableError("nested-archive", "an archive within an archive is not opened")
-    yield from read(inner, found, name, packed)
+    yield from read_stream(inner, found, name, options, packed=packed)
 
 
 def _open(path: Path) -> zipfile.ZipFile:
