@@ -135,6 +135,13 @@ def test_plan_says_what_a_run_would_take_without_running(here: Path, call: Call)
     assert not (here / "runs").exists()
 
 
+def test_plan_names_the_line_of_a_missing_file(here: Path, call: Call) -> None:
+    (here / "mine.yaml").write_text(BLUEPRINT.replace("path: docs", "path: nowhere"))
+    status, _, errors = call("plan", "mine.yaml")
+    assert status == 1
+    assert errors.startswith("groundup: mine.yaml:5:13: curate.sources.0.path: there is no file or folder")
+
+
 def test_blueprint_show_and_schema(here: Path, call: Call) -> None:
     assert call("blueprint", "show", "mine.yaml")[1] == BLUEPRINT
     resolved = call("blueprint", "show", "mine.yaml", "--resolved", "--set", "seed=3")[1].splitlines()

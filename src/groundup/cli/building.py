@@ -39,6 +39,7 @@ def plan(blueprint: Blueprint, set_: Set = None) -> None:
     from groundup.planning import advice, estimate, processes
 
     loaded = load(blueprint, set_ or ())
+    loaded.check_files()
     planned = estimate.plan(loaded.blueprint, base=loaded.base)
     print(f"{loaded.blueprint.name}: {advice.headline(planned)}\n")
     rows = advice.table(planned)

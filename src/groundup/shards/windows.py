@@ -84,10 +84,3 @@ def positions(documents_BT: NDArray[np.int64]) -> NDArray[np.int64]:
     positions = np.arange(documents_BT.shape[1])
     begins = np.diff(documents_BT, axis=1, prepend=-1) != 0
     return positions - np.maximum.accumulate(np.where(begins, positions, 0), axis=1)
-
-
-def cumulative_lengths(documents_BT: NDArray[np.int64]) -> NDArray[np.int32]:
-    """(parts + 1,) where each document's part begins in the batch laid out as one row, and its end: the `cu_seqlens` of
-    attention kernels for rows of varying length."""
-    begins = np.diff(documents_BT, axis=1, prepend=-1) != 0
-    return np.append(np.flatnonzero(begins), documents_BT.size).astype(np.int32)
