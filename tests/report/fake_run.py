@@ -372,7 +372,7 @@ def _rates(marked: list[dict[str, Any]]) -> Mapping[str, float]:
 def hostile(kept: bool = True) -> Document:
     """A document that tries to break out of the page wherever it is shown; with `kept=False` one that a rule drops."""
     words = "words enough to be kept by every rule of curation " * 3 if kept else ""
-    text = f"<script>alert('text')</script> & \"quotes\" \u202e \x00 {words}"
+    text = f"& <script>alert('text')</script> \"quotes\" \u202e \x00 {words}"  # no code, which begins with its tag
     title = "<script>alert('title')</script>"
     fact = Fact(
         "</dt><script>alert('subject')</script>", "summary", "<img src=x onerror=alert('answer')> is an answer."
