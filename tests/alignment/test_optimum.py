@@ -81,7 +81,7 @@ COMMON: dict[str, Any] = {
     "clip_norm": 100.0,
 }
 METHODS: dict[str, tuple[dict[str, Any], float]] = {
-    "ppo": ({"iterations": 60, "epochs": 4, "minibatch": 256, "critic_speed": 1.0}, 0.06),
+    "ppo": ({"iterations": 80, "epochs": 4, "minibatch": 256, "critic_speed": 1.0}, 0.06),
     "grpo": ({"iterations": 80, "group_std": False, "kl_in": "reward", "minibatch": 256, "epochs": 2}, 0.06),
     "rloo": ({"iterations": 80, "group": 8, "minibatch": 256, "epochs": 2}, 0.06),
 }

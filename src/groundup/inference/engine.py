@@ -18,7 +18,6 @@ from collections import deque
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from itertools import takewhile
 from typing import Literal
 
 import numpy as np
@@ -395,4 +394,7 @@ def in_precision(model: CustomLanguageModel, dtype: torch.dtype) -> CustomLangua
 
 def _common(one: Sequence[int], other: Sequence[int]) -> int:
     """How many tokens two sequences begin with alike."""
-    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(one, other, strict=False)))
+    shorter = min(len(one), len(other))
+    if one[:shorter] == other[:shorter]:  # the usual case, without a loop in Python
+        return shorter
+    return next((index for index in range(shorter) if one[index] != other[index]), shorter)
