@@ -20,7 +20,7 @@ _ORG_TITLE = re.compile(r"(?i)#\+title:[ \t]*(?P<title>.*)")
 _ORG_BEGIN = re.compile(r"(?i)[ \t]*#\+begin_(?P<kind>src|example)(?:[ \t]+(?P<language>[\w+-]+))?")
 _ORG_END = re.compile(r"(?i)[ \t]*#\+end_(?:src|example)")
 _ORG_LINK = re.compile(r"\[\[(?P<target>[^\[\]]*)\](?:\[(?P<text>[^\[\]]*)\])?\]")
-_ORG_TAGS = re.compile(r"[ \t]+:[\w@#%:]+:[ \t]*$")
+_ORG_TAGS = re.compile(r"(?<![ \t])[ \t]+:[\w@#%:]+:[ \t]*$")
 
 
 def read_asciidoc(text: str) -> tuple[str, str]:

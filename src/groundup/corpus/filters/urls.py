@@ -22,7 +22,7 @@ from groundup.errors import GroundupError
 
 RULES = ("url-domain", "url-address", "url-word", "url-soft-words", "url-subword")
 _APART = re.compile(r"[\W_]+")
-_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]{0,30}://")
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,6 +23,7 @@ _UNDERLINE = re.compile(r"([=\-~*^#\"'+`])\1{2,}")
 _BLOCK_START = re.compile(r"(>>>|[-*+•]\s|\d+[.)]\s|[:@]\w+.*:|\.\. )")
 _ASIDE = re.compile(r"(!!!|\?\?\?|\.\.)\s")
 _PARAMETER = re.compile(r"\*{0,2}[A-Za-z_]\w*")
+_MAX_SIGNATURE = 4000  # characters; a longer one is none, and looking for its end again and again takes long
 _TYPE_WORDS = 4  # `-> a set-like object providing a view on D's keys` is prose; `-> list of str` is a type
 
 
@@ -105,11 +106,11 @@ def arguments(signature: str) -> str:
 def _signature_at(lines: list[str], at: int, name: str) -> tuple[str, str, int] | None:
     """`(signature, what is said after it, next line)` if a signature of `name` starts at line `at`."""
     call = _CALL.match(lines[at])
-    if call is None or not _calls(call["name"], name):
+    if call is None or not _calls(call["name"], name) or len(lines[at]) > _MAX_SIGNATURE:
         return None
     text, end = lines[at], at + 1
     while (close := _closing(text, call.end() - 1)) < 0:
-        if end >= len(lines) or not lines[end].strip():
+        if end >= len(lines) or not lines[end].strip() or len(text) > _MAX_SIGNATURE:
             return None
         text, end = f"{text}\n{lines[end]}", end + 1
     if end < len(lines) and lines[end].lstrip().startswith("->"):
