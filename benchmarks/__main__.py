@@ -24,6 +24,7 @@ BENCHMARKS = {
     "tokenizer": "training and encoding of byte-level BPE",
     "loader": "serving batches of tokens",
     "train": "steps of the training engine",
+    "inference": "tokens per second of generation",
     "curve": "time to a validation loss",
     "engines": "two processes against one, and what they send",
 }

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 import tiny
 from groundup.errors import GroundupError
 from groundup.inference import engine as engine_module
-from groundup.inference.engine import InferenceEngine, Request
+from groundup.inference.engine import InferenceEngine
+from groundup.inference.request import Request
 from groundup.inference.sampling import Sampling
 from groundup.model.configuration import FAMILIES, Family
 from groundup.model.decoder import CustomLanguageModel
@@ -222,8 +223,14 @@ def test_a_caller_may_end_an_answer() -> None:
     made = untied()
     engine = InferenceEngine(made)
     seen: list[int] = []
-    request = engine.add([1, 2], max_tokens=8, ends=lambda token: len(seen) == 3 or seen.append(token) is not None)
+
+    def fourth(token: int) -> bool:
+        seen.append(token)
+        return len(seen) == 4
+
+    request = engine.add([1, 2], max_tokens=8, ends=fourth)
     engine.run()
+    assert seen == request.tokens
     assert outcome(request) == (by_full_passes(made, [1, 2], 4)[0], "stop")
 
 

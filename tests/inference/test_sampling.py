@@ -110,6 +110,6 @@ def test_options_outside_of_their_range_are_refused() -> None:
     for options in ({"temperature": -1}, {"top_p": 0}, {"top_p": 1.1}, {"top_k": -1}, {"min_p": 2}):
         (name,) = options
         with pytest.raises(GroundupError, match=name):
-            Sampling(**options)  # type: ignore[arg-type]
+            Sampling(**options)
     with pytest.raises(GroundupError, match="repetition_penalty"):
         Sampling(repetition_penalty=0)

@@ -10,7 +10,8 @@
     3
 
 `load("runs/python-docs").chat("...")` asks a run's newest model. `InferenceEngine` continues many prompts at once, with
-what they have in common read once; `Answer` is one of its requests as text, with stop strings, while it comes.
+what they have in common read once; with an `NgramDraft` or `ModelDraft` it confirms several guessed tokens in a step.
+`Answer` is one of its requests as text, with stop strings, while it comes.
 """
 
 from typing import TYPE_CHECKING
@@ -22,14 +23,17 @@ if TYPE_CHECKING:
     from groundup.inference.continuation import generate
     from groundup.inference.engine import InferenceEngine
     from groundup.inference.sampling import Sampling
+    from groundup.inference.speculation import ModelDraft, NgramDraft
     from groundup.inference.text import Answer
 
-__all__ = ["Answer", "InferenceEngine", "Sampling", "generate", "load"]
+__all__ = ["Answer", "InferenceEngine", "ModelDraft", "NgramDraft", "Sampling", "generate", "load"]
 __getattr__, __dir__ = exports(
     __name__,
     {
         "Answer": "groundup.inference.text:Answer",
         "InferenceEngine": "groundup.inference.engine:InferenceEngine",
+        "ModelDraft": "groundup.inference.speculation:ModelDraft",
+        "NgramDraft": "groundup.inference.speculation:NgramDraft",
         "Sampling": "groundup.inference.sampling:Sampling",
         "generate": "groundup.inference.continuation:generate",
         "load": "groundup.inference.chat_model:load",

@@ -1,6 +1,8 @@
-"""A decoder whose steps for a few rows are one call of machine code (`kernel.py`): dense models on a CPU."""
+"""A decoder whose steps are machine code (`kernel.py`): for a few rows one call, for many some calls between matmuls of
+PyTorch's libraries. For dense models on a CPU."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -19,14 +21,18 @@ from groundup.inference.kernel import (
     Scratch,
     Shape,
     Weights,
+    activate,
+    add_and_norm,
+    attend,
     decode_step,
 )
 from groundup.model.cache import KeyValueCache
 from groundup.model.configuration import Activation
 from groundup.model.decoder import Block, CustomLanguageModel
+from groundup.model.linear import matmul
 from groundup.model.lora import LoraLinear
 
-MAX_ROWS = 8  # with more, matmuls by PyTorch's libraries take as long or less
+MAX_ROWS = 8  # up to which the kernel's own matmuls are faster than those of PyTorch's libraries
 _ACTIVATIONS: dict[Activation, int] = {
     "silu": SILU,
     "gelu": GELU,
@@ -76,6 +82,10 @@ class CompiledDecoder:
         """Read the model's weights again."""
         self._weights = self._packed(self._model)
 
+    def takes(self, rows: int) -> bool:
+        """Whether a step of so many rows is computed here; integers are for a few."""
+        return rows <= MAX_ROWS or not self._int8
+
     def step(self, ids: Sequence[int], slots: Sequence[int], positions: Sequence[int]) -> Tensor:
         """Append a token to each row's slot; float32 logits [N, V] of the next, valid until the next call.
 
@@ -84,12 +94,46 @@ class CompiledDecoder:
         """
         count = len(ids)
         rows = 1 if count == 1 else -(-count // GROUP) * GROUP
-        scratch, logits = self._room(rows)
-        padding = [0] * (rows - count)
-        arguments = [np.array([*values, *padding], dtype=np.int64) for values in (ids, [*slots], positions)]
-        arguments[1][count:] = -1
-        decode_step(self._weights, self._shape, scratch, self._windows, self._keys, self._values, *arguments, logits)
-        return self._model.scale_logits(torch.from_numpy(logits[:count]))
+        ids_N, slots_N, positions_N = np.zeros((3, rows), dtype=np.int64)
+        ids_N[:count], slots_N[:count], positions_N[:count] = ids, slots, positions
+        slots_N[count:] = -1
+        if rows > MAX_ROWS:
+            logits = self._step_by_layers(ids_N, slots_N, positions_N)
+        else:
+            scratch, room = self._room(rows)
+            decode_step(
+                self._weights, self._shape, scratch, self._windows, self._keys, self._values,
+                ids_N, slots_N, positions_N, room,
+            )  # fmt: skip
+            logits = torch.from_numpy(room)
+        return self._model.scale_logits(logits[:count])
+
+    def _step_by_layers(
+        self, ids_N: NDArray[np.int64], slots_N: NDArray[np.int64], positions_N: NDArray[np.int64]
+    ) -> Tensor:
+        """The same for many rows: matmuls by PyTorch's libraries, the rest by the kernels."""
+        weights, shape = self._weights, self._shape
+        x = weights.embedding[ids_N]
+        if weights.positions.size:
+            x += weights.positions[positions_N]
+        normed, nothing, scores = np.empty_like(x), np.zeros_like(x), np.empty(self._keys.shape[3], dtype=np.float32)
+        attended = np.zeros((len(x), weights.o.shape[2]), dtype=np.float32)
+        inner = weights.down.shape[2]
+        add_and_norm(x, nothing, weights.attention_norm, weights.attention_norm_bias, 0, shape, normed)
+        for layer, window in enumerate(self._windows):
+            qkv = _linear(normed, weights.qkv, weights.qkv_bias, layer)
+            attend(weights, shape, layer, window, self._keys, self._values, slots_N, positions_N, qkv, attended, scores)
+            out = _linear(attended, weights.o, weights.o_bias, layer)
+            add_and_norm(x, out, weights.mlp_norm, weights.mlp_norm_bias, layer, shape, normed)
+            up = _linear(normed, weights.up, weights.up_bias, layer)
+            activate(up, inner, shape)
+            out = _linear(up[:, :inner], weights.down, weights.down_bias, layer)
+            if layer + 1 < len(self._windows):
+                gains, biases, following = weights.attention_norm, weights.attention_norm_bias, layer + 1
+            else:
+                gains, biases, following = weights.norm, weights.norm_bias, 0
+            add_and_norm(x, out, gains, biases, following, shape, normed)
+        return torch.from_numpy(_linear(normed, weights.head, _NONE, 0))
 
     def _room(self, rows: int) -> tuple[Scratch, NDArray[np.float32]]:
         if rows not in self._scratch:
@@ -115,26 +159,29 @@ class CompiledDecoder:
     def _packed(self, model: CustomLanguageModel) -> Weights:
         decoder = model.model
         blocks = [block for block in decoder.layers if isinstance(block, Block)]
-        attention, mlps = [block.self_attn for block in blocks], [block.mlp for block in blocks]
+        attention, mlps = [block.self_attn for block in blocks], list[Any](block.mlp for block in blocks)
         gated = model.config.gated_mlp
 
-        def linear(layers: Sequence[Sequence[nn.Module]]) -> tuple[NDArray, NDArray, NDArray]:
+        def linear(layers: Sequence[Sequence[nn.Linear]]) -> tuple[NDArray, NDArray, NDArray]:
             """(matrices, their scales, biases) of modules that read the same input, a few in each layer."""
             matrices = np.stack([_rows(*map(_matrix, layer)) for layer in layers])
-            lacking = layers[0][0].bias is None
-            biases = _NONE if lacking else np.stack([_rows(*(module.bias for module in layer)) for layer in layers])
+            biases = _NONE
+            if layers[0][0].bias is not None:
+                biases = np.stack([_rows(*(module.bias for module in layer)) for layer in layers])
             if not self._int8:
                 return matrices, _NONE, biases
             scales = np.abs(matrices).max(-1) / 127
             scales[scales == 0] = 1
             return np.round(matrices / scales[..., None]).astype(np.int8), scales, biases
 
-        def norms(modules: Sequence[nn.Module | None]) -> tuple[NDArray, NDArray]:
+        def norms(modules: Sequence[Any]) -> tuple[NDArray, NDArray]:
+            """(gains, biases)."""
             if modules[0] is None:
                 return _NONE, _NONE
-            gains = np.stack([_rows(module.weight) for module in modules])  # type: ignore[union-attr, arg-type]
             biases = [getattr(module, "bias", None) for module in modules]
-            return gains, _NONE if biases[0] is None else np.stack([_rows(bias) for bias in biases])
+            there = [bias for bias in biases if bias is not None]
+            stacked = np.stack([_rows(bias) for bias in there]) if there else _NONE
+            return np.stack([_rows(module.weight) for module in modules]), stacked
 
         qkv, qkv_scale, qkv_bias = linear([(one.q_proj, one.k_proj, one.v_proj) for one in attention])
         o, o_scale, o_bias = linear([(one.o_proj,) for one in attention])
@@ -187,3 +234,10 @@ def _rows(*tensors: Tensor) -> NDArray[np.float32]:
     """Tensors below each other, as one contiguous array of float32."""
     found: NDArray[np.float32] = torch.cat([tensor.detach().float() for tensor in tensors]).contiguous().numpy()
     return found
+
+
+def _linear(x: NDArray[np.float32], matrices: NDArray[np.float32], biases: NDArray, layer: int) -> NDArray[np.float32]:
+    y: NDArray[np.float32] = matmul(torch.from_numpy(x), torch.from_numpy(matrices[layer]).mT).numpy()
+    if biases.size:
+        y += biases[layer]
+    return y

@@ -10,15 +10,14 @@ turn of the same chat, another sample for the same prompt, the examples before a
 its last token is read in chunks, so that long prompts don't hold up the others for long. The last token, and then each
 new one, goes through the decoder together with those of all other requests (continuous batching).
 
-Active requests have the first slots, in no order; behind these, slots keep what finished requests have left, for reuse.
+Active requests have the first slots, in no order; the slots after them keep what finished requests have left.
 """
 
 import copy
 from collections import deque
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from typing import Literal
+from itertools import accumulate
 
 import numpy as np
 import torch
@@ -26,7 +25,8 @@ from torch import Tensor, nn
 
 from groundup.errors import GroundupError
 from groundup.inference import compiled
-from groundup.inference.sampling import GREEDY, History, Sampling, choose, random_numbers
+from groundup.inference.request import Draft, Request, Slot
+from groundup.inference.sampling import GREEDY, Sampling, choose
 from groundup.model.cache import Appended, KeyValueCache
 from groundup.model.decoder import CustomLanguageModel
 from groundup.model.experts import Experts
@@ -36,62 +36,6 @@ from groundup.model.linear import Linear
 PREFILL = 512  # tokens of prompts that are read between two decoding steps
 ROWS = 8  # PyTorch's steps have a multiple of so many rows: few shapes, for which libraries prepare once
 MIN_REUSE = 8  # tokens of a prompt's beginning for which another slot's are copied
-Finish = Literal["stop", "length", "cancelled"]
-
-
-@dataclass(eq=False)
-class Request:
-    """A prompt and its continuation so far. Made by `InferenceEngine.add`."""
-
-    prompt: list[int]
-    max_tokens: int
-    stop: frozenset[int]
-    sampling: Sampling
-    top: int | None  # how many of the likeliest tokens are reported with each token; None: no log-probabilities
-    ends: Callable[[int], bool] | None
-    allowed: Callable[[list[int]], Tensor | None] | None
-    tokens: list[int] = field(default_factory=list)
-    """The continuation, with the stop token if it came."""
-    finish: Finish | None = None
-    """Why it ended; None: it has not."""
-    logprobs: list[float] = field(default_factory=list)
-    """Of each token, in nats: the model's own, before temperature, penalties and filters."""
-    top_logprobs: list[dict[int, float]] = field(default_factory=list)
-    """The likeliest tokens at each position, likeliest first."""
-
-    def __post_init__(self) -> None:
-        self.history = History(self.sampling, self.prompt) if self.sampling.adjusts else None
-        self._random = None if self.sampling.greedy else random_numbers(self.sampling.seed)
-
-    @property
-    def done(self) -> bool:
-        return self.finish is not None
-
-    def uniform(self) -> float:
-        """The next of the request's random numbers in [0, 1)."""
-        return 0.0 if self._random is None else float(self._random.random())
-
-
-@dataclass(eq=False)
-class _Slot:
-    """What a slot of the cache holds. `request` is None where it is only kept for reuse."""
-
-    held: list[int] = field(default_factory=list)  # tokens whose keys and values are in the cache
-    request: Request | None = None
-    leader: Request | None = None  # whose prompt is being read, and begins with the same `following` tokens
-    following: int = 0
-    used: int = 0  # when it was last active
-
-    @property
-    def pending(self) -> int:
-        """How many tokens of the request are not in the cache."""
-        assert self.request is not None
-        return len(self.request.prompt) + len(self.request.tokens) - len(self.held)
-
-    def upcoming(self, count: int) -> list[int]:
-        """The first of those: of the prompt, or the last token of the answer."""
-        assert self.request is not None
-        return self.request.prompt[len(self.held) :][:count] or self.request.tokens[-1:]
 
 
 class InferenceEngine:
@@ -112,6 +56,8 @@ class InferenceEngine:
         dtype: of matmuls and the cache: float32, bfloat16 or float16.
         int8: matrices as integers of 8 bits where a few rows are decoded on a CPU: half the time or less for one
             request, and weights that are off by up to 1/254 of their row's largest.
+        draft: guesses next tokens, so that one step can confirm several; for a few requests on a CPU. The tokens are
+            those that would come without it.
     """
 
     def __init__(
@@ -122,13 +68,15 @@ class InferenceEngine:
         capacity: int | None = None,
         dtype: torch.dtype = torch.float32,
         int8: bool = False,
+        draft: Draft | None = None,
     ) -> None:
+        self._draft = draft
         self._source, self.dtype = model, dtype
         self.model = in_precision(model, dtype)
         self.device = model.lm_head.weight.device
         self.capacity = min(capacity or model.config.max_position_embeddings, model.config.max_position_embeddings)
         self._cache = KeyValueCache(model.config, slots, self.capacity, dtype, self.device)
-        self._slots = [_Slot() for _ in range(slots)]
+        self._slots = [Slot() for _ in range(slots)]
         self._active = 0
         self._waiting: deque[Request] = deque()
         self._compiled: compiled.CompiledDecoder | None = None
@@ -210,7 +158,7 @@ class InferenceEngine:
             AssertionError: a request is under way.
         """
         assert not self.busy
-        self._slots = [_Slot() for _ in self._slots]
+        self._slots = [Slot() for _ in self._slots]
         self.model = in_precision(self._source, self.dtype)
         if self._compiled is not None:
             self._compiled.refresh()
@@ -252,7 +200,7 @@ class InferenceEngine:
         return found, longest
 
     def _release(self, index: int) -> None:
-        """Take a request out of its slot; what the slot holds is kept, behind the active ones."""
+        """Take a request out of its slot; what the slot holds is kept, after the active ones."""
         slot = self._slots[index]
         slot.request, slot.leader, slot.used = None, None, self._clock
         self._active -= 1
@@ -284,7 +232,7 @@ class InferenceEngine:
 
     def _to_read(self) -> list[int]:
         """The first slots next to each other whose prompts are to be read, none of which waits for another."""
-        ready = []
+        ready = list[int]()
         for index, slot in enumerate(self._slots[: self._active]):
             if slot.leader is not None:
                 self._follow(index)
@@ -319,28 +267,64 @@ class InferenceEngine:
             self._slots[first + row].held += ids[row, :count].tolist()
 
     def _decode(self) -> list[Request]:
-        """One more token for each request whose prompt is read."""
+        """One more token for each request whose prompt is read, or some where guesses were right."""
         rows = [index for index, slot in enumerate(self._slots[: self._active]) if slot.pending == 1]
         if not rows:
             return []
-        logits_BV = self._logits(rows)
-        requests = [request for index in rows if (request := self._slots[index].request) is not None]
-        tokens = self._chosen(logits_BV, requests)
-        for request, token in zip(requests, tokens, strict=True):
-            self._accept(request, token)
+        slots = [self._slots[index] for index in rows]
+        requests = [slot.request for slot in slots if slot.request is not None]
+        guesses = self._guesses(requests)
+        logits_NV = self._logits(rows, guesses)
+        ends = list(accumulate(1 + len(guess) for guess in guesses))
+        going = list(range(len(rows)))
+        number = 0
+        while going:
+            at = [ends[row] - len(guesses[row]) - 1 + number for row in going]
+            logits_BV = logits_NV if len(at) == len(logits_NV) else logits_NV[at]
+            tokens = self._chosen(logits_BV, [requests[row] for row in going])
+            for row, token in zip(going, tokens, strict=True):
+                self._accept(requests[row], token)
+            going = [
+                row
+                for row, token in zip(going, tokens, strict=True)
+                if not requests[row].done and guesses[row][number : number + 1] == [token]
+            ]
+            for row in going:  # the guess is in the cache already
+                slots[row].held.append(requests[row].tokens[-1])
+            number += 1
         for index, request in reversed([*zip(rows, requests, strict=True)]):
             if request.done:  # its slot is exchanged with the last active one, which has been looked at
                 self._release(index)
         return requests
 
-    def _logits(self, rows: list[int]) -> Tensor:
-        """Float32 logits [B, V] after the pending token of each of these slots."""
+    def _guesses(self, requests: list[Request]) -> list[list[int]]:
+        """Tokens that may follow each request's last one, as many as fit into a step of the compiled decoder."""
+        found: list[list[int]] = [[] for _ in requests]
+        room = compiled.MAX_ROWS - len(requests)
+        if self._draft is None or self._compiled is None or room <= 0:
+            return found
+        for row, request in enumerate(requests):
+            length = len(request.prompt) + len(request.tokens)
+            wanted = min(room // (len(requests) - row), request.max_tokens - len(request.tokens) - 1)
+            wanted = min(wanted, self.capacity - length - 1)
+            if wanted > 0:
+                found[row] = self._draft.propose([*request.prompt, *request.tokens], wanted)
+                room -= len(found[row])
+        return found
+
+    def _logits(self, rows: list[int], guesses: list[list[int]]) -> Tensor:
+        """Float32 logits [N, V] after the pending token of each of these slots and each guess that follows it."""
         slots = [self._slots[index] for index in rows]
         ids, starts = [slot.upcoming(1)[0] for slot in slots], [len(slot.held) for slot in slots]
         for slot, token in zip(slots, ids, strict=True):
             slot.held.append(token)
-        if self._compiled is not None and len(rows) <= compiled.MAX_ROWS:
-            return self._compiled.step(ids, rows, starts)
+        if self._compiled is not None and self._compiled.takes(len(rows)):
+            read = [[token, *guess] for token, guess in zip(ids, guesses, strict=True)]
+            return self._compiled.step(
+                [token for tokens in read for token in tokens],
+                [index for index, tokens in zip(rows, read, strict=True) for _ in tokens],
+                [start + number for start, tokens in zip(starts, read, strict=True) for number in range(len(tokens))],
+            )
         width = min(-(-self._active // ROWS) * ROWS, len(self._slots))
         counts, all_starts, all_ids = ([0] * width for _ in range(3))
         for index, start, token in zip(rows, starts, ids, strict=True):

@@ -111,7 +111,10 @@ def decode_step(
     for layer in range(len(windows)):
         _norm(x, weights.attention_norm, weights.attention_norm_bias, layer, shape.norm, shape.epsilon, normed)
         _multiply(weights.qkv, weights.qkv_scale, weights.qkv_bias, layer, normed, scratch.qkv)
-        _attend(weights, shape, scratch, layer, windows[layer], keys, values, slots, positions)
+        _attend(
+            weights, shape, layer, windows[layer], keys, values, slots, positions,
+            scratch.qkv, scratch.attended, scratch.scores,
+        )  # fmt: skip
         _multiply(weights.o, weights.o_scale, weights.o_bias, layer, scratch.attended, out)
         _add(x, out)
         _norm(x, weights.mlp_norm, weights.mlp_norm_bias, layer, shape.norm, shape.epsilon, normed)
@@ -121,6 +124,37 @@ def decode_step(
         _add(x, out)
     _norm(x, weights.norm, weights.norm_bias, 0, shape.norm, shape.epsilon, normed)
     _multiply(weights.head, weights.head_scale, weights.norm_bias[:0], 0, normed, logits)
+
+
+@fast_kernel
+def add_and_norm(x: Array, y: Array, gains: Array, biases: Array, layer: int, shape: Shape, normed: Array) -> None:
+    """Between two matmuls that a library computes: add to the residual stream, and norm it."""
+    _add(x, y)
+    _norm(x, gains, biases, layer, shape.norm, shape.epsilon, normed)
+
+
+@fast_kernel
+def attend(
+    weights: Weights,
+    shape: Shape,
+    layer: int,
+    window: int,
+    keys: Array,
+    values: Array,
+    slots: NDArray[np.int64],
+    positions: NDArray[np.int64],
+    qkv: Array,
+    attended: Array,
+    scores: Array,
+) -> None:
+    """The attention of one layer; `attended` is the result. Arguments as those of `decode_step`, and `Scratch`'s."""
+    _attend(weights, shape, layer, window, keys, values, slots, positions, qkv, attended, scores)
+
+
+@fast_kernel
+def activate(up: Array, inner: int, shape: Shape) -> None:
+    """The feed-forward part between its two matmuls, in place; the result is the first `inner` columns."""
+    _activate(up, inner, shape.activation, shape.gated)
 
 
 @fast_helper
@@ -154,46 +188,58 @@ def _norm(x: Array, gains: Array, biases: Array, layer: int, kind: int, epsilon:
 def _multiply(matrices: Matrices, scales: Array, biases: Array, layer: int, x: Array, out: Array) -> None:
     """out[n, i] = scale_i sum_k W[i, k] x[n, k] + bias_i; x may have more columns than W."""
     _, F, K = matrices.shape
-    for i in range(F):
-        row = matrices[layer, i]
-        scale = scales[layer, i] if scales.size else np.float32(1)
-        bias = biases[layer, i] if biases.size else np.float32(0)
-        if len(x) == 1:
-            first = x[0]
+    if len(x) == 1:
+        first = x[0]
+        for i in range(F):
+            row = matrices[layer, i]
             total = np.float32(0)
             for k in range(K):
                 total += np.float32(row[k]) * first[k]
-            out[0, i] = total * scale + bias
-            continue
-        for n in range(0, len(x), GROUP):
-            x0, x1, x2, x3 = x[n], x[n + 1], x[n + 2], x[n + 3]
-            s0, s1, s2, s3 = np.float32(0), np.float32(0), np.float32(0), np.float32(0)
-            for k in range(K):
-                w = np.float32(row[k])
-                s0 += w * x0[k]
-                s1 += w * x1[k]
-                s2 += w * x2[k]
-                s3 += w * x3[k]
-            out[n, i] = s0 * scale + bias
-            out[n + 1, i] = s1 * scale + bias
-            out[n + 2, i] = s2 * scale + bias
-            out[n + 3, i] = s3 * scale + bias
+            out[0, i] = total
+    else:
+        for i in range(0, F, 2):
+            row, other = matrices[layer, i], matrices[layer, min(i + 1, F - 1)]  # of an odd number the last one twice
+            for n in range(0, len(x), GROUP):
+                x0, x1, x2, x3 = x[n], x[n + 1], x[n + 2], x[n + 3]
+                s0, s1, s2, s3 = np.float32(0), np.float32(0), np.float32(0), np.float32(0)
+                t0, t1, t2, t3 = np.float32(0), np.float32(0), np.float32(0), np.float32(0)
+                for k in range(K):
+                    v, w = np.float32(row[k]), np.float32(other[k])
+                    s0 += v * x0[k]
+                    s1 += v * x1[k]
+                    s2 += v * x2[k]
+                    s3 += v * x3[k]
+                    t0 += w * x0[k]
+                    t1 += w * x1[k]
+                    t2 += w * x2[k]
+                    t3 += w * x3[k]
+                last = min(i + 1, F - 1)
+                out[n, last], out[n + 1, last], out[n + 2, last], out[n + 3, last] = t0, t1, t2, t3
+                out[n, i], out[n + 1, i], out[n + 2, i], out[n + 3, i] = s0, s1, s2, s3
+    for n in range(len(x)):
+        if scales.size:
+            for i in range(F):
+                out[n, i] *= scales[layer, i]
+        if biases.size:
+            for i in range(F):
+                out[n, i] += biases[layer, i]
 
 
 @fast_helper
 def _attend(
     weights: Weights,
     shape: Shape,
-    scratch: Scratch,
     layer: int,
     window: int,
     keys: Array,
     values: Array,
     slots: NDArray[np.int64],
     positions: NDArray[np.int64],
+    qkv: Array,
+    attended: Array,
+    scores: Array,
 ) -> None:
     """Norm and turn queries and keys, append keys and values, and attend."""
-    qkv, attended, scores = scratch.qkv, scratch.attended, scratch.scores
     H, G, K = shape.heads, shape.groups, shape.head_dim
     scale = np.float32(1 / math.sqrt(K))
     for n in range(len(qkv)):

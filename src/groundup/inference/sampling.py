@@ -107,11 +107,10 @@ class History:
             values = logits_V[seen]
             penalty = sampling.repetition_penalty
             logits_V[seen] = torch.where(values > 0, values / penalty, values * penalty)
-        changes = Counter(dict.fromkeys(self._counts, -sampling.presence_penalty))
+        changes = dict(sampling.logit_bias)
         for token, count in self._counts.items():
-            changes[token] -= sampling.frequency_penalty * count
-        for token, bias in sampling.logit_bias.items():
-            changes[token] += bias
+            penalty = sampling.presence_penalty + sampling.frequency_penalty * count
+            changes[token] = changes.get(token, 0.0) - penalty
         if changes:
             tokens = torch.tensor(list(changes), device=logits_V.device)
             logits_V[tokens] += torch.tensor(list(changes.values()), device=logits_V.device)
@@ -139,7 +138,8 @@ def choose(logits_BV: Tensor, samplings: Sequence[Sampling], uniforms: Sequence[
             temperatures_B1 = _column([one.temperature for one in some], logits_BV)
             probabilities_BV = torch.softmax(some_BV / temperatures_B1, -1)
             chosen_B[rows] = draw(probabilities_BV, some, [uniforms[row] for row in rows])
-    return chosen_B.tolist()  # type: ignore[no-any-return]
+    chosen: list[int] = chosen_B.tolist()
+    return chosen
 
 
 def _column(values: Sequence[float], like: Tensor) -> Tensor:
