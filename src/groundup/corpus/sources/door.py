@@ -118,7 +118,7 @@ class _ReaderLostError(Exception):
         self.rule, self.detail, self.index = lost.rule, lost.detail, index
 
 
-class _Reader(LimitedProcess):
+class _ReadingProcess(LimitedProcess):
     """A reading process, and where it is."""
 
     def __init__(self, seconds: float, memory_mb: int) -> None:
@@ -133,19 +133,19 @@ class _Idle:
 
     def __init__(self, seconds: float, memory_mb: int) -> None:
         self._seconds, self._memory_mb = seconds, memory_mb
-        self._waiting: list[_Reader] = []
+        self._waiting: list[_ReadingProcess] = []
         self._one_at_a_time = threading.Lock()
 
-    def take(self) -> _Reader:
+    def take(self) -> _ReadingProcess:
         with self._one_at_a_time:
             while self._waiting:
                 process = self._waiting.pop()
                 if process.process.poll() is None:
                     return process
                 process.kill()
-        return _Reader(self._seconds, self._memory_mb)
+        return _ReadingProcess(self._seconds, self._memory_mb)
 
-    def give_back(self, process: _Reader) -> None:
+    def give_back(self, process: _ReadingProcess) -> None:
         with self._one_at_a_time:
             self._waiting.append(process)
 

@@ -19,7 +19,7 @@ def read_tar(stream: ByteStream, relative: str, options: ReadOptions) -> Iterato
         UnreadableError: `corrupt` or `truncated`.
     """
     try:
-        with tarfile.open(fileobj=_Readable(stream), mode="r|") as archive:  # type: ignore[call-overload]
+        with tarfile.open(fileobj=_ExactReads(stream), mode="r|") as archive:  # type: ignore[call-overload]
             for member in archive:
                 if not member.isfile() or is_hidden(member.name):
                     continue
@@ -38,7 +38,7 @@ def read_tar(stream: ByteStream, relative: str, options: ReadOptions) -> Iterato
         raise UnreadableError("corrupt", str(error)) from error
 
 
-class _Readable:
+class _ExactReads:
     """The stream as a file that gives as many bytes as it is asked for."""
 
     def __init__(self, stream: ByteStream) -> None:
