@@ -77,7 +77,7 @@ def test_a_group_is_killed_and_comes_back(
         status, output = finish(process, SECONDS)
         assert status == 0, output
         outputs.append(output)
-    assert "processes have come or gone; going on with step" in outputs[1]
+    assert "processes have come or gone; continuing with step" in outputs[1]
     logs = [(run / "log" / "pretrain.log").read_text() for run in (first, second)]
     assert [log.count(" of 2\n") for log in logs] >= [2, 1]  # together, one alone, and together again
     metrics = RunFolder(first).artifact("pretrain").path / "records" / "metrics.jsonl"
