@@ -93,15 +93,15 @@ def test_page_in_a_browser(browser):
         assert note.text_content() == "Another answer, drawn at random."
         assert [job.sampling.temperature for job in model.jobs] == [0, 0.8]
 
-        page.fill("#question", "Who")
+        page.fill("#question", "What does json.dump")
         page.keyboard.press("Shift+Enter")
-        page.keyboard.type("won?")
+        page.keyboard.type("do?")
         assert len(model.jobs) == 2
         page.keyboard.press("Enter")
         page.wait_for_selector(".turn >> nth=1")
         assert answer.text_content() == markup + " and on"
-        assert "expect a guess. Nearest: bisect.insort, json.dumps." in note.text_content()
-        assert "<|user|>Who\nwon?<|assistant|>" in TOKENIZER.decode(model.jobs[-1].prompt)
+        assert "expect a guess. Nearest: json.dumps." in note.text_content()
+        assert "<|user|>What does json.dump\ndo?<|assistant|>" in TOKENIZER.decode(model.jobs[-1].prompt)
         assert "expect a guess" in page.text_content("[role=status]")  # read out once, whole
 
         page.click(".turn >> nth=0 >> text=Edit")
