@@ -1,8 +1,8 @@
 """`make bench NAME=loader`: batches of tokens from warm files on one core, against how it is commonly done.
 
 nanoGPT's `get_batch`, read plainly, is a fresh `np.memmap` for every batch (its own way around a leak), random offsets,
-one slice and cast a row, `torch.stack`. It draws with replacement, so that it serves no epoch. litdata and
-mosaicml-streaming are measured each in its own format, with one pass in an order of its own.
+one slice and cast a row, `torch.stack`. It draws with replacement, so that it serves no epoch. litdata is measured in
+its own format, with one pass in an order of its own. mosaicml-streaming is not: it asks for numpy below 2.2.
 """
 
 import shutil
@@ -120,38 +120,14 @@ def litdata(folder: str, rows: int, context: int, seconds: float) -> float:
     return _over(peer.StreamingDataLoader(samples, batch_size=rows), rows, context, seconds)
 
 
-def streaming(folder: str, rows: int, context: int, seconds: float) -> float:
-    """The `StreamingDataset` of mosaicml-streaming, a sample a record, in a plain `DataLoader` without workers."""
-    import numpy as np
-    from torch.utils.data import DataLoader
-
-    peer: Any = import_module("streaming")
-    target = Path(folder, f"streaming-{context}")
-    if not target.exists():
-        ids = np.memmap(Path(folder, "train.bin"), dtype=np.uint16, mode="r")
-        with peer.MDSWriter(out=str(target), columns={"tokens": "ndarray:uint16"}) as writer:
-            for at in range(0, min(len(ids), PEER_TOKENS) - context, context):
-                writer.write({"tokens": np.array(ids[at : at + context + 1])})
-    samples = peer.StreamingDataset(local=str(target), shuffle=True, batch_size=rows)
-    widened = DataLoader(samples, batch_size=rows, collate_fn=_widened)
-    return _over(widened, rows, context, seconds)
-
-
 PEERS: dict[str, Callable[[str, int, int, float], float]] = {
     "nanoGPT's get_batch": nanogpt,
     "litdata": litdata,
-    "mosaicml-streaming": streaming,
 }
 
 
 def _itself(piece: Any) -> Any:
     return piece
-
-
-def _widened(samples: list[dict[str, Any]]) -> Any:
-    import numpy as np
-
-    return _tensor(np.stack([sample["tokens"] for sample in samples]).astype(np.int64))
 
 
 def _stream(folder: str, context: int) -> Any:
