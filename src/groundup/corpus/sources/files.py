@@ -17,8 +17,9 @@ from groundup.corpus.clean import clean, repair, squeeze
 from groundup.corpus.documents import EXCERPT_CHARACTERS, Document, Dropped
 from groundup.corpus.extraction.pool import BATCH_BYTES, BATCH_PAGES, Extracted, Extractor, Page, extractor
 from groundup.corpus.sources.configuration import Contents
+from groundup.corpus.sources.parse import record_of
 from groundup.corpus.sources.piece import Piece
-from groundup.corpus.sources.record import Failed, Found, Location, ReadOptions, Record, Unread, record_of
+from groundup.corpus.sources.record import Failed, Found, Location, ReadOptions, Record, Unread
 from groundup.corpus.sources.streams import open_stream
 from groundup.corpus.sources.unreadable import UnreadableError
 from groundup.errors import GroundupError

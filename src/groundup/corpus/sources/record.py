@@ -7,11 +7,7 @@ from pathlib import Path
 
 from groundup.corpus.clean import squeeze
 from groundup.corpus.extraction.configuration import Extraction
-from groundup.corpus.extraction.encoding import decode
-from groundup.corpus.extraction.formats import BINARY_READERS, TEXT_READERS
-from groundup.corpus.extraction.markdown import split_front_matter
 from groundup.corpus.extraction.worker import Method
-from groundup.corpus.facts import first_heading
 from groundup.corpus.sources.configuration import Contents
 from groundup.corpus.sources.streams import ByteStream, whole
 from groundup.corpus.sources.unreadable import UnreadableError
@@ -81,45 +77,6 @@ def read_whole(stream: ByteStream, format: str, relative: str, options: ReadOpti
         UnreadableError: it can't be read to its end.
     """
     yield Unread(Location(relative), whole(stream, options.max_bytes), format, _name(relative))
-
-
-def record_of(found: Unread, options: ReadOptions) -> Record | Failed:
-    """The document that these bytes are, in the format `text`, `code`, `html`, `xml`, or one that has a reader."""
-    data, format, location, name = found.data, found.format, found.location, found.title
-    page = format in ("html", "xml")
-    if format == "mail":
-        from groundup.corpus.sources.mail import mail
-
-        return mail(data, location, options)
-    if format == "json-row":
-        from groundup.corpus.sources.json_rows import json_record
-
-        return json_record(found, options)
-    try:
-        if format in BINARY_READERS:
-            title, text = BINARY_READERS[format](data)
-            return Record(location, text, title or name)
-        text = decode(data, options.contents.extraction.encoding, found.charset, page)
-    except UnreadableError as error:
-        return Failed(location, error, data)
-    if page:
-        title, text = split_front_matter(text)
-        return Record(location, text, title or name, page=method_of(format, options.contents.extraction))
-    if format in TEXT_READERS:
-        return _marked_up(re.sub("\r\n?", "\n", text), format, location, name)
-    return Record(location, text, name)
-
-
-def _marked_up(text: str, format: str, location: Location, name: str) -> Record | Failed:
-    """A document in a markup language; a title that is not in the text becomes its heading."""
-    try:
-        title, text = TEXT_READERS[format](text)
-    except UnreadableError as error:
-        return Failed(location, error)
-    heading = first_heading(text)
-    if title and heading != title and not text.lstrip("\n").startswith("# "):
-        text = f"# {title}\n\n{text.lstrip(chr(10))}"
-    return Record(location, text, title or heading or name)
 
 
 def method_of(format: str, extraction: Extraction) -> Method:
