@@ -72,7 +72,7 @@ def test_the_least_blueprint_loads_and_is_complete(write):
         ("seed: true\n", "1:7: seed: expected a whole number of at least 0 and below 4,294,967,296, got true"),
         ("size: 4 M\n", "1:7: size: expected text such as 4M, 124M or 1.5B, got '4 M'"),
         ("size: 4\n", "1:7: size: expected text such as 4M, 124M or 1.5B, got 4"),
-        ("align: pppo\n", "1:8: align: expected one of ppo, dpo, none, got 'pppo'; did you mean ppo?"),
+        ("align: pppo\n", "1:8: align: expected one of ppo, grpo, dpo, none, got 'pppo'; did you mean ppo?"),
         ("name: 3\n", "1:7: name: expected text such as python-docs or handbook-2, got 3"),
         ("notes: 3\n", "1:8: notes: expected text, or null, got 3; put it in quotes"),
         ("ppo: 3\n", "1:6: ppo: expected a section, with its keys indented below it, got 3"),
