@@ -1,4 +1,4 @@
-"""The house stands: a room uses only what stands below it, and asking is quick because heavy parts wait.
+"""A room uses only what is below it, and questions are answered at once because heavy parts wait.
 
 Floors are those of the design. Every room's `configuration` may be named by any room: it holds no logic.
 """
@@ -8,12 +8,13 @@ import sys
 import time
 from graphlib import CycleError, TopologicalSorter
 
+import house
 import pytest
 from house import FLOORS, GROUND, SOURCE, imports, is_configuration
 
 
 @pytest.mark.parametrize("room", FLOORS)
-def test_a_room_knows_only_what_stands_below_it(room: str) -> None:
+def test_a_room_imports_only_what_is_below_it(room: str) -> None:
     """No arrow points up or sideways."""
     files = sorted((SOURCE / room).rglob("*.py"))
     assert files, f"{room} is empty"
@@ -31,8 +32,18 @@ def test_every_room_is_on_a_floor() -> None:
     assert rooms - set(GROUND) == set(FLOORS)
 
 
+def test_every_room_says_what_it_is_for() -> None:
+    """The first sentence of its docstring, which the picture of the house shows."""
+    assert [room for room in FLOORS if not house.purpose(room)] == []
+
+
+def test_the_picture_of_the_house_is_of_today() -> None:
+    """It is drawn from the imports; `make docs` draws it again."""
+    assert house.PICTURE.read_text(encoding="utf-8") == house.draw()
+
+
 @pytest.mark.parametrize("part", GROUND)
-def test_the_ground_floor_stands_on_nothing(part: str) -> None:
+def test_the_ground_floor_imports_no_room(part: str) -> None:
     for path in [SOURCE / f"{part}.py", *(SOURCE / part).rglob("*.py")]:
         for name in imports(path) if path.is_file() else ():
             assert name.split(".")[1] in (*GROUND, "__version__"), f"{path.name} imports {name} from above"
