@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import tiny
-from groundup.inference import Answer, InferenceEngine, Sampling, generate
+from groundup.inference import InferenceEngine, Sampling, TextAnswer, generate
 from groundup.inference import engine as engine_module
 from groundup.inference.continuation import continue_prompts
 from groundup.model.decoder import CustomLanguageModel
@@ -17,13 +17,13 @@ MODEL = tiny.model(seed=1, **SHAPE, max_position_embeddings=64).eval()
 TALKER = CustomLanguageModel(tiny.shape(**SHAPE, max_position_embeddings=4096)).eval()
 
 
-def says(tokens: list[int], **options: object) -> tuple[list[str], Answer]:
+def says(tokens: list[int], **options: object) -> tuple[list[str], TextAnswer]:
     """(the pieces, the answer) of a model that gives these tokens."""
     given_tokens = iter(tokens)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(engine_module, "choose", lambda *_: [next(given_tokens)])
         engine = InferenceEngine(TALKER, slots=1)
-        answer = Answer(engine, TOKENIZER, [1], max_tokens=len(tokens), **options)  # type: ignore[arg-type]
+        answer = TextAnswer(engine, TOKENIZER, [1], max_tokens=len(tokens), **options)  # type: ignore[arg-type]
         pieces = []
         while not answer.done:
             engine.step()
@@ -80,7 +80,9 @@ def test_n_and_best_of() -> None:
 
     engine = InferenceEngine(MODEL, slots=6)
     answers = [
-        Answer(engine, TOKENIZER, TOKENIZER.encode("ab"), max_tokens=8, sampling=Sampling(1.5, seed=3 + number), top=0)
+        TextAnswer(
+            engine, TOKENIZER, TOKENIZER.encode("ab"), max_tokens=8, sampling=Sampling(1.5, seed=3 + number), top=0
+        )
         for number in range(6)
     ]
     engine.run()

@@ -11,7 +11,7 @@
 
 `load("runs/python-docs").chat("...")` asks a run's newest model. `InferenceEngine` continues many prompts at once, with
 what they have in common read once; with an `NgramDraft` or `ModelDraft` it confirms several guessed tokens in a step.
-`Answer` is one of its requests as text, with stop strings, while it comes.
+`TextAnswer` is one of its requests as text, with stop strings, while it comes.
 """
 
 from typing import TYPE_CHECKING
@@ -24,13 +24,13 @@ if TYPE_CHECKING:
     from groundup.inference.engine import InferenceEngine
     from groundup.inference.sampling import Sampling
     from groundup.inference.speculation import ModelDraft, NgramDraft
-    from groundup.inference.text import Answer
+    from groundup.inference.text import TextAnswer
 
-__all__ = ["Answer", "InferenceEngine", "ModelDraft", "NgramDraft", "Sampling", "generate", "load"]
+__all__ = ["InferenceEngine", "ModelDraft", "NgramDraft", "Sampling", "TextAnswer", "generate", "load"]
 __getattr__, __dir__ = exports(
     __name__,
     {
-        "Answer": "groundup.inference.text:Answer",
+        "TextAnswer": "groundup.inference.text:TextAnswer",
         "InferenceEngine": "groundup.inference.engine:InferenceEngine",
         "ModelDraft": "groundup.inference.speculation:ModelDraft",
         "NgramDraft": "groundup.inference.speculation:NgramDraft",

@@ -7,7 +7,7 @@ from pathlib import Path
 from groundup.inference.engine import InferenceEngine
 from groundup.inference.loading import CARD, LoadedModel, Messages, load_folder
 from groundup.inference.sampling import GREEDY, Sampling
-from groundup.inference.text import Answer
+from groundup.inference.text import TextAnswer
 
 SLOTS = 4  # questions that are answered together; as many conversations are kept for their next turn
 
@@ -23,7 +23,7 @@ class AnswerStream:
     """
 
     def __init__(
-        self, start: Callable[[], Answer], engine: InferenceEngine, prompt_tokens: int, stop: Callable[[], bool]
+        self, start: Callable[[], TextAnswer], engine: InferenceEngine, prompt_tokens: int, stop: Callable[[], bool]
     ) -> None:
         self.prompt_tokens, self.completion_tokens = prompt_tokens, 0
         self.finish_reason = "length"  # "stop" once the stop token or a stop string has come
@@ -33,7 +33,7 @@ class AnswerStream:
         return self._pieces
 
     def _generate(
-        self, start: Callable[[], Answer], engine: InferenceEngine, stop: Callable[[], bool]
+        self, start: Callable[[], TextAnswer], engine: InferenceEngine, stop: Callable[[], bool]
     ) -> Iterator[str]:
         answer = start()
         try:
@@ -89,10 +89,10 @@ class ChatModel:
         sampling: Sampling = GREEDY,
         stop: Sequence[str] = (),
         top: int | None = None,
-    ) -> Answer:
+    ) -> TextAnswer:
         """A request that `engine.step` works on, together with all others. Of a prompt that is longer than the context
         the beginning is lost."""
-        return Answer(
+        return TextAnswer(
             self.engine,
             self.tokenizer,
             prompt[-(self.context - 1) :],

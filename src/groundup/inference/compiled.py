@@ -18,8 +18,8 @@ from groundup.inference.kernel import (
     RELU2,
     RMS_NORM,
     SILU,
-    Scratch,
     Shape,
+    StepScratch,
     Weights,
     activate,
     add_and_norm,
@@ -76,7 +76,7 @@ class CompiledDecoder:
         )
         unlimited = cache.capacity + 1
         self._windows = np.array([window or unlimited for window in model.model.windows], dtype=np.int64)
-        self._scratch: dict[int, tuple[Scratch, NDArray[np.float32]]] = {}
+        self._scratch: dict[int, tuple[StepScratch, NDArray[np.float32]]] = {}
 
     def refresh(self) -> None:
         """Read the model's weights again."""
@@ -135,7 +135,7 @@ class CompiledDecoder:
             add_and_norm(x, out, gains, biases, following, shape, normed)
         return torch.from_numpy(_linear(normed, weights.head, _NONE, 0))
 
-    def _room(self, rows: int) -> tuple[Scratch, NDArray[np.float32]]:
+    def _room(self, rows: int) -> tuple[StepScratch, NDArray[np.float32]]:
         if rows not in self._scratch:
             config, weights = self._model.config, self._weights
 
@@ -144,7 +144,7 @@ class CompiledDecoder:
 
             D = config.hidden_size
             attended = config.num_attention_heads * config.head_dim
-            scratch = Scratch(
+            scratch = StepScratch(
                 x=room(rows, D),
                 normed=room(rows, D),
                 qkv=room(rows, weights.qkv.shape[1]),

@@ -7,7 +7,7 @@ import torch
 
 from groundup.inference.engine import InferenceEngine
 from groundup.inference.sampling import GREEDY, Sampling
-from groundup.inference.text import Answer
+from groundup.inference.text import TextAnswer
 from groundup.model.decoder import CustomLanguageModel
 from groundup.tokenizer.tokenizer import Tokenizer
 
@@ -97,7 +97,7 @@ def generate(
         for sample in range(drawn):
             seed = None if sampling.seed is None else sampling.seed + number * drawn + sample
             answers.append(
-                Answer(
+                TextAnswer(
                     engine,
                     tokenizer,
                     ids,

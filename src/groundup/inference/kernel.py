@@ -68,7 +68,7 @@ class Shape(NamedTuple):
     qk_epsilon: float
 
 
-class Scratch(NamedTuple):
+class StepScratch(NamedTuple):
     """Room for what is between the matrices, N rows each."""
 
     x: Array  # the residual stream [N, D]
@@ -84,7 +84,7 @@ class Scratch(NamedTuple):
 def decode_step(
     weights: Weights,
     shape: Shape,
-    scratch: Scratch,
+    scratch: StepScratch,
     windows: NDArray[np.int64],
     keys: Array,
     values: Array,
@@ -147,7 +147,7 @@ def attend(
     attended: Array,
     scores: Array,
 ) -> None:
-    """The attention of one layer; `attended` is the result. Arguments as those of `decode_step`, and `Scratch`'s."""
+    """The attention of one layer; `attended` is the result. Arguments as in `decode_step` and `StepScratch`."""
     _attend(weights, shape, layer, window, keys, values, slots, positions, qkv, attended, scores)
 
 

@@ -8,16 +8,16 @@ from groundup.tokenizer.streaming import StreamDecoder
 from groundup.tokenizer.tokenizer import Tokenizer
 
 
-class Answer:
+class TextAnswer:
     """A request of an engine, whose text can be taken while the engine makes its steps.
 
-        >>> from groundup.inference import Answer, InferenceEngine
+        >>> from groundup.inference import TextAnswer, InferenceEngine
         >>> from groundup.model import CustomLanguageModel, LLMConfig
         >>> from groundup.tokenizer import Tokenizer
         >>> tokenizer = Tokenizer.train(["the cat sat on the mat"] * 10, vocabulary=280)
         >>> config = LLMConfig(vocab_size=tokenizer.vocabulary_size, hidden_size=128, num_hidden_layers=2)
         >>> engine = InferenceEngine(CustomLanguageModel(config), slots=2)
-        >>> answers = [Answer(engine, tokenizer, tokenizer.encode(text), max_tokens=6) for text in ("the", "cat")]
+        >>> answers = [TextAnswer(engine, tokenizer, tokenizer.encode(text), max_tokens=6) for text in ("the", "cat")]
         >>> while not all(answer.done for answer in answers):
         ...     _ = engine.step()
         ...     pieces = [answer.take() for answer in answers]

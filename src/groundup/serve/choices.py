@@ -7,7 +7,7 @@ from groundup.inference.engine import InferenceEngine
 from groundup.inference.loading import LoadedModel
 from groundup.inference.sampling import GREEDY, Sampling
 from groundup.inference.scoring import TokenLogprob, prompt_logprobs
-from groundup.inference.text import Answer
+from groundup.inference.text import TextAnswer
 
 
 @dataclass(frozen=True)
@@ -40,9 +40,9 @@ class Choice:
         self.prompt_logprobs: list[TokenLogprob] = []
         if job.prompt_logprobs:
             self.prompt_logprobs = prompt_logprobs(loaded.model, job.prompt, job.logprobs or 0)
-        self._answer: Answer | None = None  # None: only the prompt was asked for
+        self._answer: TextAnswer | None = None  # None: only the prompt was asked for
         if job.max_tokens > 0 and len(job.prompt) < loaded.context:
-            self._answer = Answer(
+            self._answer = TextAnswer(
                 engine,
                 loaded.tokenizer,
                 job.prompt,

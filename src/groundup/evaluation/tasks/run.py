@@ -13,7 +13,7 @@ from groundup.evaluation.tasks.task import EvalTask, fill, read_rows
 from groundup.inference.engine import InferenceEngine
 from groundup.inference.loading import LoadedModel
 from groundup.inference.sampling import Sampling
-from groundup.inference.text import Answer
+from groundup.inference.text import TextAnswer
 
 SLOTS = 32  # questions that are answered together
 Scores = dict[str, Any]
@@ -137,7 +137,7 @@ def _generate(task: EvalTask, loaded: LoadedModel, rows: Sequence[Mapping[str, A
             sampling = Sampling(task.temperature, seed=seed + number * task.samples + sample)
             cut = ids[-(loaded.context - 1) :]
             answers.append(
-                Answer(
+                TextAnswer(
                     engine,
                     loaded.tokenizer,
                     cut,
