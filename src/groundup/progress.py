@@ -16,7 +16,7 @@ SHOW_AFTER = 2.0  # seconds before a task is worth a bar
 LINE_EVERY = 10.0  # seconds between lines where there is no terminal
 
 
-class Task(Protocol):
+class Bar(Protocol):
     """One piece of work under way."""
 
     def advance(self, amount: float = 1, note: str = "") -> None:
@@ -26,8 +26,8 @@ class Task(Protocol):
 class Progress(Protocol):
     """Where a stage announces its work."""
 
-    def task(self, title: str, total: float | None, unit: str = "", done: float = 0) -> AbstractContextManager[Task]:
-        """A context manager that yields a `Task` of `total` units, of which `done` were done in an earlier run."""
+    def task(self, title: str, total: float | None, unit: str = "", done: float = 0) -> AbstractContextManager[Bar]:
+        """A context manager that yields a `Bar` of `total` units, of which `done` were done in an earlier run."""
 
     def say(self, line: str) -> None:
         """Print one line, above any bar."""
@@ -36,7 +36,7 @@ class Progress(Protocol):
 class Silent:
     """Progress for notebooks, tests and library use: says nothing."""
 
-    def task(self, title: str, total: float | None, unit: str = "", done: float = 0) -> AbstractContextManager[Task]:
+    def task(self, title: str, total: float | None, unit: str = "", done: float = 0) -> AbstractContextManager[Bar]:
         return _silent()
 
     def say(self, line: str) -> None:
@@ -49,7 +49,7 @@ class _SilentTask:
 
 
 @contextmanager
-def _silent() -> Iterator[Task]:
+def _silent() -> Iterator[Bar]:
     yield _SilentTask()
 
 
@@ -126,7 +126,7 @@ class Lines:
         print(printable(line), flush=True)
 
     @contextmanager
-    def _open(self, clock_: _Clock) -> Iterator[Task]:
+    def _open(self, clock_: _Clock) -> Iterator[Bar]:
         outer, next_line = self, time.monotonic() + min(self.every, SHOW_AFTER)
 
         class Counter:
@@ -139,7 +139,7 @@ class Lines:
 
         yield Counter()
 
-    def task(self, title: str, total: float | None, unit: str = "", done: float = 0) -> AbstractContextManager[Task]:
+    def task(self, title: str, total: float | None, unit: str = "", done: float = 0) -> AbstractContextManager[Bar]:
         return self._open(_Clock(title, total, unit, done))
 
 
@@ -155,7 +155,7 @@ class Bars:
         self.console.print(printable(line), markup=False, soft_wrap=True)
 
     @contextmanager
-    def _open(self, clock_: _Clock) -> Iterator[Task]:
+    def _open(self, clock_: _Clock) -> Iterator[Bar]:
         from rich.live import Live
         from rich.progress_bar import ProgressBar
         from rich.table import Table
@@ -172,7 +172,7 @@ class Bars:
         with Live(get_renderable=draw, console=self.console, refresh_per_second=4, transient=True):
             yield clock_
 
-    def task(self, title: str, total: float | None, unit: str = "", done: float = 0) -> AbstractContextManager[Task]:
+    def task(self, title: str, total: float | None, unit: str = "", done: float = 0) -> AbstractContextManager[Bar]:
         return self._open(_Clock(title, total, unit, done))
 
 

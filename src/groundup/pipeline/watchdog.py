@@ -22,7 +22,7 @@ from types import TracebackType
 from typing import Any
 
 import groundup
-from groundup.progress import Progress, Task
+from groundup.progress import Bar, Progress
 
 TIMES = 10  # times the longest step so far: a slower one is a hang, unless it is below the seconds given
 FIRST = 3  # times the seconds given, for the first step: it compiles and fills caches
@@ -108,15 +108,15 @@ class Watched:
     def say(self, line: str) -> None:
         self.shown.say(line)
 
-    def task(self, title: str, total: float | None, unit: str = "", done: float = 0) -> AbstractContextManager[Task]:
+    def task(self, title: str, total: float | None, unit: str = "", done: float = 0) -> AbstractContextManager[Bar]:
         return self._watched(self.shown.task(title, total, unit, done))
 
     @contextmanager
-    def _watched(self, opened: AbstractContextManager[Task]) -> Iterator[Task]:
+    def _watched(self, opened: AbstractContextManager[Bar]) -> Iterator[Bar]:
         watchdog = self.watchdog
 
         class StepCounter:
-            def __init__(self, task: Task) -> None:
+            def __init__(self, task: Bar) -> None:
                 self.task = task
 
             def advance(self, amount: float = 1, note: str = "") -> None:
