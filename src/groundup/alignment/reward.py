@@ -20,7 +20,8 @@ from groundup.alignment.losses import bradley_terry
 from groundup.alignment.pair_objective import EncodedPair, PairObjective, collate_pairs
 from groundup.alignment.training import ITEMS, PAIRS, StageTraining, encode_pair
 from groundup.artifacts import Artifact, Figures, Work
-from groundup.artifacts.durable import read_json, write_text
+from groundup.artifacts.durable import write_text
+from groundup.artifacts.json_files import read_json
 from groundup.errors import GroundupError
 from groundup.model.configuration import LLMConfig, config_of
 from groundup.model.decoder import CustomLanguageModel, Decoder

@@ -2,11 +2,9 @@
 
 import errno
 import hashlib
-import json
 import os
 import shutil
 from pathlib import Path
-from typing import Any
 
 from groundup.errors import GroundupError
 
@@ -89,11 +87,3 @@ def is_disk_error(error: BaseException) -> bool:
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO):
         return True
     return os.strerror(errno.ENOSPC) in str(error)
-
-
-def read_json(path: Path) -> Any:
-    """A JSON file of ours; raises GroundupError naming it when it can't be read."""
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise GroundupError(f"can't be read ({error})", where=str(path), do="run again") from error

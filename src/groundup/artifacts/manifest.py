@@ -1,16 +1,18 @@
 """An artifact's own account of itself: `manifest.json`."""
 
 import hashlib
-import json
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from groundup.artifacts.durable import sha256_of, write_text
+from groundup.artifacts.durable import sha256_of
+from groundup.artifacts.json_files import read_sealed, write_sealed
 from groundup.artifacts.key import StageKey
 from groundup.errors import GroundupError
 
 MANIFEST = "manifest.json"
+FORMAT = "groundup artifact 1"
 RECORDS = "records"  # files below it record how the stage went (times, curves): checked, but not part of the result
 
 
@@ -48,20 +50,19 @@ class Manifest:
         return cls(key, files, figures, measured, provenance)
 
     def write(self, folder: Path) -> None:
-        write_text(folder / MANIFEST, json.dumps(asdict(self), indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+        write_sealed(folder / MANIFEST, FORMAT, asdict(self))
 
     @classmethod
     def read(cls, folder: Path) -> "Manifest":
-        """Raises GroundupError where the manifest is missing or unreadable."""
+        """Raises GroundupError where the manifest is missing, unreadable, changed, or of another version."""
+        path, do = folder / MANIFEST, f"remove {folder} and run again: the stage is then rebuilt"
+        raw = read_sealed(path, FORMAT, do)
         try:
-            raw = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
             return cls(
                 StageKey(**raw["key"]), raw["files"], raw["figures"], Measured(**raw["measured"]), raw["provenance"]
             )
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise GroundupError(
-                f"its manifest can't be read ({error})", where=str(folder), do="remove that folder and run again"
-            ) from error
+        except (KeyError, TypeError) as error:
+            raise GroundupError(f"is no manifest ({error})", where=str(path), do=do) from error
 
 
 @dataclass(frozen=True)
@@ -91,15 +92,35 @@ class Artifact:
             raise KeyError(f"{self.path.name} has no folder {name}")
         return self.path / name
 
-    def verify(self) -> None:
-        """Check every file against its digest; raises GroundupError naming the first that differs."""
+    def damage(self, digest_of: Callable[[Path], str] = sha256_of) -> Iterator[tuple[Path, str]]:
+        """Every file that is not as it was published, and what is wrong with it.
+
+        Args:
+            digest_of: how a file's SHA-256 is found; `Digests.of_file` reads only what has changed.
+        """
         for name, digest in self.manifest.files.items():
             path = self.path / name
-            if not path.is_file() or sha256_of(path) != digest:
-                state = "has changed since it was published" if path.is_file() else "is missing"
-                raise GroundupError(
-                    f"{state}", where=str(path), do=f"remove {self.path} and run again: the stage is then rebuilt"
-                )
+            if not path.is_file():
+                yield path, "is missing"
+            elif digest_of(path) != digest:
+                yield path, "has changed since it was published"
+
+    def verify(self, digest_of: Callable[[Path], str] = sha256_of) -> None:
+        """Check every file against its digest; raises GroundupError naming the first that differs."""
+        for path, what in self.damage(digest_of):
+            do = f"remove {self.path} and run again: it is then rebuilt; `groundup verify` checks the rest"
+            raise GroundupError(what, where=str(path), do=do)
+
+
+def check_copy(folder: Path) -> None:
+    """Check every byte of a folder that is a copy of an artifact; one without a manifest is not ours to check.
+
+    Raises:
+        GroundupError: a file has changed or is missing.
+    """
+    if (folder / MANIFEST).is_file():
+        for path, what in Artifact(folder, Manifest.read(folder)).damage():
+            raise GroundupError(what, where=str(path), do="run the blueprint again: the copy is then repaired")
 
 
 def _is_record(name: str) -> bool:

@@ -4,14 +4,16 @@ A file's SHA-256 is remembered with its size and its time of change, so that a s
 changed in the last two seconds is not remembered: the clock of a file system is too coarse to see it change again.
 """
 
-import json
 import time
 from contextlib import suppress
 from pathlib import Path
 
-from groundup.artifacts.durable import sha256_of, write_text
+from groundup.artifacts.durable import sha256_of
+from groundup.artifacts.json_files import read_sealed, write_sealed
 from groundup.errors import GroundupError
 
+FORMAT = "groundup digests 1"
+CACHE = "sha256.json"
 COARSEST_CLOCK = 2_000_000_000  # nanoseconds; FAT's
 
 
@@ -20,12 +22,10 @@ class Digests:
 
     def __init__(self, cache: Path) -> None:
         """`cache`: a folder that may be removed at any time; it is made when there is something to remember."""
-        self._file = cache / "sha256.json"
+        self._file = cache / CACHE
         self._known: dict[str, list[int | str]] = {}
-        try:
-            self._known = json.loads(self._file.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            self._known = {}  # none yet, or cut short: everything is read again
+        with suppress(GroundupError):  # none yet, or damaged: everything is read again
+            self._known = read_sealed(self._file, FORMAT, "remove it")["files"]
         self._grown = False
 
     def of_file(self, path: Path) -> str:
@@ -53,7 +53,7 @@ class Digests:
         if self._grown:
             with suppress(OSError):
                 self._file.parent.mkdir(exist_ok=True)  # nothing is made before the first run
-                write_text(self._file, json.dumps(self._known))
+                write_sealed(self._file, FORMAT, {"files": self._known})
             self._grown = False
 
 

@@ -1,4 +1,4 @@
-"""Verbs that look at a run: status, explain, lineage, clean."""
+"""Verbs that look at a run: status, explain, lineage, verify, clean."""
 
 from __future__ import annotations
 
@@ -157,6 +157,22 @@ def lineage(
             counts = Counter((doc.source, doc.licence) for doc in ancestry.documents(one))
             for (source, licence), count in counts.most_common():
                 print(printable(f"{count:>8,} documents of {source}, licence {licence or 'not stated'}"))
+
+
+@verbs.command()
+def verify(run: Run = None) -> None:
+    """Check every byte of a run."""
+    from groundup.pipeline.verify import verify as verify_run
+    from groundup.progress import for_terminal
+
+    folder = where.run_folder(run)
+    found = verify_run(folder, for_terminal())
+    for damage in found:
+        print(printable(str(damage)))
+    if found:
+        print(f"{len(found)} damaged in {folder.path}")
+        raise typer.Exit(1)
+    print(f"{folder.path} is whole")
 
 
 @verbs.command()

@@ -43,19 +43,14 @@ def exported(name: str | None) -> Path:
         raise GroundupError(f"{name} is a stage, not an exported model", do=f"name the run: {run}")
     if run is not None and (run / "config.json").is_file():
         return run
-    artifact = where.run_folder(run).artifact("export")
-    artifact.verify()
-    return artifact.path
+    return where.run_folder(run).artifact("export").path
 
 
 def folder(run: Path | None) -> Path:
     """A Hugging Face folder itself, or what a run has delivered as its newest model."""
     if run is not None and (run / "config.json").is_file():
         return run
-    found = where.run_folder(run).path
-    if not (found / "model").is_dir():
-        raise GroundupError("no model has been exported yet", where=str(found), do="finish `groundup run` first")
-    return found / "model"
+    return where.run_folder(run).copy("model")
 
 
 def several(name: str | None) -> Mapping[str, Callable[[], LoadedModel]]:

@@ -40,7 +40,7 @@ def run_folder(name: Path | None, must_exist: bool = True) -> RunFolder:
 
         folder = run_folder_of(name, load(name).blueprint.name)
         return folder.must_exist() if must_exist else folder
-    if name is not None and (name / "run.json").is_file():
+    if name is not None and ((name / "run.json").is_file() or (name / "artifacts").is_dir()):
         return RunFolder(name)
     runs = (name or Path()) / RUNS
     found = sorted(runs.glob("*/run.json"), key=lambda path: path.stat().st_mtime_ns)

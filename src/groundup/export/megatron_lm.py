@@ -18,7 +18,8 @@ from typing import Any
 
 import torch
 
-from groundup.artifacts.durable import disk_error, read_json, write_text
+from groundup.artifacts.durable import disk_error, write_text
+from groundup.artifacts.json_files import read_json
 from groundup.errors import GroundupError
 from groundup.model.configuration import LLMConfig, RopeScaling, config_of
 from groundup.model.decoder import CustomLanguageModel
@@ -231,7 +232,7 @@ Back into groundup:
     from groundup.export.megatron_lm import import_megatron_lm
     from groundup.model.configuration import config_of
     from groundup.model.weights import save_model
-    from groundup.artifacts.durable import read_json
+    from groundup.artifacts.json_files import read_json
     config = config_of(read_json(Path("config.json")), Path("config.json"))
     save_model(Path("model"), import_megatron_lm(Path("continued"), config))
 

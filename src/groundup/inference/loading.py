@@ -13,7 +13,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from groundup.artifacts.durable import read_json
+from groundup.artifacts.json_files import read_json
+from groundup.artifacts.manifest import check_copy
 from groundup.errors import GroundupError
 from groundup.inference.taught import Taught
 from groundup.model.decoder import CustomLanguageModel
@@ -116,6 +117,7 @@ def load_folder(folder: Path, device: str = "cpu") -> LoadedModel:
     Raises:
         GroundupError: a part of it is missing or damaged, or they do not belong together.
     """
+    check_copy(folder)
     model, tokenizer = load_huggingface(folder, device), Tokenizer.load(folder / "tokenizer.json")
     if (folder / CARD).is_file():
         card = read_json(folder / CARD)

@@ -20,7 +20,8 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from groundup.artifacts.durable import read_json, write_text
+from groundup.artifacts.durable import write_text
+from groundup.artifacts.json_files import read_json
 from groundup.errors import GroundupError
 from groundup.model.decoder import CustomLanguageModel
 from groundup.model.huggingface import GPT2_MODULES

@@ -16,7 +16,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from groundup.artifacts.durable import read_json, write_text
+from groundup.artifacts.durable import write_text
+from groundup.artifacts.json_files import read_json
 from groundup.errors import GroundupError
 from groundup.model.configuration import Family, LLMConfig
 from groundup.model.decoder import CustomLanguageModel

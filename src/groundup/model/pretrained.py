@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from groundup.artifacts.durable import read_json
+from groundup.artifacts.json_files import read_json
 from groundup.errors import GroundupError
 from groundup.model.configuration import LLMConfig
 from groundup.model.decoder import CustomLanguageModel

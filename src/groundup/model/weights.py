@@ -9,7 +9,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from groundup.artifacts.durable import read_json, write_text
+from groundup.artifacts.durable import write_text
+from groundup.artifacts.json_files import read_json
 from groundup.errors import GroundupError
 from groundup.model.configuration import config_of
 from groundup.model.decoder import CustomLanguageModel

@@ -8,6 +8,9 @@ metrics.jsonl           one row per event of a stage: started, done, reused, fai
 log/<stage>.log         what libraries wrote, and the traceback of a stage that failed
 log/<stage>/rank-N.log  the same for each process of a distributed stage
 model/ report/          copies of the newest exported model and the newest report
+
+`run.json` holds the digests of the blueprint's copies, the events and the logs; each artifact's manifest those of its
+files. `groundup verify` checks them all.
 """
 
 import json
@@ -19,17 +22,31 @@ from pathlib import Path
 from typing import Any
 
 from groundup.artifacts import Artifact, Manifest, Store, durable
-from groundup.artifacts.manifest import MANIFEST
+from groundup.artifacts.json_files import read_sealed, write_sealed
+from groundup.artifacts.manifest import MANIFEST, check_copy
+from groundup.artifacts.outside import Digests
 from groundup.errors import GroundupError
+
+FORMAT = "groundup run 1"
+SEALED = ("blueprint.yaml", "blueprint.source.yaml", "metrics.jsonl")
+REBUILD = "run its blueprint again with `groundup run`: the file is then rebuilt"
 
 
 @dataclass
 class Remembered:
-    """`run.json`."""
+    """The newest run, in `run.json`."""
 
     blueprint: str
     overrides: list[str] = field(default_factory=list)
     stages: dict[str, str] = field(default_factory=dict)  # stage -> name of its artifact's folder
+
+
+@dataclass
+class Seal:
+    """What a file of the run folder held when `run.json` was written; events may be appended after."""
+
+    bytes: int
+    sha256: str
 
 
 class RunFolder:
@@ -70,19 +87,45 @@ class RunFolder:
             raise GroundupError("is no run folder", where=str(self.path), do="name one that `groundup run` made")
         return self
 
-    def remember(self, what: Remembered) -> None:
-        durable.write_text(self.path / "run.json", json.dumps(asdict(what), indent=1) + "\n")
+    def remember(self, what: Remembered, making: str | None = None) -> None:
+        """Write `run.json`, with the digests of the blueprint's copies, the events and the logs.
+
+        Args:
+            making: the stage that is about to run, whose log is not sealed.
+        """
+        own = {self.log(making), *self.log(making).with_suffix("").glob("*")} if making else set()
+        logs = [path for path in sorted((self.path / "log").rglob("*")) if path.is_file() and path not in own]
+        paths = [path for path in map(self.path.joinpath, SEALED) if path.is_file()]
+        sealed = {
+            path.relative_to(self.path).as_posix(): asdict(Seal(path.stat().st_size, durable.sha256_of(path)))
+            for path in [*paths, *logs]
+        }
+        write_sealed(self.path / "run.json", FORMAT, {**asdict(what), "sealed": sealed})
 
     def remembered(self) -> Remembered | None:
-        """What the newest run left, or None before the first."""
-        path = self.path / "run.json"
-        return Remembered(**durable.read_json(path)) if path.is_file() else None
-
-    def artifact(self, stage: str) -> Artifact:
-        """The artifact of a stage in the newest run.
+        """What the newest run left, or None before the first.
 
         Raises:
-            GroundupError: the newest run has none.
+            GroundupError: `run.json` is damaged, or of another version.
+        """
+        path = self.path / "run.json"
+        if not path.is_file():
+            return None
+        content = read_sealed(path, FORMAT, REBUILD)
+        return Remembered(content["blueprint"], content["overrides"], content["stages"])
+
+    def seals(self) -> dict[str, Seal]:
+        """The sealed files, by their paths in the folder; raises GroundupError as `remembered` does."""
+        content = read_sealed(self.path / "run.json", FORMAT, REBUILD)
+        return {name: Seal(**seal) for name, seal in content["sealed"].items()}
+
+    def artifact(self, stage: str) -> Artifact:
+        """The artifact of a stage in the newest run, checked against its manifest.
+
+        Files that have not changed since they were last checked are not read again.
+
+        Raises:
+            GroundupError: the newest run has none, or a file of it is damaged.
         """
         self.must_exist()
         remembered = self.remembered()
@@ -92,7 +135,23 @@ class RunFolder:
                 f"its newest run has no {stage}", where=str(self.path), do="run the blueprint to its end"
             )
         folder = self.path / "artifacts" / name
-        return Artifact(folder, Manifest.read(folder))
+        artifact = Artifact(folder, Manifest.read(folder))
+        digests = Digests(self.cache)
+        artifact.verify(digests.of_file)
+        digests.save()
+        return artifact
+
+    def copy(self, name: str) -> Path:
+        """The folder `name`, the copy of an artifact, every byte of it checked.
+
+        Raises:
+            GroundupError: there is none, or a file of it is damaged.
+        """
+        folder = self.path / name
+        if not folder.is_dir():
+            raise GroundupError(f"has no {name} yet", where=str(self.path), do="finish `groundup run` first")
+        check_copy(folder)
+        return folder
 
     def event(self, event: str, stage: str, **values: Any) -> None:
         """Append a row to `metrics.jsonl`."""
@@ -118,14 +177,18 @@ class RunFolder:
         return rows
 
     def deliver(self, artifact: Artifact, name: str) -> None:
-        """Copy an artifact to the folder `name`, replacing an older copy, unless that is of the same artifact.
+        """Copy an artifact to the folder `name`, replacing an older or damaged copy.
 
         A kill half-way leaves the old copy or none, and the next run delivers again.
         """
         final, aside = self.path / name, self.path / f".{name}.new"
         copied = final / MANIFEST
         if copied.is_file() and copied.read_bytes() == (artifact.path / MANIFEST).read_bytes():
-            return
+            digests = Digests(self.cache)
+            whole = not any(Artifact(final, artifact.manifest).damage(digests.of_file))
+            digests.save()
+            if whole:
+                return
         durable.remove(aside)
         shutil.copytree(artifact.path, aside)
         durable.remove(final)

@@ -36,6 +36,8 @@ class Stage:
     """The stage describes the whole run: it runs again when the blueprint's text or a record of an input changed."""
 
 
+DELIVERED = {"model": "export", "report": "report"}  # folder next to the artifacts -> the stage that it is a copy of
+
 METHODS = {
     "ppo": "groundup.alignment.policy_stage:ppo",
     "grpo": "groundup.alignment.policy_stage:grpo",

@@ -9,6 +9,7 @@ from typing import Any
 
 from groundup.artifacts import Artifact, Figures, durable
 from groundup.artifacts.manifest import Manifest
+from groundup.artifacts.outside import Digests
 from groundup.artifacts.store import RUN
 from groundup.blueprint.dump import dump
 from groundup.blueprint.load import LoadedBlueprint
@@ -108,6 +109,7 @@ class _Execution:
         self.progress, self.silent = progress or Silent(), progress is None
         self.result = RunResult()
         self.expected: Mapping[str, float] = {}
+        self.digests = Digests(folder.cache)
 
     def execute(self, settled: Mapping[str, Artifact] | None) -> RunResult:
         self.folder.sweep()
@@ -126,6 +128,7 @@ class _Execution:
             self.progress.say(self._first_line(to_do))
         for step in steps:
             self._take(step, bool(to_do))
+        self.digests.save()
         return self.result
 
     def _is_due(self, step: Step) -> bool:
@@ -156,18 +159,21 @@ class _Execution:
             ("blueprint.source.yaml", self.loaded.text),
         ):
             path = self.folder.path / name
-            if not path.is_file() or path.read_text(encoding="utf-8") != text:
+            if not path.is_file() or path.read_bytes() != text.encode():
                 durable.write_text(path, text)
 
-    def _remember(self) -> None:
+    def _remember(self, making: str | None = None) -> None:
         """Note the artifacts in use; those of stages that this run has not come to stay the last run's."""
-        before = self.folder.remembered()
+        try:
+            before = self.folder.remembered()
+        except GroundupError as error:
+            self.progress.say(f"{error.where}: {error.what}; it is rebuilt")
+            before = None
         older = before.stages if before else {}
         newer = {name: artifact.path.name for name, artifact in self.result.artifacts.items()}
         in_use = {one.name: (older | newer)[one.name] for one in self.stages if one.name in older | newer}
         now = Remembered(str(self.loaded.path.absolute()), list(self.loaded.overrides), in_use)
-        if now != before:
-            self.folder.remember(now)
+        self.folder.remember(now, making)
 
     def _take(self, step: Step, working: bool) -> None:
         """Use the stage's artifact, or make it."""
@@ -184,6 +190,7 @@ class _Execution:
         else:
             assert step.artifact is not None
             artifact = step.artifact
+            artifact.verify(self.digests.of_file)
             self.result.reused.append(name)
             if working:
                 self.folder.event("reused", name, artifact=artifact.path.name)
@@ -196,6 +203,7 @@ class _Execution:
         assert step.key is not None and step.inputs is not None
         name, started = step.stage.name, time.time()
         self.folder.event("started", name, key=step.key.digest, expected_seconds=self.expected.get(name))
+        self._remember(making=name)
         request = StageRequest(
             run=self.folder.path,
             function=step.stage.function,
@@ -216,6 +224,7 @@ class _Execution:
             with suppress(OSError):
                 event = "failed" if isinstance(error, GroundupError) else "stopped"
                 self.folder.event(event, name, seconds=time.time() - started, error=str(error))
+                self._remember()
             raise
         artifact = Artifact(made, Manifest.read(made))
         measured = artifact.manifest.measured

@@ -5,7 +5,8 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from groundup.artifacts.durable import read_json, write_text
+from groundup.artifacts.durable import write_text
+from groundup.artifacts.json_files import read_json
 from groundup.model.decoder import Block, Decoder
 from groundup.parallel import float8
 from groundup.parallel.compilation import compile_blocks, gain

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from pydantic import model_validator
 
-from groundup.artifacts.durable import read_json
+from groundup.artifacts.json_files import read_json
 from groundup.errors import GroundupError
 from groundup.model.configuration import LLMConfig, config_of
 from groundup.model.huggingface_config import read_huggingface_config
