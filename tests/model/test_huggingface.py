@@ -256,7 +256,7 @@ DAMAGES: dict[str, tuple[str, Callable[[Path], None], str]] = {
     "a word for a number": ("llama", changed(hidden_size="wide"), "hidden_size"),
     "no head count": ("llama", removed("num_attention_heads"), "num_attention_heads"),
     "no width": ("gpt2", removed("n_embd"), "hidden_size"),
-    "a list": ("llama", written(CONFIG, b"[]"), "model_type is None"),
+    "a list": ("llama", written(CONFIG, b"[]"), "no JSON object"),
     "no JSON": ("llama", written(CONFIG, b"{"), CONFIG),
     "no UTF-8": ("llama", written(CONFIG, b"\xff\xfe"), CONFIG),
     "no tensors": ("llama", written(WEIGHTS, b""), WEIGHTS),

@@ -103,7 +103,7 @@ def test_nothing_damaged_is_handed_out(run: Path) -> None:
         ("", "can't be read"),
         ("[" * 100_000, "nested 100,000 deep"),
         ('{"blueprint": "x"}', "is of no known format"),
-        ("[1]", "valid dictionary"),
+        ("[1]", "no JSON object"),
         ('{"a": NaN}', "NaN is no number"),
     ],
 )

@@ -58,6 +58,10 @@ def parse_json(data: bytes, shape: Any = Any) -> Any:
     if depth.max(initial=0) > MAX_DEPTH:
         raise ValueError(f"objects and lists are nested {depth.max():,} deep, and {MAX_DEPTH} is the limit")
     content = json.loads(data.decode("utf-8"), parse_constant=_no_number, parse_float=_finite)
+    if shape == dict[str, Any]:
+        if not isinstance(content, dict):
+            raise ValueError("it holds no JSON object")
+        return content
     try:
         return TypeAdapter(shape).validate_python(content)
     except ValidationError as error:
