@@ -125,6 +125,14 @@ def test_a_run_of_a_newer_version_says_so(run: Path, done: Path) -> None:
     assert verify(RunFolder(run)) == []
 
 
+def test_an_artifact_of_another_version_is_rebuilt(run: Path, done: Path) -> None:
+    path = next(path for path in (run / "artifacts").glob("last-*") if path.name in (run / "run.json").read_text())
+    manifest = path / "manifest.json"
+    manifest.write_text(manifest.read_text().replace("groundup artifact 1", "groundup artifact 0"))
+    assert execute(done, sum={"start": 1}).made == ["last"]
+    assert verify(RunFolder(run)) == []
+
+
 def test_a_folder_of_something_else(tmp_path: Path) -> None:
     with pytest.raises(GroundupError, match="is no run folder"):
         verify(RunFolder(tmp_path))

@@ -25,6 +25,10 @@ T = TypeVar("T")
 _STRING = re.compile(rb'"(?:[^"\\]++|\\.)*+"?', re.DOTALL)
 
 
+class OtherFormatError(GroundupError):
+    """A sealed file that another version of groundup wrote."""
+
+
 def read_json(path: Path, shape: type[T] = dict[str, Any], do: str = "run again") -> T:  # type: ignore[assignment]
     """What a JSON file holds.
 
@@ -88,13 +92,14 @@ def read_sealed(path: Path, format: str, do: str) -> dict[str, Any]:
     """The object that `write_sealed` wrote.
 
     Raises:
-        GroundupError: it can't be read, has changed since it was written, or is of another format.
+        OtherFormatError: it is of another format.
+        GroundupError: it can't be read, or has changed since it was written.
     """
     content = read_json(path, do=do)
     found = content.pop("format", None)
     if found != format:
         of = f"of the format {found!r}" if isinstance(found, str) else "of no known format"
-        raise GroundupError(f"is {of}, and this version of groundup reads {format!r}", where=str(path), do=do)
+        raise OtherFormatError(f"is {of}, and this version of groundup reads {format!r}", where=str(path), do=do)
     content.pop("sha256", None)
     if _sealed(format, content).encode() != path.read_bytes():
         raise GroundupError("has changed since it was written", where=str(path), do=do)

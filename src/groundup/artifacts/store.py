@@ -5,12 +5,13 @@ import os
 import shutil
 import socket
 import time
-from collections.abc import Collection, Iterator
-from contextlib import contextmanager
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
 from groundup.artifacts import durable
+from groundup.artifacts.json_files import OtherFormatError
 from groundup.artifacts.key import StageKey
 from groundup.artifacts.manifest import Artifact, Manifest, Measured
 from groundup.errors import GroundupError
@@ -30,18 +31,25 @@ class Store:
         self._locks = self.root / ".locks"
 
     def find(self, key: StageKey) -> Artifact | None:
-        """The artifact published under `key`, if there is one."""
+        """The artifact published under `key`, if there is one that this version reads."""
         folder = self.root / key.folder
-        if not folder.is_dir():
-            return None
-        artifact = Artifact(folder, Manifest.read(folder))
-        return artifact if artifact.manifest.key.digest == key.digest else None
+        artifacts = self._read([folder] if folder.is_dir() else [])
+        return artifacts[0] if artifacts and artifacts[0].manifest.key.digest == key.digest else None
 
     def published(self, stage: str) -> list[Artifact]:
         """All artifacts of a stage, the newest first."""
         folders = [path for path in self.root.glob(f"{stage}-*") if path.is_dir()]
         folders.sort(key=lambda path: path.stat().st_mtime_ns, reverse=True)
-        return [Artifact(path, Manifest.read(path)) for path in folders]
+        return self._read(folders)
+
+    @staticmethod
+    def _read(folders: Sequence[Path]) -> list[Artifact]:
+        """The artifacts in these folders; those that another version wrote are as good as not there."""
+        found = []
+        for folder in folders:
+            with suppress(OtherFormatError):
+                found.append(Artifact(folder, Manifest.read(folder)))
+        return found
 
     @contextmanager
     def lock(self, name: str, wait: float = 0.0) -> Iterator[None]:
@@ -169,7 +177,7 @@ class Store:
     def everything(self) -> list[Artifact]:
         """All published artifacts, by name."""
         folders = [path for path in sorted(self.root.glob("*-*")) if path.is_dir() and not path.name.startswith(".")]
-        return [Artifact(path, Manifest.read(path)) for path in folders]
+        return self._read(folders)
 
 
 def _take(file: IO[str]) -> bool:

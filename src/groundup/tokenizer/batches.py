@@ -1,5 +1,6 @@
 """Texts as numba kernels read them: UTF-8 bytes one after the other, and where each text begins."""
 
+import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, NamedTuple, Union
 
@@ -55,6 +56,22 @@ def well_formed(text: str) -> bytes:
         return text.encode()
     except UnicodeEncodeError:
         return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace").encode()
+
+
+def composed(text: bytes) -> bytes:
+    """`text` in Unicode's normal form C; bytes that are no UTF-8 stay as they are."""
+    if text.isascii():
+        return text
+    decoded = text.decode("utf-8", "surrogateescape")
+    if unicodedata.is_normalized("NFC", decoded):
+        return text
+    return unicodedata.normalize("NFC", decoded).encode("utf-8", "surrogateescape")
+
+
+def rows_of(texts: Texts) -> Iterator[str | bytes]:
+    """The texts one after the other, whatever holds them."""
+    for text in texts:
+        yield text.as_py() if hasattr(text, "as_py") else text
 
 
 def batch_of(rows: Sequence[bytes]) -> Batch:

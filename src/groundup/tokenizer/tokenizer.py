@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from groundup.errors import GroundupError
-from groundup.tokenizer.batches import Texts, batch_of, batches, padded, refuse_single, well_formed
+from groundup.tokenizer.batches import Texts, batch_of, batches, composed, padded, refuse_single, rows_of, well_formed
 from groundup.tokenizer.encoding import Encoder
 from groundup.tokenizer.pretokenizer import PatternName
 from groundup.tokenizer.vocabulary import BYTES, SPECIAL_TOKENS, Vocabulary, trained
@@ -169,11 +169,12 @@ class Tokenizer:
     def encode(self, text: str | bytes, special: bool = False) -> list[int]:
         """The ids of `text`. With `special`, the text of a special token becomes that token.
 
-        Bytes may be any, and lone surrogates in a string become U+FFFD: `decode_bytes` gives back what went in.
+        Bytes may be any, and lone surrogates in a string become U+FFFD: `decode_bytes` gives back what went in, in
+        normal form C if the vocabulary is of that form.
         """
         if special and self._cut_special is not None:
             return self._encode_special(self._cut_special.split(_bytes_of(text)))
-        ids, _ = self._encoder.encode(batch_of([_bytes_of(text)]))
+        ids, _ = self._encoder.encode(batch_of([self._normal(text)]))
         return ids.tolist()
 
     def encode_batch(self, texts: Iterable[str | bytes], special: bool = False, threads: int = 1) -> list[list[int]]:
@@ -207,6 +208,9 @@ class Tokenizer:
 
     def encode_batches(self, texts: Texts, threads: int = 1) -> Iterator[tuple[NDArray[np.int32], NDArray[np.int64]]]:
         """`encode_many` a few MB of text at a time, for more text than memory holds."""
+        refuse_single(texts)
+        if self.vocabulary.nfc:
+            texts = map(self._normal, rows_of(texts))
         if threads == 1:
             yield from map(self._encoder.encode, batches(texts))
             return
@@ -227,13 +231,17 @@ class Tokenizer:
             batch = batch_of(list(map(_bytes_of, words)))
         return self._encoder.encode(batch, whole=True)
 
+    def _normal(self, text: str | bytes) -> bytes:
+        """The bytes that are cut into words."""
+        return composed(_bytes_of(text)) if self.vocabulary.nfc else _bytes_of(text)
+
     @cached_property
     def _encoder(self) -> Encoder:
         return Encoder(self.vocabulary)
 
     def _encode_special(self, parts: list[bytes]) -> list[int]:
         """The ids of texts and, between any two of them, a special token."""
-        ids, offsets = self._encoder.encode(batch_of(parts[::2]))
+        ids, offsets = self._encoder.encode(batch_of(list(map(self._normal, parts[::2]))))
         joined = ids[: offsets[1]].tolist()
         for at, part in enumerate(parts[1::2], 1):
             joined.append(self.special_ids[part.decode()])

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from groundup.tokenizer.pretokenizer import PatternName
 
 BYTES = 256
+MAX_TOKENS = 1 << 24  # memory is taken for every id below the largest, used or not
 SPECIAL_TOKENS = ("<|endoftext|>", "<|pad|>", "<|system|>", "<|user|>", "<|assistant|>", "<|end|>")
 
 
@@ -27,6 +28,9 @@ class Vocabulary:
     whole_words: bool = False
     """A word that is a token becomes that token, whatever the merges would make of it (tiktoken; `ignore_merges`)."""
 
+    nfc: bool = False
+    """Texts are brought to Unicode's normal form C before they are cut into words, as Qwen's are."""
+
     made: NDArray[np.int32] = field(init=False)  # (merges,): the token that each merge makes
     byte_ids: NDArray[np.int32] = field(init=False)  # (256,): the token of each byte
 
@@ -39,6 +43,8 @@ class Vocabulary:
         taken = [*self.tokens, *self.special.values()]
         if min(taken, default=0) < 0 or len(set(taken)) < len(taken):
             raise ValueError("an id is negative or given twice")
+        if max(taken, default=0) >= MAX_TOKENS:
+            raise ValueError(f"the id {max(taken):,} is beyond {MAX_TOKENS - 1:,}, the largest that is read")
         absent = [byte for byte in range(BYTES) if bytes([byte]) not in ids]
         if absent:
             raise ValueError(f"there is no token for the byte 0x{absent[0]:02x}")

@@ -11,6 +11,7 @@ model's loss on the first batch is the loss that it came with.
 import math
 import shutil
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -27,7 +28,7 @@ from groundup.parallel.device import best_device, resolve_precision, settle
 from groundup.parallel.engine import Engine, Statistics
 from groundup.tokenizer.compare import read_other
 from groundup.tokenizer.tokenizer import Tokenizer
-from groundup.tokenizer.vocabulary import SPECIAL_TOKENS, Vocabulary
+from groundup.tokenizer.vocabulary import SPECIAL_TOKENS
 from groundup.training.pretraining import TokenBatch
 from groundup.training.start_config import StartConfig, StartFiles, locate
 
@@ -98,7 +99,7 @@ def with_chat_tokens(tokenizer: Tokenizer) -> tuple[Tokenizer, int]:
         return tokenizer, 0
     old = tokenizer.vocabulary
     special = dict(old.special) | {text: old.size + index for index, text in enumerate(missing)}
-    return Tokenizer(Vocabulary(old.tokens, old.merges, special, old.pattern, old.whole_words)), len(missing)
+    return Tokenizer(replace(old, special=special)), len(missing)
 
 
 def grown(model: CustomLanguageModel, rows: int) -> CustomLanguageModel:

@@ -1,14 +1,18 @@
 """`tokenizer.json`: ours is the library's, other byte-level BPEs' are read exactly, all else is refused by name."""
 
 import json
+import unicodedata
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 import tokenizers
 
 from groundup.errors import GroundupError
+from groundup.tokenizer.interchange import write_gpt2
 from groundup.tokenizer.tokenizer import Tokenizer
+from made.languages import TEXTS
 
 
 def test_save_and_load(tokenizers_of, tmp_path: Path) -> None:
@@ -49,9 +53,17 @@ def _with(change):
         (_with(lambda c: c["model"]["vocab"].update({"": 99_999})), "a token has no bytes"),
         (_with(lambda c: c["model"]["vocab"].update({"qqqqq": 99_999})), "no merge makes the token b'qqqqq'"),
         (_with(lambda c: c["model"]["vocab"].update(a="x")), "corrupt"),
-        (_with(lambda c: c["model"].update(type="WordPiece")), "holds a WordPiece model"),
+        (_with(lambda c: c["model"].update(type="WordPiece")), "of another kind, WordPiece, as BERT's tokenizers are"),
+        (_with(lambda c: c["model"].update(byte_fallback=True)), "of another kind, a BPE over characters as Llama 2"),
+        (lambda content: json.dumps(content["model"]["vocab"]), "name the folder that also holds merges.txt"),
+        (lambda content: '{"tokenizer_class": "X"}', "is a tokenizer_config.json"),
+        (lambda content: '{"models": []}', "it has no model"),
+        (_with(lambda c: c["added_tokens"][0].update(id=700_000_000)), "the id 700,000,000 is beyond 16,777,215"),
+        (_with(lambda c: c.update(truncation={"max_length": 512})), "has truncation, which cuts texts"),
+        (_with(lambda c: c.update(padding={"pad_id": 0})), "has padding, which pads texts"),
         (_with(lambda c: c["model"].update(dropout=0.1)), "has a model with dropout"),
-        (_with(lambda c: c.update(normalizer={"type": "NFC"})), "has a normalizer"),
+        (_with(lambda c: c.update(normalizer={"type": "NFKC"})), "has the normalizer NFKC"),
+        (_with(lambda c: c.update(normalizer={"type": "Sequence", "normalizers": [1, 2]})), "the normalizer Sequence"),
         (_with(lambda c: c.update(decoder=None)), "has a decoder that is not the byte level's"),
         (_with(lambda c: c.update(pre_tokenizer=None)), "has a pre-tokenizer that is not a pattern and the byte level"),
         (
@@ -103,6 +115,34 @@ def test_special_tokens_anywhere(tokenizer: Tokenizer, tmp_path: Path) -> None:
     again = tokenizers.Tokenizer.from_file(str(tmp_path / "c.json"))
     assert again.encode(text).ids == theirs.encode(text).ids
     assert np.array_equal(Tokenizer.load(tmp_path / "c.json").merges, ours.merges)
+
+
+def test_a_file_with_nfc_gives_the_librarys_ids(tokenizer: Tokenizer, tmp_path: Path) -> None:
+    """Qwen's files have it: texts are composed before they are cut, special tokens are found before that."""
+    tokenizer.save(tmp_path / "a.json")
+    content = json.loads((tmp_path / "a.json").read_text()) | {"normalizer": {"type": "NFC"}}
+    (tmp_path / "b.json").write_text(json.dumps(content))
+    ours, theirs = Tokenizer.load(tmp_path / "b.json"), tokenizers.Tokenizer.from_file(str(tmp_path / "b.json"))
+    texts = [
+        *(unicodedata.normalize("NFD", text) for text in TEXTS.values()),
+        "e\u0301<|end|>\u0338 \u1100\u1161 plain",
+    ]
+    assert any(tokenizer.encode(text) != ours.encode(text) for text in texts)
+    for text in texts:
+        assert ours.encode(text, special=True) == theirs.encode(text).ids
+        assert ours.decode(ours.encode(text)) == unicodedata.normalize("NFC", text)
+    theirs.encode_special_tokens = True
+    expected = [theirs.encode(text).ids for text in texts]
+    assert ours.encode_batch(texts) == ours.encode_batch(pa.array(texts)) == expected
+    assert ours.encode_batch([text.encode() for text in texts], threads=2) == expected
+    ours.save(tmp_path / "c.json")
+    assert json.loads((tmp_path / "c.json").read_text())["normalizer"] == {"type": "NFC"}
+    with pytest.raises(GroundupError, match="normal form C"):
+        write_gpt2(ours, tmp_path)
+    content["added_tokens"][0]["normalized"] = True
+    (tmp_path / "b.json").write_text(json.dumps(content))
+    with pytest.raises(GroundupError, match="with normalized"):
+        Tokenizer.load(tmp_path / "b.json")
 
 
 @pytest.mark.parametrize("ignore", [False, True])

@@ -46,6 +46,8 @@ def write_gpt2(tokenizer: Tokenizer, folder: Path) -> None:
         GroundupError: a word that is a token would be cut by the merges, which the files can't say.
     """
     vocabulary = tokenizer.vocabulary
+    if vocabulary.nfc:
+        raise GroundupError("brings texts to Unicode's normal form C, which GPT-2's files can't say")
     if vocabulary.whole_words:
         raise GroundupError("has words that are tokens whatever the merges say, which GPT-2's files can't hold")
     spelled = {token: spell(vocabulary.tokens[token]) for token in vocabulary.tokens}

@@ -2,7 +2,8 @@
 
 Read are byte-level BPEs whose pre-tokenizer is one of groundup's patterns: groundup's own, GPT-2's, Llama 3's and the
 like. What a file says beyond that must not change ids or text, else it is refused. A post-processor (Llama 3's adds
-the token that begins a text) is skipped: ids are those of `encode(text, add_special_tokens=False)`.
+the token that begins a text) is skipped: ids are those of `encode(text, add_special_tokens=False)`. The normalizer NFC,
+which Qwen's files have, is applied; a file that cuts or pads texts is refused, since ids are those of the whole text.
 """
 
 import json
@@ -12,11 +13,13 @@ from typing import Any
 import numpy as np
 
 from groundup.artifacts.durable import write_text
+from groundup.artifacts.json_files import read_json
 from groundup.errors import GroundupError
 from groundup.tokenizer.interchange.spelling import spell, unspell
 from groundup.tokenizer.pretokenizer import PATTERNS, PatternName
 from groundup.tokenizer.vocabulary import Vocabulary
 
+DO = "use a tokenizer.json of a byte-level BPE, such as groundup writes"
 BYTE_LEVEL = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": False, "use_regex": False}
 
 
@@ -49,7 +52,7 @@ def document(vocabulary: Vocabulary) -> dict[str, Any]:
             }
             for content, token in special
         ],
-        "normalizer": None,
+        "normalizer": {"type": "NFC"} if vocabulary.nfc else None,
         "pre_tokenizer": {"type": "Sequence", "pretokenizers": [split, BYTE_LEVEL]},
         "post_processor": None,
         "decoder": BYTE_LEVEL,
@@ -80,12 +83,8 @@ def read(path: Path) -> Vocabulary:
         GroundupError: the file can't be read, is corrupt, or would give other ids or texts here than there; the
             message names what is missing or differs.
     """
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise _refused(path, f"can't be read ({error})") from error
-    if not isinstance(content, dict):
-        raise _refused(path, "is not a tokenizer.json: it holds no JSON object")
+    content = read_json(path, do=DO)
+    _check_kind(content, path)
     spelled, merges = _field(content, "model.vocab", dict, path), _field(content, "model.merges", list, path)
     added = _field(content, "added_tokens", list, path)
     _check(content, path)
@@ -102,6 +101,7 @@ def read(path: Path) -> Vocabulary:
             special,
             _pattern(content["pre_tokenizer"], path),
             whole_words=bool(content["model"].get("ignore_merges")),
+            nfc=_is_nfc(content.get("normalizer"), path),
         )
     except (KeyError, ValueError, TypeError) as error:
         raise _refused(path, f"is corrupt: its merges do not fit its vocabulary ({error})") from error
@@ -129,21 +129,51 @@ def _pattern(pre_tokenizer: Any, path: Path) -> PatternName:
 def _check(content: dict[str, Any], path: Path) -> None:
     """Whatever else would change ids or text must be absent."""
     model = content["model"]
-    if model.get("type") != "BPE":
-        raise _refused(path, f"holds a {model.get('type')} model, not BPE")
     for name in ("dropout", "unk_token", "continuing_subword_prefix", "end_of_word_suffix", "byte_fallback"):
         if model.get(name):
             raise _refused(path, f"has a model with {name}")
-    if content.get("normalizer") is not None:
-        raise _refused(path, "has a normalizer, which changes the text")
+    nfc = _is_nfc(content.get("normalizer"), path)
+    for name, does in (("truncation", "cuts"), ("padding", "pads")):
+        if content.get(name) is not None:
+            raise _refused(path, f"has {name}, which {does} texts: set it to null to have the ids of the whole text")
     decoder = content.get("decoder")
     if not isinstance(decoder, dict) or decoder.get("type") != "ByteLevel":
         raise _refused(path, "has a decoder that is not the byte level's")
     for token in content["added_tokens"]:
-        for name in ("single_word", "lstrip", "rstrip"):
+        for name in ("single_word", "lstrip", "rstrip", *(["normalized"] if nfc else [])):
             if isinstance(token, dict) and token.get(name):
                 raise _refused(path, f"has the added token {token.get('content')!r} with {name}")
     _pattern(content.get("pre_tokenizer"), path)
+
+
+def _check_kind(content: dict[str, Any], path: Path) -> None:
+    """Files that are valid but of another kind are named as what they are."""
+    model = content.get("model")
+    if not isinstance(model, dict):
+        if content and all(isinstance(at, int) for at in content.values()):
+            what = "is a list of tokens and ids, as GPT-2's vocab.json is: name the folder that also holds merges.txt"
+        elif "tokenizer_class" in content or "added_tokens_decoder" in content:
+            what = "is a tokenizer_config.json: name the tokenizer.json next to it"
+        else:
+            what = "is not a tokenizer.json: it has no model"
+        raise _refused(path, what)
+    kind, like = model.get("type", "BPE"), {"WordPiece": "BERT's", "Unigram": "T5's", "WordLevel": "older models'"}
+    if kind != "BPE":
+        known = f", as {like[kind]} tokenizers are" if kind in like else ""
+        raise _refused(path, f"is a valid tokenizer.json of another kind, {kind}{known}; byte-level BPE is read")
+    if model.get("byte_fallback"):
+        raise _refused(path, "is a valid tokenizer.json of another kind, a BPE over characters as Llama 2 has")
+
+
+def _is_nfc(normalizer: Any, path: Path) -> bool:
+    """Whether texts are brought to normal form C; refuses every other normalizer."""
+    match normalizer:
+        case None | {"type": "Sequence", "normalizers": []}:
+            return False
+        case {"type": "NFC"} | {"type": "Sequence", "normalizers": [{"type": "NFC"}]}:
+            return True
+    kind = normalizer.get("type") if isinstance(normalizer, dict) else normalizer
+    raise _refused(path, f"has the normalizer {kind}, which changes the text; NFC is applied, no other")
 
 
 def _field(content: dict[str, Any], name: str, kind: type, path: Path) -> Any:
@@ -161,4 +191,4 @@ def _pair(merge: Any) -> tuple[str, str]:
 
 
 def _refused(path: Path, what: str) -> GroundupError:
-    return GroundupError(what, where=str(path), do="use a tokenizer.json of a byte-level BPE, such as groundup writes")
+    return GroundupError(what, where=str(path), do=DO)
