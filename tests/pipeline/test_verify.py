@@ -8,6 +8,7 @@ import pytest
 from test_runner import execute, result
 from toys import stages
 
+from groundup.artifacts import outside
 from groundup.errors import GroundupError
 from groundup.pipeline import folder as folders
 from groundup.pipeline.folder import RunFolder
@@ -16,8 +17,9 @@ from made.damage import Restored, damage
 
 
 @pytest.fixture
-def run(done: Path) -> Path:
-    """A finished run with a log and a copy of its model."""
+def run(done: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A finished run with a log, a copy of its model, and digests that are remembered at once."""
+    monkeypatch.setattr(outside, "COARSEST_CLOCK", 0)
     execute(done, sum={"start": 1})
     (done.parent / "run" / "log").mkdir(exist_ok=True)
     (done.parent / "run" / "log" / "sum.log").write_text("a warning of some library\n")
