@@ -1,6 +1,6 @@
 # make run    set up .venv from pinned versions, then execute the default blueprint end to end
 # make test   set up .venv, then run the tests (make test-slow: the slow ones; make test-engines: DeepSpeed, Megatron, torchft)
-# make lint   ruff and mypy
+# make lint   ruff, mypy, and the check of the project's words
 # make bench NAME=corpus [DATA=folder] [JSON=file]   set up .venv-bench with the peers, then measure against them
 # make docs   draw again what docs/ takes from the code
 # make test-bench   every benchmark at toy size, in a fresh environment of peers
@@ -33,6 +33,7 @@ lint: setup
 	@$(VENV)/bin/ruff check .
 	@$(VENV)/bin/ruff format --check .
 	@$(VENV)/bin/mypy
+	@$(VENV)/bin/python tools/check_language.py
 
 docs: setup
 	@$(VENV)/bin/python tools/house.py
