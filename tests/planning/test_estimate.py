@@ -9,10 +9,11 @@ from hypothesis import strategies as st
 from groundup.artifacts import Measured
 from groundup.blueprint import gallery
 from groundup.blueprint.load import load
-from groundup.planning.advice import advice, compare, duration, headline, short, size, table
+from groundup.planning.advice import advice, compare, compute_optimal, duration, headline, short, size, table
 from groundup.planning.corpus import bytes_per_token, text_bytes
-from groundup.planning.estimate import Plan, activation_bytes, cache_bytes, plan
+from groundup.planning.estimate import Plan, plan
 from groundup.planning.machine import Machine
+from groundup.planning.memory import activation_bytes, cache_bytes, chunked_logits_bytes
 from groundup.planning.size import shape_for
 
 CALIBRATION = Machine(cores=2, core_flops=88e9, bf16=True, memory=24 * 10**9, disk=80 * 10**9)
@@ -36,13 +37,38 @@ def test_every_stage_is_planned_in_order(tmp_path):
     assert list(found.seconds) == STAGES
     assert list(planned(tmp_path, "align=dpo").seconds) == [*STAGES[:6], "dpo", *STAGES[7:]]
     assert all(stage.seconds > 0 and stage.memory_bytes > 0 for stage in found.stages)
-    assert found.peak.stage == "ppo"
 
 
 def test_parameters_by_part_add_up(tmp_path):
     for overrides in ((), ("pretrain.model.tied=false",), ("size=30M",)):
         found = planned(tmp_path, *overrides)
         assert sum(found.parameters.values()) == found.model.num_parameters
+
+
+# MiB at the peak of each stage of the default run, on two cores in bf16. PPO and evaluate were measured before they ran
+# on the engine of today, so only the others are held to their figures.
+PEAKS = {"curate": 552, "tokenizer": 334, "tokens": 282, "pretrain": 582, "sft": 978, "reward": 1092, "export": 332,
+         "report": 193}  # fmt: skip
+
+
+def test_memory_is_within_a_tenth_of_what_the_default_run_took(tmp_path):
+    found = planned(tmp_path)
+    predicted = {stage: found.stage(stage).memory_bytes / 2**20 for stage in PEAKS}
+    assert predicted == pytest.approx(PEAKS, rel=0.1)
+
+
+def test_only_bf16_on_a_cpu_compiles_matmuls_for_each_shape(tmp_path):
+    compiled = planned(tmp_path).stage("sft").memory["compiled matmuls"]
+    assert compiled > planned(tmp_path).stage("pretrain").memory["compiled matmuls"]  # which sees one shape
+    assert "compiled matmuls" not in planned(tmp_path, "pretrain.precision=fp32").stage("sft").memory
+
+
+def test_checkpointing_keeps_less(tmp_path):
+    kept = [
+        planned(tmp_path, f"pretrain.activation_checkpointing={mode}").stage("pretrain").memory["activations"]
+        for mode in ("none", "selective", "full")
+    ]
+    assert kept == sorted(kept, reverse=True) and len(set(kept)) == 3
 
 
 @settings(max_examples=50, deadline=None)
@@ -62,7 +88,8 @@ def test_pretraining_counts_by_hand(tmp_path):
     assert stage.flops == 1_000_000 * (6 * (n - norms) + 12 * 4 * 256 * 128)
     assert stage.memory["weights"] == stage.memory["gradients"] == 4 * n
     assert stage.memory["AdamW state"] == 8 * n and stage.memory["bf16 copies"] == 2 * n
-    assert stage.memory["activations"] == activation_bytes(found.model, 500, 500, "bf16")
+    assert stage.memory["activations"] == activation_bytes(found.model, 500, "bf16")
+    assert stage.memory["logits"] == chunked_logits_bytes(found.model, 500, "bf16")
     assert stage.disk == {"checkpoints": 24 * n, "model": 4 * n}
     assert "bf16 copies" not in planned(tmp_path, "pretrain.precision=fp32").stage("pretrain").memory
     assert planned(tmp_path, "pretrain.precision=fp16").stage("pretrain").memory["fp16 copies"] == 2 * n
@@ -175,6 +202,11 @@ def test_predicted_against_measured(tmp_path):
         ("curate", "seconds", 5.0), ("curate", "memory", 10**8), ("sft", "seconds", 60.0), ("sft", "memory", 10**9)
     ]  # fmt: skip
     assert rows[2].ratio == 60.0 / found.seconds["sft"]
+
+
+def test_the_compute_optimal_ratio_is_shown(tmp_path):
+    line = compute_optimal(planned(tmp_path))
+    assert line.startswith("0.38 tokens per parameter; compute-optimal for this size would be ")
 
 
 def test_what_a_person_reads(tmp_path):

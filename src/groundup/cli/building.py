@@ -48,7 +48,9 @@ def plan(blueprint: Blueprint, set_: Set = None) -> None:
         cells = (f"{value:>{width}}" for value, width in zip(values, widths[1:], strict=True))
         print("  ".join([f"{stage:<{widths[0]}}", *cells]))
     spread = layouts(loaded.blueprint)
+    optimal = advice.compute_optimal(planned)
     for title, sentences in (
+        ("Compute", [optimal] if optimal else []),
         ("Processes", processes.processes(planned, spread)),
         ("To change", [*advice.advice(planned), *processes.crowded(planned, spread)]),
         ("Taken for granted", planned.assumed),

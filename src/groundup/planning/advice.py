@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from groundup.artifacts import Measured
 from groundup.planning.estimate import Plan, StagePlan
+from groundup.planning.scaling import CHINCHILLA, FLOPS_PER_PARAMETER_TOKEN
 from groundup.progress import clock
 
 MEMORY_FRACTION = 0.9  # of what is free; beyond, the machine swaps
@@ -38,6 +39,21 @@ def headline(plan: Plan) -> str:
         f"{plan.model.hidden_size}), {short(pretrain.tokens)} tokens to pretrain on, about "
         f"{duration(sum(plan.seconds.values()))} and {size(plan.peak.memory_bytes)} of memory on "
         f"{plan.machine.cores} core{'s' * (plan.machine.cores != 1)} ({plan.precision})"
+    )
+
+
+def compute_optimal(plan: Plan) -> str:
+    """Tokens per parameter in pretraining, and how many would be best for the compute; "" without pretraining."""
+    tokens = next((stage.tokens for stage in plan.stages if stage.stage == "pretrain"), 0)
+    if not tokens:
+        return ""
+    parameters = plan.model.num_parameters
+    best, best_tokens = CHINCHILLA.optimum(FLOPS_PER_PARAMETER_TOKEN * parameters * tokens)
+    wanted = CHINCHILLA.tokens_for(parameters)
+    return (
+        f"{tokens / parameters:.2g} tokens per parameter; compute-optimal for this size would be "
+        f"{wanted / parameters:.2g} ({short(wanted)} tokens), and for this compute {short(best)} parameters on "
+        f"{short(best_tokens)} tokens (arXiv 2404.10102, fitted on models of 44 M to 16 B parameters)"
     )
 
 
@@ -78,16 +94,16 @@ def _memory(plan: Plan) -> Iterable[str]:
     for stage in plan.stages:
         if stage.memory_bytes <= room:
             continue
-        part, lever = next(
-            (one for one in _levers(stage) if stage.memory_bytes - stage.memory[one[0]] < room), ("", "")
-        )
-        if not part:
+        freed = ((parts, lever, sum(stage.memory[part] for part in parts)) for parts, lever in _levers(stage))
+        found = next((one for one in freed if stage.memory_bytes - one[2] < room), None)
+        if found is None:
             too_large.append(stage)
             continue
-        times = -(-stage.memory[part] // max(1, int(room - (stage.memory_bytes - stage.memory[part]))))
+        parts, lever, amount = found
+        times = -(-amount // max(1, int(room - (stage.memory_bytes - amount))))
         yield (
             f"{stage.stage} needs about {size(stage.memory_bytes)} of memory and {size(plan.machine.memory)} are free; "
-            f"{size(stage.memory[part])} of it are {part}: {lever.format(times=times)}"
+            f"{size(amount)} of it are {' and '.join(parts)}: {lever.format(times=times)}"
         )
     if too_large:
         fixed = max(_unshrinkable(stage) for stage in too_large)
@@ -100,22 +116,23 @@ def _memory(plan: Plan) -> Iterable[str]:
 
 
 def _unshrinkable(stage: StagePlan) -> int:
-    return stage.memory_bytes - sum(stage.memory[part] for part, _ in _levers(stage))
+    return stage.memory_bytes - sum(stage.memory[part] for parts, _ in _levers(stage) for part in parts)
 
 
-def _levers(stage: StagePlan) -> list[tuple[str, str]]:
-    """`(part, what to do)`: the parts of a stage's memory that can shrink at the same model."""
+def _levers(stage: StagePlan) -> list[tuple[list[str], str]]:
+    """`(parts, what to do)`: the parts of a stage's memory that can shrink at the same model, by what shrinks them."""
     if stage.stage in ("ppo", "grpo"):
         found = [
-            ("activations", f"divide {stage.stage}.minibatch by {{times}}"),
-            ("key-value cache", f"divide {stage.stage}.rollouts by {{times}}"),
+            (("activations", "logits"), f"divide {stage.stage}.minibatch by {{times}}"),
+            (("key-value cache",), f"divide {stage.stage}.rollouts by {{times}}"),
         ]
     else:
         found = [
-            ("activations", f"multiply {stage.stage}.accumulate by {{times}}"),
-            ("documents", "split the sources over several runs"),
+            (("activations",), f"multiply {stage.stage}.accumulate by {{times}}"),
+            (("documents",), "split the sources over several runs"),
         ]
-    return [(part, lever) for part, lever in found if part in stage.memory]
+    present = (([part for part in parts if part in stage.memory], lever) for parts, lever in found)
+    return [(parts, lever) for parts, lever in present if parts]
 
 
 def _disk(plan: Plan) -> Iterable[str]:

@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from groundup.corpus.configuration import CurateConfig
 from groundup.planning import machine as speeds
 from groundup.planning.corpus import Corpus
+from groundup.planning.memory import DATA_PROGRAM_BYTES
 
 DOCUMENT_BYTES = 2_000  # of text in one, where nothing is known
 BYTES_PER_DOCUMENT = 350  # in memory while all documents are compared
-WORKER_BYTES = 350 << 20  # besides the program: a batch in all its forms, models, row groups of Parquet
+WORKER_BYTES = 290 << 20  # measured, besides the program: a batch in all its forms, models, row groups of Parquet
 KEPT_ASIDE = 1.3  # bytes on disk for each byte of text until the stage is done: candidates, fingerprints, ledger
 
 
@@ -38,7 +39,7 @@ def curation(config: CurateConfig, corpus: Corpus, cores: int, written: float) -
     seconds = raw.docs / speed["docs"] + (raw.text / speed["text"] + raw.pages / speed["pages"]) / workers
     processes = workers if workers == 1 else workers + 1
     memory = {
-        "program": processes * speeds.DATA_PROGRAM_BYTES,
+        "program": processes * DATA_PROGRAM_BYTES,
         "workers": workers * WORKER_BYTES,
         "comparing": BYTES_PER_DOCUMENT * corpus.raw_bytes // DOCUMENT_BYTES,
     }

@@ -13,8 +13,7 @@ Formulas, with N parameters (for FLOPs those of matrix products: no norms, no un
                     + (question + answer) x 4 forward: policy, reference, critic, reward model
                     + (question + answer) x epochs x 2 training: policy, critic )
 
-    memory        a trained model: 4 N weights + 4 N gradients + 8 N AdamW state, float32, + 2 N bf16 or fp16 copies;
-                  a frozen one: 4 N; activations: see `activation_bytes`
+    memory        by part: see `planning.memory`
     disk          2 checkpoints of 12 N while a stage trains, 4 N for each stage's result
 
 No torch, no I/O but the sizes of the files that the blueprint names.
@@ -32,7 +31,8 @@ from groundup.evaluation.configuration import EvaluateConfig
 from groundup.export.configuration import ExportConfig
 from groundup.model.configuration import LLMConfig
 from groundup.planning import machine as speeds
-from groundup.planning.corpus import Corpus, corpus_of
+from groundup.planning import memory as held
+from groundup.planning.corpus import Corpus, bytes_per_token, corpus_of
 from groundup.planning.curation import curation
 from groundup.planning.machine import Machine, measure
 from groundup.planning.reading import Reading, reading
@@ -44,6 +44,8 @@ from groundup.training.start_config import StartConfig
 QUESTION_TOKENS, ANSWER_TOKENS = 14, 20  # of questions made from documents, with a vocabulary of 4,096
 QUESTIONS_PER_SUBJECT = 2  # other than the main one: parameters, which function does this
 PHRASINGS = 5
+VALIDATION_ROWS, VALIDATION_BATCHES = 64, 8  # at a time (alignment/sft.py, alignment/reward.py)
+SCORED_ROWS, EVALUATED_ROWS = 16, 128  # windows of held-out text, and questions, at a time (evaluation/)
 PADDING = 1.3  # rows are as long as their batch's longest
 WRITTEN_OVER_TEXT = 0.6  # documents and ledger, over the text, compressed
 
@@ -149,33 +151,13 @@ def plan(
         *([estimate.reward(), aligned()] if aligned else []),
         estimate.evaluate(),
         estimate.export(),
-        StagePlan("report", speeds.DATA_START_SECONDS, memory={"program": speeds.DATA_PROGRAM_BYTES}),
+        StagePlan("report", speeds.DATA_START_SECONDS, memory={"program": held.REPORT_PROGRAM_BYTES}),
     )
     assumed = [*corpus.assumed, *estimate.assumed, *estimate.reading.assumed]
     if machine.accelerator:
         assumed.append(f"times are the processor's; with {machine.accelerator} in use it goes faster")
     precision = machine.precision(blueprint.pretrain.precision)
     return Plan(model, model.parts, stages, machine, corpus, precision, tuple(assumed), estimate.reading)
-
-
-def activation_bytes(model: LLMConfig, tokens: int, head_tokens: int, precision: str) -> int:
-    """What the forward pass of one micro-batch keeps for the backward pass.
-
-    A layer keeps, per token, about 8 vectors of the width in attention (norm, q, k, v, the attended values and the
-    residuals; flash attention keeps no T x T matrix), and 4 of the feed-forward width (gate, up, gate x up and
-    SiLU; 2 without a gate; those of the experts that a token uses), as counted in arXiv 2205.05198; the head keeps
-    logits and their softmax in float32, with a third copy while their gradient is made.
-    """
-    width = 4 if precision == "fp32" else 2
-    inner = model.num_experts_per_tok * model.moe_intermediate_size if model.num_experts else model.intermediate_size
-    layer = 8 * model.hidden_size * 4 + (4 if model.gated_mlp else 2) * inner * width
-    return tokens * model.num_hidden_layers * layer + head_tokens * model.vocab_size * 12
-
-
-def cache_bytes(model: LLMConfig, rows: int, tokens: int, precision: str) -> int:
-    """Keys and values of `rows` answers being sampled."""
-    kv = model.num_key_value_heads * model.head_dim
-    return 2 * rows * tokens * model.num_hidden_layers * kv * (4 if precision == "fp32" else 2)
 
 
 class _Estimate:
@@ -204,7 +186,7 @@ class _Estimate:
     def data(self) -> tuple[StagePlan, StagePlan, StagePlan]:
         kept, cores = self.corpus.kept_bytes, self.machine.cores
         width = 2 if self.model.vocab_size <= 65536 else 4
-        program = {"program": speeds.DATA_PROGRAM_BYTES}
+        program = {"program": held.DATA_PROGRAM_BYTES}
         start = speeds.DATA_START_SECONDS
         curate = curation(self.blueprint.curate, self.corpus, cores, WRITTEN_OVER_TEXT)
         return (
@@ -212,7 +194,7 @@ class _Estimate:
             StagePlan(
                 "tokenizer",
                 start + kept / speeds.TOKENIZER_BYTES / cores,
-                memory={**program, "documents": kept},
+                memory={**program, "documents": kept, "word counts": held.word_count_bytes(kept)},
                 disk={"vocabulary": 80 * self.model.vocab_size},
             ),
             StagePlan(
@@ -235,7 +217,14 @@ class _Estimate:
         steps = sizes.steps(samples)
         micro = math.ceil(config.batch_tokens / config.accumulate)
         flops = float(tokens * self.model.flops_per_token(sequence))
-        memory = {**self._trained(), "activations": activation_bytes(self.model, micro, micro, self.precision)}
+        mode = config.activation_checkpointing
+        kept = mode if isinstance(mode, str) else "selective"  # a number lets the compiler choose, much like it
+        memory = {
+            **self._trained(),
+            "activations": held.activation_bytes(self.model, micro, self.precision, kept),
+            "logits": held.chunked_logits_bytes(self.model, micro, self.precision),
+            **self._compiled(held.BatchShapes(1, 1)),
+        }
         return self._stage("pretrain", tokens, steps, {"train": flops}, memory)
 
     def sft(self) -> StagePlan:
@@ -243,19 +232,19 @@ class _Estimate:
         questions = int(self.figures.get("sft", {}).get("questions", self._questions()))
         steps = math.ceil(config.epochs * questions / config.batch_examples)
         rows = math.ceil(config.batch_examples / config.accumulate)
-        return self._rows("sft", steps, config.batch_examples, rows, reference=False)
+        return self._rows("sft", steps, config.batch_examples, rows, VALIDATION_ROWS)
 
     def reward(self) -> StagePlan:
         config = self.blueprint.reward
         steps = math.ceil(config.epochs * self._pairs() / config.batch_pairs)
         rows = 2 * math.ceil(config.batch_pairs / config.accumulate)
-        return self._rows("reward", steps, 2 * config.batch_pairs, rows, reference=False)
+        return self._rows("reward", steps, 2 * config.batch_pairs, rows, 2 * VALIDATION_ROWS)
 
     def dpo(self) -> StagePlan:
         config = self.blueprint.dpo
         steps = math.ceil(config.epochs * self._pairs() / config.batch_pairs)
         rows = 2 * math.ceil(config.batch_pairs / config.accumulate)
-        return self._rows("dpo", steps, 2 * config.batch_pairs, rows, reference=True)
+        return self._rows("dpo", steps, 2 * config.batch_pairs, rows, 2 * VALIDATION_ROWS, reference=True)
 
     def ppo(self) -> StagePlan:
         return self._policy("ppo", self.blueprint.ppo)
@@ -276,33 +265,44 @@ class _Estimate:
         updates = config.iterations * config.epochs * math.ceil(config.rollouts / config.minibatch)
         tokens = round(config.minibatch * (QUESTION_TOKENS + config.max_answer_tokens))
         length = min(self.model.max_position_embeddings, 2 * QUESTION_TOKENS + config.max_answer_tokens)
-        trained = {part: models * size for part, size in self._trained().items() if part != "program"}
         memory = {
-            "program": speeds.PROGRAM_BYTES,
-            **trained,
+            "program": held.TRAINING_PROGRAM_BYTES,
+            **{part: models * size for part, size in held.state_bytes(self.n, self.precision).items()},
             "reference and reward model": 2 * 4 * self.n,
-            "activations": activation_bytes(self.model, tokens, tokens, self.precision),
-            "key-value cache": cache_bytes(self.model, config.rollouts, length, self.precision),
+            "activations": held.activation_bytes(self.model, tokens, self.precision),
+            "logits": held.answer_logits_bytes(self.model, config.minibatch * config.max_answer_tokens, self.precision),
+            "key-value cache": held.cache_bytes(self.model, config.rollouts, length, self.precision),
+            **self._compiled(*[self._shapes(config.minibatch, config.max_answer_tokens, updates)] * 2),
         }
         return self._stage(stage, read * (config.epochs + 1), models * updates, flops, memory, models=models)
 
     def evaluate(self) -> StagePlan:
         """Held-out text through three models, and the same questions to each; besides n-grams and xz."""
-        held = self.corpus.kept_bytes * self.blueprint.curate.heldout
+        heldout = self.corpus.kept_bytes * self.blueprint.curate.heldout
         held_tokens = round(self.corpus.tokens * self.blueprint.curate.heldout)
         answers = 3 * self.blueprint.sft.subjects
         flops = {
             "forward": 3.0 * held_tokens * self._forward(self.blueprint.pretrain.sequence),
             "generate": float(answers * ANSWER_TOKENS) * self._forward(self.row),
         }
-        memory = {"program": speeds.PROGRAM_BYTES, "weights": 3 * 4 * self.n, "documents": 2 * self.corpus.kept_bytes}
+        sequence = min(self.blueprint.pretrain.sequence, self.model.max_position_embeddings)
+        windows = held_tokens // (sequence // 2)  # most documents end before the sequence does
+        memory = {
+            "program": held.ANSWERING_PROGRAM_BYTES,
+            "weights": 2 * 4 * self.n,  # the next model is read before the last one is dropped
+            "key-value cache": held.cache_bytes(self.model, EVALUATED_ROWS, self._longest_row(), self.precision),
+            "documents": 2 * self.corpus.kept_bytes,
+            "n-gram counts": held.ngram_bytes(self.corpus.kept_bytes),
+            # every number of held-out tokens is a shape of its own, and every width
+            **self._compiled(forward=held.BatchShapes(min(windows // SCORED_ROWS, sequence), windows // SCORED_ROWS)),
+        }
         stage = self._stage("evaluate", 3 * held_tokens + answers * self.row, 0, flops, memory, models=0)
-        scored = (held + 0.1 * self.corpus.kept_bytes) / speeds.SCORE_BYTES
+        scored = (heldout + 0.1 * self.corpus.kept_bytes) / speeds.SCORE_BYTES
         return StagePlan("evaluate", stage.seconds + scored, stage.tokens, 0, stage.flops, memory)
 
     def export(self) -> StagePlan:
         width = 4 if self.blueprint.export.dtype == "float32" else 2
-        memory = {"program": speeds.PROGRAM_BYTES, "weights": 2 * 4 * self.n}
+        memory = {"program": held.ANSWERING_PROGRAM_BYTES, "weights": 2 * 4 * self.n}
         return StagePlan("export", speeds.START_SECONDS, memory=memory, disk={"model": 2 * width * self.n})
 
     def _questions(self) -> int:
@@ -318,8 +318,10 @@ class _Estimate:
         config = self.blueprint.reward
         return round(self.blueprint.sft.subjects * config.pairs_per_subject * (1 - config.heldout))
 
-    def _rows(self, stage: str, steps: int, rows: int, micro_rows: int, reference: bool) -> StagePlan:
-        """A stage that trains on rows of question and answer."""
+    def _rows(
+        self, stage: str, steps: int, rows: int, micro_rows: int, validated: int, reference: bool = False
+    ) -> StagePlan:
+        """A stage that trains on rows of question and answer, and validates on `validated` of them at a time."""
         tokens = round(steps * rows * self.row * PADDING)
         flops = {"train": tokens * self._training(self.row)}
         memory = self._trained()
@@ -327,7 +329,14 @@ class _Estimate:
             flops["forward"] = tokens * self._forward(self.row)
             memory["reference"] = 4 * self.n
         micro = round(micro_rows * self.row * PADDING)
-        memory["activations"] = activation_bytes(self.model, micro, micro_rows * ANSWER_TOKENS, self.precision)
+        memory["activations"] = held.activation_bytes(self.model, micro, self.precision)
+        memory["logits"] = max(
+            held.answer_logits_bytes(self.model, micro_rows * ANSWER_TOKENS, self.precision),
+            held.answer_logits_bytes(self.model, validated * ANSWER_TOKENS, self.precision, training=False),
+        )
+        answer = self._longest_answer()
+        validation = self._shapes(validated, answer, VALIDATION_BATCHES)
+        memory |= self._compiled(self._shapes(micro_rows, answer, steps), validation)
         return self._stage(stage, tokens, steps, flops, memory)
 
     def _stage(
@@ -339,9 +348,23 @@ class _Estimate:
         return StagePlan(stage, seconds, tokens, steps, sum(flops.values()), memory, disk)
 
     def _trained(self) -> dict[str, int]:
-        found = {"program": speeds.PROGRAM_BYTES, "weights": 4 * self.n, "gradients": 4 * self.n}
-        found["AdamW state"] = 8 * self.n
-        return found | ({f"{self.precision} copies": 2 * self.n} if self.precision != "fp32" else {})
+        return {"program": held.TRAINING_PROGRAM_BYTES, **held.state_bytes(self.n, self.precision)}
+
+    def _compiled(
+        self, trained: held.BatchShapes | None = None, forward: held.BatchShapes | None = None
+    ) -> dict[str, int]:
+        found = held.compiled_matmul_bytes(self.precision, trained, forward)
+        return {"compiled matmuls": found} if found else {}
+
+    def _shapes(self, rows: int, answer: int, batches: int) -> held.BatchShapes:
+        return held.batch_shapes(rows, 2 * QUESTION_TOKENS, answer, batches)
+
+    def _longest_answer(self) -> int:
+        """Tokens of the longest answer that is taught."""
+        return math.ceil(self.blueprint.sft.max_answer_characters / bytes_per_token(self.model.vocab_size))
+
+    def _longest_row(self) -> int:
+        return min(self.model.max_position_embeddings, 2 * QUESTION_TOKENS + self.blueprint.evaluate.max_answer_tokens)
 
     def _training(self, context: int) -> float:
         return float(self.model.flops_per_token(context))

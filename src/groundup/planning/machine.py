@@ -38,8 +38,6 @@ STEP_SECONDS = 0.003  # an optimizer step of any size: Python, clipping, metrics
 TOKENIZER_BYTES, ENCODE_BYTES, SCORE_BYTES = 2e6, 4e6, 0.5e6
 CURATE_BYTES = {"docs": 1e6, "text": 8e6, "pages": 1.5e6}  # of documentation on one core, of text, of HTML
 START_SECONDS, DATA_START_SECONDS = 4.0, 2.0  # to start a process that imports torch, and one that does not
-PROGRAM_BYTES = 450 << 20  # torch and its libraries, resident
-DATA_PROGRAM_BYTES = 250 << 20  # numba and Arrow
 
 
 @dataclass(frozen=True)
