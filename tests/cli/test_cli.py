@@ -124,6 +124,8 @@ def test_new_writes_a_blueprint_that_loads_and_never_overwrites(here: Path, call
     status, out, _ = call("new", "fresh")
     assert (status, out) == (0, "Wrote fresh/blueprint.yaml. Edit it, then: groundup run fresh/blueprint.yaml\n")
     assert call("plan", "fresh/blueprint.yaml")[0] == 0
+    _, out, _ = call("plan", "fresh/blueprint.yaml", "--device", "h100", "--gpus", "8", "--price", "2.5")
+    assert "On that device:\n- 1.5 M tokens in about" in out and "at 2.5 per device and hour" in out
     assert call("new", "fresh")[0] == 1
 
 

@@ -32,11 +32,19 @@ def new(
 
 
 @verbs.command()
-def plan(blueprint: Blueprint, set_: Set = None) -> None:
+def plan(
+    blueprint: Blueprint,
+    set_: Set = None,
+    device: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Pretraining on another device: h100, a100, rtx4090, cpu, ...")
+    ] = None,
+    gpus: Annotated[int | None, typer.Option(min=1, help="How many of them; without it as `parallel` asks.")] = None,
+    price: Annotated[float | None, typer.Option(min=0, help="Of one of them per hour.")] = None,
+) -> None:
     """Show what a blueprint will take, and what to change."""
     from groundup.blueprint.layouts import layouts
     from groundup.blueprint.load import load
-    from groundup.planning import advice, estimate, processes
+    from groundup.planning import advice, devices, estimate, on_device, processes
 
     loaded = load(blueprint, set_ or ())
     loaded.check_files()
@@ -49,8 +57,14 @@ def plan(blueprint: Blueprint, set_: Set = None) -> None:
         print("  ".join([f"{stage:<{widths[0]}}", *cells]))
     spread = layouts(loaded.blueprint)
     optimal = advice.compute_optimal(planned)
+    elsewhere = []
+    if device is not None and "pretrain" in spread:
+        layout = on_device.layout_for(spread["pretrain"], gpus)
+        chosen = devices.device_of(device, planned.machine)
+        elsewhere = on_device.on_device(planned, loaded.blueprint.pretrain, layout, chosen, price)
     for title, sentences in (
         ("Compute", [optimal] if optimal else []),
+        ("On that device", elsewhere),
         ("Processes", processes.processes(planned, spread)),
         ("To change", [*advice.advice(planned), *processes.crowded(planned, spread)]),
         ("Taken for granted", planned.assumed),

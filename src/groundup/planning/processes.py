@@ -48,11 +48,11 @@ def _sentence(plan: Plan, parallel: ParallelConfig, stages: list[str]) -> str:
 
 def held_bytes(stage: StagePlan, parallel: ParallelConfig) -> dict[str, int]:
     """Bytes of weights, gradients and optimizer state that one process of a layout holds between steps, by part."""
-    shards = {part: _shards(part, parallel) for part in STATE}
-    return {part: -(-stage.memory[part] // shards[part]) for part in STATE if part in stage.memory}
+    over = {part: shards(part, parallel) for part in STATE}
+    return {part: -(-stage.memory[part] // over[part]) for part in STATE if part in stage.memory}
 
 
-def _shards(part: str, parallel: ParallelConfig) -> int:
+def shards(part: str, parallel: ParallelConfig) -> int:
     """Over how many processes a part is spread."""
     data = parallel.dp_shard * (parallel.cp if parallel.engine == "torch" else 1)
     match parallel.engine:

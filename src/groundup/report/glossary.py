@@ -90,6 +90,8 @@ TERMS = {
     "data parallel": "Every process has the whole model and a part of each batch (DDP).",
     "FSDP": "Fully sharded data parallel: parameters, gradients and optimizer state are split over processes.",
     "tensor parallel": "Each matrix is split over processes.",
+    "pipeline bubble": "The fraction of a step in which a pipeline's processes wait for each other.",
+    "compute-optimal": "Of the size and number of tokens that give the lowest loss for a budget of FLOPs.",
     "pipeline parallel": "The layers are split over processes.",
     "context parallel": "Each sequence is split over processes.",
     # alignment
