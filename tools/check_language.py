@@ -57,7 +57,7 @@ ALLOWED = re.compile(
     | moment[s]?\ (?:match|estimate)
     | (?:matrix|dot|inner|outer|scalar|cartesian|tensor|element[- ]?wise|head)[- ]products?
     | itertools\ product | import\ product | prod(?:uct)?\(
-    | shared | share-?alike | share\ embeddings
+    | share\ ?gpt | shared | share-?alike | share\ embeddings
     | shares?\ (?:one|a|an|the|no|its|their|these|it|them|memory|code|with)\b
     | renamed:.* | tell\ me | held-out | falls?\ behind | behind\ (?:a|the)\ (?:proxy|flag)
     | (?:\.|def\ )tell\(

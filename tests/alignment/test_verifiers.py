@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from groundup.alignment.data.reading import read_tasks
 from groundup.alignment.data.records import task_of
 from groundup.alignment.rewards.verifiers import misuse, verify
-from groundup.alignment.tasks import read_tasks
 from groundup.errors import GroundupError
 
 
@@ -50,13 +50,13 @@ def test_what_cannot_be_verified_is_refused(verifier: str, right: str, why: str,
     path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
     with pytest.raises(GroundupError, match=why) as caught:
         read_tasks(path, "exact")
-    assert str(caught.value.where).endswith("tasks.jsonl:2")
+    assert "tasks.jsonl:2: " in str(caught.value)
 
 
 def test_rows_take_the_sections_verifier(tmp_path: Path) -> None:
     """Rows as GSM8K has them: `question` and `answer`, whose last number is the result."""
     path = tmp_path / "gsm8k.jsonl"
     path.write_text('{"question": "3 + 4?", "answer": "3 + 4 = 7\\n#### 7"}\n', encoding="utf-8")
-    [task] = read_tasks(path, "number")
+    [(_, task)] = read_tasks(path, "number").records
     assert (task.question, task.verifier) == ("3 + 4?", "number")
     assert verify(task, "7") == 1

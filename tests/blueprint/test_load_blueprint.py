@@ -1,5 +1,6 @@
 """`load`: positions of errors are exact, all errors come at once, and nothing but BlueprintError ever comes out."""
 
+import json
 import subprocess
 import sys
 import time
@@ -257,6 +258,25 @@ def test_rules_that_exclude_each_other_are_refused(write):
     assert errors(path) == ["blueprint.yaml:3:22: curate.rules.min_words: min_words 9 is above max_words 3"]
 
 
+@pytest.mark.parametrize(
+    ("section", "row"),
+    [
+        ("sft", {"prompt": "Q"}),
+        ("reward", {"prompt": "Q", "chosen": "A"}),
+        ("grpo", {"prompt": "Q", "verifier": "none such"}),
+        ("evaluate", {"prompt": "Q"}),
+    ],
+)
+def test_data_of_later_stages_is_read_before_anything_runs(write, section, row):
+    """Hours of pretraining don't end in a row that can't be used."""
+    loaded = load(write(f"{LEAST}{section}:\n  data: rows.jsonl\n"))
+    (loaded.base / "rows.jsonl").write_text(json.dumps(row) + "\n")
+    with pytest.raises(BlueprintError) as caught:
+        loaded.check_files()
+    message = next(line for line in str(caught.value).splitlines() if f"{section}.data" in line)
+    assert "1 of 1 rows can't be used" in message and "rows.jsonl:1: " in message
+
+
 def test_files_that_are_not_there_are_named_with_their_line(write):
     loaded = load(write("curate:\n  sources:\n    - {kind: files, path: no/such}\nsft:\n  data: none.jsonl\n"))
     with pytest.raises(BlueprintError) as caught:
@@ -265,7 +285,7 @@ def test_files_that_are_not_there_are_named_with_their_line(write):
     assert first == f"{loaded.path}:3:27: curate.sources.0.path: there is no file or folder {loaded.base}/no/such"
     assert second == f"{loaded.path}:5:9: sft.data: there is no file or folder {loaded.base}/none.jsonl"
     (loaded.base / "no" / "such").mkdir(parents=True)
-    (loaded.base / "none.jsonl").touch()
+    (loaded.base / "none.jsonl").write_text('{"prompt": "Q", "answer": "A"}\n')
     loaded.check_files()
 
 

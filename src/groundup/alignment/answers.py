@@ -23,10 +23,29 @@ SAME_WIDTH, SAME_ROWS = 8, 64
 
 @dataclass(frozen=True)
 class Answer:
-    """One prompt and one answer, as token ids; the answer's last one is its stop token where it ended."""
+    """One prompt and one answer, as token ids; the answer's last one is its stop token where it ended.
+
+    In a conversation of several turns `answer` goes from the first trained token to the last, and `mask` separates the
+    assistant's tokens from the questions between them.
+    """
 
     prompt: list[int]
     answer: list[int]
+    mask: tuple[bool, ...] | None = None
+    """Which tokens of `answer` are trained; None: all."""
+
+    @property
+    def trained(self) -> list[bool]:
+        """For each token of `answer`, whether it is trained."""
+        return [True] * len(self.answer) if self.mask is None else list(self.mask)
+
+    def cut(self, context: int) -> "Answer":
+        """Its first `context` tokens, as far as the last trained one among them."""
+        end = context - len(self.prompt)
+        mask = self.trained[:end]
+        while mask and not mask[-1]:
+            mask.pop()
+        return Answer(self.prompt, self.answer[: len(mask)], None if all(mask) else tuple(mask))
 
     def __len__(self) -> int:
         return len(self.prompt) + len(self.answer)
@@ -77,14 +96,15 @@ def collate(answers: Sequence[Answer], pad: int, device: torch.device | str = "c
         GroundupError: an answer without a token (nothing could be learnt from it), or a row without a prompt.
     """
     checked(answers)
-    width, longest = max(map(len, answers)), max(len(answer.answer) for answer in answers)
+    width = max(map(len, answers))
     width += -width % SAME_WIDTH
     ids_BT = torch.full((len(answers), width), pad, dtype=torch.long)
     answer_BT = torch.zeros(len(answers), width, dtype=torch.bool)
     for row, answer in enumerate(answers):
         ids_BT[row, : len(answer)] = torch.tensor(answer.prompt + answer.answer)
-        answer_BT[row, len(answer.prompt) : len(answer)] = True
-    mask_BR = torch.arange(longest) < torch.tensor([len(answer.answer) for answer in answers])[:, None]
+        answer_BT[row, len(answer.prompt) : len(answer)] = torch.tensor(answer.trained)
+    counts_B = answer_BT.sum(1)
+    mask_BR = torch.arange(int(counts_B.max())) < counts_B[:, None]
     return AnswerBatch(ids_BT, answer_BT, mask_BR).to(torch.device(device))
 
 

@@ -14,8 +14,12 @@ class SftConfig(LoopConfig):
     incidental: ClassVar[frozenset[str]] = LoopConfig.incidental | {"data"}
 
     data: Path | None = None
-    """Your own examples: jsonl or json with `instruction` (and `input`), `output`; or `messages`. None: made from
-    the documents (names, signatures and summaries; titles, headings and paragraphs)."""
+    """Your own examples: JSON, JSONL, CSV or Parquet, as messages, Alpaca, ShareGPT or prompts with completions
+    (docs/alignment.md). None: made from the documents (names, signatures and summaries; headings and paragraphs)."""
+    train_turns: Literal["all", "last"] = "all"
+    """Of a conversation with several answers, train every one or only the last."""
+    too_long: Literal["cut", "skip", "refuse"] = "cut"
+    """What happens to examples of `data` that are longer than the model's context."""
     subjects: int = Field(default=1200, ge=1)
     """How many subjects (symbols, headings) are taught when examples are made from the documents."""
     prefer: tuple[str, ...] = ()
@@ -37,7 +41,8 @@ class RewardConfig(LoopConfig):
     incidental: ClassVar[frozenset[str]] = LoopConfig.incidental | {"data"}
 
     data: Path | None = None
-    """Your own pairs: jsonl or json with `prompt` (or `instruction`, `input`), `chosen`, `rejected`. None: made."""
+    """Your own pairs: JSON, JSONL, CSV or Parquet with `prompt`, `chosen` and `rejected`, as texts or messages; HH
+    transcripts; or answers with a `label` (docs/alignment.md). None: made from the documents."""
     pairs_per_subject: int = Field(default=6, ge=1)
     heldout: float = Field(default=0.1, gt=0, lt=1)
     """Fraction of the subjects whose pairs only measure the accuracy."""
@@ -144,7 +149,7 @@ class GrpoConfig(PolicyConfig):
     """`grpo` (arXiv 2402.03300), `dr_grpo` (2503.20783), `dapo` (2503.14476), `rloo` (2402.14740), `gspo` (2507.18071),
     `reinforce++` (2501.03262)."""
     data: Path | None = None
-    """Your own tasks: jsonl or json with `prompt` (or `question`), `answer` and `verifier`, which scores the answers.
+    """Your own tasks: JSON, JSONL, CSV or Parquet with `prompt`, `answer` and `verifier`, which scores the answers.
     None: the questions that SFT taught, scored by the reward model."""
     verifier: Literal["exact", "number", "regex", "json"] = "exact"
     """Of tasks that name none: the same text, the same last number, a pattern, JSON."""

@@ -7,7 +7,7 @@ from typing import Any
 
 from groundup.alignment.answers import Answer
 from groundup.alignment.configuration import GrpoConfig, PolicyConfig
-from groundup.alignment.data.examples import answer_ids, ask, fitted
+from groundup.alignment.data.examples import answer_ids, ask, fitted, prompt_ids
 from groundup.alignment.data.records import Task, task_of
 from groundup.alignment.policy import PolicyObjective
 from groundup.alignment.preference import PreferenceObjective
@@ -192,7 +192,7 @@ def fit_policy(
         critic = SingleDevice(value, make_optimizer(config.optimizer), best_device(), "fp32")
     sampler = Sampler(
         given,
-        [ask(task.question, tokenizer) for task in given],
+        [prompt_ids(task.prompt, tokenizer) for task in given],
         FunctionReward(reward, tokenizer) if callable(reward) else reward,
         copy.deepcopy(model).to(best_device()),
         config,

@@ -36,8 +36,8 @@ def pack(answers: Sequence[Answer], context: int, pad: int) -> AnswerBatch:
             end = start + len(one)
             ids_BT[row, start:end] = torch.tensor(one.prompt + one.answer)
             documents_BT[row, start:end] = index
-            answer_BT[row, end - len(one.answer) : end] = True
-            lengths.append(len(one.answer))
+            answer_BT[row, end - len(one.answer) : end] = torch.tensor(one.trained)
+            lengths.append(sum(one.trained))
             start = end
     mask_BR = torch.arange(max(lengths)) < torch.tensor(lengths)[:, None]
     return AnswerBatch(ids_BT, answer_BT, mask_BR, documents_BT)

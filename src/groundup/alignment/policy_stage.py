@@ -1,11 +1,13 @@
 """The stages `ppo` and `grpo`: the SFT model is moved towards what a reward prefers."""
 
+import json
 from collections.abc import Mapping, Sequence
 
 from groundup.alignment.configuration import GrpoConfig, PolicyConfig, PpoConfig
-from groundup.alignment.data.examples import ask
+from groundup.alignment.data.examples import prompt_ids, skip_long_prompts
 from groundup.alignment.data.pairs import read_pairs
 from groundup.alignment.data.questions import MAIN_ASPECTS, read_items
+from groundup.alignment.data.reading import read_tasks
 from groundup.alignment.data.records import Task, task_of
 from groundup.alignment.policy import PolicyObjective
 from groundup.alignment.reward import ScalarModel, load_reward_model
@@ -13,7 +15,6 @@ from groundup.alignment.rewards.model import ModelReward
 from groundup.alignment.rewards.reward import FunctionReward, Reward
 from groundup.alignment.rewards.verifiers import verify
 from groundup.alignment.rollout import Sampler
-from groundup.alignment.tasks import read_tasks
 from groundup.alignment.training import ITEMS, PAIRS, StageTraining
 from groundup.artifacts import Artifact, Figures, Work
 from groundup.parallel.engine import Engine, ModelOnDevice
@@ -32,8 +33,11 @@ def grpo(config: GrpoConfig, inputs: Mapping[str, Artifact], work: Work) -> Figu
     policy = training.engine(training.model())
     if config.data is None:
         return _train(training, config, inputs, policy, _taught(inputs), _reward_model(training, inputs, policy))
-    tasks = read_tasks(work.base / config.data.expanduser(), config.verifier)
-    return _train(training, config, inputs, policy, tasks, FunctionReward(verify, training.tokenizer))
+    file = read_tasks(work.base / config.data.expanduser(), config.verifier)
+    skip_long_prompts(file, training.tokenizer, training.model().config.max_position_embeddings)
+    tasks = [task for _, task in file.records]
+    figures = _train(training, config, inputs, policy, tasks, FunctionReward(verify, training.tokenizer))
+    return figures | {"summary": f"{figures['summary']}; {file.summary}", "data": file.figures()}
 
 
 def _train(
@@ -49,7 +53,7 @@ def _train(
         critic = training.engine(ScalarModel(load_reward_model(inputs["reward"].path / "model")[0].language))
     sampler = Sampler(
         tasks,
-        [ask(task.question, training.tokenizer) for task in tasks],
+        [prompt_ids(task.prompt, training.tokenizer) for task in tasks],
         reward,
         None if config.lora else training.model().to(policy.device),
         config,
@@ -78,8 +82,9 @@ def _taught(inputs: Mapping[str, Artifact]) -> list[Task]:
     tasks = [task_of(question, item.answer) for item in items for question in item.questions("rl")]
     if tasks:
         return tasks
-    questions = sorted({pair.question for pair in read_pairs(inputs["reward"].file(PAIRS), "train")})
-    return [task_of(question) for question in questions]
+    pairs = read_pairs(inputs["reward"].file(PAIRS), "train")
+    prompts = {json.dumps(pair.prompt): pair.prompt for pair in pairs}
+    return [Task(prompt) for _, prompt in sorted(prompts.items())]
 
 
 def _reward_model(training: StageTraining, inputs: Mapping[str, Artifact], policy: Engine) -> Reward:

@@ -15,7 +15,7 @@ from groundup.alignment.configuration import DpoConfig
 from groundup.alignment.data.pairs import read_pairs
 from groundup.alignment.losses import WITHOUT_REFERENCE, PairLogProbabilities, kto, preference_loss
 from groundup.alignment.pair_objective import EncodedPair, PairObjective
-from groundup.alignment.training import PAIRS, StageTraining, encode_pair
+from groundup.alignment.training import PAIRS, StageTraining, cut_pairs, encode_pair
 from groundup.artifacts import Artifact, Figures, Work
 from groundup.model.lora import adapters_off
 from groundup.parallel.engine import Statistics
@@ -106,5 +106,13 @@ def stage(config: DpoConfig, inputs: Mapping[str, Artifact], work: Work) -> Figu
     steps = math.ceil(config.epochs * len(pairs["train"]) / config.batch_pairs)
     figures = training.train(policy, objective, steps, shape, passes=4 / 3)
     training.save(policy)
-    summary = f"{len(pairs['train']):,} pairs"
-    return {"summary": summary, "pairs": len(pairs["train"]), "steps": steps, "precision": policy.precision, **figures}
+    cut = cut_pairs([*pairs["train"], *pairs["heldout"]], training.tokenizer)
+    summary = f"{len(pairs['train']):,} pairs" + (f", {cut:,} pairs cut at the context" if cut else "")
+    return {
+        "summary": summary,
+        "pairs": len(pairs["train"]),
+        "cut_pairs": cut,
+        "steps": steps,
+        "precision": policy.precision,
+        **figures,
+    }

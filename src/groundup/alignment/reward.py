@@ -5,6 +5,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -13,12 +14,13 @@ from torch import Tensor, nn
 
 from groundup.alignment.answers import AnswerBatch, before_answers, head_rows
 from groundup.alignment.configuration import RewardConfig
-from groundup.alignment.data.examples import read_preferences
+from groundup.alignment.data.examples import skip_long_prompts
 from groundup.alignment.data.pairs import KINDS, make_pairs, split_given, write_pairs
 from groundup.alignment.data.questions import MAIN_ASPECTS, read_items
+from groundup.alignment.data.reading import read_comparisons
 from groundup.alignment.losses import bradley_terry
 from groundup.alignment.pair_objective import EncodedPair, PairObjective, collate_pairs
-from groundup.alignment.training import ITEMS, PAIRS, StageTraining, encode_pair
+from groundup.alignment.training import ITEMS, PAIRS, StageTraining, cut_pairs, encode_pair
 from groundup.artifacts import Artifact, Figures, Work
 from groundup.artifacts.durable import write_text
 from groundup.artifacts.json_files import read_json
@@ -147,8 +149,13 @@ def stage(config: RewardConfig, inputs: Mapping[str, Artifact], work: Work) -> F
     """Train the reward model from the SFT model; writes `model/` and `pairs.jsonl`."""
     training = StageTraining("reward", config, inputs, "sft", work)
     tokenizer = training.tokenizer
+    given: dict[str, Any] = {}
+    noted = ""
     if config.data is not None:
-        pairs = split_given(read_preferences(work.base / config.data.expanduser()), config.heldout, work.seed)
+        file = read_comparisons(work.base / config.data.expanduser())
+        skip_long_prompts(file, tokenizer, training.model().config.max_position_embeddings)
+        pairs = split_given([pair for _, pair in file.records], config.heldout, work.seed)
+        given, noted = {"data": file.figures()}, f"; {file.summary}"
     else:
         items = read_items(inputs["sft"].file(ITEMS))
         main = [item for item in items if item.aspect in MAIN_ASPECTS]
@@ -173,6 +180,9 @@ def stage(config: RewardConfig, inputs: Mapping[str, Artifact], work: Work) -> F
     )
     steps = math.ceil(config.epochs * len(train_pairs) / config.batch_pairs)
     engine = training.engine(model)
+    cut = cut_pairs([*train_pairs, *validation_pairs], tokenizer)
+    if cut:
+        noted += f", {cut:,} pairs cut at the context of {context:,} tokens"
     figures = training.train(engine, objective, steps, model.config)
     with engine.whole() as whole:
         assert isinstance(whole, RewardModel)
@@ -195,12 +205,14 @@ def stage(config: RewardConfig, inputs: Mapping[str, Artifact], work: Work) -> F
     count = len(validation)
     accuracy = f", {figures['heldout_accuracy']:.1%} of {count:,} held-out pairs right" if validation else ""
     return {
-        "summary": f"{len(train_pairs):,} pairs{accuracy}",
+        "summary": f"{len(train_pairs):,} pairs{accuracy}{noted}",
         "pairs": len(train_pairs),
         "heldout_pairs": count,
+        "cut_pairs": cut,
         "made_from_documents": config.data is None,
         "by_kind": by_kind,
         "steps": steps,
         "precision": engine.precision,
+        **given,
         **figures,
     }

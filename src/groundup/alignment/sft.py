@@ -2,14 +2,16 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from groundup.alignment.answers import Answer, AnswerBatch, collate, log_probabilities
 from groundup.alignment.configuration import SftConfig
-from groundup.alignment.data.examples import answer_ids, ask, read_instructions
+from groundup.alignment.data.examples import answer_ids, ask, encode_conversations
 from groundup.alignment.data.questions import MAIN_ASPECTS, Item, choose, items_of, write_items
+from groundup.alignment.data.reading import read_conversations
 from groundup.alignment.packing import pack
 from groundup.alignment.training import ITEMS, StageTraining
 from groundup.artifacts import Artifact, Figures, Work
@@ -113,9 +115,15 @@ def stage(config: SftConfig, inputs: Mapping[str, Artifact], work: Work) -> Figu
     tokenizer, model = training.tokenizer, training.model()
     context = model.config.max_position_embeddings
     items: list[Item] = []
+    given: dict[str, Any] = {}
+    noted = ""
     if config.data is not None:
-        given = read_instructions(work.base / config.data.expanduser(), tokenizer, context)
-        lessons, validation = [Lesson([example]) for example in given], []
+        file = read_conversations(work.base / config.data.expanduser())
+        examples, too_long = encode_conversations(file, tokenizer, context, config.train_turns, config.too_long)
+        lessons, validation = [Lesson([example]) for example in examples], []
+        done = {"cut": "cut at", "skip": "skipped, longer than", "refuse": "longer than"}[config.too_long]
+        given = {"data": file.figures() | {"longer_than_context": too_long, "too_long": config.too_long}}
+        noted = f"; {file.summary}" + (f", {too_long:,} {done} the context of {context:,} tokens" if too_long else "")
     else:
         documents = read_documents(inputs["curate"].folder("documents"), split="train", columns=("id", "facts"))
         items = choose(items_of(documents), config.subjects, config.prefer, config.max_answer_characters)
@@ -148,15 +156,16 @@ def stage(config: SftConfig, inputs: Mapping[str, Artifact], work: Work) -> Figu
     subjects = len({item.subject for item in items if item.aspect in MAIN_ASPECTS})
     about = f" about {subjects:,} subjects" if subjects else ""
     return {
-        "summary": f"{len(lessons):,} questions{about}, each asked {config.epochs:g} times",
+        "summary": f"{len(lessons):,} questions{about}, each asked {config.epochs:g} times{noted}",
         "examples": sum(len(lesson.variants) for lesson in lessons),
         "questions": len(lessons),
         "subjects": subjects,
-        "turns": max(variant.prompt.count(tokenizer.user) for lesson in lessons for variant in lesson.variants),
+        "turns": max((one.prompt + one.answer).count(tokenizer.user) for lesson in lessons for one in lesson.variants),
         "made_from_documents": config.data is None,
         "steps": steps,
         "precision": engine.precision,
         "padding": padding({"padded": padded, "packed": packed}, min(steps, SORTED_STEPS)),
+        **given,
         **figures,
     }
 

@@ -1,13 +1,13 @@
 """What the alignment stages have in common: an engine in the precision of the earlier stages, the loop, the files."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import nn
 
 from groundup.alignment.answers import Answer
-from groundup.alignment.data.examples import answer_ids, ask, fitted
+from groundup.alignment.data.examples import answer_ids, fitted, prompt_ids
 from groundup.alignment.data.pairs import Pair
 from groundup.alignment.pair_objective import EncodedPair
 from groundup.artifacts import Artifact, Work
@@ -105,9 +105,14 @@ class StageTraining:
 
 def encode_pair(pair: Pair, tokenizer: Tokenizer, context: int) -> EncodedPair:
     """Both answers, cut to the model's context; raises GroundupError where the question alone fills it."""
-    prompt, where = ask(pair.question, tokenizer), f"the pair {pair.question[:60]!r}"
+    prompt, where = prompt_ids(pair.prompt, tokenizer), f"the pair {pair.question[:60]!r}"
 
     def encoded(answer: str) -> Answer:
         return fitted(prompt, answer_ids(answer, tokenizer), context, where)
 
     return encoded(pair.chosen), encoded(pair.rejected)
+
+
+def cut_pairs(pairs: Sequence[EncodedPair], tokenizer: Tokenizer) -> int:
+    """How many pairs have an answer that was cut: the stop token is missing at its end."""
+    return sum(any(answer.answer[-1] != tokenizer.end for answer in pair) for pair in pairs)

@@ -1,7 +1,8 @@
 """Checks across sections: values of a blueprint that are each valid and don't fit together."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 from groundup.blueprint.configuration import Blueprint
@@ -10,6 +11,7 @@ from groundup.blueprint.problems import Problem
 from groundup.blueprint.tree import Node
 from groundup.blueprint.validate import where_of
 from groundup.corpus.sources import source_names
+from groundup.errors import GroundupError
 from groundup.planning.size import MAX_LAYERS, largest, parameters_of
 from groundup.section import Section
 
@@ -52,6 +54,31 @@ def missing_files(blueprint: Blueprint, root: Node, base: Path) -> list[Problem]
             continue
         if not there:
             problems.append(Problem(where_of(root, dotted), dotted, f"there is no file or folder {full}"))
+    return problems
+
+
+def unusable_data(blueprint: Blueprint, root: Node, base: Path) -> list[Problem]:
+    """A problem for every data file of the later stages that can't be used, before hours of training reach it.
+
+    Args:
+        base: the folder at which relative paths start.
+    """
+    from groundup.alignment.data.reading import read_comparisons, read_conversations, read_tasks  # loading needs none
+
+    readers: dict[str, tuple[Path | None, Callable[[Path], object]]] = {
+        "sft.data": (blueprint.sft.data, read_conversations),
+        "reward.data": (blueprint.reward.data, read_comparisons),
+        "grpo.data": (blueprint.grpo.data, partial(read_tasks, verifier=blueprint.grpo.verifier)),
+        "evaluate.data": (blueprint.evaluate.data, partial(read_tasks, answered=True)),
+    }
+    problems = []
+    for dotted, (path, read) in readers.items():
+        if path is None or not (base / path.expanduser()).exists():
+            continue  # `missing_files` reports that
+        try:
+            read(base / path.expanduser())
+        except GroundupError as error:
+            problems.append(Problem(where_of(root, dotted), dotted, str(error)))
     return problems
 
 

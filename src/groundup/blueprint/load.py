@@ -65,9 +65,11 @@ class LoadedBlueprint:
         return [(section, str(text)) for (section, _, key), text in notes if key == "notes"]
 
     def check_files(self) -> None:
-        """Raises BlueprintError for every file, folder or source in the blueprint that doesn't exist."""
+        """Raises BlueprintError for every file, folder or source in the blueprint that doesn't exist, and for every
+        data file of which too many rows can't be used."""
         problems = checks.missing_files(self.blueprint, self.tree, self.base)
         problems += checks.unknown_sources(self.blueprint, self.tree, self.base)
+        problems += checks.unusable_data(self.blueprint, self.tree, self.base)
         if problems:
             raise BlueprintError(problems)
 

@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from groundup.alignment.data.examples import ask
+from groundup.alignment.data.examples import prompt_ids
+from groundup.alignment.data.records import Message
 from groundup.evaluation.checker import exact, token_f1
 from groundup.inference.continuation import continue_prompts
 from groundup.model.decoder import CustomLanguageModel
@@ -21,6 +22,13 @@ class Question:
     text: str
     truth: str
     group: str
+    earlier: tuple[Message, ...] = ()
+    """What was said before the question."""
+
+    @property
+    def prompt(self) -> tuple[Message, ...]:
+        """All messages before the answer."""
+        return *self.earlier, {"role": "user", "content": self.text}
 
 
 @dataclass(frozen=True)
@@ -43,7 +51,7 @@ def answer_all(
 ) -> list[Marked]:
     """The likeliest answer (temperature 0) to each question, marked, in the questions' order."""
     assert isinstance(on_device.model, CustomLanguageModel)
-    prompts = [ask(question.text, tokenizer) for question in questions]
+    prompts = [prompt_ids(question.prompt, tokenizer) for question in questions]
     order = sorted(range(len(prompts)), key=lambda index: len(prompts[index]))  # little padding in a batch
     marked: dict[int, Marked] = {}
     with progress.task(title, len(questions), "answers") as task:

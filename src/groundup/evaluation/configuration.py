@@ -14,7 +14,8 @@ class EvaluateConfig(Section):
     incidental: ClassVar[frozenset[str]] = frozenset({"data"})
 
     data: Path | None = None
-    """Your own questions: jsonl or json with `prompt` (or `instruction`, `input`) and `answer` (or `output`)."""
+    """Your own questions: JSON, JSONL, CSV or Parquet with `prompt` (or `instruction`, `input`; or `messages`) and
+    `answer` (or `output`)."""
     ngram_order: int = Field(default=6, ge=1, le=8)
     """Bytes that the n-gram baseline looks at, the predicted one counted in."""
     max_answer_tokens: int = Field(default=48, ge=1)

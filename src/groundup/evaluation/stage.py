@@ -4,8 +4,8 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 
-from groundup.alignment.data.examples import read_questions
 from groundup.alignment.data.questions import MAIN_ASPECTS, Item, read_items
+from groundup.alignment.data.reading import read_tasks
 from groundup.artifacts import Artifact, Figures, Work
 from groundup.corpus.documents import read_documents
 from groundup.evaluation.answering import Marked, Question, answer_all, rates
@@ -37,8 +37,11 @@ def stage(config: EvaluateConfig, inputs: Mapping[str, Artifact], work: Work) ->
 
     items = [item for item in read_items(inputs["sft"].file(ITEMS)) if item.aspect in MAIN_ASPECTS]
     if config.data is not None:
-        given = read_questions(work.base / config.data.expanduser())
-        asked = {"given": [Question(text, truth, text) for text, truth in given]}
+        file = read_tasks(work.base / config.data.expanduser(), answered=True)
+        figures["data"] = file.figures()
+        asked = {
+            "given": [Question(one.question, one.answer, one.question, one.prompt[:-1]) for _, one in file.records]
+        }
     else:
         asked = {"taught": _first_phrasing(items), "unseen": _unseen_phrasings(items)}
     asked = {name: questions for name, questions in asked.items() if questions}

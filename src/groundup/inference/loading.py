@@ -15,6 +15,7 @@ from typing import Any
 
 from groundup.artifacts.json_files import read_json
 from groundup.artifacts.manifest import check_copy
+from groundup.corpus.clean import clean
 from groundup.errors import GroundupError
 from groundup.inference.taught import Taught
 from groundup.model.decoder import CustomLanguageModel
@@ -107,7 +108,8 @@ class LoadedModel:
             return self.tokenizer.encode(text + (prefix or ""), special=True)
         if "<|assistant|>" not in self.tokenizer.special_ids:
             raise GroundupError("this model has no chat template", do="use completions, which continue a text")
-        ids, _ = render(turns, self.tokenizer, answer_prompt=True)
+        uniform = [{"role": turn["role"], "content": clean(turn["content"])} for turn in turns]  # as training's data is
+        ids, _ = render(uniform, self.tokenizer, answer_prompt=True)
         return ids + (self.tokenizer.encode(prefix) if prefix else [])
 
 

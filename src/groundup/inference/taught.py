@@ -5,6 +5,8 @@ import re
 from collections.abc import Iterable
 from functools import cached_property
 
+from groundup.corpus.clean import clean
+
 MOST_NAMES = 8  # of a question that are compared with all subjects
 _NAME = re.compile(r"[A-Za-z_][\w.]*\w|[A-Za-z_]")
 
@@ -25,6 +27,7 @@ class Taught:
 
     def about(self, question: str) -> str | None:
         """The longest taught subject that the question names as a whole word, or None; case decides between equals."""
+        question = clean(question)  # a Mac types é as two characters
         asked = question.lower()
         found = [
             subject

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from groundup.alignment.data.pairs import KINDS, Pair, make_pairs, read_pairs, split_given, write_pairs
 from groundup.alignment.data.questions import Item
+from groundup.alignment.data.records import AnswerPair, task_of
 
 words = st.lists(
     st.sampled_from(["join", "two", "or", "more", "path", "components", "given", "as", "strings"]),
@@ -91,7 +92,7 @@ def test_a_single_subject_is_trained_on() -> None:
 
 @given(st.lists(st.tuples(st.sampled_from("abcdef"), st.text(), st.text()), min_size=1), st.floats(0.01, 0.99))
 def test_given_pairs(rows: list[tuple[str, str, str]], heldout: float) -> None:
-    pairs = split_given(rows, heldout, seed=3)
+    pairs = split_given([AnswerPair(task_of(prompt).prompt, *answers) for prompt, *answers in rows], heldout, seed=3)
     assert [(pair.question, pair.chosen, pair.rejected) for pair in pairs] == rows
     split_of = {(pair.question, pair.split) for pair in pairs}
     assert len(split_of) == len({prompt for prompt, _, _ in rows})
@@ -104,7 +105,7 @@ def test_files_keep_pairs(tmp_path: Path) -> None:
     pairs = [
         Pair("Größe?", "ja\u2028nein", 'a"b\\', "other", "s", "train"),
         Pair("q\n", "c", "r", "given", "t", "heldout"),
-        Pair("q", "", "r", "given", "t", "train"),
+        Pair("q", "", "r", "given", "t", "train", ({"role": "system", "content": "S"},)),
     ]
     write_pairs(tmp_path / "pairs.jsonl", pairs)
     assert list(read_pairs(tmp_path / "pairs.jsonl", "train")) == [pairs[0], pairs[2]]

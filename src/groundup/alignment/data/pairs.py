@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from groundup.alignment.data.questions import Item
+from groundup.alignment.data.records import AnswerPair, Message
 
 KINDS = ("other", "truncated", "repeated", "off_topic")
 
@@ -21,6 +22,12 @@ class Pair:
     kind: str  # how the rejected answer is wrong; "given" for pairs from a file
     subject: str
     split: str  # "train" or "heldout"
+    earlier: tuple[Message, ...] = ()  # what was said before the question
+
+    @property
+    def prompt(self) -> tuple[Message, ...]:
+        """All messages before the answer."""
+        return *self.earlier, {"role": "user", "content": self.question}
 
 
 def make_pairs(
@@ -85,23 +92,37 @@ def _worse(item: Item, kind: str, pool: Sequence[Item], rng: random.Random) -> s
     return None  # the documents know of no other answer
 
 
-def split_given(rows: Sequence[tuple[str, str, str]], heldout: float, seed: int) -> list[Pair]:
-    """Pairs from a file; all pairs of one prompt are in one split."""
-    heldout_prompts = _heldout({prompt for prompt, _, _ in rows}, heldout, random.Random(seed))
+def split_given(given: Sequence[AnswerPair], heldout: float, seed: int) -> list[Pair]:
+    """Pairs from a file; all pairs that end with one question are in one split."""
+    questions = [one.prompt[-1]["content"] for one in given]
+    heldout_questions = _heldout(set(questions), heldout, random.Random(seed))
     return [
-        Pair(prompt, chosen, rejected, "given", prompt, "heldout" if prompt in heldout_prompts else "train")
-        for prompt, chosen, rejected in rows
+        Pair(
+            question,
+            one.chosen,
+            one.rejected,
+            "given",
+            question,
+            "heldout" if question in heldout_questions else "train",
+            one.prompt[:-1],
+        )
+        for question, one in zip(questions, given, strict=True)
     ]
 
 
 def write_pairs(path: Path, pairs: Sequence[Pair]) -> None:
     with path.open("w", encoding="utf-8") as file:
-        file.writelines(json.dumps(asdict(pair), ensure_ascii=False) + "\n" for pair in pairs)
+        for pair in pairs:
+            row = asdict(pair)
+            if not pair.earlier:
+                del row["earlier"]
+            file.write(json.dumps(row, ensure_ascii=False) + "\n")
 
 
 def read_pairs(path: Path, split: str) -> Iterator[Pair]:
     with path.open(encoding="utf-8") as file:
         for line in file:
-            pair = Pair(**json.loads(line))
+            row = json.loads(line)
+            pair = Pair(**row | {"earlier": tuple(row.get("earlier", ()))})
             if pair.split == split:
                 yield pair

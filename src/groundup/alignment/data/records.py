@@ -1,9 +1,31 @@
-"""Tasks: prompts whose answers can be scored."""
+"""What a row of data says: a conversation to imitate, or a prompt whose answers can be scored."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-Message = Mapping[str, str]  # `role` (system, user, assistant or tool) and `content`
+Message = Mapping[str, str]  # `role` (system, user or assistant) and `content`
+
+
+@dataclass(frozen=True)
+class Conversation:
+    """Messages to imitate: the assistant's are trained."""
+
+    messages: tuple[Message, ...]
+
+    @property
+    def prompt(self) -> tuple[Message, ...]:
+        """What comes before the first answer."""
+        first = next(i for i, message in enumerate(self.messages) if message["role"] == "assistant")
+        return self.messages[:first]
+
+
+@dataclass(frozen=True)
+class AnswerPair:
+    """A prompt with a better and a worse answer, as a file gives them."""
+
+    prompt: tuple[Message, ...]
+    chosen: str
+    rejected: str
 
 
 @dataclass(frozen=True)
