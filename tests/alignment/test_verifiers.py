@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from groundup.alignment.data.reading import read_tasks
+from groundup.alignment.data.data_reading import read_tasks
 from groundup.alignment.data.records import task_of
 from groundup.alignment.rewards.verifiers import misuse, verify
 from groundup.errors import GroundupError

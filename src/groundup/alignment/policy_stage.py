@@ -4,10 +4,10 @@ import json
 from collections.abc import Mapping, Sequence
 
 from groundup.alignment.configuration import GrpoConfig, PolicyConfig, PpoConfig
+from groundup.alignment.data.data_reading import read_tasks
 from groundup.alignment.data.examples import prompt_ids, skip_long_prompts
 from groundup.alignment.data.pairs import read_pairs
 from groundup.alignment.data.questions import MAIN_ASPECTS, read_items
-from groundup.alignment.data.reading import read_tasks
 from groundup.alignment.data.records import Task, task_of
 from groundup.alignment.policy import PolicyObjective
 from groundup.alignment.reward import ScalarModel, load_reward_model

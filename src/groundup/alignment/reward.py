@@ -14,10 +14,10 @@ from torch import Tensor, nn
 
 from groundup.alignment.answers import AnswerBatch, before_answers, head_rows
 from groundup.alignment.configuration import RewardConfig
+from groundup.alignment.data.data_reading import read_comparisons
 from groundup.alignment.data.examples import skip_long_prompts
 from groundup.alignment.data.pairs import KINDS, make_pairs, split_given, write_pairs
 from groundup.alignment.data.questions import MAIN_ASPECTS, read_items
-from groundup.alignment.data.reading import read_comparisons
 from groundup.alignment.losses import bradley_terry
 from groundup.alignment.pair_objective import EncodedPair, PairObjective, collate_pairs
 from groundup.alignment.training import ITEMS, PAIRS, StageTraining, cut_pairs, encode_pair

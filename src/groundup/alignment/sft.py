@@ -9,9 +9,9 @@ from torch import Tensor, nn
 
 from groundup.alignment.answers import Answer, AnswerBatch, collate, log_probabilities
 from groundup.alignment.configuration import SftConfig
+from groundup.alignment.data.data_reading import read_conversations
 from groundup.alignment.data.examples import answer_ids, ask, encode_conversations
 from groundup.alignment.data.questions import MAIN_ASPECTS, Item, choose, items_of, write_items
-from groundup.alignment.data.reading import read_conversations
 from groundup.alignment.packing import pack
 from groundup.alignment.training import ITEMS, StageTraining
 from groundup.artifacts import Artifact, Figures, Work

@@ -12,7 +12,6 @@ import re
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar, cast
 
-import numpy as np
 from pydantic import TypeAdapter, ValidationError
 
 from groundup.artifacts.durable import write_text
@@ -57,6 +56,8 @@ def parse_json(data: bytes, shape: Any = Any) -> Any:
     Raises:
         ValueError: it is no JSON in UTF-8, is nested too deeply, has a number that is none, or is of another shape.
     """
+    import numpy as np  # here, because a blueprint is loaded without it
+
     brackets = np.frombuffer(_STRING.sub(b"", data), dtype=np.uint8)
     depth = np.isin(brackets, list(b"[{")).cumsum() - np.isin(brackets, list(b"]}")).cumsum()
     if depth.max(initial=0) > MAX_DEPTH:

@@ -63,7 +63,11 @@ def unusable_data(blueprint: Blueprint, root: Node, base: Path) -> list[Problem]
     Args:
         base: the folder at which relative paths start.
     """
-    from groundup.alignment.data.reading import read_comparisons, read_conversations, read_tasks  # loading needs none
+    from groundup.alignment.data.data_reading import (  # loading needs none
+        read_comparisons,
+        read_conversations,
+        read_tasks,
+    )
 
     readers: dict[str, tuple[Path | None, Callable[[Path], object]]] = {
         "sft.data": (blueprint.sft.data, read_conversations),

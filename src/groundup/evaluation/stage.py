@@ -4,8 +4,8 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 
+from groundup.alignment.data.data_reading import read_tasks
 from groundup.alignment.data.questions import MAIN_ASPECTS, Item, read_items
-from groundup.alignment.data.reading import read_tasks
 from groundup.artifacts import Artifact, Figures, Work
 from groundup.corpus.documents import read_documents
 from groundup.evaluation.answering import Marked, Question, answer_all, rates

@@ -8,8 +8,8 @@ import pytest
 
 import tiny
 from groundup.alignment.answers import collate
+from groundup.alignment.data.data_reading import read_conversations
 from groundup.alignment.data.examples import answer_ids, ask, encode_conversation, encode_conversations
-from groundup.alignment.data.reading import read_conversations
 from groundup.alignment.data.records import Conversation
 from groundup.alignment.packing import pack
 from groundup.errors import GroundupError

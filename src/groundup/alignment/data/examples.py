@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Literal, TypeVar
 
 from groundup.alignment.answers import Answer
-from groundup.alignment.data.reading import FileRecords
+from groundup.alignment.data.data_reading import FileRecords
 from groundup.alignment.data.records import AnswerPair, Conversation, Message, Task
 from groundup.errors import GroundupError
 from groundup.tokenizer.chat import render

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 import zstandard
 
-from groundup.alignment.data.files import read_rows
+from groundup.alignment.data.data_files import read_rows
 from groundup.errors import GroundupError
 
 ROWS = [{"prompt": 'Line\u2028break, "quoted"?', "answer": "Gr\u00f6\u00dfe\nzwei"}, {"prompt": "b", "answer": "c"}]

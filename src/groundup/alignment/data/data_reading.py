@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-from groundup.alignment.data.files import Row, read_rows
+from groundup.alignment.data.data_files import Row, read_rows
 from groundup.alignment.data.formats import (
     FormatError,
     LabelledAnswer,

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from groundup.alignment.data.reading import read_comparisons, read_conversations, read_tasks
+from groundup.alignment.data.data_reading import read_comparisons, read_conversations, read_tasks
 from groundup.errors import GroundupError
 
 
