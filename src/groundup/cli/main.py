@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from groundup.cli import blueprint, building, corpus, doctor, launch, looking, talking, tokens, tune
+from groundup.cli import blueprint, building, corpus, data, doctor, launch, looking, talking, tokens, tune
 from groundup.errors import GroundupError
 from groundup.terminal import printable
 
@@ -21,6 +21,7 @@ for verbs in (building.verbs, talking.verbs, looking.verbs, doctor.verbs):
 app.add_typer(launch.verbs, name="launch")
 app.add_typer(blueprint.verbs, name="blueprint")
 app.add_typer(corpus.verbs, name="corpus")
+app.add_typer(data.verbs, name="data")
 app.add_typer(tokens.verbs, name="tokens")
 app.add_typer(tune.verbs, name="tune")
 
