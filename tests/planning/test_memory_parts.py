@@ -1,0 +1,43 @@
+"""Formulas for memory against what PyTorch holds."""
+
+import pytest
+import torch
+
+from groundup.model.configuration import LLMConfig
+from groundup.model.decoder import CustomLanguageModel
+from groundup.model.inputs import DecoderInputs
+from groundup.parallel.recompute import activations_kept
+from groundup.planning.memory import BatchShapes, activation_bytes, batch_shapes, compiled_matmul_bytes, state_bytes
+
+MODEL = LLMConfig(vocab_size=4096, hidden_size=256, num_hidden_layers=4, num_key_value_heads=2)
+
+
+@pytest.mark.parametrize("precision", ["bf16", "fp32"])
+def test_activations_are_those_that_autograd_keeps(precision: str) -> None:
+    """Those of four rows more: what doesn't grow with tokens (bf16 copies of weights) is another part."""
+    model, sizes = CustomLanguageModel(MODEL, seed=0), []
+    for rows in (4, 8):
+        with activations_kept(model) as kept, torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16"):
+            model.features(DecoderInputs(torch.zeros(rows, 128, dtype=torch.long)))
+        sizes.append(sum(kept.values()))
+    assert activation_bytes(MODEL, 4 * 128, precision) == pytest.approx(sizes[1] - sizes[0], rel=0.1)
+
+
+def test_state_is_that_of_adamw() -> None:
+    model = CustomLanguageModel(MODEL, seed=0)
+    optimizer = torch.optim.AdamW(model.parameters())
+    model.features(DecoderInputs(torch.zeros(1, 8, dtype=torch.long))).sum().backward()
+    optimizer.step()
+    tensors = [value for state in optimizer.state.values() for value in state.values() if value.dim()]
+    found = state_bytes(MODEL.num_parameters, "fp32")
+    assert found["weights"] == sum(parameter.nbytes for parameter in model.parameters())
+    assert found["AdamW state"] == sum(tensor.nbytes for tensor in tensors)
+    assert found.keys() == {"weights", "gradients", "AdamW state"}
+
+
+def test_shapes_are_no_more_than_the_batches_and_code_no_more_than_the_cache() -> None:
+    assert batch_shapes(32, 28, 31, 1000) == BatchShapes(widths=7, heads=15)
+    assert batch_shapes(32, 28, 31, 3) == BatchShapes(widths=3, heads=3)
+    assert compiled_matmul_bytes("bf16", BatchShapes(7, 15)) == 3 * (4 * 7 + 15) * (2 << 20)
+    assert compiled_matmul_bytes("bf16", BatchShapes(10**4, 10**4)) == 1024 * (2 << 20)
+    assert compiled_matmul_bytes("fp32", BatchShapes(7, 15)) == 0
