@@ -111,6 +111,7 @@ def visit(browser, application, **options: Any) -> Iterator[Visit]:
         page.on("pageerror", lambda error: faults.append(str(error)))
         try:
             page.goto(address)
+            page.wait_for_selector("#samples button, #unlock:not([hidden])")  # it knows the models, or asks for a key
             yield Visit(page)
             assert (elsewhere, [fault for fault in faults if "Failed to load resource" not in fault]) == ([], [])
         finally:

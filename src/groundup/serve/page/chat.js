@@ -154,7 +154,7 @@ function take(kept, chunk, clock) {
 function speed(tokens, { asked, first = asked }) {
   const seconds = (performance.now() - first) / 1000;
   const perSecond = (tokens - 1) / seconds;
-  const rate = tokens > 1 && seconds > 0 ? `, ${perSecond.toFixed(perSecond < 100 ? 1 : 0)} tokens/s` : "";
+  const rate = seconds > 0.01 ? `, ${perSecond.toFixed(perSecond < 100 ? 1 : 0)} tokens/s` : "";
   return `${tokens} token${tokens === 1 ? "" : "s"}${rate}, first after ${((first - asked) / 1000).toFixed(2)} s`;
 }
 

@@ -21,6 +21,7 @@ async function connect() {
     const samples = groundup.samples.map((text) => make("li", {}, button(text, () => chat.ask(text), "")));
     at("samples").replaceChildren(...samples);
     connected = true;
+    at("send").disabled = false;
     lock(false);
     at("question").focus();
   } catch (error) {

@@ -2,26 +2,26 @@
 import { announce, at, make } from "./dom.js";
 
 const LEVELS = [0.9, 0.5, 0.2, 0]; // probabilities from which a token has tint 0, 1, 2, 3
+const MAX_TOKENS = 4; // that share a character: it has at most four bytes in UTF-8
 const percent = (logprob) => `${(100 * Math.exp(logprob)).toPrecision(3)} %`;
 
 /** Tokens of a stream with their text. Tokens that share a character are one entry: none of them is text. */
-export function joined(entries) {
+function joined(entries) {
   const found = [];
-  let bytes = [], logprob = 0, count = 0;
-  for (const entry of entries) {
-    bytes.push(...entry.bytes);
-    logprob += entry.logprob;
-    count += 1;
-    try {
-      const text = new TextDecoder("utf-8", { fatal: true }).decode(new Uint8Array(bytes));
-      found.push({ text, logprob, top: count === 1 ? entry.top_logprobs : [] });
-      bytes = [], logprob = 0, count = 0;
-    } catch {
-      continue; // a character's bytes are not all there
-    }
-  }
+  let group = [];
+  entries.forEach((entry, index) => {
+    group.push(entry);
+    const bytes = new Uint8Array(group.flatMap((one) => one.bytes));
+    const text = decoded(bytes);
+    if (text.includes("\ufffd") && group.length < MAX_TOKENS && index < entries.length - 1) return;
+    const logprob = group.reduce((sum, one) => sum + one.logprob, 0);
+    found.push({ text, logprob, top: group.length === 1 ? entry.top_logprobs : [] });
+    group = [];
+  });
   return found;
 }
+
+const decoded = (bytes) => new TextDecoder("utf-8", { ignoreBOM: true }).decode(bytes);
 
 /** The element that shows an answer's tokens. */
 export function tokensView(entries) {
