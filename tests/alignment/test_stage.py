@@ -13,6 +13,7 @@ from groundup.alignment.configuration import DpoConfig, GrpoConfig, PpoConfig, R
 from groundup.alignment.data.examples import answer_ids, ask
 from groundup.alignment.data.pairs import Pair, read_pairs
 from groundup.alignment.data.questions import Item, read_items
+from groundup.alignment.policy_stage import _taught
 from groundup.alignment.reward import load_reward_model, score_pairs
 from groundup.alignment.sft import fits
 from groundup.alignment.training import encode_pair
@@ -173,6 +174,27 @@ def test_files_of_one_s_own(start: dict[str, Artifact], tmp_path: Path) -> None:
     assert not made["reward"].figures["made_from_documents"]
     assert made["reward"].figures["by_kind"].keys() == {"given"}
     assert made["ppo"].figures["prompts"] == made["reward"].figures["pairs"] == 4
+
+
+def test_what_was_recognised_and_cut_is_in_the_figures(start: dict[str, Artifact], tmp_path: Path) -> None:
+    """And the policy is asked with the system message that the pairs have."""
+    system = {"role": "system", "content": "Be brief."}
+    talk = [{"role": role, "content": text} for role, text in (("user", "Q?"), ("assistant", "A."))]
+    lines(tmp_path / "sft.jsonl", {"messages": [system, *talk, *talk]}, {"prompt": "Long?", "answer": "word " * 200})
+    lines(tmp_path / "pairs.jsonl", *({"prompt": q, "system": "S", "chosen": "Y", "rejected": "N"} for q in "abcd"))
+    made = dict(start)
+    made["sft"] = run("sft", SFT.model_copy(update={"data": Path("sft.jsonl")}), made, tmp_path / "run", tmp_path)
+    figures = made["sft"].figures
+    assert (figures["turns"], figures["data"]["longer_than_context"]) == (2, 1)
+    assert figures["data"]["formats"] == {"messages": 1, "prompt-completion": 1}
+    assert "1 cut at the context" in figures["summary"]
+    reward = REWARD.model_copy(update={"data": Path("pairs.jsonl")})
+    made["reward"] = run("reward", reward, made, tmp_path / "run", tmp_path)
+    pairs = list(read_pairs(made["reward"].file("pairs.jsonl"), "train"))
+    chosen, _ = encode_pair(pairs[0], TOKENIZER, 160)
+    assert TOKENIZER.decode(chosen.prompt) == f"<|system|>S<|user|>{pairs[0].question}<|assistant|>"
+    tasks = _taught(made)
+    assert [task.prompt for task in tasks] == sorted((pair.prompt for pair in pairs), key=json.dumps)
 
 
 def test_own_examples_without_own_pairs(start: dict[str, Artifact], tmp_path: Path) -> None:

@@ -166,3 +166,8 @@ def test_a_run_s_model_is_loaded_and_asked(chat: ChatModel, tmp_path: Path) -> N
             == chat.chat("What?", max_tokens=5)
             == "".join(made.pieces("What?", max_tokens=5))
         )
+
+
+def test_messages_are_made_uniform_as_the_training_data_was(chat: ChatModel) -> None:
+    typed = chat.prompt([{"role": "user", "content": "Cafe\u0301?\r\nNow."}])
+    assert typed == chat.prompt([{"role": "user", "content": "Caf\u00e9?\nNow."}])

@@ -72,3 +72,7 @@ def test_any_question_is_answered(question: str) -> None:
     about = TAUGHT.about(question)
     assert about is None or about.lower() in question.lower()
     assert len(TAUGHT.nearest(question, 2)) <= 2
+
+
+def test_a_subject_typed_with_combining_marks_is_found() -> None:
+    assert Taught(["Caf\u00e9"]).about("What is Cafe\u0301?") == "Caf\u00e9"
