@@ -126,6 +126,7 @@ def test_new_writes_a_blueprint_that_loads_and_never_overwrites(here: Path, call
     assert call("plan", "fresh/blueprint.yaml")[0] == 0
     _, out, _ = call("plan", "fresh/blueprint.yaml", "--device", "h100", "--gpus", "8", "--price", "2.5")
     assert "On that device:\n- 1.5 M tokens in about" in out and "at 2.5 per device and hour" in out
+    assert "--gpus and --price need a device" in call("plan", "fresh/blueprint.yaml", "--gpus", "8")[2]
     assert call("new", "fresh")[0] == 1
 
 

@@ -10,6 +10,7 @@ import typer
 
 from groundup.cli import where
 from groundup.cli.options import Blueprint, Run, Set
+from groundup.errors import GroundupError
 
 if TYPE_CHECKING:
     from groundup.artifacts import Artifact, Figures
@@ -46,6 +47,8 @@ def plan(
     from groundup.blueprint.load import load
     from groundup.planning import advice, devices, estimate, on_device, processes
 
+    if device is None and (gpus is not None or price is not None):
+        raise GroundupError("--gpus and --price need a device", where="--device", do="name one, as in --device h100")
     loaded = load(blueprint, set_ or ())
     loaded.check_files()
     planned = estimate.plan(loaded.blueprint, base=loaded.base)
@@ -58,7 +61,9 @@ def plan(
     spread = layouts(loaded.blueprint)
     optimal = advice.compute_optimal(planned)
     elsewhere = []
-    if device is not None and "pretrain" in spread:
+    if device is not None:
+        if "pretrain" not in spread:
+            raise GroundupError("this blueprint has no pretraining to plan", where="--device", do="leave it out")
         layout = on_device.layout_for(spread["pretrain"], gpus)
         chosen = devices.device_of(device, planned.machine)
         elsewhere = on_device.on_device(planned, loaded.blueprint.pretrain, layout, chosen, price)

@@ -58,10 +58,11 @@ def on_device(
     seconds = stage.tokens / rate / parallel.processes
     hours = seconds / 3600 * parallel.processes
     cost = f", {hours * price:,.2f} at {price:g} per device and hour" if price is not None else ""
+    layout = f" ({shown(parallel)})" if parallel.processes > 1 else ""
     lines = [
-        f"{short(stage.tokens)} tokens in about {duration(seconds)} on {parallel.processes} x {device.name} "
-        f"({shown(parallel)}): {rate:,.0f} tokens/s each, {hours:,.1f} device hours{cost}",
-        f"assumed: {device.mfu:.0%} of {device.flops / 1e12:,.0f} TFLOP/s ({device.source}); small models "
+        f"{short(stage.tokens)} tokens in about {duration(seconds)} on {parallel.processes} x {device.name}"
+        f"{layout}: {rate:,.0f} tokens/s each, {hours:,.1f} device hours{cost}",
+        f"assumed: {device.mfu:.0%} of {device.flops / 1e12:,.3g} TFLOP/s ({device.source}); small models "
         "and batches reach less",
     ]
     if parallel.pp > 1:
@@ -73,5 +74,7 @@ def on_device(
         total = sum(parts.values())
         fits = "" if not device.memory or total <= ROOM * device.memory else f", more than {size(device.memory)} hold"
         by_part = ", ".join(f"{part} {size(amount)}" for part, amount in parts.items())
-        lines.append(f"memory of a process, activation checkpointing {mode}: {size(total)}{fits} ({by_part})")
+        lines.append(
+            f"memory of a process, activation checkpointing {mode}: {size(total)} without the program{fits} ({by_part})"
+        )
     return lines
