@@ -10,7 +10,7 @@ import json
 import math
 import re
 from pathlib import Path
-from typing import Any, NoReturn, TypeVar, cast
+from typing import Any, NoReturn, TypeVar, overload
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -28,7 +28,11 @@ class OtherFormatError(GroundupError):
     """A sealed file that another version of groundup wrote."""
 
 
-def read_json(path: Path, shape: type[T] = dict[str, Any], do: str = "run again") -> T:  # type: ignore[assignment]
+@overload
+def read_json(path: Path, *, do: str = ...) -> dict[str, Any]: ...
+@overload
+def read_json(path: Path, shape: type[T], do: str = ...) -> T: ...
+def read_json(path: Path, shape: Any = dict[str, Any], do: str = "run again") -> Any:
     """What a JSON file holds.
 
     Args:
@@ -44,7 +48,7 @@ def read_json(path: Path, shape: type[T] = dict[str, Any], do: str = "run again"
             raise GroundupError(
                 f"holds {size / 1e6:,.0f} MB of JSON, and {MAX_BYTES / 1e6:,.0f} is the limit", where=str(path), do=do
             )
-        return cast(T, parse_json(path.read_bytes(), shape))
+        return parse_json(path.read_bytes(), shape)
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else error
         raise GroundupError(f"can't be read ({reason})", where=str(path), do=do) from error
