@@ -176,7 +176,7 @@ def test_what_cannot_be_begun_with_is_refused(tmp_path: Path) -> None:
     content["model"]["type"] = "Unigram"
     (tmp_path / "folder" / "tokenizer.json").write_text(json.dumps(content))
     (tmp_path / "start").rmdir()
-    with pytest.raises(GroundupError, match="holds a Unigram model, not BPE"):
+    with pytest.raises(GroundupError, match="of another kind, Unigram"):
         begin(StartConfig(model=Path("folder")), tmp_path)
 
 
