@@ -75,3 +75,9 @@ def test_the_file_is_blamed_for_its_own(path):
     with pytest.raises(BlueprintError) as caught:
         load(path, ["sft.epoch=2"])
     assert [line.split(": ")[0] for line in str(caught.value).splitlines()] == [f"{path}:5:1", "--set sft.epoch=2"]
+
+
+def test_a_misspelt_override_may_mean_a_key_that_the_file_has(path):
+    path.write_text(TEXT + "pretrain: {learning_rate: 1e-3}\n")
+    with pytest.raises(BlueprintError, match=r"unknown key; did you mean learning_rate\?"):
+        load(path, ["pretrain.lerning_rate=1"])

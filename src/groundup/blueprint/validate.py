@@ -139,12 +139,14 @@ class _Explain:
             return f"; write {last} on a line of its own, indented below {above}"
         keys = list(self.shape.follow(schema).get("properties", {}))
         here = ".".join(filter(_is_key, path))
-        near = nearest(key, [one for one in keys if one not in section.mapping])
+        in_file = section.mapping[key].where.line > 0  # `--set` may also mean a key that the file has
+        near = nearest(key, [one for one in keys if not (in_file and one in section.mapping)])
         others = elsewhere(key, here, self.shape)
         if others and not (near and nearest(key, [near], cutoff=0.85)):
             return f"; did you mean {_either(others, key)}?"
-        if near:
+        if near and near not in section.mapping:
             self.covered.add(".".join([*map(visible, path), near]))
+        if near:
             return f"; did you mean {near}?"
         return f"; it may be one of {', '.join(keys)}" if len(keys) <= 8 else ""
 
