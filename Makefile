@@ -2,6 +2,7 @@
 # make test   set up .venv, then run the tests (make test-slow: the slow ones; make test-engines: DeepSpeed, Megatron, torchft)
 # make lint   ruff, mypy, and the check of the project's words
 # make bench NAME=corpus [DATA=folder] [JSON=file]   set up .venv-bench with the peers, then measure against them
+# make gpu [JSON=file] [GPU_PYTHON=python3]   on a GPU: tests and figures within ten minutes; installs nothing there
 # make docs   draw again what docs/ takes from the code
 # make test-bench   every benchmark at toy size, in a fresh environment of peers
 
@@ -14,7 +15,9 @@ NAME ?= corpus
 DATA ?= $(wildcard ../shared/data/corpus)
 BLUEPRINT ?= src/groundup/blueprint/gallery/python-docs.yaml
 
-.PHONY: run test test-slow test-engines test-bench lint bench docs setup wheel constraints clean
+GPU_PYTHON ?= $(VENV)/bin/python
+
+.PHONY: run test test-slow test-engines test-bench lint bench gpu docs setup wheel constraints clean
 
 run: setup
 	@$(VENV)/bin/groundup run $(BLUEPRINT) --run $(RUN) $(ARGS)
@@ -40,6 +43,9 @@ docs: setup
 
 bench: $(PEERS)/.installed
 	@$(PEERS)/bin/python -m benchmarks $(NAME) $(if $(DATA),--data $(DATA)) $(if $(JSON),--json $(JSON))
+
+gpu:
+	@PYTHONPATH=src:. $(GPU_PYTHON) -m benchmarks.gpu $(if $(JSON),--json $(JSON)) $(ARGS)
 
 test-bench:
 	@rm -rf .venv-bench-fresh

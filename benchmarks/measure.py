@@ -6,6 +6,7 @@ a peer that crashes ends nothing but itself.
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -79,20 +80,35 @@ def in_process(function: Callable[..., Any], *arguments: Any, cores: int = 1) ->
     return measured
 
 
-def peer_in_process(function: Callable[..., Any], *arguments: Any, cores: int = 1) -> Measurement | Failure:
-    """`in_process` for a peer: one that is not installed, or fails, is a `Failure` instead of an error."""
-    return _measure(function, arguments, cores)
+def peer_in_process(
+    function: Callable[..., Any], *arguments: Any, cores: int = 1, limit: float | None = None
+) -> Measurement | Failure:
+    """`in_process` for what may fail, as a peer that is not installed: that is a `Failure` instead of an error.
+
+    Args:
+        limit: seconds after which it is ended, which is a failure too.
+    """
+    return _measure(function, arguments, cores, limit)
 
 
-def _measure(function: Callable[..., Any], arguments: tuple[Any, ...], cores: int) -> Measurement | Failure:
+def _measure(
+    function: Callable[..., Any], arguments: tuple[Any, ...], cores: int, limit: float | None = None
+) -> Measurement | Failure:
     call = json.dumps([function.__module__, function.__name__, arguments])
     environment = {**worker_environment(os.environ), **dict.fromkeys(THREAD_VARIABLES, str(cores)), "DO_NOT_TRACK": "1"}
     environment["PYTHONPATH"] = os.pathsep.join(filter(None, sys.path))  # the same modules are importable there
     command = [sys.executable, "-m", "benchmarks.measure", str(cores), call]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, start_new_session=True)
-    if done.returncode:
-        return Failure((done.stderr.strip() or f"exit status {done.returncode}").splitlines()[-1])
-    result = json.loads(done.stdout.splitlines()[-1])
+    pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    process = subprocess.Popen(command, env=environment, start_new_session=True, **pipes)
+    try:
+        output, errors = process.communicate(timeout=limit)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+        return Failure(f"not done after {limit:.0f} s")
+    if process.returncode:
+        return Failure((errors.strip() or f"exit status {process.returncode}").splitlines()[-1])
+    result = json.loads(output.splitlines()[-1])
     return Measurement(result["value"], result["peak_rss_bytes"])
 
 

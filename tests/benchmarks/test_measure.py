@@ -83,3 +83,10 @@ def test_best_ignores_the_first_call() -> None:
     calls: list[int] = []
     assert best(lambda: calls.append(1), 3) >= 0
     assert len(calls) == 4
+
+
+def test_a_side_that_takes_too_long_is_ended() -> None:
+    started = time.monotonic()
+    found = peer_in_process(time.sleep, 60, limit=2)
+    assert isinstance(found, Failure) and found.reason == "not done after 2 s"
+    assert time.monotonic() - started < 30
