@@ -1,7 +1,7 @@
 """`make gpu` without a GPU: everything it would measure runs with small sizes; what fails is a row that says so.
 
-Here the measurements share this process; that each has its own is tested in test_measure.py. Compiled layers have tests
-of their own, and so has a whole run.
+Here the measurements are made in this process; that each has one of its own is tested in test_measure.py. Compiled
+layers have tests of their own, and so has a whole run.
 """
 
 import json
