@@ -85,8 +85,9 @@ class PolicyConfig(LoopConfig):
     """Whether `group` divides by the group's standard deviation."""
     whiten: bool = True
     """Whether advantages get mean 0 and deviation 1 over an iteration's tokens (`gae` and `return`)."""
-    ratio: Literal["token", "sequence"] = "token"
-    """Whether the policy's change is measured, and clipped, by token or by whole answer (its geometric mean)."""
+    ratio: Literal["token", "sequence", "answer"] = "token"
+    """Whether the policy's change is measured, and clipped, by token, by whole answer, or by the geometric mean over
+    the answer's tokens (`sequence`)."""
     clip: float = Field(default=0.2, gt=0)
     clip_high: float | None = Field(default=None, gt=0)
     """The upper bound, where it differs from `clip`."""
@@ -129,7 +130,7 @@ PRESETS: dict[str, dict[str, Any]] = {
     "grpo": {"advantage": "group", "group": 8, "normaliser": "sequence", "kl_in": "loss", "epochs": 1},
     "dr_grpo": {"advantage": "group", "group": 8, "group_std": False, "normaliser": "constant", "kl": 0.0, "epochs": 1},
     "dapo": {"advantage": "group", "group": 8, "clip_high": 0.28, "kl": 0.0, "refill": 3, "epochs": 1},
-    "rloo": {"advantage": "leave_one_out", "group": 4, "normaliser": "constant", "epochs": 1},
+    "rloo": {"advantage": "leave_one_out", "group": 4, "ratio": "answer", "normaliser": "sequence", "epochs": 1},
     "gspo": {"advantage": "group", "group": 8, "ratio": "sequence", "normaliser": "sequence", "kl_in": "loss",
              "clip": 3e-4, "clip_high": 4e-4, "epochs": 1},
     "reinforce++": {"advantage": "return", "epochs": 1},

@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 Reduction = Literal["none", "sum", "mean"]
-Ratio = Literal["token", "sequence"]
+Ratio = Literal["token", "sequence", "answer"]
 
 
 def masked_mean(x: Tensor, mask: Tensor) -> Tensor:
@@ -63,7 +63,7 @@ def policy_loss(
         logp_BR: under the policy that is trained; the others are constants.
         old_BR: under the policy that sampled.
         clip_high: the upper bound where it differs (DAPO, arXiv 2503.14476); None: as `clip`.
-        ratio: `sequence`: r is the geometric mean over the answer's tokens (GSPO, arXiv 2507.18071).
+        ratio: r of a token, or of its answer as in `policy_ratio`.
 
     >>> from torch import tensor, zeros, ones
     >>> policy_loss(zeros(1, 2), zeros(1, 2), tensor([[1.0, 3.0]]), ones(1, 2))  # ratio 1: minus the mean advantage
@@ -75,11 +75,19 @@ def policy_loss(
 
 
 def policy_ratio(logp_BR: Tensor, old_BR: Tensor, mask_BR: Tensor, ratio: Ratio = "token") -> Tensor:
-    """Pi / pi_old of each token, or of each answer to the power 1 / its length, [B, R] or [B, 1]."""
+    """Pi / pi_old of each token [B, R], or of each answer [B, 1].
+
+    Args:
+        ratio: `answer`: of the whole answer (RLOO, arXiv 2402.14740); `sequence`: their
+            geometric mean (GSPO, arXiv 2507.18071).
+    """
     difference_BR = logp_BR - old_BR
+    if ratio == "token":
+        return torch.exp(difference_BR)
+    difference_B1 = (difference_BR * mask_BR).sum(1, keepdim=True)
     if ratio == "sequence":
-        difference_BR = ((difference_BR * mask_BR).sum(1) / mask_BR.sum(1).clamp(min=1))[:, None]
-    return torch.exp(difference_BR)
+        difference_B1 = difference_B1 / mask_BR.sum(1, keepdim=True).clamp(min=1)
+    return torch.exp(difference_B1)
 
 
 def value_loss(

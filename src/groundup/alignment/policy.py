@@ -134,15 +134,17 @@ class PolicyObjective(Objective):
                 advantage_B = leave_one_out(reward_B, config.group)
             advantages_BR = advantage_B[:, None] * mask_BR
             figures["groups_alike"] = float((~rollout.mixed_groups(config.group)).float().mean())
-        lengths_B1 = mask_BR.sum(1, keepdim=True)
-        match config.normaliser:
+        return Experience(rollout, advantages_BR, returns_BR, self.weights(mask_BR), beta - in_reward, figures)
+
+    def weights(self, mask_BR: Tensor) -> Tensor:
+        """What each token counts within its answer, [B, R]."""
+        match self.config.normaliser:
             case "token":
-                weights_BR = mask_BR
+                return mask_BR
             case "sequence":
-                weights_BR = mask_BR / lengths_B1
+                return mask_BR / mask_BR.sum(1, keepdim=True)
             case "constant":
-                weights_BR = mask_BR / config.max_answer_tokens
-        return Experience(rollout, advantages_BR, returns_BR, weights_BR, beta - in_reward, figures)
+                return mask_BR / self.config.max_answer_tokens
 
     def batches(self, update: int, data_rank: DataRank = SINGLE) -> list[Minibatch]:
         """Answers of the last `prepare`, each epoch in another order."""
