@@ -36,6 +36,7 @@ def test_page_keeps_to_its_policy():
     assert not re.search(r"@import|url\(", STYLES)
     addresses = re.findall(r'(?:src|href)="([^"]*)"', HTML)
     assert [address for address in addresses if not address.startswith("data:")] == [
+        "colours.css",
         "page.css",
         "answers.css",
         "page.js",

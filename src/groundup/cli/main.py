@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from groundup.cli import blueprint, building, corpus, data, doctor, launch, looking, talking, tokens, tune
+from groundup.cli import blueprint, building, corpus, data, doctor, launch, looking, ranking, talking, tokens, tune
 from groundup.errors import GroundupError
 from groundup.terminal import printable
 
@@ -16,7 +16,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for verbs in (building.verbs, talking.verbs, looking.verbs, doctor.verbs):
+for verbs in (building.verbs, talking.verbs, ranking.verbs, looking.verbs, doctor.verbs):
     app.add_typer(verbs)
 app.add_typer(launch.verbs, name="launch")
 app.add_typer(blueprint.verbs, name="blueprint")

@@ -32,6 +32,8 @@ TERMS = {
     "calibration error": "Mean distance between a score and the observed frequency, over bins of the score.",
     "accuracy": "Fraction of cases that are decided correctly.",
     "precision": "Of the cases that are called positive, the fraction that is. As a setting: the type of numbers.",
+    "kappa": "Agreement of raters beyond what chance alone would give: 0 is chance, 1 is full agreement.",
+    "win rate": "How often a model's answers are preferred to another's; ties count half.",
     "recall": "Of the cases that are positive, the fraction that is called so.",
     "F1": "The harmonic mean of precision and recall.",
     "ROC curve": "Recall against the rate of false positives, for every threshold.",

@@ -11,7 +11,7 @@ In addition to OpenAI's fields an answer has `groundup: {taught, nearest}`, and 
 `groundup: {introduction, samples}`, which the page shows.
 """
 
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -73,8 +73,8 @@ def create_app(
     # FastAPI's own documentation pages load scripts from elsewhere.
     app = FastAPI(title="groundup", docs_url=None, redoc_url=None, openapi_url="/openapi.json", lifespan=lifespan)
     app.add_middleware(Access, key=key, hosts=hosts, origins=origins, metrics=metrics)
-    _answer_errors(app, metrics)
-    _serve_page(app)
+    answer_errors(app, metrics)
+    serve_files(app, PAGE)
     app.include_router(chat.routes(models, worker))
     app.include_router(texts.routes(models, worker))
 
@@ -103,7 +103,7 @@ def _card(name: str) -> dict[str, Any]:
     return {"id": name, "object": "model", "created": 0, "owned_by": "groundup"}
 
 
-def _answer_errors(app: FastAPI, metrics: Metrics) -> None:
+def answer_errors(app: FastAPI, metrics: Metrics) -> None:
     """Give every error OpenAI's form."""
 
     @app.exception_handler(HTTPException)
@@ -131,14 +131,17 @@ def _answer_errors(app: FastAPI, metrics: Metrics) -> None:
         return ApiError(500, "the server failed; its log has the details", kind="server_error").response()
 
 
-def _serve_page(app: FastAPI) -> None:
-    """The page's files. They are open even where a key is set: they hold nothing of the model."""
-    routes: Mapping[str, str] = {"/": "index.html"} | {
-        f"/{path.name}": path.name for path in sorted(PAGE.iterdir()) if path.suffix in (".css", ".js")
-    }
-    for route, name in routes.items():
+def serve_files(app: FastAPI, folder: Path, only: Sequence[str] | None = None) -> None:
+    """A page's files, or some of them; `index.html` is the page itself.
 
-        async def file(path: Path = PAGE / name) -> FileResponse:
+    They are open even where a key is set: they hold nothing of the model.
+    """
+    for path in sorted(folder.iterdir()):
+        if path.suffix not in (".html", ".css", ".js") or (only is not None and path.name not in only):
+            continue
+
+        async def file(path: Path = path) -> FileResponse:
             return FileResponse(path, headers={"Cache-Control": "no-cache"})
 
+        route = "/" if path.name == "index.html" else f"/{path.name}"
         app.add_api_route(route, file, methods=["GET"], response_model=None, include_in_schema=False)

@@ -7,6 +7,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import uvicorn
+from fastapi import FastAPI
 
 from groundup.errors import GroundupError
 from groundup.serve.app import create_app
@@ -40,7 +41,7 @@ def serve(
         GroundupError: a host without a key, an address that can't be opened, or a model that can't be loaded.
     """
     check_access(host, key)
-    listener = _listener(host, port)
+    listener = listen(host, port)
     with listener:
         import torch  # only once the address is known to be good
 
@@ -58,11 +59,16 @@ def serve(
             f"{', '.join(offered)}: chat at http://{shown}:{listener.getsockname()[1]}/, API below /v1; Ctrl-C ends it",
             flush=True,
         )
-        config = uvicorn.Config(
-            app, log_level="warning", http=PatientConnection, timeout_graceful_shutdown=GRACE_SECONDS, ws="none"
-        )
-        with suppress(KeyboardInterrupt):  # uvicorn raises it again after an orderly end
-            uvicorn.Server(config).run(sockets=[listener])
+        run_until_stopped(app, listener)
+
+
+def run_until_stopped(app: FastAPI, listener: socket.socket) -> None:
+    """Serve an application until it is interrupted."""
+    config = uvicorn.Config(
+        app, log_level="warning", http=PatientConnection, timeout_graceful_shutdown=GRACE_SECONDS, ws="none"
+    )
+    with suppress(KeyboardInterrupt):  # uvicorn raises it again after an orderly end
+        uvicorn.Server(config).run(sockets=[listener])
 
 
 def check_access(host: str, key: str | None) -> None:
@@ -83,7 +89,7 @@ def _is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
-def _listener(host: str, port: int) -> socket.socket:
+def listen(host: str, port: int) -> socket.socket:
     """A socket that listens on the address."""
     try:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
