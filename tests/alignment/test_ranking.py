@@ -119,7 +119,7 @@ def test_prompts_of_text_and_data_files(tmp_path):
 
 
 def test_sampled_answers_differ_and_models_take_turns():
-    """Two untrained models: each gives half of the answers, in an order that doesn't tell which."""
+    """Two untrained models: each gives half of the answers, in an order that hides which."""
     tokenizer = Tokenizer.train(["one two three four"], vocabulary=270)
 
     def loaded(seed):

@@ -29,8 +29,8 @@ def rating(folder: Path, count: int, answers: int = 2, rater: str = "ada") -> Ra
                 id=number,
                 prompt=({"role": "user", "content": f"question {number}?"},),
                 answers=tuple(
-                    SampledAnswer(text=f"{text} answer {number}", model=MODELS[(place + number) % 2])
-                    for place, text in enumerate(texts)
+                    SampledAnswer(text=f"{text} answer {number}", model=MODELS[(at + number) % 2])
+                    for at, text in enumerate(texts)
                 ),
             )
             for number in range(count)
@@ -59,7 +59,7 @@ def test_page_keeps_to_its_policy():
     assert not re.search(r"@import|url\(", style)
 
 
-def test_names_and_places_are_hidden_until_the_end(tmp_path):
+def test_names_and_positions_are_hidden_until_the_end(tmp_path):
     """No answer of the API holds a model's name before everything is judged; positions depend on rater and item."""
     first = rating(tmp_path, 12)
     client = TestClient(create_ranking_app(first), base_url="http://localhost")

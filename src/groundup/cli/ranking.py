@@ -22,7 +22,7 @@ def rank(
     model: Annotated[
         list[str],
         typer.Argument(
-            metavar="MODEL...", help="Run folders, stages of them (RUN:sft), or exported or Hugging Face folders."
+            metavar="MODEL", help="Run folders, stages of them (RUN:sft), or exported or Hugging Face folders."
         ),
     ],
     prompts: Annotated[
@@ -40,7 +40,7 @@ def rank(
     seed: Annotated[int, typer.Option(min=0, help="Of the samples and their order.")] = 0,
     port: Annotated[int, typer.Option(min=0, max=65535, help="The page's port; 0 takes a free one.")] = 8001,
 ) -> None:
-    """Rank sampled answers of one or several models on a page of this machine.
+    """Let people rank sampled answers, on a page.
 
     Which model an answer is from stays hidden until the end. Every judgement is kept at once: the same command resumes.
     """

@@ -4,7 +4,7 @@
     GET  /api/state   what to show    POST /api/undo    take the last judgement back
 
 Which model gave an answer does not leave the server before everything is judged, and where an answer is shown is drawn
-anew for every rater and item.
+for every rater and item alone.
 """
 
 import random

@@ -94,7 +94,7 @@ def _parts(names: Sequence[str], session: RankingSession, index: int) -> list[st
 def _answers(
     loaded: "LoadedModel", prompts: Sequence[Prompt], counts: Sequence[int], session: RankingSession
 ) -> list[list[str]]:
-    """So many sampled answers to each prompt; empty ones are left out."""
+    """So many sampled answers to each prompt; empty ones are skipped."""
     from groundup.inference.continuation import continue_prompts
     from groundup.inference.sampling import Sampling
 

@@ -1,7 +1,7 @@
 // Ranking by keyboard. An answer that is picked comes after those picked before; the last one needs no key.
 import { announce, at, make } from "./dom.js";
 
-const PLACES = ["best", "2nd", "3rd", "4th", "5th", "6th", "7th", "8th", "9th"];
+const RANKS = ["best", "2nd", "3rd", "4th", "5th", "6th", "7th", "8th", "9th"];
 let state = null;
 let tiers = []; // positions of answers, best first; those of a tier are equal
 let joining = false; // the next pick is as good as the one before
@@ -45,7 +45,7 @@ function pick(position) {
   else show();
 }
 
-/** All that are not picked yet are equal: to each other, or to the last pick too where the next shares its place. */
+/** All that are not picked yet are equal: to each other, or to the last pick too where the next shares its rank. */
 function equal() {
   judge(joining ? [...tiers.slice(0, -1), [...tiers.at(-1), ...left()]] : [...tiers, left()]);
 }
@@ -91,9 +91,9 @@ function showItem() {
       make("kbd", {}, String(position + 1)), make("span", {}, text));
     card.setAttribute("aria-pressed", String(tier >= 0));
     if (tier >= 0) {
-      const place = PLACES[tiers.slice(0, tier).flat().length];
+      const rank = RANKS[tiers.slice(0, tier).flat().length];
       card.classList.add("picked");
-      card.append(make("span", { className: "place" }, tiers[tier].length > 1 ? `${place}, equal` : place));
+      card.append(make("span", { className: "rank" }, tiers[tier].length > 1 ? `${rank}, equal` : rank));
     }
     return card;
   }));
@@ -101,14 +101,14 @@ function showItem() {
     make("button", { type: "button", onclick, disabled }, make("kbd", {}, name), text);
   at("keys").replaceChildren(
     key("T", tiers.length ? "Rest equal" : "Equal", equal),
-    ...(pairs ? [] : [key("=", joining ? "Same place …" : "Same place", join, !tiers.length || joining)]),
+    ...(pairs ? [] : [key("=", joining ? "Same rank …" : "Same rank", join, !tiers.length || joining)]),
     key("S", "Skip", () => judge([])),
     key("U", "Undo", undo, !tiers.length && !state.done));
   at("hint").textContent = (pairs
     ? "Press 1 or 2 for the better answer."
-    : `Press 1 to ${count()}, the best first; with = the next one shares the place of the one before.`)
+    : `Press 1 to ${count()}, the best first; with = the next one shares the rank of the one before.`)
     + " Which model an answer is from is hidden until the end. Everything is saved at once.";
-  announce(tiers.length ? `${picked().length} of ${count()} placed` : `${state.done + 1} of ${state.total}: ${question}`);
+  announce(tiers.length ? `${picked().length} of ${count()} ranked` : `${state.done + 1} of ${state.total}: ${question}`);
 }
 
 function join() {
