@@ -42,7 +42,8 @@ docs: setup
 	@$(VENV)/bin/python tools/house.py
 
 bench: $(PEERS)/.installed
-	@$(PEERS)/bin/python -m benchmarks $(NAME) $(if $(DATA),--data $(DATA)) $(if $(JSON),--json $(JSON))
+	@$(PEERS)/bin/python -m benchmarks $(NAME) $(if $(DATA),--data $(DATA)) $(if $(JSON),--json $(JSON)) \
+		$(if $(PEER),--peer $(PEER)) $(if $(BUDGET),--budget $(BUDGET)) $(if $(SIDES),--sides $(SIDES))
 
 gpu:
 	@PYTHONPATH=src:. $(GPU_PYTHON) -m benchmarks.gpu $(if $(JSON),--json $(JSON)) $(ARGS)

@@ -26,6 +26,7 @@ BENCHMARKS = {
     "train": "steps of the training engine",
     "inference": "tokens per second of generation",
     "curve": "time to a validation loss",
+    "recipe": "what is learnt in a given time",
     "engines": "two processes against one, and what they send",
 }
 
@@ -42,13 +43,21 @@ def main() -> int:
     parser.add_argument("--data", type=Path, help="real text to measure with: a file or folder, read recursively")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the rows there too")
     parser.add_argument("--check", action="store_true", help="toy sizes: does every side work? Figures mean nothing")
+    race = parser.add_argument_group("recipe")
+    race.add_argument("--peer", type=Path, metavar="FOLDER", help="a checkout of nanochat")
+    race.add_argument("--budget", type=float, default=120.0, metavar="SECONDS", help="of training, for each side")
+    race.add_argument("--clock", choices=["wall", "cpu"], default="wall", help="cpu: for a machine that is busy")
+    race.add_argument("--sides", nargs="+", metavar="SIDE", help="which; see benchmarks/recipe.py")
     given = parser.parse_args()
+    only = {name: vars(given)[name] for name in ("peer", "budget", "clock", "sides") if vars(given)[name] is not None}
     console, rows = Console(), list[Row]()
     try:
         for name in BENCHMARKS if given.name == "all" else [given.name]:
             with console.status(f"measuring {name}") as status:
                 found = list[Row]()
-                for row in import_module(f"benchmarks.{name}").run(given.data, given.check):
+                for row in import_module(f"benchmarks.{name}").run(
+                    given.data, given.check, **(only if name == "recipe" else {})
+                ):
                     found.append(row)
                     status.update(f"measuring {name}: {row.case}, {row.metric}: {ratio(row)} {row.peer_name}")
             console.print(table(found))

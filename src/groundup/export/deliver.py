@@ -14,6 +14,7 @@ from groundup.errors import GroundupError
 from groundup.export.card import model_card
 from groundup.export.gguf import GgufType, check, modelfile, write_gguf
 from groundup.inference.loading import LoadedModel, load_folder
+from groundup.model.huggingface_config import huggingface_config
 from groundup.tokenizer.chat import TEMPLATE
 
 OWN_FILES = ("manifest.json", "records")  # of an artifact, and nothing to other programs
@@ -24,6 +25,7 @@ def export_huggingface(model: Path, to: Path, figures: Mapping[str, Figures]) ->
     """Copy an exported folder to the new folder `to`, with a model card where the run's figures are known."""
     _must_be_new(to)
     config = load_folder(model).model.config
+    huggingface_config(config, "float32")  # raises where transformers has no such model
     try:
         shutil.copytree(model, to, ignore=shutil.ignore_patterns(*OWN_FILES))
     except OSError as error:

@@ -22,10 +22,9 @@ from numpy.typing import NDArray
 from groundup.errors import GroundupError
 from groundup.model.configuration import Family, LLMConfig
 from groundup.model.decoder import CustomLanguageModel
-from groundup.model.huggingface import to_huggingface
+from groundup.model.huggingface import portable_weights, to_huggingface
 from groundup.model.huggingface_config import family_of, huggingface_config
 from groundup.model.rotary import frequencies_of
-from groundup.model.weights import named_weights
 from groundup.tokenizer.interchange.spelling import spell
 from groundup.tokenizer.pretokenizer import PatternName
 from groundup.tokenizer.tokenizer import Tokenizer
@@ -206,7 +205,7 @@ def tensors(model: CustomLanguageModel, family: Family, gguf: Any) -> Iterator[t
     """GGUF's names and the values, float32, matrices [out, in]; experts [E, out, in]."""
     config = model.config
     names = gguf.get_tensor_name_map(gguf.MODEL_ARCH[ARCHITECTURES[family].upper()], config.num_hidden_layers)
-    weights = {name: tensor.detach().float().cpu() for name, tensor in named_weights(model).items()}
+    weights = {name: tensor.detach().float().cpu() for name, tensor in portable_weights(model).items()}
     experts = {name: weights.pop(name) for name in list(weights) if ".mlp.experts." in name}
     routers = {name: weights.pop(name) for name in list(weights) if config.num_experts and ".mlp.gate.weight" in name}
     dense: Family = "llama" if config.num_experts else family

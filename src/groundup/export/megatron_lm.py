@@ -23,7 +23,8 @@ from groundup.artifacts.json_files import read_json
 from groundup.errors import GroundupError
 from groundup.model.configuration import LLMConfig, RopeScaling, config_of
 from groundup.model.decoder import CustomLanguageModel
-from groundup.model.weights import CONFIG, load_weights, named_weights
+from groundup.model.huggingface import portable_config, portable_weights
+from groundup.model.weights import CONFIG, load_weights
 from groundup.parallel.megatron import torch_dist
 from groundup.parallel.megatron.converter import to_megatron
 from groundup.shards.megatron import export_megatron
@@ -48,11 +49,12 @@ def export_megatron_lm(
     release = folder / RELEASE
     try:
         release.mkdir(parents=True)
-        torch_dist.write(release, to_megatron(named_weights(model), model.config))
+        torch_dist.write(release, to_megatron(portable_weights(model), model.config))
         common = {"args": Namespace(**arguments), "checkpoint_version": 3.0, "iteration": 0}
         torch.save(common, release / "common.pt")
         write_text(release / "metadata.json", json.dumps(FORM | {"common_backend_version": 1}))
-        write_text(folder / CONFIG, json.dumps(model.config.model_dump(exclude={"notes"}), indent=1) + "\n")
+        values = portable_config(model.config).model_dump(exclude={"notes"})
+        write_text(folder / CONFIG, json.dumps(values, indent=1) + "\n")
         for split, shard in (shards or {}).items():
             export_megatron(shard, folder / DATA / split)
         write_text(folder / "arguments.sh", _arguments_sh(arguments))
@@ -137,6 +139,7 @@ def _check(config: LLMConfig) -> None:
     scaling = config.rope_scaling
     refused = {
         "num_experts": config.num_experts > 0,
+        **dict.fromkeys(config.shortcuts, True),
         "attention_bias": config.attention_bias != config.mlp_bias,  # Megatron-LM has one switch for both
         "hidden_act": config.hidden_act == "relu" or (config.hidden_act == "silu") != config.gated_mlp,
         "norm_bias": config.norm == "layer_norm" and not config.norm_bias,

@@ -10,7 +10,7 @@ from groundup.artifacts.durable import write_text
 from groundup.export.configuration import ExportConfig
 from groundup.inference.loading import CARD
 from groundup.model.huggingface import save_huggingface
-from groundup.model.weights import load_model
+from groundup.model.weights import load_model, save_model
 from groundup.tokenizer.chat import TEMPLATE
 from groundup.tokenizer.tokenizer import Tokenizer
 
@@ -23,14 +23,17 @@ def stage(config: ExportConfig, inputs: Mapping[str, Artifact], work: Work) -> F
     tokenizer_file = inputs["tokenizer"].file("tokenizer.json")
     tokenizer = Tokenizer.load(tokenizer_file)
     model = load_model(inputs[method].path / "model")
-    save_huggingface(
-        work.out,
-        model,
-        config.dtype,
-        end_of_text=tokenizer.end_of_text,
-        end=tokenizer.end,
-        pad=tokenizer.pad,
-    )
+    if model.config.shortcuts:  # no other program has such a model
+        save_model(work.out, model)
+    else:
+        save_huggingface(
+            work.out,
+            model,
+            config.dtype,
+            end_of_text=tokenizer.end_of_text,
+            end=tokenizer.end,
+            pad=tokenizer.pad,
+        )
     shutil.copy(tokenizer_file, work.out / "tokenizer.json")
     write_text(work.out / "tokenizer_config.json", json.dumps(_tokenizer_config(model.config.max_position_embeddings)))
     write_text(work.out / "chat_template.jinja", TEMPLATE)
@@ -48,8 +51,9 @@ def stage(config: ExportConfig, inputs: Mapping[str, Artifact], work: Work) -> F
     }
     write_text(work.out / CARD, json.dumps(card, indent=1, ensure_ascii=False) + "\n")
     size = sum(path.stat().st_size for path in work.out.iterdir() if path.is_file())
+    kind = "a folder in groundup's own form" if model.config.shortcuts else "a Hugging Face folder"
     return {
-        "summary": f"a Hugging Face folder of {size / 1e6:,.1f} MB",
+        "summary": f"{kind} of {size / 1e6:,.1f} MB",
         "format": config.format,
         "dtype": config.dtype,
         "bytes": size,

@@ -45,9 +45,11 @@ _NONE = np.zeros((0, 0), dtype=np.float32)
 
 
 def supports(model: CustomLanguageModel) -> bool:
-    """Whether the compiled step computes this model: dense, in a CPU's memory, and no subclass with other features."""
+    """Whether the compiled step computes this model: dense, without ways around its layers, in a CPU's memory, and no
+    subclass with other features."""
     own = type(model).features is not CustomLanguageModel.features
-    return not own and model.config.num_experts == 0 and model.lm_head.weight.device.type == "cpu"
+    plain = model.config.num_experts == 0 and not model.config.shortcuts
+    return not own and plain and model.lm_head.weight.device.type == "cpu"
 
 
 class CompiledDecoder:
@@ -193,7 +195,7 @@ class CompiledDecoder:
         norm, norm_bias = norms([decoder.norm])
         rotary, learned = decoder.rotary, decoder.embed_positions
         return Weights(
-            embedding=_rows(decoder.embed_tokens.weight),
+            embedding=_rows(decoder.normed(decoder.embed_tokens.weight)),
             positions=_NONE if learned is None else _rows(learned.weight),
             cos=_NONE if rotary is None else _rows(rotary.cos_TK),
             sin=_NONE if rotary is None else _rows(rotary.sin_TK),

@@ -20,7 +20,7 @@ from groundup.errors import GroundupError
 from groundup.inference.taught import Taught
 from groundup.model.decoder import CustomLanguageModel
 from groundup.model.huggingface import load_huggingface
-from groundup.model.weights import load_model
+from groundup.model.weights import CONFIG, load_model
 from groundup.tokenizer.chat import TEMPLATE, render
 from groundup.tokenizer.tokenizer import Tokenizer
 
@@ -120,7 +120,7 @@ def load_folder(folder: Path, device: str = "cpu") -> LoadedModel:
         GroundupError: a part of it is missing or damaged, or they do not belong together.
     """
     check_copy(folder)
-    model, tokenizer = load_huggingface(folder, device), Tokenizer.load(folder / "tokenizer.json")
+    model, tokenizer = _model_of(folder, device), Tokenizer.load(folder / "tokenizer.json")
     if (folder / CARD).is_file():
         card = read_json(folder / CARD)
         given = card if isinstance(card, dict) else {}
@@ -145,6 +145,13 @@ def load_folder(folder: Path, device: str = "cpu") -> LoadedModel:
         ),
         folder,
     )
+
+
+def _model_of(folder: Path, device: str) -> CustomLanguageModel:
+    """Of a Hugging Face folder, or of one in groundup's own form, which names no `model_type`."""
+    config = read_json(folder / CONFIG)
+    own = (folder / CARD).is_file() and isinstance(config, dict) and "model_type" not in config
+    return load_model(folder, device).eval() if own else load_huggingface(folder, device)
 
 
 def load_stage(name: str, weights: Path, tokenizer_file: Path, *, one_turn: bool, device: str = "cpu") -> LoadedModel:

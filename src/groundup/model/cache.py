@@ -22,7 +22,10 @@ BLOCK = 64  # positions that are looked at come in multiples: few shapes, for wh
 
 
 class KeyValueCache:
-    """Keys and values, each [L, slots, G, capacity + 1, K]; padding is written into the last position."""
+    """Keys and values, each [L, slots, G, capacity + 1, K]; padding is written into the last position.
+
+    Of a model with smear it holds the tokens too, [slots, capacity + 1].
+    """
 
     def __init__(
         self, config: LLMConfig, slots: int, capacity: int, dtype: torch.dtype, device: torch.device | str
@@ -31,12 +34,15 @@ class KeyValueCache:
         shape = (config.num_hidden_layers, slots, config.num_key_value_heads, capacity + 1, config.head_dim)
         self.keys = torch.zeros(shape, dtype=dtype, device=device)
         self.values = torch.zeros(shape, dtype=dtype, device=device)
+        self.ids = torch.zeros(slots, capacity + 1, dtype=torch.long, device=device) if config.smear else None
         self.capacity = capacity
 
     def copy(self, source: int, target: int, length: int) -> None:
         """Copy the first `length` tokens of a slot into another."""
         for tensor in (self.keys, self.values):
             tensor[:, target, :, :length] = tensor[:, source, :, :length]
+        if self.ids is not None:
+            self.ids[target, :length] = self.ids[source, :length]
 
     def swap(self, one: int, other: int, length: int) -> None:
         """Exchange the first `length` tokens of two slots."""
@@ -44,6 +50,8 @@ class KeyValueCache:
             kept = tensor[:, one, :, :length].clone()
             tensor[:, one, :, :length] = tensor[:, other, :, :length]
             tensor[:, other, :, :length] = kept
+        if self.ids is not None:
+            self.ids[[one, other], :length] = self.ids[[other, one], :length]
 
 
 class Appended:
@@ -68,6 +76,13 @@ class Appended:
         self._columns_BT = torch.where(kept_BT, positions_BT, cache.capacity)
         self.positions_BT = positions_BT.clamp(max=cache.capacity - 1)  # also those of padding are in the context
         self._hidden: dict[int | None, Tensor] = {}  # by window: what each token does not see, bool [B, T, S]
+
+    def tokens_before(self, ids_BT: Tensor) -> tuple[Tensor, Tensor]:
+        """Append the tokens, and return the one before each with whether there is one, both [B, T]."""
+        assert self.cache.ids is not None
+        self.cache.ids[self._rows_B1, self._columns_BT] = ids_BT
+        positions_BT = self.positions_BT
+        return self.cache.ids[self._rows_B1, (positions_BT - 1).clamp(min=0)], positions_BT > 0
 
     def attend(
         self, layer: int, q_BHTK: Tensor, k_BGTK: Tensor, v_BGTK: Tensor, window: int | None, mask: Mask

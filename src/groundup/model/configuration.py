@@ -41,6 +41,29 @@ FAMILIES: dict[Family, dict[str, Any]] = {
 }
 
 
+SHORTCUTS = ("smear", "stream_scalars", "value_embeddings", "backout")  # see shortcuts.py
+
+# A start at unit scale, for Muon and a head of its own: what a layer reads has a root mean square of 1 from the first
+# step on, and what it writes begins at 0 (modded-nanogpt, nanochat).
+UNIT_START: dict[str, Any] = {
+    "embedding_norm": True,
+    "embedding_std": 0.8,
+    "head_std": 0.001,
+    "fan_in": True,
+    "zero_init_outputs": True,
+}
+# A model for speed of learning alone, which has no name in other programs.
+FAST: dict[str, Any] = {
+    "qk_norm": True,
+    "qk_gain": 1.2,
+    "rms_norm_eps": 1e-6,
+    "hidden_act": "relu2",
+    "gated_mlp": False,
+    "final_logit_softcapping": 15.0,
+    **dict.fromkeys(SHORTCUTS, True),
+    **UNIT_START,
+}
+
 REMAKE = "name another folder, or make this one again with the stage or the program that wrote it"
 
 # The sizes that a model's file must name, though defaults exist for some.
@@ -152,6 +175,10 @@ class LLMConfig(Section):
     """Biases in those of queries, keys and values alone (Qwen2)."""
     qk_norm: bool = False
     """RMSNorm over each head of queries and keys, before RoPE (Qwen3, arXiv 2302.05442)."""
+    qk_gain: float = Field(default=1.0, gt=0)
+    """Where the gains of these norms start: above 1, attention is sharper from the first step on (nanochat)."""
+    embedding_norm: bool = False
+    """RMSNorm without gains right after the embedding. An exported embedding has it applied."""
     hidden_act: Activation = "silu"
     gated_mlp: bool = True
     """down(act(gate(x)) * up(x)) (arXiv 2002.05202), else down(act(up(x)))."""
@@ -178,8 +205,23 @@ class LLMConfig(Section):
     z_loss_coef: float = Field(default=0.0, ge=0)
     """Weight of the mean squared logarithm of the softmax's normaliser (PaLM, arXiv 2204.02311)."""
     initializer_range: float = Field(default=0.02, gt=0)
+    fan_in: bool = False
+    """Matrices inside the layers start with 1 / sqrt(their inputs) in place of `initializer_range`."""
+    embedding_std: float | None = Field(default=None, gt=0)
+    """The embedding's at the start; null: `initializer_range`."""
+    head_std: float | None = Field(default=None, gt=0)
+    """An untied head's at the start; null: `initializer_range`."""
     zero_init_outputs: bool = False
-    """What writes into the residual stream, and an untied head, starts at 0."""
+    """What writes into the residual stream, and an untied head whose `head_std` is not set, starts at 0."""
+
+    smear: bool = False
+    """This and the next three are `shortcuts.py`'s: each embedding with a gated part of the one before it,"""
+    stream_scalars: bool = False
+    """two learnt factors for each layer, of the stream and of the first layer's input,"""
+    value_embeddings: bool = False
+    """tables of values in every second layer,"""
+    backout: bool = False
+    """and the middle layer's output subtracted, by a learnt factor, before the last norm."""
     mup_base_width: int | None = Field(default=None, ge=1)
     """The width at which the learning rate was found; other widths are scaled from it (muP, arXiv 2203.03466)."""
 
@@ -209,7 +251,14 @@ class LLMConfig(Section):
                 raise ValueError(f"num_experts_per_tok {self.num_experts_per_tok} is above {self.num_experts} experts")
             if not self.gated_mlp or self.mlp_bias:
                 raise ValueError("experts are gated and have no biases: set gated_mlp to true and mlp_bias to false")
+        if self.embedding_norm and (self.tie_word_embeddings or self.position_embedding == "learned"):
+            raise ValueError("embedding_norm needs a head of its own and RoPE: set tie_word_embeddings to false")
         return self
+
+    @property
+    def shortcuts(self) -> tuple[str, ...]:
+        """The names of the fields by which the model has ways around its layers."""
+        return tuple(name for name in SHORTCUTS if getattr(self, name))
 
     def window(self, layer: int) -> int | None:
         """How many tokens a token of this layer sees; None: all before it."""
@@ -249,7 +298,7 @@ class LLMConfig(Section):
         untied embedding, learned positions), and only the experts that a token uses. T is at most a layer's window.
         """
         parts = self._parts(min(self.num_experts, self.num_experts_per_tok))
-        looked_up = {"positions", "norms"} | (set() if self.tie_word_embeddings else {"embedding"})
+        looked_up = {"positions", "norms", "shortcuts"} | (set() if self.tie_word_embeddings else {"embedding"})
         multiplied = sum(count for part, count in parts.items() if part not in looked_up)
         seen = [min(context, self.window(layer) or context) for layer in range(self.num_hidden_layers)]
         return 6 * multiplied + 12 * self.num_attention_heads * self.head_dim * sum(seen)
@@ -272,11 +321,20 @@ class LLMConfig(Section):
             found["positions"] = self.max_position_embeddings * d
         if not self.tie_word_embeddings:
             found["head"] = self.vocab_size * d
+        if self.shortcuts:
+            found["shortcuts"] = self._shortcut_parameters(kv)
         return found | {
             "attention": layers * attention,
             "feed-forward": with_experts * sparse + (layers - with_experts) * dense,
             "norms": (2 * layers + 1) * norm,
         }
+
+    def _shortcut_parameters(self, kv: int) -> int:
+        tables = (self.num_hidden_layers + 1) // 2 if self.value_embeddings else 0
+        gates = min(12, self.hidden_size) * self.num_key_value_heads
+        smear = min(24, self.hidden_size) + 1 if self.smear else 0
+        scalars = 2 * self.num_hidden_layers if self.stream_scalars else 0
+        return tables * (self.vocab_size * kv + gates) + smear + scalars + int(self.backout)
 
 
 def config_of(values: Any, where: Path) -> LLMConfig:

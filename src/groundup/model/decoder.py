@@ -27,34 +27,22 @@ from groundup.model.cache import Appended
 from groundup.model.configuration import LLMConfig
 from groundup.model.cross_entropy import IGNORED, linear_cross_entropy
 from groundup.model.experts import SparseMLP, load_balancing_loss, routing_sums
-from groundup.model.inputs import DecoderInputs, LayerInputs, check_length
+from groundup.model.feed_forward import MLP, GatedMLP, activation
+from groundup.model.inputs import DecoderInputs, LayerInputs, check_length, tokens_before
 from groundup.model.linear import Linear
 from groundup.model.norm import RMSNorm
 from groundup.model.rotary import Rotary, rotate
+from groundup.model.shortcuts import (
+    BACKOUT,
+    FirstInput,
+    Smear,
+    StreamScalars,
+    ValueEmbedding,
+    has_value_embedding,
+    initialise,
+)
 
 INTO_STREAM = ("o_proj.weight", "mlp.down_proj.weight", "experts.down_proj")  # what writes into the residual stream
-
-
-class SquaredReLU(nn.Module):
-    """max(x, 0) squared (Primer, arXiv 2109.08668)."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        return F.relu(x).square()
-
-
-def activation(name: str) -> nn.Module:
-    """An activation by Hugging Face's name; both of `gelu_new` and `gelu_pytorch_tanh` are the tanh formula."""
-    match name:
-        case "silu":
-            return nn.SiLU()
-        case "gelu":
-            return nn.GELU()
-        case "gelu_new" | "gelu_pytorch_tanh":
-            return nn.GELU(approximate="tanh")
-        case "relu":
-            return nn.ReLU()
-        case _:
-            return SquaredReLU()
 
 
 def make_norm(config: LLMConfig) -> nn.Module:
@@ -84,14 +72,24 @@ class Attention(nn.Module):
         self.o_proj = Linear(queries, d, bias=bias)
         self.q_norm = RMSNorm(config.head_dim, config.rms_norm_eps) if config.qk_norm else None
         self.k_norm = RMSNorm(config.head_dim, config.rms_norm_eps) if config.qk_norm else None
+        self.value_embedding = ValueEmbedding(config) if has_value_embedding(config, layer) else None
 
     def forward(
-        self, x_BTD: Tensor, rotary: tuple[Tensor, Tensor] | None, mask: Mask, cache: Appended | None
+        self,
+        x_BTD: Tensor,
+        rotary: tuple[Tensor, Tensor] | None,
+        mask: Mask,
+        cache: Appended | None,
+        first: FirstInput | None = None,
     ) -> Tensor:
         B, T, _ = x_BTD.shape
         q_BTHK = self.q_proj(x_BTD).view(B, T, -1, self.head_dim)
         k_BTGK = self.k_proj(x_BTD).view(B, T, -1, self.head_dim)
-        v_BGTK = self.v_proj(x_BTD).view(B, T, -1, self.head_dim).transpose(1, 2)
+        v_BTGK = self.v_proj(x_BTD).view(B, T, -1, self.head_dim)
+        if self.value_embedding is not None:
+            assert first is not None
+            v_BTGK = self.value_embedding(v_BTGK, x_BTD, first.ids_BT)
+        v_BGTK = v_BTGK.transpose(1, 2)
         if self.q_norm is not None and self.k_norm is not None:
             q_BTHK, k_BTGK = self.q_norm(q_BTHK), self.k_norm(k_BTGK)
         q_BHTK, k_BGTK = q_BTHK.transpose(1, 2), k_BTGK.transpose(1, 2)
@@ -105,40 +103,12 @@ class Attention(nn.Module):
         return out
 
 
-class GatedMLP(nn.Module):
-    """down(act(gate(x)) * up(x)); SwiGLU where the activation is SiLU (arXiv 2002.05202)."""
-
-    def __init__(self, config: LLMConfig) -> None:
-        super().__init__()
-        self.gate_proj = Linear(config.hidden_size, config.intermediate_size, bias=config.mlp_bias)
-        self.up_proj = Linear(config.hidden_size, config.intermediate_size, bias=config.mlp_bias)
-        self.down_proj = Linear(config.intermediate_size, config.hidden_size, bias=config.mlp_bias)
-        self.act = activation(config.hidden_act)
-
-    def forward(self, x_BTD: Tensor) -> Tensor:
-        out: Tensor = self.down_proj(self.act(self.gate_proj(x_BTD)) * self.up_proj(x_BTD))
-        return out
-
-
-class MLP(nn.Module):
-    """down(act(up(x)))."""
-
-    def __init__(self, config: LLMConfig) -> None:
-        super().__init__()
-        self.up_proj = Linear(config.hidden_size, config.intermediate_size, bias=config.mlp_bias)
-        self.down_proj = Linear(config.intermediate_size, config.hidden_size, bias=config.mlp_bias)
-        self.act = activation(config.hidden_act)
-
-    def forward(self, x_BTD: Tensor) -> Tensor:
-        out: Tensor = self.down_proj(self.act(self.up_proj(x_BTD)))
-        return out
-
-
 class Block(nn.Module):
     """One layer: attention, then the feed-forward part, each with a norm before it, and added to the stream."""
 
     def __init__(self, config: LLMConfig, layer: int) -> None:
         super().__init__()
+        self.scalars = StreamScalars(layer, config.num_hidden_layers) if config.stream_scalars else None
         self.input_layernorm = make_norm(config)
         self.self_attn = Attention(config, layer)
         self.post_attention_layernorm = make_norm(config)
@@ -155,9 +125,13 @@ class Block(nn.Module):
         rotary: tuple[Tensor, Tensor] | None,
         mask: Mask = None,
         cache: Appended | None = None,
+        first: FirstInput | None = None,
     ) -> tuple[Tensor, Tensor | None]:
         """(stream [B, T, D], the router's logits [N, E] where the layer has experts)."""
-        x_BTD = x_BTD + self.dropout(self.self_attn(self.input_layernorm(x_BTD), rotary, mask, cache))
+        if self.scalars is not None:
+            assert first is not None
+            x_BTD = self.scalars(x_BTD, first.x_BTD)
+        x_BTD = x_BTD + self.dropout(self.self_attn(self.input_layernorm(x_BTD), rotary, mask, cache, first))
         y_BTD, routing_NE = self.mlp(self.post_attention_layernorm(x_BTD)), None
         if isinstance(self.mlp, SparseMLP):
             y_BTD, routing_NE = y_BTD
@@ -201,8 +175,10 @@ class Decoder(nn.Module):
         self.embed_tokens = nn.Embedding(config.vocab_size, config.hidden_size)
         learned = config.position_embedding == "learned"
         self.embed_positions = nn.Embedding(config.max_position_embeddings, config.hidden_size) if learned else None
+        self.smear = Smear(config) if config.smear else None
         self.dropout = make_dropout(config.embd_pdrop)
         self.layers = nn.ModuleList(Block(config, layer) for layer in range(config.num_hidden_layers))
+        self.backout = nn.Parameter(torch.full((1,), BACKOUT)) if config.backout else None
         self.norm = make_norm(config)
         self.rotary = None if learned else Rotary(config)
         self.windows = [config.window(layer) for layer in range(config.num_hidden_layers)]
@@ -220,7 +196,10 @@ class Decoder(nn.Module):
 
     def embed(self, inputs: LayerInputs) -> Tensor:
         """The first layer's input, [B, T, D]."""
-        x_BTD = self.embed_tokens(inputs.ids_BT)
+        x_BTD = self.normed(self.embed_tokens(inputs.ids_BT))
+        if self.smear is not None:
+            before_BT, has_before_BT = tokens_before(inputs)
+            x_BTD = self.smear(x_BTD, self.normed(self.embed_tokens(before_BT)), has_before_BT)
         if self.embed_positions is not None:
             T, context = inputs.ids_BT.shape[1], self.config.max_position_embeddings
             positions_BT = inputs.positions_BT  # padding may reach beyond the context (see PADDING), which has no row
@@ -228,15 +207,26 @@ class Decoder(nn.Module):
         out: Tensor = self.dropout(x_BTD)
         return out
 
+    def normed(self, embedded: Tensor) -> Tensor:
+        """Embeddings [..., D] as the layers read them."""
+        if not self.config.embedding_norm:
+            return embedded
+        return F.rms_norm(embedded, embedded.shape[-1:], eps=self.config.rms_norm_eps)
+
     def run_blocks(self, blocks: Iterable[tuple[nn.Module, int | None]], x_BTD: Tensor, inputs: LayerInputs) -> Tensor:
         """The residual stream [B, T, D] after some consecutive layers, each given with its window."""
         rotary = None if self.rotary is None else self.rotary(inputs.positions_BT)
         valid_N = None if inputs.valid_BT is None else inputs.valid_BT.flatten()
-        for block, window in blocks:
-            x_BTD, routing_NE = block(x_BTD, rotary, inputs.masks[window], inputs.cache)
+        first = FirstInput(x_BTD, inputs.ids_BT) if self.config.shortcuts else None
+        more = () if first is None else (first,)
+        middle_BTD, middle = x_BTD, self.config.num_hidden_layers // 2
+        for layer, (block, window) in enumerate(blocks):
+            x_BTD, routing_NE = block(x_BTD, rotary, inputs.masks[window], inputs.cache, *more)
+            if layer == middle:
+                middle_BTD = x_BTD
             if inputs.routing is not None and routing_NE is not None:
                 inputs.routing.append(routing_sums(routing_NE, self.config.num_experts_per_tok, valid_N))
-        return x_BTD
+        return x_BTD if self.backout is None else x_BTD - self.backout * middle_BTD
 
 
 def _of_one_process(sums_3E: Tensor) -> Tensor:
@@ -273,24 +263,30 @@ class CustomLanguageModel(nn.Module):
             self._initialise(torch.Generator().manual_seed(seed))
 
     def _initialise(self, generator: torch.Generator) -> None:
-        """Matrices N(0, .02), those that write into the residual stream by sqrt(2 L) less (GPT-2); gains 1, biases 0.
+        """Matrices N(0, .02), those that write into the residual stream by sqrt(2 L) less (GPT-2); gains 1, biases 0,
+        where the configuration says nothing else.
 
         Under muP those inside the layers are narrower by the root of the width multiplier.
         """
         config = self.config
+        stds = {"lm_head.weight": config.head_std, "model.embed_tokens.weight": config.embedding_std}
         residual = (2 * config.num_hidden_layers) ** 0.5
         for name, parameter in self.named_parameters():
             if name.endswith("bias"):
                 nn.init.zeros_(parameter)
             elif parameter.dim() < 2:
-                nn.init.ones_(parameter)
-            elif config.zero_init_outputs and name.endswith((*INTO_STREAM, "lm_head.weight")):
+                nn.init.constant_(parameter, config.qk_gain if name.endswith(("q_norm.weight", "k_norm.weight")) else 1)
+            elif config.zero_init_outputs and name.endswith((*INTO_STREAM, "lm_head.weight")) and not stds.get(name):
                 nn.init.zeros_(parameter)
             else:
                 std = config.initializer_range / (residual if name.endswith(INTO_STREAM) else 1)
                 if self._hidden(name):
-                    std /= config.width_multiplier**0.5
-                nn.init.normal_(parameter, std=std, generator=generator)
+                    std = parameter.shape[-1] ** -0.5 if config.fan_in else std / config.width_multiplier**0.5
+                nn.init.normal_(parameter, std=stds.get(name) or std, generator=generator)
+        for module in self.modules():
+            initialise(module, config.hidden_size**-0.5, generator)
+        if self.model.backout is not None:
+            nn.init.constant_(self.model.backout, BACKOUT)
 
     def learning_rate_multipliers(self) -> dict[str, float]:
         """What each parameter's learning rate is multiplied by under Adam: 1 but for matrices inside the layers.

@@ -67,8 +67,21 @@ def save_huggingface(
     generation = {name: config[name] for name in special if name in config} | {"do_sample": False}
     write_text(folder / "generation_config.json", json.dumps(generation, indent=1) + "\n")
     as_dtype: torch.dtype = getattr(torch, dtype)
-    weights = {name: tensor.to(as_dtype) for name, tensor in named_weights(model).items()}
+    weights = {name: tensor.to(as_dtype) for name, tensor in portable_weights(model).items()}
     write_tensors(folder, dict(to_huggingface(weights, model.config, config["model_type"])), shard_bytes)
+
+
+def portable_config(config: LLMConfig) -> LLMConfig:
+    """The shape that `portable_weights` have."""
+    return config.model_copy(update={"embedding_norm": False})
+
+
+def portable_weights(model: CustomLanguageModel) -> dict[str, Tensor]:
+    """The weights by our names, float32, with which a decoder that lacks our own options computes the same: the norm
+    after the embedding is applied to the embedding's rows."""
+    weights = named_weights(model)
+    name = "model.embed_tokens.weight"
+    return weights | {name: model.model.normed(weights[name])}
 
 
 def load_huggingface(folder: Path, device: torch.device | str = "cpu") -> CustomLanguageModel:

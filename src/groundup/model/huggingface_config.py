@@ -137,7 +137,7 @@ IGNORED = set(
 # Fields that only training looks at, so a file without them is the same model.
 TRAINING = set(
     "notes attention_dropout resid_pdrop embd_pdrop z_loss_coef router_aux_loss_coef initializer_range "
-    "zero_init_outputs".split()
+    "zero_init_outputs fan_in embedding_std head_std qk_gain".split()
 )
 
 
@@ -185,7 +185,7 @@ def huggingface_config(
 
 def _meaning(config: LLMConfig, family: Family) -> dict[str, Any]:
     """What the model computes: its fields less those that have no say in it."""
-    silent = set(TRAINING)
+    silent = TRAINING | {"embedding_norm"}  # which weights are written with
     if not config.num_experts:
         silent |= {*_MOE, *_QWEN_MOE.split()} - {"attention_bias", "num_experts"}
     if config.norm == "rms_norm":

@@ -81,6 +81,14 @@ class LayerInputs(DecoderInputs):
     masks: Mapping[int | None, Mask]
 
 
+def tokens_before(inputs: LayerInputs) -> tuple[Tensor, Tensor]:
+    """(the token before each, int64 [B, T]; bool [B, T], whether there is one in the same document)."""
+    if inputs.cache is not None:
+        return inputs.cache.tokens_before(inputs.ids_BT)
+    before_BT = F.pad(inputs.ids_BT[:, :-1], (1, 0))
+    return before_BT, (inputs.positions_BT > 0).expand_as(before_BT)
+
+
 def check_length(T: int, config: LLMConfig) -> None:
     """Raises GroundupError where sequences of T tokens are longer than the context."""
     context = config.max_position_embeddings

@@ -145,6 +145,11 @@ def _options(parallel: ParallelConfig, needs: Needs) -> Iterator[Misfit]:
     model = needs.model
     if any((model.attention_dropout, model.resid_pdrop, model.embd_pdrop)):
         yield from _without(parallel, "dropout", "tp", "cp")
+    if model.shortcuts:
+        name = f"a model with {model.shortcuts[0]} (architecture: fast)"
+        yield from _without(parallel, name, "tp", "pp", "cp", "ep")
+        if parallel.engine == "megatron":
+            yield Misfit("engine", f"megatron, as it is used here, has no {model.shortcuts[0]} (architecture: fast)")
     for name, wanted in (("compile", needs.compiled), ("fp8", needs.float8)):
         if not wanted:
             continue
@@ -176,6 +181,8 @@ def _megatron(parallel: ParallelConfig, needs: Needs) -> Iterator[Misfit]:
         yield Misfit("engine", "megatron, as it is used here, trains no experts")
     if model.attention_dropout or model.resid_pdrop or model.embd_pdrop:
         yield Misfit("engine", "megatron, as it is used here, trains without dropout")
+    if model.embedding_norm:
+        yield Misfit("engine", "megatron, as it is used here, has no norm after the embedding (model.unit_start)")
     if model.attention_bias != model.mlp_bias:
         yield Misfit("engine", "megatron has one switch for the biases of attention and of the feed-forward part")
     if parallel.dp_replicate > 1 and parallel.dp_shard > 1:

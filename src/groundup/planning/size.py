@@ -26,7 +26,11 @@ MAX_LAYERS, MAX_WIDTH = 512, 32_768
 TOKENS_PER_PARAMETER = 20
 UNITS = {"K": 10**3, "M": 10**6, "B": 10**9}
 
-# A later stage's peak rate as a fraction of pretraining's, and why. Edit here.
+# Muon bears a faster rate than AdamW, by which the later stages train: 1e-2 and 2e-3 were best at 4M parameters
+# (docs/experiments.md).
+MUON_OVER_ADAMW = 5.0
+
+# A later stage's peak rate as a fraction of pretraining's, under Muon of a fifth of it, and why. Edit here.
 RATE_FRACTIONS: dict[str, tuple[float, str]] = {
     "sft": (1.0, "answers must be learnt word for word, by a fresh optimizer (docs/experiments.md)"),
     "reward": (0.15, "one pass over the pairs; three times as fast forgets what the answers are (docs/experiments.md)"),
@@ -149,14 +153,14 @@ def _at_width(width: int, parameters: int, vocabulary: int, given: ModelShape) -
 
 def _shape(layers: int, width: int, vocabulary: int, given: ModelShape) -> LLMConfig:
     heads = given.heads or heads_for(width, given.kv_heads)
-    plain = given.architecture == "gpt2"
+    plain = given.architecture in ("gpt2", "fast")  # no gate in the feed-forward part
     return LLMConfig.model_construct(  # unvalidated: what a person set may not fit, and is blamed with its line later
         vocab_size=vocabulary,
         hidden_size=width,
         intermediate_size=given.feed_forward or feed_forward_for(width, gated=not plain),
         num_hidden_layers=layers,
         num_attention_heads=heads,
-        num_key_value_heads=given.kv_heads or (heads if plain else kv_heads_for(heads)),
+        num_key_value_heads=given.kv_heads or (heads if given.architecture == "gpt2" else kv_heads_for(heads)),
         **given.decoder_fields,
     )
 
@@ -202,7 +206,9 @@ def derive(blueprint: Sections) -> dict[str, Derived]:
     if pretrain.learning_rate is None:
         rule = f"0.3118 C^-0.1250 at C = 6 N D = {flops:.2e} FLOPs"
         found["pretrain.learning_rate"] = Derived(rate, rule, deepseek)
+    muon = pretrain.optimizer.name == "muon"
     for stage, (fraction, reason) in RATE_FRACTIONS.items():
+        fraction /= MUON_OVER_ADAMW if muon else 1
         if getattr(blueprint, stage).learning_rate is None:
             rule = f"{fraction:.3g} of pretrain.learning_rate"
             found[f"{stage}.learning_rate"] = Derived(_three_digits(fraction * rate), rule, reason)
@@ -237,8 +243,9 @@ def _shape_rules(shape: LLMConfig, given: ModelShape) -> dict[str, Derived]:
         "Llama, arXiv 2302.13971, 2407.21783",
     )
     kv_heads = Derived(shape.num_key_value_heads, grouped, "grouped-query attention, arXiv 2305.13245")
-    if given.architecture == "gpt2":
+    if given.architecture in ("gpt2", "fast"):
         feed_forward = Derived(shape.intermediate_size, "4 times the width", "GPT-2")
+    if given.architecture == "gpt2":
         kv_heads = Derived(shape.num_key_value_heads, "all", "GPT-2")
     return {
         "layers": Derived(shape.num_hidden_layers, f"{near} of width a layer", aspect),

@@ -4,7 +4,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from groundup.model.configuration import FAMILIES
+from groundup.model.configuration import FAMILIES, FAST, UNIT_START
 from groundup.model.lora_config import LoraConfig
 from groundup.parallel.configuration import ParallelConfig
 from groundup.section import Section
@@ -27,8 +27,22 @@ class OptimizerConfig(Section):
     weight_decay: float = Field(default=0.1, ge=0)
     momentum: float = Field(default=0.95, ge=0, lt=1)
     """Muon's."""
+    momentum_warmup: int = Field(default=0, ge=0)
+    """Steps in which Muon's momentum rises from .85."""
+    iterations: Literal[3, 4, 5] = 5
+    """Of Muon's orthogonalisation: 3 cost three fifths of 5, which is much of a step with few tokens."""
+    cautious: bool = False
+    """Under Muon, decay only those numbers of a matrix that the step moves towards 0 (arXiv 2510.12402)."""
     matrix_scale: float = Field(default=1.0, gt=0)
-    """Muon's learning rate as a multiple of AdamW's."""
+    """Muon's learning rate as a multiple of `learning_rate`."""
+    embedding_scale: float = Field(default=1.0, gt=0)
+    """Under Muon, the embedding's learning rate as a multiple of `learning_rate`; the head's too where it is tied."""
+    head_scale: float = Field(default=1.0, gt=0)
+    """Under Muon, that of an untied head."""
+    vector_scale: float = Field(default=1.0, gt=0)
+    """Under Muon, that of gains and biases."""
+    scalar_scale: float = Field(default=1.0, gt=0)
+    """Under Muon, that of the learnt factors of `architecture: fast`."""
 
 
 class GuardConfig(Section):
@@ -158,9 +172,13 @@ class LoopConfig(CheckpointConfig, UpdateConfig, ScheduleConfig):
 class ModelShape(Section):
     """The decoder's shape. `None` means: derived from `size`."""
 
-    architecture: Literal["llama", "mistral", "qwen3", "gpt2", "mixtral"] = "llama"
+    architecture: Literal["llama", "mistral", "qwen3", "gpt2", "mixtral", "fast"] = "llama"
     """`mistral` sees a sliding window, `qwen3` normalises queries and keys, `gpt2` has learned positions, LayerNorm,
-    GELU and biases, `mixtral` has 8 experts in each layer of which a token uses 2."""
+    GELU and biases, `mixtral` has 8 experts in each layer of which a token uses 2. `fast` learns the most in a given
+    time, by ways around its layers that no other program knows: it can't be exported to them."""
+    unit_start: bool = False
+    """Start so that every layer reads numbers of size 1 and writes 0, as Muon likes it, with a norm after the
+    embedding, which an export applies to the embedding itself. The head is then not `tied`. `fast` always does."""
     layers: int | None = Field(default=None, ge=1)
     width: int | None = Field(default=None, ge=2)
     heads: int | None = Field(default=None, ge=1)
@@ -171,17 +189,31 @@ class ModelShape(Section):
     window: int | None = Field(default=None, ge=1)
     """How many tokens back one layer of `mistral` sees; null: half the context, as published."""
     rope_theta: float = Field(default=10_000.0, gt=0)
-    tied: bool = True
-    """Whether the output head shares the embedding's matrix."""
+    tied: bool | None = None
+    """Whether the output head shares the embedding's matrix; null: it does, but not with `unit_start`."""
     dropout: float = Field(default=0.0, ge=0, lt=1)
     """Probability with which embeddings, attention weights and residual additions are set to zero in pretraining
     (arXiv 1207.0580); worth it where the documents are read many times."""
 
+    @model_validator(mode="after")
+    def _own_head(self) -> "ModelShape":
+        if self.unit_start and self.architecture == "gpt2":
+            raise ValueError("gpt2's learned positions are added to plain embeddings: remove unit_start")
+        if self.tied and self.starts_at_unit:
+            raise ValueError("the head can't be tied to an embedding that is normalised (unit_start): remove tied")
+        return self
+
+    @property
+    def starts_at_unit(self) -> bool:
+        return self.unit_start or self.architecture == "fast"
+
     @property
     def decoder_fields(self) -> dict[str, Any]:
         """The decoder's fields that do not follow from `size`."""
-        fields = dict(FAMILIES[self.architecture])
-        fields |= {"max_position_embeddings": self.context, "tie_word_embeddings": self.tied}
+        fields = dict(FAST if self.architecture == "fast" else FAMILIES[self.architecture])
+        fields |= UNIT_START if self.starts_at_unit else {}
+        tied = not self.starts_at_unit if self.tied is None else self.tied
+        fields |= {"max_position_embeddings": self.context, "tie_word_embeddings": tied}
         if self.architecture == "mistral":
             fields["sliding_window"] = self.window or max(1, self.context // 2)
         fields |= dict.fromkeys(("attention_dropout", "resid_pdrop", "embd_pdrop"), self.dropout)

@@ -1,17 +1,22 @@
 """Which parameters are trained by which rule: AdamW, Muon for matrices, or Adafactor; decay only where it belongs."""
 
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor, nn
 
 from groundup.machine import multiplies_bf16
-from groundup.model.decoder import CustomLanguageModel
+from groundup.model.decoder import CustomLanguageModel, Decoder
+from groundup.model.shortcuts import Smear, StreamScalars
 from groundup.training.adafactor import Adafactor
 from groundup.training.configuration import OptimizerConfig
 from groundup.training.muon import Muon
 
+# Vectors are gains and biases; values, scalars and stream are those of `shortcuts.py`, which nanochat found best moved
+# half as fast as the embedding, and the stream's factors a hundredth as fast as the other numbers.
+Kind = Literal["matrix", "embedding", "values", "head", "vector", "scalar", "stream"]
+VALUES, STREAM = 0.5, 0.01
 MakeOptimizer = Callable[[nn.Module], torch.optim.Optimizer]
 
 
@@ -35,22 +40,26 @@ def _adamw(config: OptimizerConfig) -> MakeOptimizer:
 def _muon(config: OptimizerConfig) -> MakeOptimizer:
     def make(model: nn.Module) -> torch.optim.Optimizer:
         """Hidden matrices by Muon; embeddings, heads and vectors by AdamW."""
-        outer = {
-            id(parameter)
-            for name, module in model.named_modules()
-            if isinstance(module, nn.Embedding) or name.split(".")[-1] in ("lm_head", "score")
-            for parameter in module.parameters(recurse=False)
+        rates: dict[Kind, float] = {
+            "matrix": config.matrix_scale,
+            "embedding": config.embedding_scale,
+            "values": config.embedding_scale * VALUES,
+            "head": config.head_scale,
+            "vector": config.vector_scale,
+            "scalar": config.scalar_scale,
+            "stream": config.scalar_scale * STREAM,
         }
-        trained = _trained(model)
-        hidden = [p for p in trained if p.dim() >= 2 and id(p) not in outer]
         groups = [
-            {**_group(hidden, config.weight_decay, config.matrix_scale), "muon": True},
-            {**_group((p for p in trained if p.dim() >= 2 and id(p) in outer), 0.0), "muon": False},
-            {**_group((p for p in trained if p.dim() < 2), 0.0), "muon": False},
+            {**_group(members, config.weight_decay if kind == "matrix" else 0.0, rates[kind]), "muon": kind == "matrix"}
+            for kind, members in kinds_of(model).items()
         ]
+        trained = _trained(model)
         return Muon(
             [group for group in groups if group["params"]],
             momentum=config.momentum,
+            momentum_warmup=config.momentum_warmup,
+            cautious=config.cautious,
+            iterations=config.iterations,
             betas=config.betas,
             eps=config.eps,
             fused=_fused(trained),
@@ -77,6 +86,33 @@ def _by_shape(model: nn.Module, config: OptimizerConfig) -> list[dict[str, Any]]
                 key = (config.weight_decay if matrices else 0.0, scales.get(name, 1.0))
                 members.setdefault(key, []).append(parameter)
     return [_group(parameters, decay, scale) for (decay, scale), parameters in members.items()]
+
+
+def kinds_of(model: nn.Module) -> dict[Kind, list[nn.Parameter]]:
+    """The trained parameters by what they are; a head that is tied to the embedding counts as that."""
+    found: dict[Kind, list[nn.Parameter]] = {kind: [] for kind in get_args(Kind)}
+    special: dict[int, Kind] = {}
+    for name, module in model.named_modules():
+        for part, parameter in module.named_parameters(recurse=False):
+            if (kind := _special(name, module, part)) is not None:
+                special.setdefault(id(parameter), kind)
+    for parameter in _trained(model):
+        found[special.get(id(parameter), "vector" if parameter.dim() < 2 else "matrix")].append(parameter)
+    return found
+
+
+def _special(name: str, module: nn.Module, part: str) -> Kind | None:
+    """The kind of a module's parameter where its shape doesn't say it; the embedding comes before its tied head."""
+    match module:
+        case nn.Embedding():
+            return "values" if name.endswith("value_embedding.table") else "embedding"
+        case StreamScalars():
+            return "stream" if part == "stream" else "scalar"
+        case Smear() | Decoder():
+            return "scalar"
+        case _:
+            head = name.split(".")[-1] in ("lm_head", "score") and part == "weight"
+            return "head" if head else None
 
 
 def _trained(model: nn.Module) -> list[nn.Parameter]:

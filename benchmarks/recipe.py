@@ -1,0 +1,180 @@
+"""`make bench NAME=recipe PEER=FOLDER [BUDGET=120] [SIDES="..."]`: which recipe learns the most in a given time.
+
+The text is English Wikipedia (`--data`, a folder that has `enwiki` in it, or any folder of text), curated and encoded
+once by the pipeline's own stages into `runs/bench-recipe`. Every side reads the same token files with the same number
+of threads in a process of its own, and is measured in bits per byte of the same held-out windows: one half of the
+held-out documents is looked at on the way, the other half at the end. Compiling is not counted.
+
+    plain        the project's model and AdamW as in a blueprint without a recipe
+    portable     the default recipe, whose model any other program can load
+    fast         `architecture: fast`
+    nanochat     karpathy/nanochat's recipe at depth 4, from a checkout in PEER
+    nanogpt      nanoGPT's model and AdamW
+
+A side whose name ends in `@.6` has .6 of the time; one that ends in `-eager` is not compiled.
+"""
+
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+from benchmarks.measure import Failure, Measurement, peer_in_process
+from benchmarks.recipe_race import Clock, Job
+from benchmarks.rows import Row, compare
+from groundup.artifacts.durable import write_text
+from groundup.errors import GroundupError
+from groundup.machine import multiplies_bf16, usable_cores
+
+RUN, STAGES = Path("runs/bench-recipe"), ("curate", "tokenizer", "tokens")
+SIDES = ("nanochat", "portable", "fast@.6", "plain")
+FASTER = {"schedule": "wsd", "warmup": 0.02, "decay": 0.65, "final_learning_rate": 0.05, "learning_rate": 1e-2}
+MUON = {"name": "muon", "iterations": 3, "weight_decay": 0.0, "betas": [0.8, 0.95], "eps": 1e-10}
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """The size of a model, and how a blueprint's `pretrain:` section trains it."""
+
+    parameters: int
+    pretrain: dict[str, Any]
+
+
+RECIPES = {
+    "plain": Recipe(4_000_000, {"learning_rate": 2e-3}),
+    "portable": Recipe(
+        4_000_000,
+        {
+            **FASTER,
+            "model": {"architecture": "qwen3", "unit_start": True, "layers": 3, "width": 256},
+            "optimizer": {**MUON, "momentum_warmup": 100, "embedding_scale": 30},
+        },
+    ),
+    "fast": Recipe(
+        4_000_000,
+        {
+            **FASTER,
+            "model": {"architecture": "fast", "layers": 3, "width": 256},
+            "optimizer": {**MUON, "momentum_warmup": 100, "embedding_scale": 30, "scalar_scale": 20},
+        },
+    ),
+}
+
+
+def run(
+    data: Path | None,
+    check: bool = False,
+    peer: Path | None = None,
+    budget: float = 120.0,
+    clock: Clock = "wall",
+    sides: Sequence[str] = SIDES,
+) -> Iterator[Row]:
+    """Rows against the peer; without one (no `--peer`), against the plain recipe.
+
+    Args:
+        budget: seconds of training for each side.
+        clock: `cpu` counts the process's processor time, for a machine that has other work; its threads together.
+    """
+    tokens, tokenizer = _checked() if check else _tokens(data)
+    precision = "bf16" if multiplies_bf16() else "fp32"
+    sides = ["plain", "portable", "fast", "nanogpt"] if check else list(sides)
+    sides = [side for side in sides if peer or not side.startswith("nanochat")]
+    found = {}
+    for name in sides:
+        base, _, part = name.partition("@")
+        job = Job(
+            str(tokens), str(tokenizer), budget * float(part or 1), clock, precision, not check, check
+        )  # a check compiles nothing: it would take longer than all else
+        found[name] = _raced(base, job, peer)
+        print(f"{name}: {_said(found[name])}", flush=True)
+    against = next((name for name in sides if name.startswith("nanochat")), "plain")
+    other = found[against]
+    for name in sides:
+        mine = found[name]
+        if name == against or isinstance(mine, Failure):
+            continue
+        case = f"{name}, {budget:g} s on {usable_cores()} cores"
+        value = other if isinstance(other, Failure) else other["test"]
+        yield compare(case, "bits per byte, test", mine["test"], value, against, "bits", "lower")
+        if isinstance(other, dict):
+            goal, seconds = other["looks"][-1][1], _reached(mine["looks"], other["looks"][-1][1])
+            if seconds is not None:
+                metric = f"time to {goal:.3f} bits, validation"
+                yield compare(case, metric, seconds, other["seconds"], against, "s", "lower")
+
+
+def _raced(name: str, job: Job, peer: Path | None) -> dict[str, Any] | Failure:
+    from benchmarks import recipe_sides
+
+    base, eager = name.removesuffix("-eager"), name.endswith("-eager")
+    values = {**vars(job), "compiled": job.compiled and not eager}
+    cores = usable_cores()
+    measured: Measurement | Failure
+    if base == "nanochat":
+        measured = peer_in_process(recipe_sides.nanochat, str(peer), values, cores=cores)
+    elif base == "nanogpt":
+        measured = peer_in_process(recipe_sides.nanogpt, values, cores=cores)
+    elif base in RECIPES:
+        measured = peer_in_process(recipe_sides.ours, base, values, cores=cores)
+    else:
+        known = ", ".join((*RECIPES, "nanochat", "nanogpt"))
+        raise GroundupError(f"there is no side {name!r}", do=f"choose of {known}")
+    if isinstance(measured, Failure) and base in RECIPES:
+        raise GroundupError(f"the recipe {base} failed: {measured.reason}")
+    return measured if isinstance(measured, Failure) else dict(measured.value)
+
+
+def _said(found: dict[str, Any] | Failure) -> str:
+    if isinstance(found, Failure):
+        return found.reason
+    looks = ", ".join(f"{bits:.3f} after {seconds:.0f} s" for seconds, bits in found["looks"])
+    return (
+        f"{found['test']:.4f} bits per byte after {found['seconds']:.0f} s, {found['steps']:,} steps and "
+        f"{found['tokens']:,} tokens, {found['parameters']:,} parameters (validation: {looks})"
+    )
+
+
+def _reached(looks: Sequence[Sequence[float]], goal: float) -> float | None:
+    """When the validation figure came down to `goal`, between two looks on a straight line; None: never."""
+    for (before, above), (after, below) in pairwise(looks):
+        if below <= goal:
+            return after if above <= goal else before + (after - before) * (above - goal) / (above - below)
+    return None
+
+
+def _tokens(data: Path | None) -> tuple[Path, Path]:
+    """(the folder of the token files, the tokenizer), made where they are not there yet."""
+    text = next((path for path in ((data or Path()) / "enwiki", data) if path and path.is_dir()), None)
+    if text is None:
+        raise GroundupError("there is no text to train on", where=str(data or ""), do="name its folder with --data")
+    RUN.mkdir(parents=True, exist_ok=True)
+    blueprint = RUN.parent / "bench-recipe.yaml"
+    source = f"{{kind: files, path: {text.resolve()}}}"
+    write_text(blueprint, f"name: bench-recipe\ncurate:\n  sources: [{source}]\n  heldout: 0.03\n")
+    for stage in STAGES:
+        command = [sys.executable, "-m", "groundup", "run", str(blueprint), "--run", str(RUN), "--only", stage]
+        if subprocess.run(command).returncode:
+            raise GroundupError(f"the stage {stage} failed", where=str(blueprint), do="see its message")
+    newest = {stage: max((RUN / "artifacts").glob(f"{stage}-*"), key=lambda p: p.stat().st_mtime) for stage in STAGES}
+    return newest["tokens"], newest["tokenizer"] / "tokenizer.json"
+
+
+def _checked() -> tuple[Path, Path]:
+    """The same of random words, in a temporary folder."""
+    import random
+    import tempfile
+
+    from groundup.shards.token_file import write_tokens
+    from groundup.tokenizer.tokenizer import Tokenizer
+
+    folder, draw = Path(tempfile.mkdtemp()), random.Random(1)
+    words = ["".join(draw.choices("etaoinshr", k=draw.randint(2, 6))) for _ in range(200)]
+    texts = [" ".join(draw.choices(words, k=400)) for _ in range(20)]
+    tokenizer = Tokenizer.train(texts)
+    tokenizer.save(folder / "tokenizer.json")
+    for split, some in (("train", texts[4:]), ("heldout", texts[:4])):
+        write_tokens(folder, split, tokenizer, some)
+    return folder, folder / "tokenizer.json"
