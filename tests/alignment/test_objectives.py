@@ -10,8 +10,8 @@ import torch.nn.functional as F
 import tiny
 from groundup.alignment.answers import Answer, AnswerBatch, summed_log_probabilities
 from groundup.alignment.losses import bradley_terry
-from groundup.alignment.pair_objective import collate_pairs
 from groundup.alignment.preference import PreferenceObjective
+from groundup.alignment.rankings import RankingBatch, ranked
 from groundup.alignment.reward import RewardModel, RewardObjective, score_pairs
 from groundup.alignment.sft import Lesson, SftObjective
 from groundup.training.objective import Objective
@@ -42,7 +42,8 @@ def sft(
 
 
 def reward(batch: int = 4, accumulate: int = 1, centering: float = 0.01) -> RewardObjective:
-    return RewardObjective(PAIRS, PAIRS, batch=batch, accumulate=accumulate, centering=centering, pad=PAD, seed=3)
+    drawing = {"batch": batch, "accumulate": accumulate, "pad": PAD, "seed": 3}
+    return RewardObjective(ranked((pair, None) for pair in PAIRS), PAIRS, centering=centering, **drawing)
 
 
 def dpo(batch: int = 4, accumulate: int = 1, smoothing: float = 0.0) -> PreferenceObjective:
@@ -50,11 +51,11 @@ def dpo(batch: int = 4, accumulate: int = 1, smoothing: float = 0.0) -> Preferen
     return PreferenceObjective(PAIRS, PAIRS, tiny.model(9), batch=batch, accumulate=accumulate, **given)
 
 
-def taught(batches: list[AnswerBatch]) -> list[tuple[int, ...]]:
+def taught(batches: list[AnswerBatch | RankingBatch]) -> list[tuple[int, ...]]:
     """The rows of batches without their padding."""
     return [
         tuple(row[: int(answer.nonzero().max()) + 1].tolist())
-        for batch in batches
+        for batch in (one.answers if isinstance(one, RankingBatch) else one for one in batches)
         for row, answer in zip(batch.ids_BT, batch.answer_BT, strict=True)
     ]
 
@@ -148,7 +149,7 @@ def test_the_reward_loss() -> None:
     (batch,) = objective.batches(0)
     with torch.no_grad():
         loss, watch = objective.loss(made, batch)
-        scores = made.scores(batch)
+        scores = made.scores(batch.answers)
     chosen, rejected = scores[:3], scores[3:]
     expected = bradley_terry(chosen, rejected) + 0.5 * (chosen + rejected) ** 2
     assert loss.item() == pytest.approx(float(expected.sum()), rel=1e-6)
@@ -163,7 +164,9 @@ def test_the_reward_loss() -> None:
 def test_equal_answers_cost_ln_2() -> None:
     same = [(one, one) for one in answers(4)]
     with torch.no_grad():
-        loss, _ = reward(centering=0).loss(RewardModel(tiny.model()), collate_pairs(same, PAD))
+        objective = reward(centering=0)
+        batch = objective.collated(ranked((pair, None) for pair in same))
+        loss, _ = objective.loss(RewardModel(tiny.model()), batch)
     assert loss.item() == pytest.approx(4 * math.log(2), rel=1e-6)
 
 

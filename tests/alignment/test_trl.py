@@ -17,6 +17,7 @@ from groundup.alignment.data.records import task_of
 from groundup.alignment.losses import kl_k3, policy_loss
 from groundup.alignment.policy import Experience, PolicyObjective
 from groundup.alignment.preference import PreferenceObjective
+from groundup.alignment.rankings import ranked
 from groundup.alignment.reward import RewardModel, RewardObjective
 from groundup.alignment.rollout import Rollout, Sampler
 from groundup.alignment.sft import SftObjective
@@ -117,7 +118,7 @@ def test_reward() -> None:
     with torch.no_grad():
         reward.score.weight.copy_(TRL["batch/head"])
         reward.surprise.weight.zero_()
-    objective = RewardObjective(pairs(), [], centering=CENTERING, batch=2, **DRAWN)
+    objective = RewardObjective(ranked((pair, None) for pair in pairs()), [], centering=CENTERING, batch=2, **DRAWN)
     batch = objective.batches(0)[0]
     agrees("reward", objective.loss(reward, batch)[0] / objective.weight(batch), reward, "language.")
 

@@ -42,7 +42,9 @@ class RewardConfig(LoopConfig):
 
     data: Path | None = None
     """Your own pairs: JSON, JSONL, CSV or Parquet with `prompt`, `chosen` and `rejected`, as texts or messages; HH
-    transcripts; or answers with a `label` (docs/alignment.md). None: made from the documents."""
+    transcripts; `ranked` lists; or answers with a `label` (docs/alignment.md). None: made from the documents."""
+    loss: Literal["bradley_terry", "plackett_luce"] = "bradley_terry"
+    """Of lists of more than two: each of their pairs by itself, or each answer as the choice among those from it on."""
     pairs_per_subject: int = Field(default=6, ge=1)
     heldout: float = Field(default=0.1, gt=0, lt=1)
     """Fraction of the subjects whose pairs only measure the accuracy."""

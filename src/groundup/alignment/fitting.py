@@ -3,14 +3,17 @@
 import copy
 import math
 from collections.abc import Callable, Sequence
+from itertools import combinations
 from typing import Any
 
 from groundup.alignment.answers import Answer
 from groundup.alignment.configuration import GrpoConfig, PolicyConfig
 from groundup.alignment.data.examples import answer_ids, ask, fitted, prompt_ids
 from groundup.alignment.data.records import Task, task_of
+from groundup.alignment.losses import RankingLoss
 from groundup.alignment.policy import PolicyObjective
 from groundup.alignment.preference import PreferenceObjective
+from groundup.alignment.rankings import ranked
 from groundup.alignment.reward import RewardModel, RewardObjective, ScalarModel
 from groundup.alignment.rewards.reward import FunctionReward, Reward
 from groundup.alignment.rollout import Sampler
@@ -64,16 +67,18 @@ def fine_tune(
 def fit_reward(
     model: CustomLanguageModel,
     tokenizer: Tokenizer,
-    pairs: Sequence[Pair],
+    rankings: Sequence[Sequence[str]],
     *,
     epochs: float = 1.0,
     batch: int = 16,
     learning_rate: float = 1e-4,
     centering: float = 0.01,
+    loss: RankingLoss = "bradley_terry",
     config: LoopConfig | None = None,
     seed: int = 0,
 ) -> tuple[RewardModel, Rows]:
-    """A reward model from (prompt, chosen, rejected) texts, which starts from a copy of `model` (Bradley-Terry).
+    """A reward model from (prompt, chosen, rejected) texts, or from (prompt, best, second, ..., worst), which starts
+    from a copy of `model`.
 
         >>> from groundup.alignment import fit_reward
         >>> from groundup.model import CustomLanguageModel, LLMConfig
@@ -90,15 +95,20 @@ def fit_reward(
     config = config or LoopConfig()
     reward = RewardModel(copy.deepcopy(model), seed)
     objective = RewardObjective(
-        [_pair(model, tokenizer, pair) for pair in pairs],
+        ranked(
+            (_pair(model, tokenizer, (prompt, *pair)), number)
+            for number, (prompt, *answers) in enumerate(rankings)
+            for pair in combinations(answers, 2)
+        ),
         [],
         centering=centering,
+        loss=loss,
         batch=batch,
         accumulate=config.accumulate,
         pad=tokenizer.pad,
         seed=seed,
     )
-    return reward, run(reward, objective, math.ceil(epochs * len(pairs) / batch), learning_rate, config)
+    return reward, run(reward, objective, math.ceil(epochs * len(rankings) / batch), learning_rate, config)
 
 
 def fit_preferences(

@@ -16,6 +16,7 @@ from torch import Tensor
 
 Reduction = Literal["none", "sum", "mean"]
 Ratio = Literal["token", "sequence", "answer"]
+RankingLoss = Literal["bradley_terry", "plackett_luce"]
 
 
 def masked_mean(x: Tensor, mask: Tensor) -> Tensor:
@@ -130,6 +131,42 @@ def plackett_luce(scores_BK: Tensor, reduction: Reduction = "mean") -> Tensor:
     """
     rest_BK = torch.logcumsumexp(scores_BK.flip(1), 1).flip(1)  # of the answers from each one on
     return _reduced((rest_BK - scores_BK).sum(1), reduction)
+
+
+def ranking_loss(
+    scores_A: Tensor, better_E: Tensor, worse_E: Tensor, ranking_E: Tensor, rankings: int, loss: RankingLoss
+) -> Tensor:
+    """A loss for each ranking, [rankings]: the mean over its pairs, or over its choices, so that each counts as one.
+
+    Args:
+        scores_A: of all answers of all rankings.
+        better_E: int64, for each pair the index of the better answer; `worse_E` of the worse one. Equal answers are no
+            pair.
+        ranking_E: int64, which ranking a pair is of.
+        loss: `bradley_terry`: each pair by itself (arXiv 2203.02155). `plackett_luce`: each answer as the choice among
+            itself and all that are worse; without equal answers their sum is `plackett_luce`. Of two answers both are
+            the same.
+
+    >>> from torch import tensor
+    >>> order = tensor([0, 0, 1]), tensor([1, 2, 2]), tensor([0, 0, 0])
+    >>> ranking_loss(tensor([0.0, 0.0, 0.0]), *order, 1, "plackett_luce")  # ln 3! over two choices
+    tensor([0.8959])
+    """
+    if loss == "bradley_terry":
+        return means_by(bradley_terry(scores_A[better_E], scores_A[worse_E], reduction="none"), ranking_E, rankings)
+    choice_C, of_E = better_E.unique(return_inverse=True)
+    among_CA = torch.zeros(len(choice_C), len(scores_A), dtype=torch.bool, device=scores_A.device)
+    among_CA[of_E, worse_E] = True
+    among_CA[torch.arange(len(choice_C), device=scores_A.device), choice_C] = True
+    nats_C = scores_A.expand_as(among_CA).masked_fill(~among_CA, -torch.inf).logsumexp(1) - scores_A[choice_C]
+    ranking_C = torch.zeros_like(choice_C).scatter(0, of_E, ranking_E)
+    return means_by(nats_C, ranking_C, rankings)
+
+
+def means_by(x_E: Tensor, group_E: Tensor, groups: int) -> Tensor:
+    """The mean of each group, [groups]; 0 of an empty one."""
+    sums_G = x_E.new_zeros(groups).index_add(0, group_E, x_E)
+    return sums_G / torch.bincount(group_E, minlength=groups).clamp(min=1)
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """Pairs of a chosen and a rejected answer, drawn and laid out by step: for reward models and for preferences."""
 
 from collections.abc import Sequence
+from typing import Any
 
 from groundup.alignment.answers import Answer, AnswerBatch, collate
 from groundup.parallel.data_rank import SINGLE, DataRank
@@ -16,15 +17,15 @@ class PairObjective(Objective):
     """Draws `batch` pairs a step, in a fresh order per epoch, and splits them into `accumulate` micro-batches.
 
     A step's batch is a function of the step. The loss of a subclass is summed over pairs, and its statistics contain
-    `accuracy`, a count of pairs.
+    `accuracy`, a count of pairs. A subclass may draw other examples, by its own `collated` and `weight`.
     """
 
     unit = "pairs"
 
     def __init__(
         self,
-        pairs: Sequence[EncodedPair],
-        validation: Sequence[EncodedPair],
+        pairs: Sequence[Any],
+        validation: Sequence[Any],
         *,
         batch: int,
         accumulate: int,
@@ -34,14 +35,18 @@ class PairObjective(Objective):
         self.pairs, self.validation = list(pairs), list(validation)
         self.batch, self.accumulate, self.pad, self.seed = batch, accumulate, pad, seed
 
-    def batches(self, step: int, data_rank: DataRank = SINGLE) -> list[AnswerBatch]:
+    def batches(self, step: int, data_rank: DataRank = SINGLE) -> list[Any]:
         indices = samples_at(step * self.batch, self.batch, len(self.pairs), self.seed).tolist()
         drawn = [self.pairs[index] for index in indices]
         every = self.accumulate * data_rank.size
         parts = range(data_rank.rank, min(every, self.batch), data_rank.size)
-        return [collate_pairs(drawn[i::every], self.pad) for i in parts]
+        return [self.collated(drawn[i::every]) for i in parts]
 
-    def weight(self, batch: AnswerBatch) -> float:
+    def collated(self, pairs: Sequence[Any]) -> Any:
+        """Some of `pairs` or `validation` as a batch."""
+        return collate_pairs(pairs, self.pad)
+
+    def weight(self, batch: Any) -> float:
         """Pairs."""
         return len(batch) / 2
 
@@ -50,7 +55,7 @@ class PairObjective(Objective):
         if not self.validation:
             return {}
         starts = range(0, len(self.validation), EVALUATED)
-        batches = [collate_pairs(self.validation[start : start + EVALUATED], self.pad) for start in starts]
+        batches = [self.collated(self.validation[start : start + EVALUATED]) for start in starts]
         _, sums = engine.evaluate(batches, self.loss)
         return {"heldout_accuracy": sums["accuracy"] / len(self.validation)}
 

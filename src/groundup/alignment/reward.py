@@ -18,8 +18,9 @@ from groundup.alignment.data.data_reading import read_comparisons
 from groundup.alignment.data.examples import skip_long_prompts
 from groundup.alignment.data.pairs import KINDS, make_pairs, split_given, write_pairs
 from groundup.alignment.data.questions import MAIN_ASPECTS, read_items
-from groundup.alignment.losses import bradley_terry
+from groundup.alignment.losses import RankingLoss, means_by, ranking_loss
 from groundup.alignment.pair_objective import EncodedPair, PairObjective, collate_pairs
+from groundup.alignment.rankings import EncodedRanking, RankingBatch, collate_rankings, ranked
 from groundup.alignment.training import ITEMS, PAIRS, StageTraining, cut_pairs, encode_pair
 from groundup.artifacts import Artifact, Figures, Work
 from groundup.artifacts.durable import write_text
@@ -116,20 +117,37 @@ def load_reward_model(folder: Path, device: torch.device | str = "cpu") -> tuple
 
 
 class RewardObjective(PairObjective):
-    """Bradley-Terry on pairs, with a pull of the scores towards 0 of weight `centering`."""
+    """Rankings, each of which counts once, with a pull of the scores of pairs towards 0 of weight `centering`."""
 
     def __init__(
-        self, pairs: Sequence[EncodedPair], validation: Sequence[EncodedPair], *, centering: float, **drawing: int
+        self,
+        rankings: Sequence[EncodedRanking],
+        validation: Sequence[EncodedPair],
+        *,
+        centering: float,
+        loss: RankingLoss = "bradley_terry",
+        **drawing: int,
     ) -> None:
         """`drawing`: `batch`, `accumulate`, `pad` and `seed` of `PairObjective`."""
-        super().__init__(pairs, validation, **drawing)
-        self.centering = centering
+        super().__init__(rankings, ranked((pair, None) for pair in validation), **drawing)
+        self.centering, self.name = centering, loss
 
-    def loss(self, model: nn.Module, batch: AnswerBatch) -> tuple[Tensor, Statistics]:
+    def collated(self, pairs: Sequence[EncodedRanking]) -> RankingBatch:
+        return collate_rankings(pairs, self.pad)
+
+    def weight(self, batch: RankingBatch) -> float:
+        """Rankings."""
+        return batch.rankings
+
+    def loss(self, model: nn.Module, batch: RankingBatch) -> tuple[Tensor, Statistics]:
         assert isinstance(model, RewardModel)
-        chosen_B, rejected_B = model.scores(batch.to(next(model.parameters()).device)).chunk(2)
-        loss = bradley_terry(chosen_B, rejected_B, reduction="none") + self.centering * (chosen_B + rejected_B) ** 2
-        return loss.sum(), {"accuracy": (chosen_B > rejected_B).sum()}
+        batch = batch.to(next(model.parameters()).device)
+        scores_A = model.scores(batch.answers)
+        better_E, worse_E = scores_A[batch.better_E], scores_A[batch.worse_E]
+        loss = ranking_loss(scores_A, batch.better_E, batch.worse_E, batch.ranking_E, batch.rankings, self.name).sum()
+        pull = means_by((better_E + worse_E) ** 2, batch.ranking_E, batch.rankings).sum()
+        right = means_by((better_E > worse_E).float(), batch.ranking_E, batch.rankings).sum()
+        return loss + self.centering * pull, {"accuracy": right}
 
 
 @torch.no_grad()
@@ -164,21 +182,24 @@ def stage(config: RewardConfig, inputs: Mapping[str, Artifact], work: Work) -> F
     write_pairs(work.out / PAIRS, pairs)
     model = RewardModel(training.model(), work.seed)
     context = model.config.max_position_embeddings
-    train_pairs = [encode_pair(pair, tokenizer, context) for pair in pairs if pair.split == "train"]
+    train = [pair for pair in pairs if pair.split == "train"]
+    train_pairs = [encode_pair(pair, tokenizer, context) for pair in train]
+    rankings = ranked(zip(train_pairs, (pair.ranking for pair in train), strict=True))
     validation = [pair for pair in pairs if pair.split == "heldout"]
     validation_pairs = [encode_pair(pair, tokenizer, context) for pair in validation]
     if not train_pairs:
         raise GroundupError("there is no pair to learn from", where="reward", do="name your own pairs with reward.data")
     objective = RewardObjective(
-        train_pairs,
+        rankings,
         validation_pairs,
+        loss=config.loss,
         batch=config.batch_pairs,
         accumulate=config.accumulate,
         centering=config.centering,
         pad=tokenizer.pad,
         seed=work.seed,
     )
-    steps = math.ceil(config.epochs * len(train_pairs) / config.batch_pairs)
+    steps = math.ceil(config.epochs * len(rankings) / config.batch_pairs)
     engine = training.engine(model)
     cut = cut_pairs([*train_pairs, *validation_pairs], tokenizer)
     if cut:
@@ -207,6 +228,7 @@ def stage(config: RewardConfig, inputs: Mapping[str, Artifact], work: Work) -> F
     return {
         "summary": f"{len(train_pairs):,} pairs{accuracy}{noted}",
         "pairs": len(train_pairs),
+        "rankings": len(rankings),
         "heldout_pairs": count,
         "cut_pairs": cut,
         "made_from_documents": config.data is None,

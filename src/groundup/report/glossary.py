@@ -101,6 +101,7 @@ TERMS = {
     "subject": "What a question is about: a symbol, a title or a heading of the documents.",
     "phrasing": "One of several wordings of the same question.",
     "preference pair": "Two answers to a prompt, one chosen and one rejected.",
+    "Plackett-Luce": "A model of rankings: the best is chosen among all, the next among the rest, and so on.",
     "reward model": "A model that scores an answer; it learns from preference pairs.",
     "PPO": "Proximal policy optimisation: the model answers, the reward model scores, small steps follow.",
     "DPO": "Direct preference optimisation: learning from preference pairs without sampling.",

@@ -55,6 +55,32 @@ def test_labelled_answers_are_compared_within_their_prompt(tmp_path: Path) -> No
         read_comparisons(lines(tmp_path / "alone.jsonl", rows[0]))
 
 
+def test_ranked_lists_are_all_their_pairs(tmp_path: Path) -> None:
+    """Equal answers are no pair; a list of equal ones is counted; pairs of one list share its name."""
+    rows = [{"prompt": "q", "ranked": ranked} for ranked in (["a", ["b", "c"], "d"], [["a", "b"]], ["c", "a"])]
+    file = read_comparisons(lines(tmp_path / "ranked.jsonl", *rows))
+    found = [(one.chosen + one.rejected, one.ranking.rpartition(":")[2]) for _, one in file.records]
+    assert found == [("ab", "1"), ("ac", "1"), ("ad", "1"), ("bd", "1"), ("cd", "1"), ("ca", "3")]
+    assert file.all_equal == 1 and "ranked lists (3), 1 all equal" in file.summary
+
+
+@pytest.mark.parametrize(
+    ("ranked", "reason"),
+    [
+        ("a, b", "is text, not a list"),
+        (["a"], "less than two answers"),
+        (["a", 1], "something else than texts"),
+        (["a", []], "less than two"),
+        (["a", "b", []], "an empty one"),
+        (["a", ["b", "a"]], "the same answer twice"),
+    ],
+)
+def test_ranked_lists_that_are_none(tmp_path: Path, ranked: Any, reason: str) -> None:
+    rows = [{"prompt": "q", "ranked": ["a", "b"]}] * 30 + [{"prompt": "q", "ranked": ranked}]
+    file = read_comparisons(lines(tmp_path / "ranked.jsonl", *rows))
+    assert len(file.records) == 30 and reason in file.skipped[0][1]
+
+
 def test_tasks_without_an_answer(tmp_path: Path) -> None:
     path = lines(tmp_path / "tasks.jsonl", {"prompt": "Q"})
     assert [task.answer for _, task in read_tasks(path).records] == [""]

@@ -105,7 +105,7 @@ def test_files_keep_pairs(tmp_path: Path) -> None:
     pairs = [
         Pair("Größe?", "ja\u2028nein", 'a"b\\', "other", "s", "train"),
         Pair("q\n", "c", "r", "given", "t", "heldout"),
-        Pair("q", "", "r", "given", "t", "train", ({"role": "system", "content": "S"},)),
+        Pair("q", "", "r", "given", "t", "train", ({"role": "system", "content": "S"},), 4),
     ]
     write_pairs(tmp_path / "pairs.jsonl", pairs)
     assert list(read_pairs(tmp_path / "pairs.jsonl", "train")) == [pairs[0], pairs[2]]

@@ -11,6 +11,7 @@ import tiny
 from curves import Training, loss, steps, weight
 from groundup.alignment.answers import Answer
 from groundup.alignment.preference import PreferenceObjective
+from groundup.alignment.rankings import ranked
 from groundup.alignment.reward import RewardModel, RewardObjective
 from groundup.alignment.sft import Lesson, SftObjective
 from groundup.errors import GroundupError
@@ -87,7 +88,7 @@ def objective(kind: str) -> SftObjective | RewardObjective | PreferenceObjective
         return SftObjective([Lesson([answer]) for answer in answers(20, 0)], answers(7, 1), **drawing)
     pairs = list(zip(answers(20, 0), answers(20, 2), strict=True))
     if kind == "reward":
-        return RewardObjective(pairs[5:], pairs[:5], centering=0.01, **drawing)
+        return RewardObjective(ranked((pair, None) for pair in pairs[5:]), pairs[:5], centering=0.01, **drawing)
     return PreferenceObjective(pairs[5:], pairs[:5], tiny.model(seed=9), beta=0.1, label_smoothing=0.0, **drawing)
 
 

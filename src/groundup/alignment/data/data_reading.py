@@ -18,6 +18,7 @@ from groundup.alignment.data.formats import (
     comparison_of,
     conversation_of,
     labelled_of,
+    ranking_of,
     task_in,
 )
 from groundup.alignment.data.records import AnswerPair, Conversation, Message, Task
@@ -44,6 +45,8 @@ class FileRecords(Generic[RecordT]):
     formats: Counter[str] = field(default_factory=Counter)
     identical_pairs: int = 0
     """Comparisons whose two answers are the same; they teach nothing and are skipped."""
+    all_equal: int = 0
+    """Ranked lists without a better and a worse answer; they are skipped too."""
     rejected_rows: int = 0
     """Rows labelled as bad answers, which nothing should imitate."""
     repeated_prompts: int = 0
@@ -90,6 +93,7 @@ class FileRecords(Generic[RecordT]):
         counts = {
             "skipped": len(self.skipped),
             "identical pairs": self.identical_pairs,
+            "all equal": self.all_equal,
             "labelled bad": self.rejected_rows,
             "repeated prompts": self.repeated_prompts,
         }
@@ -105,6 +109,7 @@ class FileRecords(Generic[RecordT]):
             "skipped_rows": len(self.skipped),
             "skipped": [f"{where}: {reason}" for where, reason in self.skipped[:SHOWN]],
             "identical_pairs": self.identical_pairs,
+            "all_equal": self.all_equal,
             "repeated_prompts": self.repeated_prompts,
         }
 
@@ -125,7 +130,8 @@ def read_conversations(path: Path) -> FileRecords[Conversation]:
 
 
 def read_comparisons(path: Path) -> FileRecords[AnswerPair]:
-    """Better and worse answers. Of rows with labels, each good answer is compared with each bad one to its prompt.
+    """Better and worse answers. A ranked list is all of its pairs. Of rows with labels, each good answer is compared
+    with each bad one to its prompt.
 
     Raises:
         GroundupError: the file can't be read, or too many of its rows can't be used.
@@ -138,18 +144,29 @@ def read_comparisons(path: Path) -> FileRecords[AnswerPair]:
                 one = labelled_of(row)
                 labelled.setdefault(_key(one.prompt), []).append((where, one))
                 file.formats["unpaired labels"] += 1
+            elif "ranked" in row:
+                prompt, tiers = ranking_of(row)
+                file.all_equal += len(tiers) == 1
+                file.add("ranked lists", where, None)
+                file.records += [
+                    (where, AnswerPair(prompt, better, worse, where))
+                    for rank, tier in enumerate(tiers)
+                    for better in tier
+                    for below in tiers[rank + 1 :]
+                    for worse in below
+                ]
             else:
                 name, comparison = comparison_of(row)
                 same = comparison.chosen == comparison.rejected
                 file.identical_pairs += same
                 file.add(name, where, None if same else comparison)
-    for answers in labelled.values():
+    for prompt, answers in labelled.items():
         good, bad = ([(where, one) for where, one in answers if one.good is kind] for kind in (True, False))
         if not (good and bad):
             missing = "bad" if good else "good"
             file.skipped += [(where, f"no answer to its prompt is labelled {missing}") for where, _ in answers]
         file.records += [
-            (where, AnswerPair(one.prompt, one.answer, other.answer)) for where, one in good for _, other in bad
+            (where, AnswerPair(one.prompt, one.answer, other.answer, prompt)) for where, one in good for _, other in bad
         ]
     return _finished(file, lambda comparison: comparison.prompt)
 

@@ -5,6 +5,7 @@ ShareGPT           {"conversations": [{"from": "human", "value": ...}, ...], "sy
 Alpaca             {"instruction", "input"?, "output", "system"?, "history"?: [[question, answer], ...]}
 prompt-completion  {"prompt" | "question", "completion" | "answer" | "response" | "output"}, texts or messages
 preference         {"prompt"?, "chosen", "rejected"}, texts or messages
+ranked list        {"prompt", "ranked": [best, ..., worst]}; a list in the list holds equal ones
 HH transcript      {"chosen", "rejected"} or {"text"}, as "\\n\\nHuman: ...\\n\\nAssistant: ..."
 unpaired labels    {"prompt", "completion", "label": true | false}
 task               {"prompt" | "question" | "instruction", "answer"?, "verifier"?}
@@ -49,6 +50,9 @@ def conversation_of(row: Mapping[str, Any]) -> tuple[str, Conversation | None]:
         return "unpaired labels", _completed(row) if _label(row) else None
     if any(_given(row, key) for key in ANSWERS):
         return ("Alpaca" if "instruction" in row else "prompt-completion"), _completed(row)
+    if "ranked" in row:
+        prompt, tiers = ranking_of(row)
+        return "ranked list", _conversation([*prompt, _said("assistant", tiers[0][0])])
     if "chosen" in row:
         name, pair = comparison_of(row)
         return name, _conversation([*pair.prompt, _said("assistant", pair.chosen)])
@@ -77,6 +81,23 @@ def comparison_of(row: Mapping[str, Any]) -> tuple[str, AnswerPair]:
     if has_prompt:  # some files repeat the prompt in both sides
         sides = [side[len(earlier) :] if side[: len(earlier)] == earlier else side for side in sides]
     return "conversational preference", _compared(*([*earlier, *side] for side in sides))
+
+
+def ranking_of(row: Mapping[str, Any]) -> tuple[tuple[Message, ...], list[list[str]]]:
+    """(prompt, answers by rank, the best first) of a row with a ranked list; raises FormatError."""
+    given = row["ranked"]
+    if not isinstance(given, list):
+        raise FormatError(f"`ranked` is {_kind(given)}, not a list of answers")
+    tiers = [tier if isinstance(tier, list) else [tier] for tier in given]
+    answers = [answer for tier in tiers for answer in tier]
+    if len(answers) < 2:
+        raise FormatError("`ranked` has less than two answers")
+    if not all(isinstance(answer, str) and answer.strip() for answer in answers) or not all(tiers):
+        raise FormatError("`ranked` holds something else than texts, or an empty one")
+    tiers = [[clean(answer) for answer in tier] for tier in tiers]
+    if len({answer for tier in tiers for answer in tier}) < len(answers):
+        raise FormatError("`ranked` has the same answer twice")
+    return tuple(_checked(prompt_of(row))), tiers
 
 
 @dataclass(frozen=True)
@@ -239,6 +260,11 @@ def _unknown(row: Mapping[str, Any]) -> FormatError:
 
 
 def _kind(value: Any) -> str:
-    return {list: "a list", dict: "an object", int: "a number", float: "a number", bool: "true or false"}.get(
-        type(value), f"a {type(value).__name__}"
-    )
+    return {
+        str: "text",
+        list: "a list",
+        dict: "an object",
+        int: "a number",
+        float: "a number",
+        bool: "true or false",
+    }.get(type(value), f"a {type(value).__name__}")

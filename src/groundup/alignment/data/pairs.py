@@ -23,6 +23,7 @@ class Pair:
     subject: str
     split: str  # "train" or "heldout"
     earlier: tuple[Message, ...] = ()  # what was said before the question
+    ranking: int | None = None  # of which ranking it is one of several pairs
 
     @property
     def prompt(self) -> tuple[Message, ...]:
@@ -96,6 +97,7 @@ def split_given(given: Sequence[AnswerPair], heldout: float, seed: int) -> list[
     """Pairs from a file; all pairs that end with one question are in one split."""
     questions = [one.prompt[-1]["content"] for one in given]
     heldout_questions = _heldout(set(questions), heldout, random.Random(seed))
+    rankings = {name: number for number, name in enumerate(dict.fromkeys(one.ranking for one in given if one.ranking))}
     return [
         Pair(
             question,
@@ -105,6 +107,7 @@ def split_given(given: Sequence[AnswerPair], heldout: float, seed: int) -> list[
             question,
             "heldout" if question in heldout_questions else "train",
             one.prompt[:-1],
+            rankings.get(one.ranking),
         )
         for question, one in zip(questions, given, strict=True)
     ]
@@ -114,8 +117,9 @@ def write_pairs(path: Path, pairs: Sequence[Pair]) -> None:
     with path.open("w", encoding="utf-8") as file:
         for pair in pairs:
             row = asdict(pair)
-            if not pair.earlier:
-                del row["earlier"]
+            for name in ("earlier", "ranking"):
+                if row[name] in ((), None):
+                    del row[name]
             file.write(json.dumps(row, ensure_ascii=False) + "\n")
 
 

@@ -26,6 +26,8 @@ class AnswerPair:
     prompt: tuple[Message, ...]
     chosen: str
     rejected: str
+    ranking: str = ""
+    """Of which ranking the pair is one of several: they share its name. Such a ranking counts as one pair."""
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ Purpose = Literal["sft", "reward"]
 def purpose_of(path: Path) -> Purpose:
     """`reward` for files of comparisons, by their first row; raises GroundupError where the file can't be read."""
     first = read_rows(path)[1][0].value
-    return "reward" if isinstance(first, dict) and "rejected" in first else "sft"
+    return "reward" if isinstance(first, dict) and {"rejected", "ranked"} & first.keys() else "sft"
 
 
 def show_file(
