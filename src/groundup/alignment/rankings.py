@@ -46,7 +46,7 @@ class RankingBatch:
 def ranked(pairs: Iterable[tuple[EncodedPair, int | None]]) -> list[EncodedRanking]:
     """Rankings of pairs; those with the same number are one, the others one each.
 
-    The rankings have the order of their first pairs, and an answer that several pairs share is in it once.
+    The rankings have the order of their first pairs, and an answer of several pairs is in it once.
     """
     found: list[EncodedRanking] = []
     by_number: dict[int, EncodedRanking] = {}
