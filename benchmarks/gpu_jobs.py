@@ -11,6 +11,7 @@ from typing import Any, Literal
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
+from torch._C._distributed_c10d import HashStore
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import fully_shard
 
@@ -55,7 +56,7 @@ class TrainStep:
     @property
     def case(self) -> str:
         """The name of the measurement."""
-        marks = [self.engine] if self.engine != "one device" else []
+        marks: list[str] = [self.engine] if self.engine != "one device" else []
         marks += ["compiled"] if self.compiled else []
         marks += ["fp8"] if self.fp8 else []
         marks += [f"activation checkpointing {self.recompute}"] if self.recompute != "none" else []
@@ -147,7 +148,7 @@ def _engine(job: TrainStep, model: CustomLanguageModel, device: torch.device, pr
         compile_blocks(blocks)
     root: nn.Module = model
     if job.engine == "FSDP2":
-        dist.init_process_group(backend_of(device), store=dist.HashStore(), rank=0, world_size=1)
+        dist.init_process_group(backend_of(device), store=HashStore(), rank=0, world_size=1)
         mesh, root = init_device_mesh(device.type, (1,)), WithLoss(model)
         for block in blocks:
             fully_shard(block, mesh=mesh)
@@ -166,11 +167,13 @@ def attention(rows: int, length: int, kind: str) -> dict[str, float]:
         documents = (torch.arange(length, device=device) // (length // 8)).expand(rows, -1)
     runs = None if documents is None else runs_of(documents)[0]
     mask = mask_of(length, window, runs, device, flex_fits(device, width, 0.0))
-    qkv = [torch.randn(rows, heads, length, width, device=device, dtype=dtype, requires_grad=True) for _ in range(3)]
+    q, k, v = (
+        torch.randn(rows, heads, length, width, device=device, dtype=dtype, requires_grad=True) for _ in range(3)
+    )
     seconds = []
     for _ in range(3 + 5):
         started = _now(device)
-        attend(*qkv, mask).sum().backward()
+        attend(q, k, v, mask).sum().backward()  # type: ignore[no-untyped-call]
         seconds.append(_now(device) - started)
     fastest = min(seconds[3:])
     part = length // 8

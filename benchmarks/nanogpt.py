@@ -13,7 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from groundup.model.decoder import MLP, Block, CustomLanguageModel
+from groundup.model.decoder import Block, CustomLanguageModel
+from groundup.model.feed_forward import MLP
 
 ESTIMATED = 20  # batches of each split that a loss is estimated from
 

@@ -26,7 +26,7 @@ from megatron.core.transformer.transformer_layer import (
 from torch import Tensor
 
 from groundup.model.configuration import LLMConfig
-from groundup.model.decoder import activation
+from groundup.model.feed_forward import activation
 from groundup.model.rotary import Rotary
 from groundup.parallel.configuration import ParallelConfig
 from groundup.parallel.megatron.converter import entries, in_model, padded_vocabulary
