@@ -1,9 +1,10 @@
 """The `sft:`, `reward:`, `ppo:`, `grpo:` and `dpo:` sections."""
 
+import re
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from groundup.training.configuration import LoopConfig, OptimizerConfig
 
@@ -154,8 +155,18 @@ class GrpoConfig(PolicyConfig):
     data: Path | None = None
     """Your own tasks: JSON, JSONL, CSV or Parquet with `prompt`, `answer` and `verifier`, which scores the answers.
     None: the questions that SFT taught, scored by the reward model."""
-    verifier: Literal["exact", "number", "regex", "json"] = "exact"
-    """Of tasks that name none: the same text, the same last number, a pattern, JSON."""
+    verifier: str = "exact"
+    """Of tasks that name none: `exact` the same text, `number` the same last number, `regex` a pattern, `json` JSON,
+    `tests` Python code that passes the task's assertions in a sandbox. Or a function of your own, which gets (task,
+    answer) and returns a number: `module:function`, or `file.py:function` next to the blueprint."""
+
+    @field_validator("verifier")
+    @classmethod
+    def _known(cls, verifier: str) -> str:
+        names = ("exact", "number", "regex", "json", "tests")
+        if verifier not in names and not re.fullmatch(r".+:\w+", verifier):
+            raise ValueError(f"there is no verifier {verifier}: use {', '.join(names)}, or module:function")
+        return verifier
 
 
 class DpoConfig(LoopConfig):

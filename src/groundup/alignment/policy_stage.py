@@ -13,6 +13,7 @@ from groundup.alignment.policy import PolicyObjective
 from groundup.alignment.reward import ScalarModel, load_reward_model
 from groundup.alignment.rewards.model import ModelReward
 from groundup.alignment.rewards.reward import FunctionReward, Reward
+from groundup.alignment.rewards.user_function import is_function, load_function
 from groundup.alignment.rewards.verifiers import verify
 from groundup.alignment.rollout import Sampler
 from groundup.alignment.training import ITEMS, PAIRS, StageTraining
@@ -36,7 +37,12 @@ def grpo(config: GrpoConfig, inputs: Mapping[str, Artifact], work: Work) -> Figu
     file = read_tasks(work.base / config.data.expanduser(), config.verifier)
     skip_long_prompts(file, training.tokenizer, training.model().config.max_position_embeddings)
     tasks = [task for _, task in file.records]
-    figures = _train(training, config, inputs, policy, tasks, FunctionReward(verify, training.tokenizer))
+    own = load_function(config.verifier, work.base) if is_function(config.verifier) else None
+
+    def score(task: Task, answer: str) -> float:
+        return own(task, answer) if own is not None and task.verifier == config.verifier else verify(task, answer)
+
+    figures = _train(training, config, inputs, policy, tasks, FunctionReward(score, training.tokenizer))
     return figures | {"summary": f"{figures['summary']}; {file.summary}", "data": file.figures()}
 
 

@@ -58,11 +58,15 @@ class Digests:
 
 
 def data_file(config: object, base: Path, cache: Path) -> dict[str, str]:
-    """The digest of the file that a section's `data` names, for stages that read the user's own examples."""
+    """The digests of the file that a section's `data` names, for stages that read the user's own examples, and of the
+    Python file of its `verifier`."""
     data: Path | None = getattr(config, "data", None)
     if data is None:
         return {}
     digests = Digests(cache)
     found = {"data": digests.of_file(base / data.expanduser())}
+    code, colon, _ = getattr(config, "verifier", "").rpartition(":")
+    if colon and code.endswith(".py"):
+        found["verifier"] = digests.of_file(base / Path(code).expanduser())
     digests.save()
     return found

@@ -22,6 +22,7 @@ from groundup.alignment.data.formats import (
     task_in,
 )
 from groundup.alignment.data.records import AnswerPair, Conversation, Message, Task
+from groundup.alignment.rewards.user_function import is_function
 from groundup.alignment.rewards.verifiers import misuse
 from groundup.errors import GroundupError
 
@@ -175,7 +176,7 @@ def read_tasks(path: Path, verifier: str = "exact", *, answered: bool = False) -
     """Prompts with what their answers are checked by.
 
     Args:
-        verifier: of rows that name none.
+        verifier: of rows that name none; the only one that may be a function.
         answered: rows without an answer can't be used.
 
     Raises:
@@ -185,7 +186,8 @@ def read_tasks(path: Path, verifier: str = "exact", *, answered: bool = False) -
     for where, row in file.objects():
         with file.skipping(where):
             name, task = task_in(row, verifier)
-            if why := misuse(task):
+            own = is_function(verifier) and task.verifier == verifier
+            if why := None if own else misuse(task):
                 raise FormatError(why)
             if answered and not task.answer.strip():
                 raise FormatError("has no text under `answer` or `output`")

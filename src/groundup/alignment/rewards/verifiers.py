@@ -4,6 +4,8 @@ exact     the text, whatever its spaces and case
 number    its last number: `so 3 + 4 = 7.` is right where the answer is `7`, `7.0` or `... #### 7`
 regex     the pattern in the task's answer, found anywhere
 json      any JSON where the task has no answer, else JSON that is equal to it
+tests     Python: the answer's last code block, or all of it, then the task's answer, as `assert f(2) == 4`, in a
+          sandbox (`rewards.sandbox`)
 """
 
 import json
@@ -13,7 +15,9 @@ from decimal import Decimal
 from typing import Any
 
 from groundup.alignment.data.records import Task
+from groundup.alignment.rewards.sandbox import run_program
 
+_CODE = re.compile(r"```[^\n]*\n(.*?)```", re.DOTALL)
 _NUMBER = re.compile(r"[-+]?\d[\d,]*(?:\.\d+)?")
 
 
@@ -54,18 +58,25 @@ def _json(answer: str, right: str) -> bool:
         return False
 
 
+def _tests(answer: str, tests: str) -> bool:
+    blocks = _CODE.findall(answer)
+    return run_program(f"{blocks[-1] if blocks else answer}\n\n{tests}\n").passed
+
+
 VERIFIERS: dict[str, Callable[[str, str], bool]] = {
     "exact": _exact,
     "number": _number,
     "regex": _regex,
     "json": _json,
+    "tests": _tests,
 }
 
 
 def misuse(task: Task) -> str | None:
     """Why the task's verifier can't work, or None."""
     if task.verifier not in VERIFIERS:
-        return f"there is no verifier {task.verifier!r} (there are {', '.join(VERIFIERS)})"
+        known = ", ".join(VERIFIERS)
+        return f"there is no verifier {task.verifier!r} (there are {known}; a function is named by the blueprint alone)"
     if task.verifier == "number" and last_number(task.answer) is None:
         return "the verifier `number` needs an answer with a number"
     if task.verifier == "regex":
@@ -75,4 +86,11 @@ def misuse(task: Task) -> str | None:
             return f"the pattern {task.answer!r} is wrong ({error})"
     if task.verifier == "json" and task.answer and not _json(task.answer, ""):
         return "the verifier `json` needs an answer that is JSON, or none"
+    if task.verifier == "tests":
+        try:
+            compile(task.answer, "answer", "exec")
+        except (SyntaxError, ValueError) as error:
+            return f"the tests are no Python ({error})"
+        if "assert" not in task.answer:
+            return "the verifier `tests` needs an answer with `assert`"
     return None
