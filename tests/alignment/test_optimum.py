@@ -79,6 +79,7 @@ COMMON: dict[str, Any] = {
     "kl": 0.5,
     "temperature": 1.0,
     "clip_norm": 100.0,
+    "pack": False,
 }
 METHODS: dict[str, tuple[dict[str, Any], float]] = {
     "ppo": ({"iterations": 80, "epochs": 4, "minibatch": 256, "critic_speed": 1.0}, 0.06),

@@ -178,7 +178,7 @@ def test_before_the_first_update_nothing_has_moved(precision: str) -> None:
 
 
 def test_a_minibatch_holds_what_the_rollout_knows_of_its_answers() -> None:
-    made = loop()
+    made = loop(pack=False)
     experience = made.experience(0)
     rollout = experience.rollout
     indices = [7, 2, 11]

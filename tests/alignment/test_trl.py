@@ -141,9 +141,11 @@ def experience() -> Experience:
         torch.ones(4, dtype=torch.bool),
         mask_BR,
         old_BR,
+        old_BR,
         known("reference"),
         zeros_BR,
         zeros_BR,
+        16,
     )
     advantages_BR = TRL["batch/advantages"][:, None] * mask_BR
     return Experience(rollout, advantages_BR, zeros_BR, mask_BR, 0.0, {})

@@ -78,6 +78,8 @@ class PolicyConfig(LoopConfig):
     epochs: int = Field(default=2, ge=1)
     """How often each iteration's answers are trained on."""
     minibatch: int = Field(default=64, ge=1)
+    pack: bool = True
+    """Put several of a minibatch's answers into a row, each to itself, instead of padding them to the longest."""
     max_answer_tokens: int = Field(default=40, ge=1)
     temperature: float = Field(default=0.7, gt=0)
     """Divides the logits in sampling and in training alike. At 1 a small model's answers are mostly noise."""
@@ -88,12 +90,19 @@ class PolicyConfig(LoopConfig):
     """Whether `group` divides by the group's standard deviation."""
     whiten: bool = True
     """Whether advantages get mean 0 and deviation 1 over an iteration's tokens (`gae` and `return`)."""
+    whiten_rewards: bool = False
+    """Whether the tokens' rewards get deviation 1 first, their mean kept (`gae` and `return`; arXiv 1909.08593)."""
     ratio: Literal["token", "sequence", "answer"] = "token"
     """Whether the policy's change is measured, and clipped, by token, by whole answer, or by the geometric mean over
     the answer's tokens (`sequence`)."""
     clip: float = Field(default=0.2, gt=0)
     clip_high: float | None = Field(default=None, gt=0)
     """The upper bound, where it differs from `clip`."""
+    sampler_ratio: float | None = Field(default=None, gt=0)
+    """Weigh each token by how much likelier the trainer's policy makes it than the sampler did, at most by this
+    (truncated importance sampling): for samplers in lower precision. null: they are taken to agree."""
+    kl_stop: float | None = Field(default=None, gt=0)
+    """End an iteration's updates once the policy is so many nats a token (k3) from the one that sampled."""
     normaliser: Literal["token", "sequence", "constant"] = "token"
     """What every answer counts: as many tokens as it has, one, or its tokens over `max_answer_tokens`."""
     kl: float = Field(default=0.05, ge=0)

@@ -22,7 +22,9 @@ from torch import Tensor, nn
 from groundup.alignment.advantages import KlController, generalised, group_mean, leave_one_out, token_rewards, whiten
 from groundup.alignment.answers import AnswerBatch, collate, log_probabilities
 from groundup.alignment.configuration import PolicyConfig
+from groundup.alignment.looks import Looks
 from groundup.alignment.losses import kl_k1, kl_k2, kl_k3, masked_mean, policy_loss, policy_ratio, value_loss
+from groundup.alignment.packing import pack
 from groundup.alignment.reward import ScalarModel
 from groundup.alignment.rollout import Rollout, Sampler
 from groundup.errors import GroundupError
@@ -33,6 +35,7 @@ from groundup.parallel.engine import Engine, Statistics, StepResult
 from groundup.shards.order import Permutation
 from groundup.training.objective import Objective
 
+MAX_SAMPLER_GAP = {"fp32": 1e-5, "bf16": 0.02, "fp16": 0.02}  # mean nats a token between sampler and trainer
 MAX_START_KL = 1e-3  # nats per token: far above bf16's rounding in batches of other shapes, far below a real difference
 CRITIC = "critic."
 
@@ -71,11 +74,19 @@ class PolicyObjective(Objective):
 
     unit = "tokens"
 
-    def __init__(self, sampler: Sampler, config: PolicyConfig, critic: Engine | None = None, ranks: int = 1) -> None:
+    def __init__(
+        self,
+        sampler: Sampler,
+        config: PolicyConfig,
+        critic: Engine | None = None,
+        ranks: int = 1,
+        looks: Looks | None = None,
+    ) -> None:
         """
         Args:
             critic: the engine of a `ScalarModel`; needed for the estimator `gae` and for no other.
             ranks: of the data, among which each minibatch is divided.
+            looks: what `validate` measures; None: nothing.
 
         Raises:
             GroundupError: a minibatch has fewer answers than there are ranks.
@@ -88,17 +99,30 @@ class PolicyObjective(Objective):
                 do=f"let minibatch divide rollouts ({config.rollouts}) and be at least {ranks}",
             )
         assert (critic is not None) == (config.advantage == "gae")
-        self.sampler, self.config, self.critic = sampler, config, critic
+        self.sampler, self.config, self.critic, self.looks = sampler, config, critic, looks
         self.per_epoch = -(-config.rollouts // config.minibatch)
         self.updates = config.epochs * self.per_epoch
         self.kl = KlController(config.kl, config.kl_target, config.kl_horizon)
         self.figures: dict[str, float] = {}  # of the last iteration
         self.experience: Experience | None = None
+        self._far = False  # the policy has moved as far as `kl_stop` allows
 
     def prepare(self, step: int, engine: Engine) -> dict[str, float]:
-        """Sample, score, and estimate advantages."""
+        """Sample, score, and estimate advantages.
+
+        Raises:
+            GroundupError: the sampler drew tokens with other probabilities than the trainer computes.
+        """
         self.experience = self.estimate(self.sampler.rollout(step, engine, self.critic))
         self.figures = self.experience.figures
+        gap, allowed = self.figures["sampler_gap"], MAX_SAMPLER_GAP[engine.precision]
+        if not gap <= allowed:
+            raise GroundupError(
+                f"the sampler drew tokens with other probabilities than the trainer computes: on average they differ "
+                f"by {gap:.2g} nats, and rounding in {engine.precision} explains {allowed:g}",
+                where=f"iteration {step + 1}",
+                do="report this as a bug",
+            )
         self.kl.update(self.figures["kl"], self.config.rollouts)
         return self.figures
 
@@ -107,12 +131,16 @@ class PolicyObjective(Objective):
         config, mask_BR, beta = self.config, rollout.mask_BR, self.kl.beta
         score_B = rollout.scores_B - config.missing_end_penalty * (~rollout.ended_B).float()
         kl_BR = kl_k1(rollout.old_BR, rollout.reference_BR) * mask_BR
+        kl_k2_BR, kl_k3_BR = (kl(rollout.old_BR, rollout.reference_BR) * mask_BR for kl in (kl_k2, kl_k3))
         in_reward = beta if config.kl_in == "reward" else 0.0
         rewards_BR = token_rewards(score_B, kl_BR, mask_BR, in_reward)
         figures = {
             "score": float(rollout.scores_B.mean()),
             "reward": float(rewards_BR.sum(1).mean()),
             "kl": float(kl_BR.sum(1).mean()),
+            "kl_k2": float(kl_k2_BR.sum(1).mean()),
+            "kl_k3": float(kl_k3_BR.sum(1).mean()),
+            "sampler_gap": float(masked_mean((rollout.old_BR - rollout.sampled_BR).abs(), mask_BR)),
             "kl_beta": beta,
             "entropy": float(masked_mean(rollout.entropy_BR, mask_BR)),
             "ended": float(rollout.ended_B.float().mean()),
@@ -121,6 +149,8 @@ class PolicyObjective(Objective):
         returns_BR = rewards_BR
         if config.advantage in ("gae", "return"):
             lam = config.gae_lambda if config.advantage == "gae" else 1.0
+            if config.whiten_rewards:
+                rewards_BR = whiten(rewards_BR, mask_BR, keep_mean=True)
             advantages_BR, returns_BR = generalised(rewards_BR, rollout.values_BR, mask_BR, config.gamma, lam)
             if config.advantage == "gae":
                 figures["explained_variance"] = _explained(advantages_BR, returns_BR, rollout.values_BR, mask_BR)
@@ -134,6 +164,9 @@ class PolicyObjective(Objective):
                 advantage_B = leave_one_out(reward_B, config.group)
             advantages_BR = advantage_B[:, None] * mask_BR
             figures["groups_alike"] = float((~rollout.mixed_groups(config.group)).float().mean())
+        if config.sampler_ratio is not None:
+            ratio_BR = torch.exp(rollout.old_BR - rollout.sampled_BR).clamp(max=config.sampler_ratio)
+            advantages_BR = advantages_BR * ratio_BR  # the loss is linear in them
         return Experience(rollout, advantages_BR, returns_BR, self.weights(mask_BR), beta - in_reward, figures)
 
     def weights(self, mask_BR: Tensor) -> Tensor:
@@ -170,7 +203,14 @@ class PolicyObjective(Objective):
     def _minibatch(self, experience: Experience, indices: Sequence[int], scale: float) -> Minibatch:
         rollout = experience.rollout
         device = rollout.mask_BR.device
-        batch = collate([rollout.answers[index] for index in indices], self.sampler.pad, device)
+        answers = [rollout.answers[index] for index in indices]
+        if self.config.pack:
+            batch = pack(answers, rollout.context, self.sampler.pad).to(device)
+            assert batch.documents_BT is not None
+            order = batch.documents_BT[batch.answer_BT].unique_consecutive().tolist()
+            indices = [indices[index] for index in order]
+        else:
+            batch = collate(answers, self.sampler.pad, device)
         width, rows = batch.mask_BR.shape[1], torch.tensor(indices, device=device)
         known = (
             rollout.old_BR,
@@ -211,12 +251,13 @@ class PolicyObjective(Objective):
                 "approximate_kl": kl_k2(logp_BR, batch.old_BR),
                 "approximate_kl_k3": kl_k3(logp_BR, batch.old_BR),
                 "ratio": ratio_BR.expand_as(mask_BR),
+                "squared_ratio": ratio_BR.expand_as(mask_BR) ** 2,
             }
             statistics = {name: (x_BR * mask_BR).sum() for name, x_BR in watched.items()}
         return (loss_BR * batch.weights_BR).sum(), statistics
 
     def after(self, update: int, batches: Sequence[Any], learning_rate: float, result: StepResult) -> dict[str, float]:
-        """Train the critic on the same answers.
+        """Train the critic on the same answers; the effective sample size as a fraction of the minibatch's tokens.
 
         Raises:
             GroundupError: before an iteration's first update the policy is not the one that sampled.
@@ -230,8 +271,10 @@ class PolicyObjective(Objective):
                 where=where,
                 do="report this as a bug",
             )
+        self._far = self.config.kl_stop is not None and result.statistics["approximate_kl_k3"] > self.config.kl_stop
+        figures = {"effective_samples": result.statistics["ratio"] ** 2 / max(1e-9, result.statistics["squared_ratio"])}
         if self.critic is None:
-            return {}
+            return figures
         speed = self.config.critic_speed
         learnt = self.critic.train_step(
             batches,
@@ -241,7 +284,14 @@ class PolicyObjective(Objective):
             self.config.clip_norm,
             where=f"{where}, critic",
         )
-        return {"value_loss": learnt.loss}
+        return figures | {"value_loss": learnt.loss}
+
+    def enough(self) -> bool:
+        return self._far
+
+    def validate(self, engine: Engine) -> dict[str, float]:
+        """True score, the reward's score and how many answers ended, on the tune set."""
+        return self.looks.measure(engine) if self.looks is not None else {}
 
     def _value_loss(self, model: nn.Module, minibatch: Minibatch) -> tuple[Tensor, Statistics]:
         assert isinstance(model, ScalarModel)

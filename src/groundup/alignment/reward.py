@@ -48,7 +48,7 @@ class ScalarModel(nn.Module):
 
     def values(self, batch: AnswerBatch) -> Tensor:
         """Float32 [N]: the value of the state before each answer token, in row order."""
-        return linear_float32(before_answers(batch, self.model(DecoderInputs(batch.ids_BT[:, :-1]))), self.score)
+        return linear_float32(before_answers(batch, self.model(DecoderInputs(*batch.decoder_inputs()))), self.score)
 
 
 class RewardModel(nn.Module):

@@ -43,10 +43,12 @@ class Rollout:
     scores_B: Tensor
     ended_B: Tensor  # bool: the stop token came
     mask_BR: Tensor
-    old_BR: Tensor  # log-probabilities under the policy that sampled
+    sampled_BR: Tensor  # log-probabilities with which the inference engine drew the tokens
+    old_BR: Tensor  # the same under the policy as the trainer computes it
     reference_BR: Tensor
     values_BR: Tensor  # of the critic; 0 without one
     entropy_BR: Tensor
+    context: int  # tokens that the policy sees at once
 
     def __len__(self) -> int:
         return len(self.answers)
@@ -98,7 +100,9 @@ class Sampler:
     def _round(self, iteration: int, number: int, policy: Engine, critic: Engine | None) -> Rollout:
         indices = self._drawn(iteration * (self.config.refill + 1) + number)
         with policy.whole() as model:
-            answers = self.sample(model, indices, policy, (self.seed << 20) + iteration + (number << 54))
+            assert isinstance(model, CustomLanguageModel)
+            context = model.config.max_position_embeddings
+            answers, chances = self.sample(model, indices, policy, (self.seed << 20) + iteration + (number << 54))
             if critic is None:
                 known, scores = self._known_of([answers[i] for i in self._mine], indices, model, None, policy)
             else:
@@ -115,10 +119,12 @@ class Sampler:
             torch.cat([part for _, part in parts]).to(device),
             torch.tensor([answer.answer[-1] == self.stop for answer in answers], device=device),
             (torch.arange(longest, device=device) < lengths_B[:, None]).float(),
+            torch.tensor([row + [0.0] * (longest - len(row)) for row in chances], device=device),
             old_BR,
             reference_BR,
             values_BR,
             entropy_BR,
+            context,
         )
 
     def _drawn(self, number: int) -> list[int]:
@@ -132,10 +138,14 @@ class Sampler:
         """The answers that this process samples."""
         return DataRank(self.crew.rank, self.crew.size).of(self.config.rollouts)
 
-    def sample(self, policy: nn.Module, indices: Sequence[int], engine: Engine, seed: int) -> list[Answer]:
-        """An answer to each of the tasks, sampled from the full distribution: top-k or top-p would bias ratios."""
+    def sample(
+        self, policy: CustomLanguageModel, indices: Sequence[int], engine: Engine, seed: int
+    ) -> tuple[list[Answer], list[list[float]]]:
+        """An answer to each of the tasks, and the log-probabilities of its tokens when they were drawn.
+
+        From the full distribution: top-k or top-p would bias ratios.
+        """
         prompts = [self.prompts[index] for index in indices]
-        assert isinstance(policy, CustomLanguageModel)
         continuations = continue_prompts(
             policy,
             [prompts[row] for row in self._mine],
@@ -146,7 +156,8 @@ class Sampler:
             dtype=engine.dtype,
         )
         together = [one for part in self._gathered(continuations) for one in part]
-        return [Answer(prompt, one.tokens) for prompt, one in zip(prompts, together, strict=True)]
+        answers = [Answer(prompt, one.tokens) for prompt, one in zip(prompts, together, strict=True)]
+        return answers, [one.chances for one in together]
 
     def _gathered(self, mine: T) -> list[T]:
         """What each process gave, by rank."""
@@ -159,8 +170,10 @@ class Sampler:
         of this process's answers, by whole models."""
         longest = max((len(answer.answer) for answer in answers), default=0)
         columns = [torch.empty(4, 0, longest)]
+        by_length = sorted(range(len(answers)), key=lambda index: len(answers[index]))  # so that little is padded
         for start in range(0, len(answers), FORWARD_ROWS):
-            batch = collate(answers[start : start + FORWARD_ROWS], self.pad, on.device)
+            some = [answers[index] for index in by_length[start : start + FORWARD_ROWS]]
+            batch = collate(some, self.pad, on.device)
             with on.autocast():
                 logp_N, entropy_N = log_probabilities(policy, batch, self.config.temperature)
                 with adapters_off(policy):
@@ -173,7 +186,8 @@ class Sampler:
             columns.append(_wide(rows, longest))
         tasks = [self.tasks[indices[index]] for index in self._mine]
         scores_B = self.reward.score(tasks, answers) if answers else torch.empty(0)
-        return torch.cat([x.to(on.device) for x in columns], 1), scores_B.to(on.device)
+        known = torch.cat([x.to(on.device) for x in columns], 1)
+        return known[:, torch.tensor(by_length, dtype=torch.long).argsort()], scores_B.to(on.device)
 
 
 def _best_groups(made: Rollout, more: Rollout, group: int) -> Rollout:
@@ -194,10 +208,12 @@ def _best_groups(made: Rollout, more: Rollout, group: int) -> Rollout:
         both(made.scores_B, more.scores_B),
         both(made.ended_B, more.ended_B),
         both(made.mask_BR, more.mask_BR),
+        both(made.sampled_BR, more.sampled_BR),
         both(made.old_BR, more.old_BR),
         both(made.reference_BR, more.reference_BR),
         both(made.values_BR, more.values_BR),
         both(made.entropy_BR, more.entropy_BR),
+        made.context,
     )
 
 

@@ -20,6 +20,8 @@ class Continuation:
 
     tokens: list[int]
     ended: bool
+    chances: list[float]
+    """Log-probability of each token, in nats, under the distribution that it was drawn from; empty if greedy."""
 
 
 def continue_prompts(
@@ -50,8 +52,11 @@ def continue_prompts(
         engine.add(prompt, max_tokens=max_tokens, stop=stop, sampling=one)
         for prompt, one in zip(cut, samplings, strict=True)
     ]
+    if not sampling.greedy:
+        for request in requests:
+            request.chances = []
     engine.run()
-    return [Continuation(request.tokens, request.finish == "stop") for request in requests]
+    return [Continuation(request.tokens, request.finish == "stop", request.chances or []) for request in requests]
 
 
 def generate(

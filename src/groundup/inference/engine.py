@@ -26,7 +26,7 @@ from torch import Tensor, nn
 from groundup.errors import GroundupError
 from groundup.inference import compiled
 from groundup.inference.request import Draft, Request, Slot
-from groundup.inference.sampling import GREEDY, Sampling, choose
+from groundup.inference.sampling import GREEDY, Sampling, choose, log_chances
 from groundup.model.cache import Appended, KeyValueCache
 from groundup.model.decoder import CustomLanguageModel
 from groundup.model.experts import Experts
@@ -346,6 +346,14 @@ class InferenceEngine:
                 adjusted_BV[row].masked_fill_(~mask_V, float("-inf"))
         samplings = [request.sampling for request in requests]
         tokens = choose(adjusted_BV, samplings, [request.uniform() for request in requests])
+        recorded = [row for row, request in enumerate(requests) if request.chances is not None]
+        if recorded:
+            some_BV = adjusted_BV if len(recorded) == len(requests) else adjusted_BV[recorded]
+            found = log_chances(some_BV, [samplings[row] for row in recorded], [tokens[row] for row in recorded])
+            for row, chance in zip(recorded, found, strict=True):
+                chances = requests[row].chances
+                assert chances is not None
+                chances.append(chance)
         reported = [row for row, request in enumerate(requests) if request.top is not None]
         for row in reported:
             request, logprobs_V = requests[row], torch.log_softmax(logits_BV[row], -1)

@@ -30,6 +30,8 @@ class Request:
     """Of each token, in nats: the model's own, before temperature, penalties and filters."""
     top_logprobs: list[dict[int, float]] = field(default_factory=list)
     """The likeliest tokens at each position, likeliest first."""
+    chances: list[float] | None = None
+    """Of each token, in nats: under the distribution that it was drawn from. None: they are not recorded."""
 
     def __post_init__(self) -> None:
         self.history = History(self.sampling, self.prompt) if self.sampling.adjusts else None

@@ -142,6 +142,21 @@ def choose(logits_BV: Tensor, samplings: Sequence[Sampling], uniforms: Sequence[
     return chosen
 
 
+def log_chances(logits_BV: Tensor, samplings: Sequence[Sampling], tokens: Sequence[int]) -> list[float]:
+    """The log-probability, in nats, of each row's token in the distribution that `choose` drew it from.
+
+    Args:
+        logits_BV: as `choose` had them.
+        samplings: without filters, which would leave only a part of the distribution, and not greedy.
+    """
+    temperatures_B1 = _column([one.temperature for one in samplings], logits_BV)
+    scaled_BV = logits_BV.float() / temperatures_B1
+    rows_B = torch.arange(len(tokens), device=logits_BV.device)
+    chosen_B = scaled_BV[rows_B, torch.tensor(tokens, device=logits_BV.device)]
+    chances: list[float] = (chosen_B - scaled_BV.logsumexp(-1)).tolist()
+    return chances
+
+
 def _column(values: Sequence[float], like: Tensor) -> Tensor:
     """A value for each row, float32 [B, 1]."""
     return torch.tensor(values, dtype=torch.float32, device=like.device)[:, None]

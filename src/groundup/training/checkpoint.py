@@ -255,10 +255,14 @@ def _step(folder: Path) -> int:
 
 
 def _validation_loss(folder: Path) -> float | None:
-    """The loss that was measured after exactly this checkpoint's step, None where it was not."""
+    """The loss that was measured after exactly this checkpoint's step, None where it was not.
+
+    Of a policy it is what its true score lacks to 1.
+    """
     state = _sealed_state(folder)
     measured: dict[str, float] = {} if state is None else state["values"].get("measured", {})
-    return measured.get("heldout_loss")
+    truth = measured.get("heldout_truth")
+    return measured.get("heldout_loss") if truth is None else 1 - truth
 
 
 def _sealed_state(folder: Path) -> dict[str, Any] | None:

@@ -202,6 +202,8 @@ class _Loop:
                     accept=self.state.guard.accept,
                 )
                 done.add(batches, weights, result, objective.after(update, batches, rate, result))
+                if objective.enough():
+                    break
         row |= done.means() | {objective.unit: done.weight} | ({"skipped": done.skipped} if done.skipped else {})
         row |= telemetry.measured(objective.unit, done.batches, done.weights, done.weight)
         return row, f"loss {row['loss']:.3f}"

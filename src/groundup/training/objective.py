@@ -58,6 +58,10 @@ class Objective(ABC):
         """Called after each update with what it was given and its result; returns further figures of the update."""
         return {}
 
+    def enough(self) -> bool:
+        """Asked after each update: whether the step's remaining updates are skipped."""
+        return False
+
     def validate(self, engine: Engine) -> dict[str, float]:
         """Validation figures by name."""
         return {}

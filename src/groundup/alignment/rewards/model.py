@@ -24,9 +24,11 @@ class ModelReward:
     def score(self, tasks: Sequence[Task], answers: Sequence[Answer]) -> Tensor:
         reward = self.model.model
         assert isinstance(reward, RewardModel)
-        scores = [torch.empty(0, device=self.model.device)]
+        scores_B = torch.empty(len(answers), device=self.model.device)
+        by_length = sorted(range(len(answers)), key=lambda index: len(answers[index]))  # so that little is padded
         for start in range(0, len(answers), ROWS):
-            batch = collate(answers[start : start + ROWS], self.pad, self.model.device)
+            some = by_length[start : start + ROWS]
+            batch = collate([answers[index] for index in some], self.pad, self.model.device)
             with self.model.autocast():
-                scores.append(reward.scores(batch))
-        return (torch.cat(scores) - self.scale.mean) / self.scale.deviation
+                scores_B[some] = reward.scores(batch)
+        return (scores_B - self.scale.mean) / self.scale.deviation

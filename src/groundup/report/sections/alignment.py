@@ -36,6 +36,12 @@ KINDS = {
     "given": "as in your file",
 }
 PPO_CURVES = (  # metric, title, y label, how to read it
+    (
+        "heldout_truth",
+        "Right answers (true score)",
+        "fraction",
+        "On questions to tune by, at temperature 0. If the score rises and this falls, the reward is being exploited.",
+    ),
     ("score", "Score of the reward model", "score", "0 is a right answer of the documents, on average."),
     (
         "kl",
@@ -61,6 +67,24 @@ MORE_PPO_CURVES = (
         "1 is a perfect critic, 0 one that knows nothing.",
     ),
     ("clip_fraction", "Clipped ratios", "fraction", None),
+    (
+        "effective_samples",
+        "Effective sample size",
+        "fraction of the tokens",
+        "1 where the policy is the one that sampled.",
+    ),
+    (
+        "groups_alike",
+        "Groups without variance",
+        "fraction",
+        "All answers to a prompt have the same score: nothing to learn.",
+    ),
+    (
+        "sampler_gap",
+        "Sampler against trainer",
+        "nats per token",
+        "Mean difference of log-probabilities: rounding alone.",
+    ),
     ("approximate_kl", "Step of the policy within an iteration", "nats per token", None),
     ("kl_beta", "Weight of the KL penalty", "weight", None),
     ("loss", "Loss of the policy", "loss", None),
