@@ -225,7 +225,7 @@ def test_pairs_are_cut_to_the_context() -> None:
 
 def test_an_item_fits_with_its_longest_question() -> None:
     item = Item("abs", "summary", "Return the absolute value.", "d")
-    questions = [question for name in ("sft", "rl", "evaluate") for question in item.questions(name)]
+    questions = [item.plain_question, *item.questions("tune"), *item.questions("evaluate")]
     longest = max(len(ask(question, TOKENIZER)) for question in questions)
     needed = longest + len(answer_ids(item.answer, TOKENIZER))
     assert fits(item, TOKENIZER, needed)

@@ -314,11 +314,11 @@ class FakeRun:
         figures: dict[str, Any] = {"method": self.align, "bits_per_byte": bits}
         answers: dict[str, dict[str, Any]] = {"sft": {}, self.align: {}}
         lines, samples = [], []
-        for name, phrasings in (("taught", "sft"), ("unseen", "evaluate")) if self.items else ():
+        for name in ("taught", "unseen") if self.items else ():
             for model in answers:
                 marked = []
                 for item in self.items:
-                    for question in item.questions(phrasings)[: 1 if name == "taught" else None]:
+                    for question in [item.plain_question] if name == "taught" else item.questions("evaluate"):
                         answer = self._answer(item, name, model)
                         f1 = token_f1(answer, item.answer)
                         row = {"model": model, "set": name, "question": question, "truth": item.answer}
@@ -350,7 +350,7 @@ class FakeRun:
 
     def _export(self) -> None:
         card = {
-            "examples": [item.questions("sft")[0] for item in self.items[:4]],
+            "examples": [item.plain_question for item in self.items[:4]],
             "introduction": "A model of 4.0 million parameters, taught what the documentation says of "
             f"{len(self.items)} symbols. On anything else its answers are guesses, however sure they sound.",
         }

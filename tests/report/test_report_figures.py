@@ -51,7 +51,7 @@ def test_taught_subjects_by_origin(full, tmp_path):
     licences = {document.id: document.licence for document in full.kept}
     right = {row["question"]: row["exact"] for row in run.answers if row["model"] == "sft" and row["set"] == "taught"}
     subjects = Counter(licences[item.document] for item in full.items)
-    exact = Counter(licences[item.document] for item in full.items if right[item.questions("sft")[0]])
+    exact = Counter(licences[item.document] for item in full.items if right[item.plain_question])
     found = taught_by_origin(run)
     assert {one["licence"]: (one["subjects"], one["exact"]) for one in found} == {
         licence: (number, exact[licence]) for licence, number in subjects.items()

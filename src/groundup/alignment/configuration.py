@@ -178,8 +178,20 @@ class GrpoConfig(PolicyConfig):
         return verifier
 
 
+PAIR_KEYS = ("data", "pairs_per_subject", "heldout")
+
+
 class DpoConfig(LoopConfig):
-    """Learning from pairs without a reward model or sampling (DPO, arXiv 2305.18290), on the reward stage's pairs."""
+    """Learning from pairs without a reward model or sampling (DPO, arXiv 2305.18290)."""
+
+    incidental: ClassVar[frozenset[str]] = LoopConfig.incidental | {"data"}
+
+    data: Path | None = None
+    """Your own pairs, in the forms of `reward.data`. None: those of `reward.data`, or made from the documents."""
+    pairs_per_subject: int | None = Field(default=None, ge=1)
+    """Null: as in `reward`."""
+    heldout: float | None = Field(default=None, gt=0, lt=1)
+    """Null: as in `reward`."""
 
     loss: Literal["sigmoid", "sigmoid_per_token", "robust", "ipo", "ipo_per_token", "hinge", "simpo", "orpo", "kto"] = (
         "sigmoid"
@@ -193,3 +205,8 @@ class DpoConfig(LoopConfig):
     """Weight of the chosen answer's nats per token, which keeps it from becoming unlikely (arXiv 2404.19733)."""
     epochs: float = Field(default=1.0, gt=0)
     batch_pairs: int = Field(default=16, ge=1)
+
+    def with_pairs_of(self, reward: RewardConfig) -> "DpoConfig":
+        """The section with the pairs of the `reward` section where it names none of its own."""
+        missing = {name: getattr(reward, name) for name in PAIR_KEYS if getattr(self, name) is None}
+        return self.model_copy(update=missing)

@@ -55,8 +55,9 @@ def _train(
     reward: Reward,
 ) -> Figures:
     critic = None
-    if config.advantage == "gae":  # starts with the reward model's features, and values of 0
-        critic = training.engine(ScalarModel(load_reward_model(inputs["reward"].path / "model")[0].language))
+    if config.advantage == "gae":  # starts with the reward model's features, where there is one, and values of 0
+        rewarded = load_reward_model(inputs["reward"].path / "model")[0].language if "reward" in inputs else None
+        critic = training.engine(ScalarModel(rewarded or training.model()))
     sampler = Sampler(
         tasks,
         [prompt_ids(task.prompt, training.tokenizer) for task in tasks],
@@ -84,7 +85,8 @@ def _train(
 
 def _taught(inputs: Mapping[str, Artifact]) -> list[Task]:
     """What SFT taught, in the phrasings of `rl`; where that was a person's own examples, the questions of the pairs."""
-    items = [item for item in read_items(inputs["sft"].file(ITEMS)) if item.aspect in MAIN_ASPECTS]
+    read = read_items(inputs["sft"].file(ITEMS)) if "sft" in inputs else []
+    items = [item for item in read if item.aspect in MAIN_ASPECTS]
     tasks = [task_of(question, item.answer) for item in items for question in item.questions("rl")]
     if tasks:
         return tasks

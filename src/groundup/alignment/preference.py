@@ -11,11 +11,11 @@ import torch
 from torch import Tensor, nn
 
 from groundup.alignment.answers import AnswerBatch, summed_log_probabilities
-from groundup.alignment.configuration import DpoConfig
-from groundup.alignment.data.pairs import read_pairs
+from groundup.alignment.configuration import DpoConfig, RewardConfig
 from groundup.alignment.losses import WITHOUT_REFERENCE, PairLogProbabilities, kto, preference_loss
 from groundup.alignment.pair_objective import EncodedPair, PairObjective
-from groundup.alignment.training import PAIRS, StageTraining, cut_pairs, encode_pair
+from groundup.alignment.stage_pairs import stage_pairs
+from groundup.alignment.training import StageTraining, cut_pairs
 from groundup.artifacts import Artifact, Figures, Work
 from groundup.model.lora import adapters_off
 from groundup.parallel.engine import Statistics
@@ -77,22 +77,26 @@ class PreferenceObjective(PairObjective):
 
 
 def stage(config: DpoConfig, inputs: Mapping[str, Artifact], work: Work) -> Figures:
-    """Move the SFT model towards the chosen answers of the reward stage's pairs; writes `model/`."""
+    """Move the model towards the chosen answers of pairs; writes `model/` and `pairs.jsonl`."""
     training = StageTraining("dpo", config, inputs, "sft", work)
     start = training.model()
     shape = start.config
     policy = training.engine(start)
     reference = None if config.lora else training.model().to(policy.device).requires_grad_(False)
-    pairs = {
-        split: [
-            encode_pair(pair, training.tokenizer, shape.max_position_embeddings)
-            for pair in read_pairs(inputs["reward"].file(PAIRS), split)
-        ]
-        for split in ("train", "heldout")
-    }
+    context = shape.max_position_embeddings
+    complete = config.with_pairs_of(RewardConfig())
+    assert complete.pairs_per_subject and complete.heldout
+    pairs = stage_pairs(
+        training,
+        inputs,
+        context,
+        data=complete.data,
+        per_subject=complete.pairs_per_subject,
+        heldout=complete.heldout,
+    )
     objective = PreferenceObjective(
-        pairs["train"],
-        pairs["heldout"],
+        pairs.train,
+        pairs.heldout,
         reference,
         loss=config.loss,
         beta=config.beta,
@@ -103,16 +107,18 @@ def stage(config: DpoConfig, inputs: Mapping[str, Artifact], work: Work) -> Figu
         pad=training.tokenizer.pad,
         seed=work.seed,
     )
-    steps = math.ceil(config.epochs * len(pairs["train"]) / config.batch_pairs)
+    steps = math.ceil(config.epochs * len(pairs.train) / config.batch_pairs)
     figures = training.train(policy, objective, steps, shape, passes=4 / 3)
     training.save(policy)
-    cut = cut_pairs([*pairs["train"], *pairs["heldout"]], training.tokenizer)
-    summary = f"{len(pairs['train']):,} pairs" + (f", {cut:,} pairs cut at the context" if cut else "")
+    cut = cut_pairs([*pairs.train, *pairs.heldout], training.tokenizer)
+    summary = f"{len(pairs.train):,} pairs{pairs.noted}" + (f", {cut:,} pairs cut at the context" if cut else "")
     return {
         "summary": summary,
-        "pairs": len(pairs["train"]),
+        "pairs": len(pairs.train),
+        "heldout_pairs": len(pairs.heldout),
         "cut_pairs": cut,
         "steps": steps,
         "precision": policy.precision,
+        **pairs.figures,
         **figures,
     }

@@ -5,7 +5,6 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -14,18 +13,15 @@ from torch import Tensor, nn
 
 from groundup.alignment.answers import AnswerBatch, before_answers, head_rows
 from groundup.alignment.configuration import RewardConfig
-from groundup.alignment.data.data_reading import read_comparisons
-from groundup.alignment.data.examples import skip_long_prompts
-from groundup.alignment.data.pairs import KINDS, make_pairs, split_given, write_pairs
-from groundup.alignment.data.questions import MAIN_ASPECTS, read_items
+from groundup.alignment.data.pairs import KINDS
 from groundup.alignment.losses import RankingLoss, means_by, ranking_loss
 from groundup.alignment.pair_objective import EncodedPair, PairObjective, collate_pairs
 from groundup.alignment.rankings import EncodedRanking, RankingBatch, collate_rankings, ranked
-from groundup.alignment.training import ITEMS, PAIRS, StageTraining, cut_pairs, encode_pair
+from groundup.alignment.stage_pairs import stage_pairs
+from groundup.alignment.training import StageTraining, cut_pairs
 from groundup.artifacts import Artifact, Figures, Work
 from groundup.artifacts.durable import write_text
 from groundup.artifacts.json_files import read_json
-from groundup.errors import GroundupError
 from groundup.model.configuration import LLMConfig, config_of
 from groundup.model.decoder import CustomLanguageModel, Decoder
 from groundup.model.inputs import DecoderInputs
@@ -167,28 +163,18 @@ def stage(config: RewardConfig, inputs: Mapping[str, Artifact], work: Work) -> F
     """Train the reward model from the SFT model; writes `model/` and `pairs.jsonl`."""
     training = StageTraining("reward", config, inputs, "sft", work)
     tokenizer = training.tokenizer
-    given: dict[str, Any] = {}
-    noted = ""
-    if config.data is not None:
-        file = read_comparisons(work.base / config.data.expanduser())
-        skip_long_prompts(file, tokenizer, training.model().config.max_position_embeddings)
-        pairs = split_given([pair for _, pair in file.records], config.heldout, work.seed)
-        given, noted = {"data": file.figures()}, f"; {file.summary}"
-    else:
-        items = read_items(inputs["sft"].file(ITEMS))
-        main = [item for item in items if item.aspect in MAIN_ASPECTS]
-        rest = [item for item in items if item.aspect not in MAIN_ASPECTS] or main
-        pairs = make_pairs(main, rest, config.pairs_per_subject, config.heldout, work.seed)
-    write_pairs(work.out / PAIRS, pairs)
     model = RewardModel(training.model(), work.seed)
     context = model.config.max_position_embeddings
-    train = [pair for pair in pairs if pair.split == "train"]
-    train_pairs = [encode_pair(pair, tokenizer, context) for pair in train]
-    rankings = ranked(zip(train_pairs, (pair.ranking for pair in train), strict=True))
-    validation = [pair for pair in pairs if pair.split == "heldout"]
-    validation_pairs = [encode_pair(pair, tokenizer, context) for pair in validation]
-    if not train_pairs:
-        raise GroundupError("there is no pair to learn from", where="reward", do="name your own pairs with reward.data")
+    pairs = stage_pairs(
+        training,
+        inputs,
+        context,
+        data=config.data,
+        per_subject=config.pairs_per_subject,
+        heldout=config.heldout,
+    )
+    train_pairs, validation_pairs, noted = pairs.train, pairs.heldout, pairs.noted
+    rankings = ranked(zip(train_pairs, pairs.train_rankings, strict=True))
     objective = RewardObjective(
         rankings,
         validation_pairs,
@@ -212,29 +198,28 @@ def stage(config: RewardConfig, inputs: Mapping[str, Artifact], work: Work) -> F
         scale = Scale(float(chosen.mean()), max(1e-3, float(torch.cat((chosen, rejected)).std())))
         if engine.leader:
             save_reward_model(work.out / "model", whole, scale)
-        if validation:
+        if validation_pairs:
             chosen, rejected = score_pairs(on_device, validation_pairs, tokenizer.pad)
     by_kind = {}
-    if validation:
-        right = (chosen > rejected).tolist()
-        for kind in sorted({pair.kind for pair in validation}, key=[*KINDS, "given"].index):
-            of_kind = [ok for ok, pair in zip(right, validation, strict=True) if pair.kind == kind]
+    if validation_pairs:
+        right, kinds = (chosen > rejected).tolist(), pairs.heldout_kinds
+        for kind in sorted(set(kinds), key=[*KINDS, "given"].index):
+            of_kind = [ok for ok, its in zip(right, kinds, strict=True) if its == kind]
             by_kind[kind] = {"pairs": len(of_kind), "accuracy": sum(of_kind) / len(of_kind)}
         (work.records / "heldout_scores.json").write_text(
-            json.dumps({"chosen": chosen.tolist(), "rejected": rejected.tolist(), "kind": [p.kind for p in validation]})
+            json.dumps({"chosen": chosen.tolist(), "rejected": rejected.tolist(), "kind": kinds})
         )
-    count = len(validation)
-    accuracy = f", {figures['heldout_accuracy']:.1%} of {count:,} held-out pairs right" if validation else ""
+    count = len(validation_pairs)
+    accuracy = f", {figures['heldout_accuracy']:.1%} of {count:,} held-out pairs right" if count else ""
     return {
         "summary": f"{len(train_pairs):,} pairs{accuracy}{noted}",
         "pairs": len(train_pairs),
         "rankings": len(rankings),
         "heldout_pairs": count,
         "cut_pairs": cut,
-        "made_from_documents": config.data is None,
         "by_kind": by_kind,
         "steps": steps,
         "precision": engine.precision,
-        **given,
+        **pairs.figures,
         **figures,
     }

@@ -17,6 +17,8 @@ from groundup.alignment.training import ITEMS, StageTraining
 from groundup.artifacts import Artifact, Figures, Work
 from groundup.corpus.documents import read_documents
 from groundup.errors import GroundupError
+from groundup.inference.continuation import continue_prompts
+from groundup.model.decoder import CustomLanguageModel
 from groundup.parallel.data_rank import SINGLE, DataRank
 from groundup.parallel.engine import Engine, Statistics
 from groundup.shards.order import Permutation, sample_at
@@ -29,14 +31,33 @@ SORTED_STEPS = 8  # batches whose examples are sorted by length together, so tha
 
 
 class Lesson:
-    """One thing to learn, in all its phrasings."""
+    """One thing to learn, put in one of several ways."""
 
     def __init__(self, variants: Sequence[Answer]) -> None:
         self.variants = list(variants)
 
+    def example(self, turn: int) -> Answer:
+        """How it is put at that turn (from 0): a function of the turn alone."""
+        return self.variants[turn % len(self.variants)]
+
+
+class ItemLesson(Lesson):
+    """A fact from the documents, asked in a fresh phrasing at every turn."""
+
+    def __init__(self, item: Item, tokenizer: Tokenizer, context: int, seed: int) -> None:
+        self.item, self.tokenizer, self.context, self.seed = item, tokenizer, context, seed
+        self.ids = answer_ids(item.answer, tokenizer)
+
+    def example(self, turn: int) -> Answer:
+        """In a phrasing that leaves room for the whole answer: where the drawn one does not, the plainest."""
+        asked = ask(self.item.question("sft", turn, self.seed), self.tokenizer)
+        if len(asked) + len(self.ids) > self.context:
+            asked = ask(self.item.plain_question, self.tokenizer)
+        return Answer(asked, self.ids)
+
 
 class SftObjective(Objective):
-    """Draws lessons in a fresh order per epoch, and of each the next phrasing.
+    """Draws lessons in a fresh order per epoch, each in the phrasing of that turn.
 
     Draw k is lesson `sample_at(k)`; batches of `SORTED_STEPS` steps are filled together by length, packed ones in the
     order of draws. So a step's batch is a function of the step alone.
@@ -63,10 +84,8 @@ class SftObjective(Objective):
         self._batches: list[list[Answer]] = []
 
     def example(self, draw: int) -> Answer:
-        epoch = draw // len(self.lessons)
         index = sample_at(draw, len(self.lessons), self.seed)
-        variants = self.lessons[index].variants
-        return variants[(epoch + index) % len(variants)]
+        return self.lessons[index].example(draw // len(self.lessons))
 
     def batches(self, step: int, data_rank: DataRank = SINGLE) -> list[AnswerBatch]:
         every = self.accumulate * data_rank.size
@@ -115,6 +134,7 @@ def stage(config: SftConfig, inputs: Mapping[str, Artifact], work: Work) -> Figu
     tokenizer, model = training.tokenizer, training.model()
     context = model.config.max_position_embeddings
     items: list[Item] = []
+    lessons: Sequence[Lesson]
     given: dict[str, Any] = {}
     noted = ""
     if config.data is not None:
@@ -128,7 +148,7 @@ def stage(config: SftConfig, inputs: Mapping[str, Artifact], work: Work) -> Figu
         documents = read_documents(inputs["curate"].folder("documents"), split="train", columns=("id", "facts"))
         items = choose(items_of(documents), config.subjects, config.prefer, config.max_answer_characters)
         items = [item for item in items if fits(item, tokenizer, context)]
-        lessons = lessons_of(items, tokenizer, config.other_questions, work.seed)
+        lessons = lessons_of(items, tokenizer, config.other_questions, context, work.seed)
         validation = validation_answers(items, tokenizer)
     if not lessons:
         raise GroundupError(
@@ -152,15 +172,20 @@ def stage(config: SftConfig, inputs: Mapping[str, Artifact], work: Work) -> Figu
     steps = math.ceil(config.epochs * len(lessons) / config.batch_examples)
     engine = training.engine(model)
     figures = training.train(engine, packed if config.pack else padded, steps, model.config)
+    tune = answered(engine, validation, tokenizer)
     training.save(engine)
     subjects = len({item.subject for item in items if item.aspect in MAIN_ASPECTS})
     about = f" about {subjects:,} subjects" if subjects else ""
+    right = f"; {tune['exact_match']:.1%} exact in phrasings to tune by" if tune else ""
     return {
-        "summary": f"{len(lessons):,} questions{about}, each asked {config.epochs:g} times{noted}",
-        "examples": sum(len(lesson.variants) for lesson in lessons),
+        "summary": f"{len(lessons):,} questions{about}, each asked {config.epochs:g} times{right}{noted}",
+        "tune": tune,
+        "examples": min(steps * config.batch_examples, len(lessons)) if config.data else steps * config.batch_examples,
         "questions": len(lessons),
         "subjects": subjects,
-        "turns": max((one.prompt + one.answer).count(tokenizer.user) for lesson in lessons for one in lesson.variants),
+        "turns": max(
+            (one.prompt + one.answer).count(tokenizer.user) for one in (lesson.example(0) for lesson in lessons)
+        ),
         "made_from_documents": config.data is None,
         "steps": steps,
         "precision": engine.precision,
@@ -170,6 +195,26 @@ def stage(config: SftConfig, inputs: Mapping[str, Artifact], work: Work) -> Figu
     }
 
 
+def answered(engine: Engine, asked: Sequence[Answer], tokenizer: Tokenizer) -> dict[str, float]:
+    """How many of the prompts the model answers exactly so, at temperature 0; empty where there are none.
+
+    Collective: every process calls it.
+    """
+    if not asked:
+        return {}
+    with engine.whole() as model:
+        assert isinstance(model, CustomLanguageModel)
+        given = continue_prompts(
+            model,
+            [one.prompt for one in asked],
+            stop={tokenizer.end},
+            max_tokens=max(len(one.answer) for one in asked),
+            dtype=engine.dtype,
+        )
+    exact = sum(one.tokens == right.answer for one, right in zip(given, asked, strict=True))
+    return {"questions": len(asked), "exact_match": exact / len(asked)}
+
+
 def padding(objectives: Mapping[str, SftObjective], steps: int) -> dict[str, float]:
     """The fraction of padding in the first `steps` steps' batches, for each way to make them."""
     sizes = {name: objective.sizes(steps) for name, objective in objectives.items()}
@@ -177,30 +222,26 @@ def padding(objectives: Mapping[str, SftObjective], steps: int) -> dict[str, flo
 
 
 def fits(item: Item, tokenizer: Tokenizer, context: int) -> bool:
-    """Whether the item, however it is asked, leaves room for its whole answer in the model's context."""
-    asked = [*item.questions("sft"), *item.questions("rl"), *item.questions("evaluate")]
+    """Whether the item, in its plainest phrasing and in those written by hand, leaves room for its whole answer."""
+    asked = [item.plain_question, *item.questions("tune"), *item.questions("evaluate")]
     longest = max(len(ask(question, tokenizer)) for question in asked)
     return longest + len(answer_ids(item.answer, tokenizer)) <= context
 
 
-def lessons_of(items: Sequence[Item], tokenizer: Tokenizer, others: float, seed: int) -> list[Lesson]:
-    """A lesson for each item, in all its SFT phrasings; of the items of other aspects only the fraction `others`."""
+def lessons_of(items: Sequence[Item], tokenizer: Tokenizer, others: float, context: int, seed: int) -> list[ItemLesson]:
+    """A lesson for each item; of the items of other aspects only for the fraction `others`."""
     kept = [item for item in items if item.aspect in MAIN_ASPECTS]
     rest = [item for item in items if item.aspect not in MAIN_ASPECTS]
     order = torch.randperm(len(rest), generator=torch.Generator().manual_seed(seed)).tolist()
     kept += [rest[index] for index in sorted(order[: round(len(rest) * others)])]
-    return [
-        Lesson(
-            [Answer(ask(question, tokenizer), answer_ids(item.answer, tokenizer)) for question in item.questions("sft")]
-        )
-        for item in kept
-    ]
+    return [ItemLesson(item, tokenizer, context, seed) for item in kept]
 
 
 def validation_answers(items: Sequence[Item], tokenizer: Tokenizer) -> list[Answer]:
-    """At most about `VALIDATION_QUESTIONS` of the main items, in a phrasing that is not trained."""
+    """At most about `VALIDATION_QUESTIONS` of the main items, in the phrasings of `tune` in turn."""
     main = [item for item in items if item.aspect in MAIN_ASPECTS]
-    return [
-        Answer(ask(item.questions("evaluate")[0], tokenizer), answer_ids(item.answer, tokenizer))
-        for item in main[:: max(1, len(main) // VALIDATION_QUESTIONS)]
-    ]
+    answers = []
+    for turn, item in enumerate(main[:: max(1, len(main) // VALIDATION_QUESTIONS)]):
+        questions = item.questions("tune")
+        answers.append(Answer(ask(questions[turn % len(questions)], tokenizer), answer_ids(item.answer, tokenizer)))
+    return answers

@@ -18,6 +18,7 @@ from groundup.model.lora import add_adapters
 from groundup.model.weights import load_model, save_model
 from groundup.parallel.device import settle
 from groundup.parallel.engine import Engine
+from groundup.tokenizer.of_run import tokenizer_file
 from groundup.tokenizer.tokenizer import Tokenizer
 from groundup.training.checkpoint import Checkpoints
 from groundup.training.configuration import LoopConfig
@@ -42,7 +43,7 @@ class StageTraining:
         assert config.learning_rate, "filled in from `size`"
         self.title, self.config, self.work = title, config, work
         self.learning_rate = config.learning_rate
-        self.tokenizer = Tokenizer.load(inputs["tokenizer"].file("tokenizer.json"))
+        self.tokenizer = Tokenizer.load(tokenizer_file(inputs))
         self.start = inputs[start] if start in inputs else inputs["start"]  # a model from outside, not pretrained here
         self.checkpoints = Checkpoints(work.keep, config, config.parallel)
 

@@ -12,6 +12,7 @@ from groundup.blueprint.tree import Node
 from groundup.blueprint.validate import where_of
 from groundup.corpus.sources import source_names
 from groundup.errors import GroundupError
+from groundup.planning.needed import missing_inputs
 from groundup.planning.size import MAX_LAYERS, largest, parameters_of
 from groundup.section import Section
 
@@ -110,6 +111,8 @@ def _misfits(blueprint: Blueprint) -> Iterator[tuple[tuple[str, ...], str]]:
     pretrain, model, rules = blueprint.pretrain, blueprint.pretrain.model, blueprint.curate.rules
     width, heads, kv_heads = model.width, model.heads, model.kv_heads
     assert width and heads and kv_heads and pretrain.batch_tokens
+    for key, what in missing_inputs(blueprint):
+        yield (key,), what
     width_keys = ("pretrain.model.heads", "pretrain.model.width")
     if blueprint.start is None and width % heads:
         yield width_keys, f"a width of {width} can't be split into {heads} heads; choose a divisor of {width}"

@@ -34,7 +34,7 @@ class Blueprint(Section):
     """Over how many processes the training stages are spread; a stage's own `parallel` overrules it."""
     telemetry: TelemetryConfig = TelemetryConfig()
     """What the training stages write down of their steps; a stage's own `telemetry` overrules it."""
-    curate: CurateConfig
+    curate: CurateConfig = CurateConfig()
     tokenizer: TokenizerConfig = TokenizerConfig()
     tokens: TokensConfig = TokensConfig()
     pretrain: PretrainConfig = PretrainConfig()

@@ -8,16 +8,16 @@ from groundup.errors import GroundupError
 from groundup.parallel.advice import Needs, misfits, shown, suggestions
 from groundup.parallel.configuration import ParallelConfig
 from groundup.parallel.deepspeed.settings import check
+from groundup.planning.needed import needed
 from groundup.planning.size import llm_config
 from groundup.training.batch_size import first_rows, rows_of
+from groundup.training.configuration import LoopConfig
 
 
 def layouts(blueprint: Blueprint) -> dict[str, ParallelConfig]:
     """The layout of each training stage of the run, by its name."""
-    aligned = () if blueprint.align == "none" else ("reward", blueprint.align)
-    pretrained = blueprint.start is None or blueprint.start.first == "pretrain"
-    names = (*(["pretrain"] if pretrained else []), "sft", *aligned)
-    return {name: getattr(blueprint, name).parallel or blueprint.parallel for name in names}
+    trained = [name for name in needed(blueprint) if isinstance(getattr(blueprint, name, None), LoopConfig)]
+    return {name: getattr(blueprint, name).parallel or blueprint.parallel for name in trained}
 
 
 def impossible_layouts(blueprint: Blueprint) -> Iterator[tuple[tuple[str, ...], str]]:

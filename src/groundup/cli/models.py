@@ -1,7 +1,7 @@
 """From what a person names as a MODEL to a model that is loaded.
 
 runs/mine            the run's newest exported model
-runs/mine:sft        the model of one of its stages: pretrain, sft, ppo, dpo
+runs/mine:sft        the model of one of its stages: pretrain, sft, ppo, grpo, dpo
 some/folder          an exported folder, or another Hugging Face folder of a known family
 """
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from groundup.inference.loading import LoadedModel
     from groundup.pipeline.folder import RunFolder
 
-STAGES = ("pretrain", "sft", "ppo", "dpo")  # whose artifacts hold a language model
+STAGES = ("pretrain", "sft", "ppo", "grpo", "dpo")  # whose artifacts hold a language model
 
 
 def load(name: str | None) -> LoadedModel:
@@ -103,11 +103,11 @@ def _load_stage(run: RunFolder, stage: str) -> LoadedModel:
     from groundup.inference.loading import load_stage
 
     remembered = run.remembered()
-    trained = remembered is not None and "sft" in remembered.stages
-    one_turn = trained and run.artifact("sft").figures.get("turns") == 1
+    made = remembered.stages if remembered is not None else ()
+    one_turn = "sft" in made and run.artifact("sft").figures.get("turns") == 1
     return load_stage(
         f"{run.path.resolve().name}:{stage}",
         run.artifact(stage).path / "model",
-        run.artifact("tokenizer").file("tokenizer.json"),
+        run.artifact("tokenizer" if "tokenizer" in made else "start").file("tokenizer.json"),
         one_turn=one_turn,
     )

@@ -33,8 +33,8 @@ class CurateConfig(Section):
 
     incidental: ClassVar[frozenset[str]] = frozenset({"engine"})
 
-    sources: tuple[Source, ...] = Field(min_length=1)
-    """Where documents come from."""
+    sources: tuple[Source, ...] = ()
+    """Where documents come from. Without any nothing is curated: only where no later stage reads documents."""
     urls: UrlsConfig = UrlsConfig()
     lines: LinesConfig = LinesConfig()
     language: LanguageConfig = LanguageConfig()

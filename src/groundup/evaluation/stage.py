@@ -22,20 +22,24 @@ from groundup.model.weights import load_model
 from groundup.parallel.device import best_device, settle
 from groundup.parallel.engine import ModelOnDevice
 from groundup.shards.token_file import TokenShard
+from groundup.tokenizer.of_run import tokenizer_file
 from groundup.tokenizer.tokenizer import Tokenizer
 
 ITEMS = "items.jsonl"
+UNSEEN_PHRASINGS = 2  # of each subject
 SEQUENCE = 128  # tokens at a time where no pretraining says how many
 
 
 def stage(config: EvaluateConfig, inputs: Mapping[str, Artifact], work: Work) -> Figures:
     """Figures under `bits_per_byte`, `answers`, `true_score_gain`; `answers.jsonl` holds every marked answer."""
     settle()
-    tokenizer = Tokenizer.load(inputs["tokenizer"].file("tokenizer.json"))
+    tokenizer = Tokenizer.load(tokenizer_file(inputs))
     method = next((name for name in ("ppo", "grpo", "dpo") if name in inputs), None)
-    figures: Figures = {"method": method, "bits_per_byte": _bits(config, inputs, tokenizer, work)}
+    before = "sft" if "sft" in inputs else "start"
+    figures: Figures = {"method": method, "before": before, "bits_per_byte": _bits(config, inputs, tokenizer, work)}
 
-    items = [item for item in read_items(inputs["sft"].file(ITEMS)) if item.aspect in MAIN_ASPECTS]
+    read = read_items(inputs["sft"].file(ITEMS)) if "sft" in inputs else []
+    items = [item for item in read if item.aspect in MAIN_ASPECTS]
     if config.data is not None:
         file = read_tasks(work.base / config.data.expanduser(), answered=True)
         figures["data"] = file.figures()
@@ -43,11 +47,11 @@ def stage(config: EvaluateConfig, inputs: Mapping[str, Artifact], work: Work) ->
             "given": [Question(one.question, one.answer, one.question, one.prompt[:-1]) for _, one in file.records]
         }
     else:
-        asked = {"taught": _first_phrasing(items), "unseen": _unseen_phrasings(items)}
+        asked = {"taught": _plain_phrasing(items), "unseen": _unseen_phrasings(items)}
     asked = {name: questions for name, questions in asked.items() if questions}
 
     marked: dict[str, dict[str, list[Marked]]] = {}
-    for model in ("sft", *([method] if method else [])):
+    for model in (before, *([method] if method else [])):
         on_device = _on_device(inputs, model)
         marked[model] = {
             name: answer_all(
@@ -60,8 +64,7 @@ def stage(config: EvaluateConfig, inputs: Mapping[str, Artifact], work: Work) ->
     }
     if asked and method:
         last = list(asked)[-1]  # the phrasings that no training has seen, or the user's own questions
-        before, after = marked["sft"][last], marked[method][last]
-        gain = [b.f1 - a.f1 for a, b in zip(before, after, strict=True)]
+        gain = [b.f1 - a.f1 for a, b in zip(marked[before][last], marked[method][last], strict=True)]
         groups = [question.group for question in asked[last]]
         figures["true_score_gain"] = asdict(bootstrap(gain, groups, config.bootstrap, work.seed))
         figures["true_score_set"] = last
@@ -77,8 +80,9 @@ def _summary(figures: Figures) -> str:
     parts = []
     if (bits := figures["bits_per_byte"])["model"] is not None:
         parts.append(f"{bits['model']:.2f} bits per byte (xz {bits['xz']:.2f})")
-    for name, of_set in figures["answers"]["sft"].items():
-        parts.append(f"sft {of_set['exact_match']:.1%} exact on {name} questions")
+    before = figures["before"]
+    for name, of_set in figures["answers"][before].items():
+        parts.append(f"{before} {of_set['exact_match']:.1%} exact on {name} questions")
     if gain := figures.get("true_score_gain"):
         parts.append(f"{figures['method']} {gain['mean']:+.3f} F1 ({gain['low']:+.3f} to {gain['high']:+.3f})")
     return ", ".join(parts) or "nothing to ask"
@@ -86,18 +90,23 @@ def _summary(figures: Figures) -> str:
 
 def _on_device(inputs: Mapping[str, Artifact], stage_name: str) -> ModelOnDevice:
     model = load_model(inputs[stage_name].path / "model").requires_grad_(False)
-    return ModelOnDevice(model, best_device(), inputs["sft"].figures["precision"])
+    precision = inputs["sft" if "sft" in inputs else "start"].figures["precision"]
+    return ModelOnDevice(model, best_device(), precision)
 
 
 def first_model(inputs: Mapping[str, Artifact]) -> str:
-    """The stage whose model SFT was trained from: `start` where pretraining is skipped."""
+    """The stage whose model was the first: `start` where pretraining is skipped."""
     return "pretrain" if "pretrain" in inputs else "start"
 
 
 def _bits(
     config: EvaluateConfig, inputs: Mapping[str, Artifact], tokenizer: Tokenizer, work: Work
 ) -> dict[str, float | int | None]:
-    """Bits per byte of the held-out documents: the pretrained model, xz, xz that has read the corpus, n-grams."""
+    """Bits per byte of the held-out documents, where there are any: the pretrained model, xz, xz that has read the
+    corpus, n-grams."""
+    nothing = {"documents": 0, "bytes": 0, "model": None, "xz": None, "xz_primed": None, "ngram": None}
+    if "curate" not in inputs:
+        return nothing
     path = inputs["curate"].folder("documents")
     texts = {
         split: [d.text.encode() for d in read_documents(path, split=split, columns=("text",))]
@@ -105,7 +114,7 @@ def _bits(
     }
     size = sum(map(len, texts["heldout"]))
     if size == 0:
-        return {"documents": 0, "bytes": 0, "model": None, "xz": None, "xz_primed": None, "ngram": None}
+        return nothing
     on_device = _on_device(inputs, first_model(inputs))
     shard = TokenShard.open(inputs["tokens"].path, "heldout", tokenizer)
     context = inputs[first_model(inputs)].manifest.key.configuration.get("sequence", SEQUENCE)
@@ -129,12 +138,21 @@ def _bits(
     }
 
 
-def _first_phrasing(items: Sequence[Item]) -> list[Question]:
-    return [Question(item.questions("sft")[0], item.answer, item.subject) for item in items]
+def _plain_phrasing(items: Sequence[Item]) -> list[Question]:
+    return [Question(item.plain_question, item.answer, item.subject) for item in items]
 
 
 def _unseen_phrasings(items: Sequence[Item]) -> list[Question]:
-    return [Question(text, item.answer, item.subject) for item in items for text in item.questions("evaluate")]
+    """Each item in `UNSEEN_PHRASINGS` of the ways of `evaluate`, which all come equally often."""
+    asked = []
+    for index, item in enumerate(items):
+        ways = item.questions("evaluate")
+        first = index * UNSEEN_PHRASINGS
+        asked += [ways[way % len(ways)] for way in range(first, first + UNSEEN_PHRASINGS)]
+    return [
+        Question(text, item.answer, item.subject)
+        for text, item in zip(asked, (item for item in items for _ in range(UNSEEN_PHRASINGS)), strict=True)
+    ]
 
 
 def _write_answers(

@@ -24,6 +24,7 @@ SPIKE = 1.3  # times the median loss before it, over nine steps (1.06)
 STILL_FALLING = 0.99  # of the tenth before, the loss of the last tenth (1.00)
 MIN_EPOCHS = 0.5  # (1.01)
 OVERFITTED, REPEATED = 1.2, 3  # validation over training loss (1.11), where the corpus is read at least this often
+MIN_TUNE = 0.7
 MIN_TAUGHT = 0.5  # of the taught questions answered exactly (99.8 %)
 MIN_REWARD_ACCURACY = 0.6  # chance is .5 (99.7 %)
 MAX_KL = 20.0  # nats of an answer from the SFT model
@@ -189,13 +190,21 @@ def _compression(run: RunFigures) -> Iterator[Diagnosis]:
 
 
 def _unlearnt(run: RunFigures) -> Iterator[Diagnosis]:
-    rates = run.of("evaluate").get("answers", {}).get("sft", {}).get("taught", {})
-    if rates.get("questions") and rates["exact_match"] < MIN_TAUGHT:
+    taught = run.of("evaluate").get("answers", {}).get("sft", {}).get("taught", {})
+    tune = run.of("sft").get("tune", {})
+    if taught.get("questions") and taught["exact_match"] < MIN_TAUGHT:
         yield Diagnosis(
             "sft",
             "the answers that were taught are not learnt",
-            f"{rates['exact_match']:.1%} of {rates['questions']:,} taught questions answered exactly",
+            f"{taught['exact_match']:.1%} of {taught['questions']:,} taught questions answered exactly",
             "raise sft.epochs, lower sft.subjects, or choose a larger size",
+        )
+    elif tune.get("questions") and tune["exact_match"] < MIN_TUNE:
+        yield Diagnosis(
+            "sft",
+            "what was taught is not recognised in other words",
+            f"{tune['exact_match']:.1%} of {tune['questions']:,} questions in phrasings to tune by answered exactly",
+            "raise sft.epochs or lower sft.subjects, and compare runs by this figure",
         )
 
 

@@ -1,17 +1,18 @@
 """Which stages there are and what each is made from.
 
-    curate -> tokenizer -> tokens -> pretrain -> sft -> reward -> ppo or dpo -> evaluate -> export -> report
+    curate -> tokenizer -> tokens -> pretrain -> sft -> reward -> ppo -> evaluate -> export -> report
 
 A stage is defined once, here. Its function is named, and imported in the stage's own process only: to ask what is stale
 needs no torch, and no room above this one is imported.
 """
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from groundup.blueprint.configuration import Blueprint
 from groundup.errors import GroundupError
 from groundup.parallel.configuration import ParallelConfig
+from groundup.planning.needed import needed
 from groundup.section import Section
 
 
@@ -48,44 +49,17 @@ METHODS = {
 def stages(blueprint: Blueprint) -> tuple[Stage, ...]:
     """The stages of a blueprint in the order in which they run.
 
-    `start` adds a stage of that name, whose model is the first one: pretraining continues it, or is skipped. With
-    `align: none` the last model is SFT's, and there is no reward model.
+    Which ones these are is decided by `planning.needed`; a stage's inputs are those of its possible ones that are made.
+    `start` adds a stage of that name, whose model is the first one: where pretraining is skipped, later stages read
+    it in pretraining's place; where there is no stage `tokenizer` or `sft`, in theirs too.
     """
     data = "groundup.artifacts.outside:data_file"
-    start, align = blueprint.start, blueprint.align
-    given = () if start is None else ("start",)
-    first = "start" if start is not None and start.first == "sft" else "pretrain"
-    aligned = () if align == "none" else ("reward", align)
-    begun, pretrained, preferred = tuple[Stage, ...](), tuple[Stage, ...](), tuple[Stage, ...]()
-    if start is not None:
-        begun = (
-            Stage(
-                "start",
-                1,
-                (),
-                "groundup.training.start:stage",
-                lambda b: start,
-                sources="groundup.training.start:sources",
-            ),
-        )
-    if first == "pretrain":
-        inputs = ("tokens", "tokenizer", *given)
-        pretrained = (Stage("pretrain", 2, inputs, "groundup.training.stage:stage", trained("pretrain")),)
-    if aligned:
-        preferred = (
-            Stage(
-                "reward", 1, ("tokenizer", "sft"), "groundup.alignment.reward:stage", trained("reward"), sources=data
-            ),
-            Stage(
-                align,
-                1,
-                ("tokenizer", "sft", "reward"),
-                METHODS[align],
-                trained(align),
-                sources=data if align == "grpo" else None,
-            ),
-        )
-    made = (
+    names = needed(blueprint)
+    first = "pretrain" if "pretrain" in names else "start"
+    outside = () if "tokenizer" in names and "sft" in names else ("start",)
+    method = () if blueprint.align == "none" else (blueprint.align,)
+    own_data = {"grpo": data, "dpo": data}
+    every = (
         Stage(
             "curate",
             2,
@@ -94,43 +68,69 @@ def stages(blueprint: Blueprint) -> tuple[Stage, ...]:
             lambda b: b.curate,
             sources="groundup.corpus.fingerprint:fingerprint",
         ),
-        *begun,
+        Stage(
+            "start",
+            1,
+            (),
+            "groundup.training.start:stage",
+            _start,
+            sources="groundup.training.start:sources",
+        ),
         Stage(
             "tokenizer",
             2,
-            ("curate", *given),
+            ("curate", "start"),
             "groundup.tokenizer.stage:stage",
             lambda b: b.tokenizer,
             sources="groundup.tokenizer.compare:sources",
         ),
         Stage("tokens", 2, ("curate", "tokenizer"), "groundup.shards.stage:stage", lambda b: b.tokens),
-        *pretrained,
+        Stage("pretrain", 2, ("tokens", "tokenizer", "start"), "groundup.training.stage:stage", trained("pretrain")),
         Stage(
             "sft",
-            1,
+            2,
             ("curate", "tokenizer", first),
             "groundup.alignment.sft:stage",
             trained("sft"),
             sources=data,
         ),
-        *preferred,
+        Stage(
+            "reward",
+            2,
+            ("tokenizer", "sft", *outside),
+            "groundup.alignment.reward:stage",
+            trained("reward"),
+            sources=data,
+        ),
+        *(
+            Stage(
+                name,
+                2,
+                ("tokenizer", "sft", "reward", *outside),
+                METHODS[name],
+                trained(name),
+                sources=own_data.get(name),
+            )
+            for name in method
+        ),
         Stage(
             "evaluate",
-            1,
-            ("curate", "tokenizer", "tokens", first, "sft", *aligned),
+            2,
+            ("curate", "tokenizer", "tokens", first, "sft", "reward", *method),
             "groundup.evaluation.stage:stage",
             lambda b: b.evaluate,
             sources=data,
         ),
         Stage(
             "export",
-            1,
-            ("tokenizer", *aligned[1:], "sft", "curate"),
+            2,
+            ("tokenizer", *method, "sft", *outside, "curate", "evaluate"),
             "groundup.export.stage:stage",
             lambda b: b.export.model_copy(update={"name": b.export.name or b.name}),
             delivers="model",
         ),
     )
+    made = [replace(one, inputs=tuple(i for i in one.inputs if i in names)) for one in every if one.name in names]
     report = Stage(
         "report",
         1,
@@ -143,11 +143,16 @@ def stages(blueprint: Blueprint) -> tuple[Stage, ...]:
     return (*made, report)
 
 
+def _start(blueprint: Blueprint) -> Section:
+    assert blueprint.start is not None
+    return blueprint.start
+
+
 def trained(name: str) -> Callable[[Blueprint], Section]:
     """Takes a training stage's section out of a blueprint, its `parallel` and `telemetry` filled in."""
 
     def section(blueprint: Blueprint) -> Section:
-        own = getattr(blueprint, name)
+        own = blueprint.dpo.with_pairs_of(blueprint.reward) if name == "dpo" else getattr(blueprint, name)
         changed: Section = own.model_copy(
             update={
                 "parallel": own.parallel or blueprint.parallel,

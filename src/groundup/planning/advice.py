@@ -33,10 +33,11 @@ class Comparison:
 
 def headline(plan: Plan) -> str:
     """What will happen and how long it should take, in one line."""
-    pretrain = plan.stage("pretrain")
+    tokens = next((stage.tokens for stage in plan.stages if stage.stage == "pretrain"), 0)
+    reads = f"{short(tokens)} tokens to pretrain on" if tokens else "no pretraining"
     return (
         f"{short(plan.model.num_parameters)} parameters ({plan.model.num_hidden_layers} layers of "
-        f"{plan.model.hidden_size}), {short(pretrain.tokens)} tokens to pretrain on, about "
+        f"{plan.model.hidden_size}), {reads}, about "
         f"{duration(sum(plan.seconds.values()))} and {size(plan.peak.memory_bytes)} of memory on "
         f"{plan.machine.cores} core{'s' * (plan.machine.cores != 1)} ({plan.precision})"
     )
@@ -160,7 +161,9 @@ def _time(plan: Plan) -> Iterable[str]:
 
 
 def _data(plan: Plan) -> Iterable[str]:
-    pretrain = plan.stage("pretrain")
+    pretrain = next((stage for stage in plan.stages if stage.stage == "pretrain"), None)
+    if pretrain is None:
+        return
     for name, epochs in plan.reading.epochs.items():
         if epochs > MAX_EPOCHS:
             tokens = plan.corpus.sources[name] if name else plan.corpus.tokens

@@ -20,13 +20,13 @@ No torch, no I/O but the sizes of the files that the blueprint names.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
 from groundup.alignment.configuration import PolicyConfig
-from groundup.corpus.configuration import CurateConfig
 from groundup.evaluation.configuration import EvaluateConfig
 from groundup.export.configuration import ExportConfig
 from groundup.model.configuration import LLMConfig
@@ -35,10 +35,10 @@ from groundup.planning import memory as held
 from groundup.planning.corpus import Corpus, bytes_per_token, corpus_of
 from groundup.planning.curation import curation
 from groundup.planning.machine import Machine, measure
+from groundup.planning.needed import StagedSections, needed
 from groundup.planning.reading import Reading, reading
 from groundup.planning.size import Sections, llm_config
 from groundup.training.batch_size import BatchSizes, rising, rows_of
-from groundup.training.start_config import StartConfig
 
 # Assumed where nothing has run yet. Edit here.
 QUESTION_TOKENS, ANSWER_TOKENS = 14, 20  # of questions made from documents, with a vocabulary of 4,096
@@ -50,15 +50,9 @@ PADDING = 1.3  # rows are as long as their batch's longest
 WRITTEN_OVER_TEXT = 0.6  # documents and ledger, over the text, compressed
 
 
-class PlannedSections(Sections, Protocol):
+class PlannedSections(Sections, StagedSections, Protocol):
     """The part of a blueprint that a plan reads; the blueprint itself is above this room."""
 
-    @property
-    def align(self) -> Literal["ppo", "grpo", "dpo", "none"]: ...
-    @property
-    def start(self) -> StartConfig | None: ...
-    @property
-    def curate(self) -> CurateConfig: ...
     @property
     def evaluate(self) -> EvaluateConfig: ...
     @property
@@ -142,18 +136,10 @@ def plan(
     model = llm_config(blueprint, vocabulary)
     corpus = corpus_of(blueprint.curate, vocabulary, figures, base)
     estimate = _Estimate(blueprint, model, machine, corpus, figures)
-    aligned = {"ppo": estimate.ppo, "grpo": estimate.grpo, "dpo": estimate.dpo}.get(blueprint.align)
-    skips_pretraining = blueprint.start is not None and blueprint.start.first == "sft"
-    stages = (
-        *estimate.data(),
-        *([] if skips_pretraining else [estimate.pretrain()]),
-        estimate.sft(),
-        *([estimate.reward(), aligned()] if aligned else []),
-        estimate.evaluate(),
-        estimate.export(),
-        StagePlan("report", speeds.DATA_START_SECONDS, memory={"program": held.REPORT_PROGRAM_BYTES}),
-    )
-    assumed = [*corpus.assumed, *estimate.assumed, *estimate.reading.assumed]
+    stages = tuple(estimate.stage(name) for name in needed(blueprint))
+    names = {stage.stage for stage in stages}
+    assumed = [*(corpus.assumed if "curate" in names else ()), *estimate.assumed]
+    assumed += estimate.reading.assumed if "pretrain" in names else ()
     if machine.accelerator:
         assumed.append(f"times are the processor's; with {machine.accelerator} in use it goes faster")
     precision = machine.precision(blueprint.pretrain.precision)
@@ -177,13 +163,28 @@ class _Estimate:
         self.precision = machine.precision(blueprint.pretrain.precision)
         self.assumed: list[str] = []
         self.row = QUESTION_TOKENS + ANSWER_TOKENS
-        if "sft" not in figures and blueprint.sft.data is None:
+        if "sft" not in figures and blueprint.sft.data is None and blueprint.curate.sources:
             self.assumed.append(f"questions of {QUESTION_TOKENS} and answers of {ANSWER_TOKENS} tokens")
             self.assumed.append(f"enough documents for {blueprint.sft.subjects:,} subjects")
         if blueprint.sft.data is not None or blueprint.reward.data is not None:
             self.assumed.append("your own examples are as many and as long as those made from documents")
 
-    def data(self) -> tuple[StagePlan, StagePlan, StagePlan]:
+    def stage(self, name: str) -> StagePlan:
+        """The plan of the stage of that name."""
+        if name in ("curate", "tokenizer", "tokens"):
+            return next(one for one in self._data if one.stage == name)
+        formula: Callable[[], StagePlan] = getattr(self, name)
+        return formula()
+
+    def start(self) -> StagePlan:
+        memory = {"program": held.ANSWERING_PROGRAM_BYTES, "weights": 2 * 4 * self.n}
+        return StagePlan("start", speeds.START_SECONDS, memory=memory, disk={"model": 4 * self.n})
+
+    def report(self) -> StagePlan:
+        return StagePlan("report", speeds.DATA_START_SECONDS, memory={"program": held.REPORT_PROGRAM_BYTES})
+
+    @cached_property
+    def _data(self) -> tuple[StagePlan, StagePlan, StagePlan]:
         kept, cores = self.corpus.kept_bytes, self.machine.cores
         width = 2 if self.model.vocab_size <= 65536 else 4
         program = {"program": held.DATA_PROGRAM_BYTES}
@@ -254,12 +255,13 @@ class _Estimate:
 
     def _policy(self, stage: str, config: PolicyConfig) -> StagePlan:
         models = 2 if config.advantage == "gae" else 1  # a critic is as large as the policy
+        rewarded = "reward" in needed(self.blueprint)
         answer = min(config.max_answer_tokens, ANSWER_TOKENS)
         answers = config.iterations * config.rollouts
         read = round(answers * (QUESTION_TOKENS + answer) * PADDING)
         flops = {
             "generate": answers * answer * self._forward(self.row),
-            "forward": read * (2 + models) * self._forward(self.row),
+            "forward": read * (1 + rewarded + models) * self._forward(self.row),
             "train": read * config.epochs * models * self._training(self.row),
         }
         updates = config.iterations * config.epochs * math.ceil(config.rollouts / config.minibatch)
@@ -268,7 +270,7 @@ class _Estimate:
         memory = {
             "program": held.TRAINING_PROGRAM_BYTES,
             **{part: models * size for part, size in held.state_bytes(self.n, self.precision).items()},
-            "reference and reward model": 2 * 4 * self.n,
+            ("reference and reward model" if rewarded else "reference"): (1 + rewarded) * 4 * self.n,
             "activations": held.activation_bytes(self.model, tokens, self.precision),
             "logits": held.answer_logits_bytes(self.model, config.minibatch * config.max_answer_tokens, self.precision),
             "key-value cache": held.cache_bytes(self.model, config.rollouts, length, self.precision),

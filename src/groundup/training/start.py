@@ -54,7 +54,7 @@ def stage(config: StartConfig, inputs: Mapping[str, Artifact], work: Work) -> Fi
             where=str(files.tokenizer),
             do="name a folder whose tokenizer and model belong together",
         )
-    if config.first == "sft" or tokenizer.end_of_text >= model.config.vocab_size:
+    if config.first != "pretrain" or tokenizer.end_of_text >= model.config.vocab_size:
         model = grown(model, tokenizer.vocabulary_size)
     save_model(work.out / "model", rebuilt(model, attention_dropout=0.0, resid_pdrop=0.0, embd_pdrop=0.0))
     tokenizer.save(work.out / TOKENIZER)

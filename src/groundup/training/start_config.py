@@ -12,8 +12,8 @@ from groundup.model.configuration import LLMConfig, config_of
 from groundup.model.huggingface_config import read_huggingface_config
 from groundup.section import Section
 
-MODEL_STAGES = ("pretrain", "sft", "ppo", "dpo")
-ModelStage = Literal["pretrain", "sft", "ppo", "dpo"]
+MODEL_STAGES = ("pretrain", "sft", "ppo", "grpo", "dpo")
+ModelStage = Literal["pretrain", "sft", "ppo", "grpo", "dpo"]
 
 
 class StartConfig(Section):
@@ -26,10 +26,11 @@ class StartConfig(Section):
     """Which stage's model, where `model` is a run's folder."""
     adapter: Path | None = None
     """A folder with adapters (PEFT's files), which are merged into the model."""
-    first: Literal["pretrain", "sft"] = "pretrain"
-    """The first stage that trains it: `pretrain` continues on the curated documents, `sft` skips that."""
+    first: Literal["pretrain", "sft", "align"] = "pretrain"
+    """The first stage that trains it: `pretrain` continues on the curated documents, `sft` skips that, `align` skips
+    fine-tuning too, for a model that can chat."""
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
-    """As `pretrain.precision`, for the stages after it where `first` is `sft`."""
+    """As `pretrain.precision`, for the stages after it where pretraining is skipped."""
     general: Path | None = None
     """A text of what the model knows already (UTF-8): bits per byte on it before and after continued pretraining show
     what was forgotten."""
@@ -93,5 +94,5 @@ def _of_run(run: Path, stage: str | None) -> StartFiles:
         do = f"name one of them: {', '.join(f'{run.name}:{name}' for name in made)}" if made else "run it first"
         raise GroundupError(f"the run has no model of a stage {stage}", where=str(run), do=do)
     folder = run / "artifacts"
-    tokenizer = folder / artifacts["tokenizer"] / "tokenizer.json"
+    tokenizer = folder / artifacts["tokenizer" if "tokenizer" in artifacts else "start"] / "tokenizer.json"
     return StartFiles(folder / artifacts[stage] / "model", tokenizer, ours=True)
