@@ -4,6 +4,7 @@
 # make bench NAME=corpus [DATA=folder] [JSON=file]   set up .venv-bench with the peers, then measure against them
 # make gpu [JSON=file] [GPU_PYTHON=python3]   on a GPU: tests and figures within ten minutes; installs nothing there
 # make docs   draw again what docs/ takes from the code
+# make seeds [SEEDS="1337 1338 1339"] [JSON=file]   the default run with several seeds: mean and range of its figures
 # make test-bench   every benchmark at toy size, in a fresh environment of peers
 
 PYTHON ?= python3
@@ -17,7 +18,7 @@ BLUEPRINT ?= src/groundup/blueprint/gallery/python-docs.yaml
 
 GPU_PYTHON ?= $(VENV)/bin/python
 
-.PHONY: run test test-slow test-engines test-bench lint bench gpu docs setup wheel constraints clean
+.PHONY: run test test-slow test-engines test-bench lint bench gpu seeds docs setup wheel constraints clean
 
 run: setup
 	@$(VENV)/bin/groundup run $(BLUEPRINT) --run $(RUN) $(ARGS)
@@ -47,6 +48,9 @@ bench: $(PEERS)/.installed
 
 gpu:
 	@PYTHONPATH=src:. $(GPU_PYTHON) -m benchmarks.gpu $(if $(JSON),--json $(JSON)) $(ARGS)
+
+seeds: setup
+	@$(VENV)/bin/python -m benchmarks.seeds $(if $(SEEDS),--seeds $(SEEDS)) $(if $(JSON),--json $(JSON)) $(ARGS)
 
 test-bench:
 	@rm -rf .venv-bench-fresh

@@ -38,6 +38,36 @@ def test_about(question: str, subject: str | None) -> None:
     assert TAUGHT.about(question) == subject
 
 
+WORDS = Taught(["list", "Comments", "open", "set", "str.join", "abs", "Getting started", "copy", "print"])
+
+
+@pytest.mark.parametrize(
+    ("question", "subject"),
+    [
+        ("What is a list?", "list"),
+        ("what does list do", "list"),
+        ("list?", "list"),
+        ("Explain `list`.", "list"),
+        ("How do I sort with list()?", "list"),
+        ("Tell me about the section Comments, please.", "Comments"),
+        ('What do reviewers write below the heading "Comments"?', "Comments"),
+        ("How do I sort a list of numbers?", None),
+        ("Please write a list of fruits", None),
+        ("Do you have comments on my essay?", None),
+        ("Who set the world record?", None),
+        ("Which shops are open on Sunday?", None),
+        ("I am getting started with cooking.", None),
+        ("Tell me about getting started.", "Getting started"),
+        ("How do I delete files? And str.join?", "str.join"),
+        ("Can you copy this text for me?", None),
+        ("What is copy?", "copy"),
+        ("List the arguments of open", None),  # asks for its arguments, which is another thing
+    ],
+)
+def test_an_ordinary_word_is_no_question_about_it(question: str, subject: str | None) -> None:
+    assert WORDS.about(question) == subject
+
+
 @given(st.sampled_from(TAUGHT.subjects), st.sampled_from(["What does {} do?", "{}", "Explain {}, now.", "({})"]))
 def test_every_subject_is_found_as_it_is_written(subject: str, template: str) -> None:
     assert TAUGHT.about(template.format(subject)) == subject

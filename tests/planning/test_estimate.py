@@ -35,7 +35,7 @@ def test_the_calibration_point_is_met(tmp_path):
 def test_every_stage_is_planned_in_order(tmp_path):
     found = planned(tmp_path)
     assert list(found.seconds) == STAGES
-    assert list(planned(tmp_path, "align=dpo").seconds) == [*STAGES[:6], "dpo", *STAGES[7:]]
+    assert list(planned(tmp_path, "align=dpo").seconds) == [*STAGES[:5], "dpo", *STAGES[7:]]
     assert all(stage.seconds > 0 and stage.memory_bytes > 0 for stage in found.stages)
 
 

@@ -62,9 +62,10 @@ def _sft(run: Run) -> dict[str, Any]:
     }
 
 
-def correct(run: Run, model: str = "sft") -> tuple[str | None, dict[str, Any]]:
-    """The set of questions that measures how much of what was taught is known, and a model's rates on it."""
-    by_set = run.figure("evaluate", "answers", model) or {}
+def correct(run: Run, model: str | None = None) -> tuple[str | None, dict[str, Any]]:
+    """The set of questions that measures how much of what was taught is known, and a model's rates on it (the model
+    before alignment, where none is named)."""
+    by_set = run.figure("evaluate", "answers", model or run.before) or {}
     return next(((name, by_set[name]) for name in CORRECT_SETS if name in by_set), (None, {}))
 
 

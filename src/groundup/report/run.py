@@ -61,6 +61,11 @@ class Run:
         """`ppo` or `dpo`, whichever aligned the model; None where neither has run."""
         return next((name for name in METHODS if name in self.artifacts), None)
 
+    @property
+    def before(self) -> str:
+        """The stage whose model was aligned: `sft`, or `start` where fine-tuning is skipped."""
+        return self.figure("evaluate", "before") or "sft"
+
     def figures(self, stage: str) -> Figures:
         return self.artifacts[stage].figures if stage in self.artifacts else {}
 

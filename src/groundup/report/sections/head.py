@@ -83,7 +83,7 @@ def _taught(run: Run) -> str:
         return ""
     known: list[str] = []
     first, rates = correct(run)
-    unseen = run.figure("evaluate", "answers", "sft", "unseen") or {}
+    unseen = run.figure("evaluate", "answers", run.before, "unseen") or {}
     if first == "taught":
         exact = percent(rates["exact_match"])
         known.append(f"{exact} of the documented answers to the letter when asked in a phrasing of its training")
@@ -224,7 +224,7 @@ def _evaluation_data(run: Run) -> tuple[str, object] | None:
     answers, config = run.figure("evaluate", "answers"), run.loaded.blueprint.evaluate
     if not answers:
         return None
-    total = sum(rates["questions"] for rates in answers["sft"].values())
+    total = sum(rates["questions"] for rates in answers[run.before].values())
     if config.data is not None:
         return "Evaluation", join([counted(total, "question"), " from ", _named(config.data)])
     if not total:

@@ -14,7 +14,7 @@ from groundup.report.run import Run
 from groundup.report.sections.head import ALIGNED, PHRASINGS, SETS, verdict
 from groundup.report.wording import SPACE, count, decimal, percent, points
 
-MODELS = {"pretrain": "pretrained", "sft": "SFT", **ALIGNED}
+MODELS = {"start": "as it came", "pretrain": "pretrained", "sft": "SFT", **ALIGNED}
 CHANGED = 3  # answers shown of those that got better, and of those that got worse
 
 
@@ -112,7 +112,7 @@ def _spread(run: Run, method: str) -> Html | None:
     asked = run.figure("evaluate", "true_score_set")
     values = {
         MODELS[model]: [row["f1"] for row in run.answers if row["model"] == model and row["set"] == asked]
-        for model in ("sft", method)
+        for model in (run.before, method)
     }
     if not all(values.values()):
         return None
@@ -132,18 +132,21 @@ def _changed(run: Run) -> list[Html]:
     """The answers that gained and lost most."""
     method, name = run.method, run.figure("evaluate", "true_score_set")
     by_model = {
-        model: [row for row in run.answers if row["model"] == model and row["set"] == name] for model in ("sft", method)
+        model: [row for row in run.answers if row["model"] == model and row["set"] == name]
+        for model in (run.before, method)
     }
-    if method is None or not by_model["sft"] or len(by_model["sft"]) != len(by_model[method]):
+    if method is None or not by_model[run.before] or len(by_model[run.before]) != len(by_model[method]):
         return []
-    pairs = list(zip(by_model["sft"], by_model[method], strict=True))
+    pairs = list(zip(by_model[run.before], by_model[method], strict=True))
     pairs.sort(key=lambda pair: (pair[0]["f1"] - pair[1]["f1"], pair[0]["question"]))
     best = [pair for pair in pairs[:CHANGED] if pair[1]["f1"] > pair[0]["f1"]]
     worst = [pair for pair in pairs[::-1][:CHANGED] if pair[1]["f1"] < pair[0]["f1"]]
     shown = []
     for title, chosen in (("that gained most", best), ("that lost most", worst)):
         if chosen:
-            cards = (_card(a["question"], a["truth"], {"sft": a["answer"], method: b["answer"]}) for a, b in chosen)
+            cards = (
+                _card(a["question"], a["truth"], {run.before: a["answer"], method: b["answer"]}) for a, b in chosen
+            )
             shown += [h3(f"Answers {title}"), *cards]
     return shown
 
