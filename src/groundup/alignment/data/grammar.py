@@ -1,6 +1,6 @@
 """Ways to ask, composed: opening x core x ending. What a training stage asks is drawn from here.
 
-A core says what is wanted of `{subject}`, in one of five forms, and each form has frames of its own:
+A core says what is wanted of `{subject}`, in one of several forms, and each form has frames of its own:
 
     question  what does {subject} do            What does {subject} do?       Hi, what does {subject} do exactly?
     clause    what {subject} does               Tell me what {subject} does.  Do you know what {subject} does?
@@ -8,6 +8,7 @@ A core says what is wanted of `{subject}`, in one of five forms, and each form h
     command   explain {subject}                 Please explain {subject}.     Can you explain {subject} for me?
     scene     {subject} is in this file.        {subject} is in this file. What does it do?
     several   what is {subject}                 What is {subject}? What does it do?
+    story     the manual lists {subject}.       The manual lists {subject}. What is it for?
     bare      {subject}                         {subject}?
 
 A question is the grammar's sentence with a disguise: see `disguise`.
@@ -18,6 +19,17 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 FRAME = "{}"
+ALONE = ("story", "bare")  # forms without opening and ending
+WEIGHTS = {
+    "question": 4.0,
+    "clause": 2.0,
+    "noun": 2.0,
+    "command": 3.0,
+    "scene": 1.5,
+    "several": 1.0,
+    "story": 2.5,
+    "bare": 2.0,
+}
 
 
 @dataclass(frozen=True)
@@ -29,7 +41,7 @@ class Frames:
     clause: tuple[str, ...]
     noun: tuple[str, ...]
     command: tuple[str, ...]
-    plain: float = 0.5
+    plain: float = 0.6
 
 
 @dataclass(frozen=True)
@@ -44,18 +56,10 @@ class Grammar:
     scene: tuple[str, ...] = ()
     about_it: tuple[str, ...] = ()
     """Questions about the subject of a scene, or after a first question, as `it`."""
+    story: tuple[str, ...] = ()
+    """Scenes of many words, which stand without opening and ending."""
     bare: tuple[str, ...] = ()
-    weights: Mapping[str, float] = field(
-        default_factory=lambda: {
-            "question": 4,
-            "clause": 2,
-            "noun": 2,
-            "command": 3,
-            "scene": 2,
-            "several": 1,
-            "bare": 2,
-        }
-    )
+    weights: Mapping[str, float] = field(default_factory=lambda: WEIGHTS)
 
     def draw(self, rng: random.Random) -> str:
         """A sentence with `{subject}` in it."""
@@ -64,7 +68,7 @@ class Grammar:
         frames = self.frames
         core = rng.choice(self._of(form))
         sentence = _capital(rng.choice(self._around(form)).replace(FRAME, core))
-        if form == "bare":
+        if form in ALONE:
             return sentence
         opening = rng.choice(frames.openings) if rng.random() > frames.plain else ""
         ending = rng.choice(frames.endings) if rng.random() > frames.plain else ""
@@ -76,7 +80,7 @@ class Grammar:
             for core in self._of(form):
                 for frame in self._around(form):
                     sentence = _capital(frame.replace(FRAME, core))
-                    if form == "bare":
+                    if form in ALONE:
                         yield sentence
                         continue
                     for opening in ("", *self.frames.openings):
@@ -93,7 +97,7 @@ class Grammar:
         """What a core of this form stands in."""
         if form in ("question", "bare"):
             return (FRAME + "?",) if form == "question" else (FRAME,)
-        if form in ("scene", "several"):
+        if form in ("scene", "several", "story"):
             mark = "?" if form == "several" else ""
             return tuple(f"{FRAME}{mark} {question}" for question in self.about_it)
         frames: tuple[str, ...] = getattr(self.frames, form)

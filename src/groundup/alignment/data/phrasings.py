@@ -40,6 +40,22 @@ RL_FRAMES = Frames(
     command=("{}.", "kindly {}.", "go on and {}.", "will you please {}?", "you may {}."),
 )
 
+STORIES = tuple(
+    f"{who} {does} {{subject}}{where}."
+    for who in (
+        "my colleague", "the manual", "our test suite", "a blog post", "this package", "the author", "the exam",
+        "an old script", "the interviewer", "my boss", "the log file", "a video", "the second chapter", "our customer",
+        "the example below", "the professor", "a comment", "the server", "their newsletter", "the game",
+    )
+    for does in (
+        "uses", "mentions", "calls", "talks about", "lists", "depends on", "asks for", "refers to", "starts with",
+        "complains about", "shows", "recommends", "replaced",
+    )
+    for where in (
+        "", "", " on page five", " at the end", " in the first line", " every day", " several times", " near the top",
+        " without a reason", " before breakfast", " in a hurry",
+    )
+)  # fmt: skip
 SUMMARY = Grammar(
     SFT_FRAMES,
     question=(
@@ -83,7 +99,9 @@ SUMMARY = Grammar(
         "What is it?", "What does it do?", "What is it for?", "Can you explain it?", "What does that mean?",
         "What can it do?", "Describe it.", "Why do people use it?", "What is this?", "Please explain.",
         "Tell me about it.", "Should I use it, and for what?", "Do you know it?", "How is it useful?",
+        "What is that thing good at?", "Give me a short explanation.", "A sentence on that would help.", "Why?",
     ),
+    story=STORIES,
     bare=(
         "{subject}", "{subject}", "{subject}?", "{subject}:", "{subject} ...", "help: {subject}", "help({subject})",
         "info {subject}", "{subject} meaning", "{subject} description", "about {subject}", "man {subject}",
@@ -170,6 +188,7 @@ SECTION = Grammar(
         "What is it?", "What is that about?", "Can you explain it?", "What does it say?", "Please explain.",
         "Tell me about it.", "What should I know?", "Describe it.", "What is this?",
     ),
+    story=STORIES,
     bare=(
         "{subject}", "{subject}", "{subject}?", "{subject}:", "{subject} ...", "help: {subject}", "info {subject}",
         "about {subject}", "{subject} please", "what about {subject}?", "and {subject}?", "topic: {subject}",
