@@ -2,7 +2,7 @@
 
     python -m benchmarks.seeds [--seeds 1337 1338 1339] [--folder runs/seeds] [--json FILE] [--sft-from RUN] [--set ...]
 
-Runs are resumed, so a stopped command goes on where it was. With --sft-from only fine-tuning and its evaluation are
+Runs are resumed, so a stopped command continues where it was. With --sft-from only fine-tuning and its evaluation are
 repeated, from the pretrained model of that run: some three minutes a seed instead of eight.
 """
 

@@ -50,8 +50,8 @@ def stages(blueprint: Blueprint) -> tuple[Stage, ...]:
     """The stages of a blueprint in the order in which they run.
 
     Which ones these are is decided by `planning.needed`; a stage's inputs are those of its possible ones that are made.
-    `start` adds a stage of that name, whose model is the first one: where pretraining is skipped, later stages read
-    it in pretraining's place; where there is no stage `tokenizer` or `sft`, in theirs too.
+    `start` adds a stage of that name, whose model is the first one: later stages read it instead of the stages
+    `pretrain`, `tokenizer` and `sft` where these are skipped.
     """
     data = "groundup.artifacts.outside:data_file"
     names = needed(blueprint)

@@ -1,4 +1,4 @@
-"""Which stages a blueprint needs: each is left out where nothing after it reads what it makes."""
+"""Which stages a blueprint needs: each is skipped where nothing after it reads what it makes."""
 
 from typing import Literal, Protocol
 

@@ -53,7 +53,7 @@ class NameForms:
 
 
 def disguised(sentence: str, name: NameForms, rng: random.Random, habits: Carelessness = CARELESS) -> str:
-    """The sentence as somebody might type it, with the subject in its place."""
+    """The sentence as somebody might type it, with the subject filled in."""
     before, _, after = sentence.partition(SUBJECT)
     if rng.random() < habits.missing_word:
         before, after = _word_missing(before, rng), after

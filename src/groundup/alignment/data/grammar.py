@@ -57,7 +57,7 @@ class Grammar:
     about_it: tuple[str, ...] = ()
     """Questions about the subject of a scene, or after a first question, as `it`."""
     story: tuple[str, ...] = ()
-    """Scenes of many words, which stand without opening and ending."""
+    """Scenes of many words, without opening and ending."""
     bare: tuple[str, ...] = ()
     weights: Mapping[str, float] = field(default_factory=lambda: WEIGHTS)
 
@@ -94,7 +94,7 @@ class Grammar:
         return cores
 
     def _around(self, form: str) -> tuple[str, ...]:
-        """What a core of this form stands in."""
+        """The frames of a core of this form."""
         if form in ("question", "bare"):
             return (FRAME + "?",) if form == "question" else (FRAME,)
         if form in ("scene", "several", "story"):
