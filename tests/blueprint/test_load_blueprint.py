@@ -104,7 +104,7 @@ def test_the_least_blueprint_loads_and_is_complete(write):
         ),
         (
             "pretrain:\n  model: {tied: yes}\n",
-            "2:17: pretrain.model.tied: expected true or false, got 'yes'; did you mean true?",
+            "2:17: pretrain.model.tied: expected true or false, or null, got 'yes'; did you mean true?",
         ),
         ("pretrain:\n  model: {layer: 3}\n", "2:11: pretrain.model.layer: unknown key; did you mean layers?"),
         (

@@ -27,6 +27,7 @@ def said(needed: Needs, **parallel: Any) -> list[str]:
     return [f"{one.key}: {one.what}" for one in misfits(ParallelConfig(**parallel), needed)]
 
 
+UNIT = tiny.shape(embedding_norm=True, tie_word_embeddings=False)
 MIXTURE = {"num_experts": 4, "moe_intermediate_size": 48}
 
 
@@ -66,6 +67,10 @@ MIXTURE = {"num_experts": 4, "moe_intermediate_size": 48}
         (needs(float8=True), {"cp": 2}, "cp: fp8 doesn't go with cp"),
         (needs(frozen=True), {"engine": "megatron"}, "engine: megatron trains all of a model, and pretrain trains a"),
         (needs(frozen=True), {"tp": 2}, "tp: lora doesn't go with tp"),
+        (needs(shape=tiny.shape(smear=True)), {"tp": 2}, "tp: a model with smear (architecture: fast) doesn't go"),
+        (needs(shape=tiny.shape(backout=True), accumulate=4), {"pp": 2}, "pp: a model with backout (architecture:"),
+        (needs(shape=tiny.shape(backout=True)), {"engine": "megatron"}, "engine: megatron, as it is used here, has no"),
+        (needs(shape=UNIT), {"engine": "megatron"}, "engine: megatron, as it is used here, has no norm after"),
         (needs(layers_recorded=True), {"engine": "megatron"}, "engine: megatron's layers can't be watched"),
         (needs(recompute="selective", accumulate=4), {"pp": 2, "schedule": "zero_bubble"}, "schedule: activation_ch"),
     ],

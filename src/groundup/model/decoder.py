@@ -131,7 +131,8 @@ class Block(nn.Module):
         if self.scalars is not None:
             assert first is not None
             x_BTD = self.scalars(x_BTD, first.x_BTD)
-        x_BTD = x_BTD + self.dropout(self.self_attn(self.input_layernorm(x_BTD), rotary, mask, cache, first))
+        more = () if first is None else (first,)  # tensor parallelism counts the arguments
+        x_BTD = x_BTD + self.dropout(self.self_attn(self.input_layernorm(x_BTD), rotary, mask, cache, *more))
         y_BTD, routing_NE = self.mlp(self.post_attention_layernorm(x_BTD)), None
         if isinstance(self.mlp, SparseMLP):
             y_BTD, routing_NE = y_BTD

@@ -15,6 +15,7 @@ import torch
 import ranks
 from curves import GPT2, LLAMA, Curve, Training, expected, steps
 from groundup.model import linear
+from groundup.model.configuration import FAST, UNIT_START
 from groundup.model.lora_config import LoraConfig
 from groundup.parallel.advice import HALVES_SINCE, MUON_SINCE
 from groundup.parallel.compilation import SINCE as COMPILED_SINCE
@@ -28,6 +29,10 @@ LORA = Training(lora=LoraConfig(rank=4))
 SPARSE = Training(shape={"num_experts": 4, "router_aux_loss_coef": 0.1})
 MUON_SPARSE = replace(SPARSE, optimizer=OptimizerConfig(name="muon"))
 MUON, ADAFACTOR = (Training(optimizer=OptimizerConfig(name=name)) for name in ("muon", "adafactor"))
+RECIPE = OptimizerConfig(name="muon", iterations=3, cautious=True, momentum_warmup=4, embedding_scale=3)
+OWN_HEAD = {"tie_word_embeddings": False}
+UNIT = Training(shape=LLAMA | UNIT_START | OWN_HEAD | {"qk_norm": True}, optimizer=RECIPE)
+FASTEST = Training(shape=LLAMA | FAST | OWN_HEAD, optimizer=RECIPE)
 CAPPED = Training(shape={"tie_word_embeddings": False, "final_logit_softcapping": 5.0, "z_loss_coef": 0.01}, length=15)
 DEEP = Training(shape=LLAMA | {"num_hidden_layers": 4}, accumulate=4)
 DEEP_UNTIED = Training(shape=GPT2 | {"num_hidden_layers": 4, "tie_word_embeddings": False}, accumulate=4)
@@ -44,6 +49,8 @@ EACH: dict[str, tuple[dict[str, Any], Training]] = {
     "gpt2: fsdp 2, tp 2": ({"dp_shard": 2, "tp": 2}, GPT2_SHAPED),
     "rows of 15, capped logits, z-loss: tp 2": ({"tp": 2}, CAPPED),
     "muon: fsdp 2, tp 2": ({"dp_shard": 2, "tp": 2}, MUON),
+    "unit start: fsdp 2": ({"dp_shard": 2}, UNIT),
+    "fast: ddp 2": ({"dp_replicate": 2}, FASTEST),
     "cp 2": ({"cp": 2}, LLAMA_SHAPED),
     "fsdp 2, cp 2": ({"dp_shard": 2, "cp": 2}, LLAMA_SHAPED),
     "experts: ep 2": ({"dp_shard": 2, "ep": 2}, SPARSE),
@@ -61,6 +68,8 @@ EACH: dict[str, tuple[dict[str, Any], Training]] = {
 }
 COMBINED: dict[str, tuple[dict[str, Any], Training]] = {
     "ddp 2, tp 2": ({"dp_replicate": 2, "tp": 2}, LLAMA_SHAPED),
+    "fast: fsdp 2": ({"dp_shard": 2}, FASTEST),
+    "unit start: tp 2": ({"tp": 2}, UNIT),
     "gpt2: fsdp 2": ({"dp_shard": 2}, GPT2_SHAPED),
     "gpt2: tp 2": ({"tp": 2, "sequence_parallel": False}, GPT2_SHAPED),
     "gpt2: tp 2, sequence": ({"tp": 2}, GPT2_SHAPED),
