@@ -3,6 +3,7 @@
 # make lint   ruff, mypy, and the check of the project's words
 # make bench NAME=corpus [DATA=folder] [JSON=file]   set up .venv-bench with the peers, then measure against them
 # make gpu [JSON=file] [GPU_PYTHON=python3]   on a GPU: tests and figures within ten minutes; installs nothing there
+# make guide  the book, over the default run (FAST=1: over a small one, in minutes); runs/.../guide/index.html
 # make docs   draw again what docs/ takes from the code
 # make seeds [SEEDS="1337 1338 1339"] [JSON=file]   the default run with several seeds: mean and range of its figures
 # make test-bench   every benchmark at toy size, in a fresh environment of peers
@@ -18,7 +19,11 @@ BLUEPRINT ?= src/groundup/blueprint/gallery/python-docs.yaml
 
 GPU_PYTHON ?= $(VENV)/bin/python
 
-.PHONY: run test test-slow test-engines test-bench lint bench gpu seeds docs setup wheel constraints clean
+GUIDE_RUN := $(if $(FAST),runs/guide-fast,$(RUN))
+FAST_SETS := size=300K tokenizer.vocabulary=1024 pretrain.tokens=120_000 sft.subjects=40 sft.epochs=6 \
+	reward.pairs_per_subject=2 ppo.iterations=3 ppo.rollouts=16 ppo.minibatch=8 evaluate.bootstrap=200
+
+.PHONY: run test test-slow test-engines test-bench lint bench gpu seeds docs guide setup wheel constraints clean
 
 run: setup
 	@$(VENV)/bin/groundup run $(BLUEPRINT) --run $(RUN) $(ARGS)
@@ -38,6 +43,10 @@ lint: setup
 	@$(VENV)/bin/ruff format --check .
 	@$(VENV)/bin/mypy
 	@$(VENV)/bin/python tools/check_language.py
+
+guide: setup
+	@$(VENV)/bin/groundup run $(BLUEPRINT) --run $(GUIDE_RUN) $(if $(FAST),$(addprefix --set ,$(FAST_SETS)))
+	@$(VENV)/bin/groundup guide --run $(GUIDE_RUN)
 
 docs: setup
 	@$(VENV)/bin/python tools/house.py

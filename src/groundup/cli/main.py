@@ -4,7 +4,20 @@ import sys
 
 import typer
 
-from groundup.cli import blueprint, building, corpus, data, doctor, launch, looking, ranking, talking, tokens, tune
+from groundup.cli import (
+    blueprint,
+    building,
+    corpus,
+    data,
+    doctor,
+    guide,
+    launch,
+    looking,
+    ranking,
+    talking,
+    tokens,
+    tune,
+)
 from groundup.errors import GroundupError
 from groundup.terminal import printable
 
@@ -16,8 +29,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for verbs in (building.verbs, talking.verbs, ranking.verbs, looking.verbs, doctor.verbs):
+for verbs in (building.verbs, talking.verbs, ranking.verbs, looking.verbs, doctor.verbs, guide.verbs):
     app.add_typer(verbs)
+app.add_typer(guide.exercise, name="exercise")
 app.add_typer(launch.verbs, name="launch")
 app.add_typer(blueprint.verbs, name="blueprint")
 app.add_typer(corpus.verbs, name="corpus")
