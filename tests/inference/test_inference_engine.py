@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 import tiny
 from groundup.errors import GroundupError
+from groundup.inference import compiled
 from groundup.inference import engine as engine_module
 from groundup.inference.engine import InferenceEngine
 from groundup.inference.request import Request
@@ -240,3 +241,24 @@ def test_prompts_that_cannot_be_continued_are_refused() -> None:
         with pytest.raises(GroundupError, match=message):
             engine.add(prompt, max_tokens=1)
     assert engine.add([1], max_tokens=0).finish == "length"
+
+
+def test_the_kernel_leaves_what_it_does_not_know_to_pytorch(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As if the kernel had been written before there were sliding windows."""
+    assert compiled.supports(untied()) and compiled.supports(untied(sliding_window=4))
+    assert not compiled.supports(untied(num_experts=4))
+    monkeypatch.setattr(compiled, "_COMPUTED", compiled._COMPUTED - {"sliding_window"})
+    assert compiled.supports(untied()) and not compiled.supports(untied(sliding_window=4))
+
+
+def test_threads_change_nothing() -> None:
+    made, found = untied(), []
+    threads = torch.get_num_threads()
+    for count in (1, 3):
+        torch.set_num_threads(count)
+        engine = InferenceEngine(made, slots=len(PROMPTS))
+        requests = [engine.add(prompt, max_tokens=9, stop={STOP}) for prompt in PROMPTS]
+        engine.run()
+        found.append([outcome(request) for request in requests])
+    torch.set_num_threads(threads)
+    assert found[0] == found[1]

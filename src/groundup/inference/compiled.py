@@ -1,7 +1,9 @@
-"""A decoder whose steps are machine code (`kernel.py`): for a few rows one call, for many some calls between matmuls of
-PyTorch's libraries. For dense models on a CPU."""
+"""A decoder whose steps are machine code (`kernel.py`): one call for all rows, or one for each thread's rows. For dense
+models on a CPU."""
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -12,7 +14,6 @@ from torch import Tensor, nn
 from groundup.inference.kernel import (
     GELU,
     GELU_TANH,
-    GROUP,
     LAYER_NORM,
     RELU,
     RELU2,
@@ -21,18 +22,16 @@ from groundup.inference.kernel import (
     Shape,
     StepScratch,
     Weights,
-    activate,
-    add_and_norm,
-    attend,
-    decode_step,
+    decode,
 )
+from groundup.kernels.matmul import packed, padded_columns
 from groundup.model.cache import KeyValueCache
-from groundup.model.configuration import Activation
+from groundup.model.configuration import Activation, LLMConfig
 from groundup.model.decoder import Block, CustomLanguageModel
-from groundup.model.linear import matmul
 from groundup.model.lora import LoraLinear
 
-MAX_ROWS = 8  # up to which the kernel's own matmuls are faster than those of PyTorch's libraries
+MAX_GUESSED = 8  # rows of a step with guesses: of more, a step takes longer than guessing saves
+ROWS_OF_A_THREAD = 4  # a multiple of it: what the kernel multiplies at once
 _ACTIVATIONS: dict[Activation, int] = {
     "silu": SILU,
     "gelu": GELU,
@@ -43,13 +42,31 @@ _ACTIVATIONS: dict[Activation, int] = {
 }
 _NONE = np.zeros((0, 0), dtype=np.float32)
 
+# What the kernel computes, and what doesn't matter to it. A model that uses any other field is PyTorch's.
+_COMPUTED = frozenset(
+    """vocab_size hidden_size intermediate_size num_hidden_layers num_attention_heads num_key_value_heads
+    max_position_embeddings head_dim tie_word_embeddings position_embedding rope_theta rope_scaling sliding_window
+    layer_types norm rms_norm_eps layer_norm_epsilon norm_bias attention_bias qkv_bias qk_norm hidden_act gated_mlp
+    mlp_bias embedding_norm final_logit_softcapping mup_base_width""".split()
+)
+_INDIFFERENT = frozenset(
+    """num_experts_per_tok moe_intermediate_size norm_topk_prob router_aux_loss_coef decoder_sparse_step mlp_only_layers
+    attention_dropout resid_pdrop embd_pdrop z_loss_coef qk_gain initializer_range fan_in embedding_std head_std
+    zero_init_outputs""".split()
+)
+
 
 def supports(model: CustomLanguageModel) -> bool:
-    """Whether the compiled step computes this model: dense, without ways around its layers, in a CPU's memory, and no
-    subclass with other features."""
+    """Whether the compiled step computes this model: of a configuration it knows, in a CPU's memory, and no subclass
+    with other features."""
     own = type(model).features is not CustomLanguageModel.features
-    plain = model.config.num_experts == 0 and not model.config.shortcuts
-    return not own and plain and model.lm_head.weight.device.type == "cpu"
+    return not own and _knows(model.config) and model.lm_head.weight.device.type == "cpu"
+
+
+def _knows(config: LLMConfig) -> bool:
+    """Whether fields that the kernel has nothing for are off, that is, at their defaults."""
+    others = set(LLMConfig.model_fields) - _COMPUTED - _INDIFFERENT
+    return all(getattr(config, name) == LLMConfig.model_fields[name].default for name in others)
 
 
 class CompiledDecoder:
@@ -70,6 +87,7 @@ class CompiledDecoder:
             heads=config.num_attention_heads,
             groups=config.num_key_value_heads,
             head_dim=config.head_dim,
+            inner=config.intermediate_size,
             gated=config.gated_mlp,
             activation=_ACTIVATIONS[config.hidden_act],
             norm=LAYER_NORM if config.norm == "layer_norm" else RMS_NORM,
@@ -78,15 +96,12 @@ class CompiledDecoder:
         )
         unlimited = cache.capacity + 1
         self._windows = np.array([window or unlimited for window in model.model.windows], dtype=np.int64)
-        self._scratch: dict[int, tuple[StepScratch, NDArray[np.float32]]] = {}
+        self._scratch = self._room(0)
+        self._logits = self._zeros(0, config.vocab_size)
 
     def refresh(self) -> None:
         """Read the model's weights again."""
         self._weights = self._packed(self._model)
-
-    def takes(self, rows: int) -> bool:
-        """Whether a step of so many rows is computed here; integers are for a few."""
-        return rows <= MAX_ROWS or not self._int8
 
     def step(self, ids: Sequence[int], slots: Sequence[int], positions: Sequence[int]) -> Tensor:
         """Append a token to each row's slot; float32 logits [N, V] of the next, valid until the next call.
@@ -94,69 +109,66 @@ class CompiledDecoder:
         Args:
             positions: each token's own, that is, how many tokens are before it in its slot.
         """
-        count = len(ids)
-        rows = 1 if count == 1 else -(-count // GROUP) * GROUP
-        ids_N, slots_N, positions_N = np.zeros((3, rows), dtype=np.int64)
-        ids_N[:count], slots_N[:count], positions_N[:count] = ids, slots, positions
-        slots_N[count:] = -1
-        if rows > MAX_ROWS:
-            logits = self._step_by_layers(ids_N, slots_N, positions_N)
-        else:
-            scratch, room = self._room(rows)
-            decode_step(
-                self._weights, self._shape, scratch, self._windows, self._keys, self._values,
-                ids_N, slots_N, positions_N, room,
+        rows = len(ids)
+        if rows > len(self._logits):
+            self._logits = self._zeros(rows, self._model.config.vocab_size)
+        # tokens of one slot, which need each other, are one thread's
+        threads = torch.get_num_threads() if len(set(slots)) == rows else 1
+        each = -(-rows // (threads * ROWS_OF_A_THREAD)) * ROWS_OF_A_THREAD
+        self._decode(ids, slots, positions, [*range(0, rows, each), rows], self._logits)
+        return self._model.scale_logits(torch.from_numpy(self._logits[:rows, : self._model.config.vocab_size]))
+
+    def _decode(
+        self,
+        ids: Sequence[int],
+        slots: Sequence[int],
+        positions: Sequence[int],
+        borders: Sequence[int],
+        logits: NDArray[np.float32],
+    ) -> None:
+        """Rows from each border to the next are a thread's."""
+        rows = np.array([ids, slots, positions], dtype=np.int64)
+        if rows.shape[1] > len(self._scratch.x):
+            self._scratch = self._room(rows.shape[1])
+
+        def decode_some(thread: int) -> None:
+            some = slice(borders[thread], borders[thread + 1])
+            scratch = StepScratch(*(array[some] for array in self._scratch[:-1]), self._scratch.scores[thread])
+            decode(
+                self._weights, self._shape, scratch, self._windows, self._keys, self._values, *rows[:, some],
+                logits[some],
             )  # fmt: skip
-            logits = torch.from_numpy(room)
-        return self._model.scale_logits(logits[:count])
 
-    def _step_by_layers(
-        self, ids_N: NDArray[np.int64], slots_N: NDArray[np.int64], positions_N: NDArray[np.int64]
-    ) -> Tensor:
-        """The same for many rows: matmuls by PyTorch's libraries, the rest by the kernels."""
-        weights, shape = self._weights, self._shape
-        x = weights.embedding[ids_N]
-        if weights.positions.size:
-            x += weights.positions[positions_N]
-        normed, nothing, scores = np.empty_like(x), np.zeros_like(x), np.empty(self._keys.shape[3], dtype=np.float32)
-        attended = np.zeros((len(x), weights.o.shape[2]), dtype=np.float32)
-        inner = weights.down.shape[2]
-        add_and_norm(x, nothing, weights.attention_norm, weights.attention_norm_bias, 0, shape, normed)
-        for layer, window in enumerate(self._windows):
-            qkv = _linear(normed, weights.qkv, weights.qkv_bias, layer)
-            attend(weights, shape, layer, window, self._keys, self._values, slots_N, positions_N, qkv, attended, scores)
-            out = _linear(attended, weights.o, weights.o_bias, layer)
-            add_and_norm(x, out, weights.mlp_norm, weights.mlp_norm_bias, layer, shape, normed)
-            up = _linear(normed, weights.up, weights.up_bias, layer)
-            activate(up, inner, shape)
-            out = _linear(up[:, :inner], weights.down, weights.down_bias, layer)
-            if layer + 1 < len(self._windows):
-                gains, biases, following = weights.attention_norm, weights.attention_norm_bias, layer + 1
-            else:
-                gains, biases, following = weights.norm, weights.norm_bias, 0
-            add_and_norm(x, out, gains, biases, following, shape, normed)
-        return torch.from_numpy(_linear(normed, weights.head, _NONE, 0))
+        others = [self._threads.submit(decode_some, thread) for thread in range(1, len(borders) - 1)]
+        decode_some(0)
+        for other in others:
+            other.result()
 
-    def _room(self, rows: int) -> tuple[StepScratch, NDArray[np.float32]]:
-        if rows not in self._scratch:
-            config, weights = self._model.config, self._weights
+    @cached_property
+    def _threads(self) -> ThreadPoolExecutor:
+        return ThreadPoolExecutor(max(1, torch.get_num_threads() - 1))
 
-            def room(*shape: int) -> NDArray[np.float32]:
-                return np.zeros(shape, dtype=np.float32)
+    @staticmethod
+    def _zeros(rows: int, columns: int) -> NDArray[np.float32]:
+        return np.zeros((rows, padded_columns(columns)), dtype=np.float32)
 
-            D = config.hidden_size
-            attended = config.num_attention_heads * config.head_dim
-            scratch = StepScratch(
-                x=room(rows, D),
-                normed=room(rows, D),
-                qkv=room(rows, weights.qkv.shape[1]),
-                attended=room(rows, attended),
-                out=room(rows, D),
-                up=room(rows, weights.up.shape[1]),
-                scores=room(self._cache.capacity + 1),
-            )
-            self._scratch[rows] = scratch, room(rows, config.vocab_size)
-        return self._scratch[rows]
+    def _room(self, rows: int) -> StepScratch:
+        config = self._model.config
+        heads, groups, K, D = (
+            config.num_attention_heads,
+            config.num_key_value_heads,
+            config.head_dim,
+            config.hidden_size,
+        )
+        return StepScratch(
+            x=self._zeros(rows, D),
+            normed=self._zeros(rows, D),
+            qkv=self._zeros(rows, (heads + 2 * groups) * K),
+            attended=self._zeros(rows, heads * K),
+            out=self._zeros(rows, D),
+            up=self._zeros(rows, config.intermediate_size * (2 if config.gated_mlp else 1)),
+            scores=self._zeros(torch.get_num_threads(), self._cache.capacity + 4),
+        )
 
     def _packed(self, model: CustomLanguageModel) -> Weights:
         decoder = model.model
@@ -166,15 +178,19 @@ class CompiledDecoder:
 
         def linear(layers: Sequence[Sequence[nn.Linear]]) -> tuple[NDArray, NDArray, NDArray]:
             """(matrices, their scales, biases) of modules that read the same input, a few in each layer."""
-            matrices = np.stack([_rows(*map(_matrix, layer)) for layer in layers])
+            matrices = [_rows(*map(_matrix, layer)) for layer in layers]
             biases = _NONE
             if layers[0][0].bias is not None:
                 biases = np.stack([_rows(*(module.bias for module in layer)) for layer in layers])
             if not self._int8:
-                return matrices, _NONE, biases
-            scales = np.abs(matrices).max(-1) / 127
+                return np.stack([packed(matrix) for matrix in matrices]), _NONE, biases
+            scales = np.stack([np.abs(matrix).max(-1) / 127 for matrix in matrices])
             scales[scales == 0] = 1
-            return np.round(matrices / scales[..., None]).astype(np.int8), scales, biases
+            integers = [
+                np.round(matrix / scale[:, None]).astype(np.int8)
+                for matrix, scale in zip(matrices, scales, strict=True)
+            ]
+            return np.stack([packed(matrix) for matrix in integers]), scales, biases
 
         def norms(modules: Sequence[Any]) -> tuple[NDArray, NDArray]:
             """(gains, biases)."""
@@ -234,12 +250,7 @@ def _matrix(module: nn.Module) -> Tensor:
 
 def _rows(*tensors: Tensor) -> NDArray[np.float32]:
     """Tensors below each other, as one contiguous array of float32."""
-    found: NDArray[np.float32] = torch.cat([tensor.detach().float() for tensor in tensors]).contiguous().numpy()
+    tensors_of_float = [tensor.detach().float() for tensor in tensors]
+    one = tensors_of_float[0] if len(tensors) == 1 else torch.cat(tensors_of_float)
+    found: NDArray[np.float32] = one.contiguous().numpy()
     return found
-
-
-def _linear(x: NDArray[np.float32], matrices: NDArray[np.float32], biases: NDArray, layer: int) -> NDArray[np.float32]:
-    y: NDArray[np.float32] = matmul(torch.from_numpy(x), torch.from_numpy(matrices[layer]).mT).numpy()
-    if biases.size:
-        y += biases[layer]
-    return y

@@ -300,7 +300,7 @@ class InferenceEngine:
     def _guesses(self, requests: list[Request]) -> list[list[int]]:
         """Tokens that may follow each request's last one, as many as fit into a step of the compiled decoder."""
         found: list[list[int]] = [[] for _ in requests]
-        room = compiled.MAX_ROWS - len(requests)
+        room = compiled.MAX_GUESSED - len(requests)
         if self._draft is None or self._compiled is None or room <= 0:
             return found
         for row, request in enumerate(requests):
@@ -318,7 +318,7 @@ class InferenceEngine:
         ids, starts = [slot.upcoming(1)[0] for slot in slots], [len(slot.held) for slot in slots]
         for slot, token in zip(slots, ids, strict=True):
             slot.held.append(token)
-        if self._compiled is not None and self._compiled.takes(len(rows)):
+        if self._compiled is not None:
             read = [[token, *guess] for token, guess in zip(ids, guesses, strict=True)]
             return self._compiled.step(
                 [token for tokens in read for token in tokens],

@@ -1,11 +1,13 @@
-"""One step of a decoder for a few rows, as one call of machine code: what a small model spends its time on otherwise is
-calling. Float32 on a CPU; matrices may be int8 with a scale for each of their rows.
+"""Steps of a decoder as one call of machine code: what a small model spends its time on otherwise is calling.
+
+Float32 on a CPU; matrices may be int8 with a scale for each of their rows.
 
 Rows are tokens of any sequences: row n appends token `ids[n]` at `positions[n]` of slot `slots[n]`, whose earlier
-tokens are in the cache. Several rows may be consecutive tokens of one slot. Rows are padded to a multiple of four
-(`GROUP`), unless there is one: a matrix is read once for all rows, and four rows' sums fit into registers.
+tokens are in the cache. Several rows may be consecutive tokens of one slot, if one call has them all. Rows need nothing
+of each other otherwise, so that threads can have some of them each, and need not wait for each other.
 
-Suffixes: N rows, V vocabulary, D width, H query heads, G key-value heads, K head size, I inner width, S positions.
+Suffixes: N rows, V vocabulary, D width, H query heads, G key-value heads, K head size, I inner width, S positions, P
+panels of 32 outputs.
 """
 
 import math
@@ -15,10 +17,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from groundup.kernels.compilation import fast_helper, fast_kernel
+from groundup.kernels.exponential import exp
+from groundup.kernels.matmul import multiply
 
-GROUP = 4
 Array = NDArray[np.float32]
-Matrices = Any  # float32 or int8, [L, rows, columns]
+Matrices = Any  # float32 or int8, [L, P, columns, 32]: packed for `multiply`
 
 RMS_NORM, LAYER_NORM = 0, 1
 SILU, GELU, GELU_TANH, RELU, RELU2 = range(5)
@@ -33,25 +36,25 @@ class Weights(NamedTuple):
     sin: Array
     attention_norm: Array  # [L, D]
     attention_norm_bias: Array
-    qkv: Matrices  # queries, keys and values, [L, (H + 2 G) K, D]
+    qkv: Matrices  # queries, keys and values: (H + 2 G) K outputs of D inputs
     qkv_scale: Array  # of int8: [L, (H + 2 G) K]
     qkv_bias: Array
     q_norm: Array  # [L, K]
     k_norm: Array
-    o: Matrices  # [L, D, H K]
+    o: Matrices  # H K to D
     o_scale: Array
     o_bias: Array
     mlp_norm: Array
     mlp_norm_bias: Array
-    up: Matrices  # [L, I, D], or gate and up, [L, 2 I, D]
+    up: Matrices  # D to I, or to 2 I: gate and up
     up_scale: Array
     up_bias: Array
-    down: Matrices  # [L, D, I]
+    down: Matrices  # I to D
     down_scale: Array
     down_bias: Array
     norm: Array  # [1, D]
     norm_bias: Array
-    head: Matrices  # [1, V, D]
+    head: Matrices  # D to V, [1, ...]
     head_scale: Array
 
 
@@ -61,6 +64,7 @@ class Shape(NamedTuple):
     heads: int
     groups: int
     head_dim: int
+    inner: int
     gated: bool
     activation: int
     norm: int
@@ -69,7 +73,7 @@ class Shape(NamedTuple):
 
 
 class StepScratch(NamedTuple):
-    """Room for what is between the matrices, N rows each."""
+    """Room for what is between the matrices, N rows each; columns are padded as `multiply` needs it."""
 
     x: Array  # the residual stream [N, D]
     normed: Array  # [N, D]
@@ -77,11 +81,11 @@ class StepScratch(NamedTuple):
     attended: Array  # [N, H K]
     out: Array  # [N, D]
     up: Array  # [N, I or 2 I]
-    scores: Array  # [S]
+    scores: Array  # of a thread [S, and 3 more]
 
 
 @fast_kernel
-def decode_step(
+def decode(
     weights: Weights,
     shape: Shape,
     scratch: StepScratch,
@@ -93,15 +97,15 @@ def decode_step(
     positions: NDArray[np.int64],
     logits: Array,
 ) -> None:
-    """Append a token to each row's slot, and write the logits of the next, [N, V].
+    """Append a token to each row's slot, and write the logits of the next.
 
     Args:
         windows: how many tokens a token of each layer sees; [L].
-        keys, values: of the cache, [L, slots, G, capacity, K]. The last position takes what padding rows write: rows
-            whose slot is -1.
+        keys, values: of the cache, [L, slots, G, capacity, K].
+        logits: [N, V padded]; no rows: none are wanted.
     """
     x, normed, out = scratch.x, scratch.normed, scratch.out
-    N, D = x.shape
+    N, D = len(ids), weights.norm.shape[1]
     for n in range(N):
         for d in range(D):
             x[n, d] = weights.embedding[ids[n], d]
@@ -109,64 +113,32 @@ def decode_step(
             for d in range(D):
                 x[n, d] += weights.positions[positions[n], d]
     for layer in range(len(windows)):
-        _norm(x, weights.attention_norm, weights.attention_norm_bias, layer, shape.norm, shape.epsilon, normed)
-        _multiply(weights.qkv, weights.qkv_scale, weights.qkv_bias, layer, normed, scratch.qkv)
-        _attend(
-            weights, shape, layer, windows[layer], keys, values, slots, positions,
-            scratch.qkv, scratch.attended, scratch.scores,
-        )  # fmt: skip
-        _multiply(weights.o, weights.o_scale, weights.o_bias, layer, scratch.attended, out)
-        _add(x, out)
-        _norm(x, weights.mlp_norm, weights.mlp_norm_bias, layer, shape.norm, shape.epsilon, normed)
-        _multiply(weights.up, weights.up_scale, weights.up_bias, layer, normed, scratch.up)
-        _activate(scratch.up, weights.down.shape[2], shape.activation, shape.gated)
-        _multiply(weights.down, weights.down_scale, weights.down_bias, layer, scratch.up, out)
-        _add(x, out)
-    _norm(x, weights.norm, weights.norm_bias, 0, shape.norm, shape.epsilon, normed)
-    _multiply(weights.head, weights.head_scale, weights.norm_bias[:0], 0, normed, logits)
-
-
-@fast_kernel
-def add_and_norm(x: Array, y: Array, gains: Array, biases: Array, layer: int, shape: Shape, normed: Array) -> None:
-    """Between two matmuls that a library computes: add to the residual stream, and norm it."""
-    _add(x, y)
-    _norm(x, gains, biases, layer, shape.norm, shape.epsilon, normed)
-
-
-@fast_kernel
-def attend(
-    weights: Weights,
-    shape: Shape,
-    layer: int,
-    window: int,
-    keys: Array,
-    values: Array,
-    slots: NDArray[np.int64],
-    positions: NDArray[np.int64],
-    qkv: Array,
-    attended: Array,
-    scores: Array,
-) -> None:
-    """The attention of one layer; `attended` is the result. Arguments as in `decode_step` and `StepScratch`."""
-    _attend(weights, shape, layer, window, keys, values, slots, positions, qkv, attended, scores)
-
-
-@fast_kernel
-def activate(up: Array, inner: int, shape: Shape) -> None:
-    """The feed-forward part between its two matmuls, in place; the result is the first `inner` columns."""
-    _activate(up, inner, shape.activation, shape.gated)
+        _norm(x, N, weights.attention_norm, weights.attention_norm_bias, layer, shape.norm, shape.epsilon, normed)
+        _multiply(weights.qkv, weights.qkv_scale, weights.qkv_bias, layer, N, normed, scratch.qkv)
+        _append(weights, shape, layer, keys, values, slots, positions, scratch.qkv)
+        _attend(shape, layer, windows[layer], keys, values, slots, positions, scratch)
+        _multiply(weights.o, weights.o_scale, weights.o_bias, layer, N, scratch.attended, out)
+        _add(x, out, N, D)
+        _norm(x, N, weights.mlp_norm, weights.mlp_norm_bias, layer, shape.norm, shape.epsilon, normed)
+        _multiply(weights.up, weights.up_scale, weights.up_bias, layer, N, normed, scratch.up)
+        _activate(scratch.up, N, shape)
+        _multiply(weights.down, weights.down_scale, weights.down_bias, layer, N, scratch.up, out)
+        _add(x, out, N, D)
+    if len(logits):
+        _norm(x, N, weights.norm, weights.norm_bias, 0, shape.norm, shape.epsilon, normed)
+        _multiply(weights.head, weights.head_scale, weights.norm_bias[:0], 0, N, normed, logits)
 
 
 @fast_helper
-def _add(x: Array, y: Array) -> None:
-    for n in range(len(x)):
-        for d in range(x.shape[1]):
+def _add(x: Array, y: Array, N: int, D: int) -> None:
+    for n in range(N):
+        for d in range(D):
             x[n, d] += y[n, d]
 
 
 @fast_helper
-def _norm(x: Array, gains: Array, biases: Array, layer: int, kind: int, epsilon: float, out: Array) -> None:
-    N, D = x.shape
+def _norm(x: Array, N: int, gains: Array, biases: Array, layer: int, kind: int, epsilon: float, out: Array) -> None:
+    D = gains.shape[1]
     for n in range(N):
         mean = np.float32(0)
         if kind == LAYER_NORM:
@@ -185,49 +157,46 @@ def _norm(x: Array, gains: Array, biases: Array, layer: int, kind: int, epsilon:
 
 
 @fast_helper
-def _multiply(matrices: Matrices, scales: Array, biases: Array, layer: int, x: Array, out: Array) -> None:
-    """out[n, i] = scale_i sum_k W[i, k] x[n, k] + bias_i; x may have more columns than W."""
-    _, F, K = matrices.shape
-    if len(x) == 1:
-        first = x[0]
-        for i in range(F):
-            row = matrices[layer, i]
-            total = np.float32(0)
-            for k in range(K):
-                total += np.float32(row[k]) * first[k]
-            out[0, i] = total
-    else:
-        for i in range(0, F, 2):
-            row, other = matrices[layer, i], matrices[layer, min(i + 1, F - 1)]  # of an odd number the last one twice
-            for n in range(0, len(x), GROUP):
-                x0, x1, x2, x3 = x[n], x[n + 1], x[n + 2], x[n + 3]
-                s0, s1, s2, s3 = np.float32(0), np.float32(0), np.float32(0), np.float32(0)
-                t0, t1, t2, t3 = np.float32(0), np.float32(0), np.float32(0), np.float32(0)
-                for k in range(K):
-                    v, w = np.float32(row[k]), np.float32(other[k])
-                    s0 += v * x0[k]
-                    s1 += v * x1[k]
-                    s2 += v * x2[k]
-                    s3 += v * x3[k]
-                    t0 += w * x0[k]
-                    t1 += w * x1[k]
-                    t2 += w * x2[k]
-                    t3 += w * x3[k]
-                last = min(i + 1, F - 1)
-                out[n, last], out[n + 1, last], out[n + 2, last], out[n + 3, last] = t0, t1, t2, t3
-                out[n, i], out[n + 1, i], out[n + 2, i], out[n + 3, i] = s0, s1, s2, s3
-    for n in range(len(x)):
+def _multiply(matrices: Matrices, scales: Array, biases: Array, layer: int, N: int, x: Array, out: Array) -> None:
+    """out[n, i] = scale_i sum_k W[i, k] x[n, k] + bias_i."""
+    multiply(matrices[layer], x, N, out)
+    for n in range(N):
         if scales.size:
-            for i in range(F):
+            for i in range(scales.shape[1]):
                 out[n, i] *= scales[layer, i]
         if biases.size:
-            for i in range(F):
+            for i in range(biases.shape[1]):
                 out[n, i] += biases[layer, i]
 
 
 @fast_helper
-def _attend(
+def _append(
     weights: Weights,
+    shape: Shape,
+    layer: int,
+    keys: Array,
+    values: Array,
+    slots: NDArray[np.int64],
+    positions: NDArray[np.int64],
+    qkv: Array,
+) -> None:
+    """Norm and turn queries and keys in place, and append keys and values to the cache."""
+    H, G, K = shape.heads, shape.groups, shape.head_dim
+    for n in range(len(slots)):
+        for head in range(H + G):
+            vector = qkv[n, head * K : (head + 1) * K]
+            if weights.q_norm.size:
+                _norm_head(vector, weights.q_norm if head < H else weights.k_norm, layer, shape.qk_epsilon)
+            if weights.cos.size:
+                _turn(vector, weights.cos, weights.sin, positions[n])
+        for g in range(G):
+            key, value = qkv[n, (H + g) * K : (H + g + 1) * K], qkv[n, (H + G + g) * K : (H + G + g + 1) * K]
+            keys[layer, slots[n], g, positions[n]] = key
+            values[layer, slots[n], g, positions[n]] = value
+
+
+@fast_helper
+def _attend(
     shape: Shape,
     layer: int,
     window: int,
@@ -235,89 +204,89 @@ def _attend(
     values: Array,
     slots: NDArray[np.int64],
     positions: NDArray[np.int64],
-    qkv: Array,
-    attended: Array,
-    scores: Array,
+    scratch: StepScratch,
 ) -> None:
-    """Norm and turn queries and keys, append keys and values, and attend."""
-    H, G, K = shape.heads, shape.groups, shape.head_dim
-    scale = np.float32(1 / math.sqrt(K))
-    for n in range(len(qkv)):
-        for head in range(H + G):
-            vector = qkv[n, head * K : (head + 1) * K]
-            if weights.q_norm.size:
-                _norm_head(vector, weights.q_norm[layer] if head < H else weights.k_norm[layer], shape.qk_epsilon)
-            if weights.cos.size:
-                _turn(vector, weights.cos[positions[n]], weights.sin[positions[n]])
-        slot = slots[n]
-        for g in range(G):
-            for k in range(K):
-                position = positions[n] if slot >= 0 else keys.shape[3] - 1
-                keys[layer, slot, g, position, k] = qkv[n, (H + g) * K + k]
-                values[layer, slot, g, position, k] = qkv[n, (H + G + g) * K + k]
-    for n in range(len(qkv)):
-        slot, last = slots[n], positions[n]
-        if slot < 0:
-            continue
+    """`scratch.attended` of the queries in `scratch.qkv`."""
+    H, K = shape.heads, shape.head_dim
+    scores, scale = scratch.scores, np.float32(1 / math.sqrt(K))
+    for n in range(len(slots)):
+        last = positions[n]
         first = max(0, last - window + 1)
-        for head in range(H):
-            g = head // (H // G)
-            query = qkv[n, head * K : (head + 1) * K]
+        for head in range(H):  # views: only plain indices become vector instructions
+            columns = slice(head * K, (head + 1) * K)
+            query, out = scratch.qkv[n, columns], scratch.attended[n, columns]
+            g = head // (H // shape.groups)
+            keys_SK, values_SK = keys[layer, slots[n], g], values[layer, slots[n], g]
+            for s in range(first, last + 1, 4):  # four at a time, of which those after the last count for nothing
+                s1, s2, s3 = min(s + 1, last), min(s + 2, last), min(s + 3, last)
+                t0, t1, t2, t3 = np.float32(0), np.float32(0), np.float32(0), np.float32(0)
+                for k in range(K):
+                    t0 += query[k] * keys_SK[s, k]
+                    t1 += query[k] * keys_SK[s1, k]
+                    t2 += query[k] * keys_SK[s2, k]
+                    t3 += query[k] * keys_SK[s3, k]
+                scores[s], scores[s + 1], scores[s + 2], scores[s + 3] = t0, t1, t2, t3
             largest = np.float32(-np.inf)
             for s in range(first, last + 1):
-                key = keys[layer, slot, g, s]
-                total = np.float32(0)
-                for k in range(K):
-                    total += query[k] * key[k]
-                scores[s] = total * scale
                 largest = max(largest, scores[s])
-            out = attended[n, head * K : (head + 1) * K]
-            out[:] = np.float32(0)
             sum_ = np.float32(0)
             for s in range(first, last + 1):
-                weight = np.float32(math.exp(scores[s] - largest))
-                sum_ += weight
-                value = values[layer, slot, g, s]
+                scores[s] = exp((scores[s] - largest) * scale)
+                sum_ += scores[s]
+            scores[last + 1 : last + 4] = np.float32(0)
+            out[:] = np.float32(0)
+            for s in range(first, last + 1, 4):
+                s1, s2, s3 = min(s + 1, last), min(s + 2, last), min(s + 3, last)
+                w0, w1, w2, w3 = scores[s], scores[s + 1], scores[s + 2], scores[s + 3]
                 for k in range(K):
-                    out[k] += weight * value[k]
+                    out[k] += (
+                        w0 * values_SK[s, k] + w1 * values_SK[s1, k] + w2 * values_SK[s2, k] + w3 * values_SK[s3, k]
+                    )
             for k in range(K):
                 out[k] /= sum_
 
 
 @fast_helper
-def _norm_head(vector: Array, gains: Array, epsilon: float) -> None:
+def _norm_head(vector: Array, gains: Array, layer: int, epsilon: float) -> None:
     squares = np.float32(0)
     for k in range(len(vector)):
         squares += vector[k] * vector[k]
     scale = np.float32(1 / math.sqrt(squares / len(vector) + epsilon))
     for k in range(len(vector)):
-        vector[k] *= scale * gains[k]
+        vector[k] *= scale * gains[layer, k]
 
 
 @fast_helper
-def _turn(vector: Array, cos: Array, sin: Array) -> None:
+def _turn(vector: Array, cos: Array, sin: Array, position: int) -> None:
     half = len(vector) // 2
     for k in range(half):
         one, other = vector[k], vector[half + k]
-        vector[k] = one * cos[k] - other * sin[k]
-        vector[half + k] = other * cos[k] + one * sin[k]
+        vector[k] = one * cos[position, k] - other * sin[position, k]
+        vector[half + k] = other * cos[position, k] + one * sin[position, k]
 
 
 @fast_helper
-def _activate(up: Array, inner: int, activation: int, gated: bool) -> None:
+def _activate(up: Array, N: int, shape: Shape) -> None:
     """In place: act(gate) * up in the first half, or act(up)."""
-    for n in range(len(up)):
-        for i in range(inner):
-            value = up[n, i]
-            if activation == SILU:
-                value = value / (np.float32(1) + np.float32(math.exp(-value)))
-            elif activation == GELU:
-                value = np.float32(0.5) * value * np.float32(1 + math.erf(value * math.sqrt(0.5)))
-            elif activation == GELU_TANH:
-                inside = math.sqrt(2 / math.pi) * (value + 0.044715 * value * value * value)
-                value = np.float32(0.5) * value * np.float32(1 + math.tanh(inside))
-            elif activation == RELU:
-                value = max(value, np.float32(0))
-            else:
-                value = max(value, np.float32(0)) * max(value, np.float32(0))
-            up[n, i] = value * up[n, inner + i] if gated else value
+    inner, activation, gated = shape.inner, shape.activation, shape.gated
+    one, half = np.float32(1), np.float32(0.5)
+    for n in range(N):
+        gate, other = up[n, :inner], up[n, inner : 2 * inner]
+        if activation == SILU:
+            for i in range(inner):
+                gate[i] = gate[i] / (one + exp(-gate[i]))
+        elif activation == GELU:
+            for i in range(inner):
+                gate[i] = half * gate[i] * np.float32(1 + math.erf(gate[i] * math.sqrt(0.5)))
+        elif activation == GELU_TANH:
+            for i in range(inner):  # (1 + tanh(x)) / 2 = 1 / (1 + e^-2x)
+                x = gate[i]
+                inside = np.float32(2 * math.sqrt(2 / math.pi)) * (x + np.float32(0.044715) * x * x * x)
+                gate[i] = x / (one + exp(-inside))
+        else:
+            for i in range(inner):
+                x = max(gate[i], np.float32(0))
+                gate[i] = x if activation == RELU else x * x
+        if gated:
+            for i in range(inner):
+                gate[i] *= other[i]
