@@ -262,3 +262,10 @@ def test_threads_change_nothing() -> None:
         found.append([outcome(request) for request in requests])
     torch.set_num_threads(threads)
     assert found[0] == found[1]
+
+
+def test_each_field_of_a_configuration_is_computed_or_indifferent_or_switched_off() -> None:
+    """A norm after the embedding is in the packed embedding; ways around the layers are PyTorch's."""
+    assert compiled.supports(untied(embedding_norm=True))
+    assert not compiled.supports(untied(smear=True))
+    assert not compiled.supports(untied(stream_scalars=True))
