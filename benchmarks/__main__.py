@@ -21,6 +21,7 @@ from groundup.errors import GroundupError
 BENCHMARKS = {
     "corpus": "MinHash and filter statistics",
     "curation": "whole curation: workers, time and memory by size",
+    "scale": "duplicates among 1 to 20 million documents: cost, memory, recall",
     "tokenizer": "training and encoding of byte-level BPE",
     "loader": "serving batches of tokens",
     "train": "steps of the training engine",

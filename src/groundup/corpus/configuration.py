@@ -26,6 +26,9 @@ class EngineConfig(Section):
     """Partitions processed at a time; by default one for each processor, as far as memory allows."""
     address: str | None = None
     """Of the Ray cluster (`auto`, `ray://head:10001`); by default one is started on this machine."""
+    range_documents: int = Field(default=1 << 20, ge=1)
+    """Documents whose duplicates one worker decides about at a time: about 250 bytes of memory each. For billions of
+    documents, several millions make fewer and larger reads."""
 
 
 class CurateConfig(Section):

@@ -14,15 +14,21 @@ import pyarrow as pa
 from groundup.corpus.documents import document_id
 from groundup.corpus.duplicates.configuration import NearDuplicates
 from groundup.corpus.duplicates.fingerprints import FingerprintWriter
-from groundup.corpus.duplicates.near import best_first, find
+from groundup.corpus.duplicates.merit import CandidateRows
+from groundup.corpus.duplicates.near import duplicates_of, find
+from groundup.corpus.duplicates.search import FINGERPRINTS, ROWS, DuplicateSearch
+from groundup.corpus.engine import DataEngine
 from groundup.corpus.extraction.configuration import Extraction, Mode
 from groundup.corpus.extraction.pool import Page, extractor
 from groundup.corpus.extraction.worker import MODES
 from groundup.corpus.filters.language import identify_many
+from groundup.corpus.finished import part_folder
+from groundup.corpus.phases import Phases
 from groundup.corpus.redaction.configuration import Redaction
 from groundup.corpus.redaction.redact import redact as redact_column
 from groundup.corpus.sources.unreadable import UnreadableError
 from groundup.errors import GroundupError
+from groundup.progress import Silent
 
 
 class DuplicatePair(NamedTuple):
@@ -80,11 +86,17 @@ def deduplicate(
     sizes = np.array([len(text.encode("utf-8", "replace")) for text in texts], dtype=np.int64)
     ids = [document_id(text) for text in texts]
     numbers = np.array([[int(one[:16], 16), int(one[16:], 16)] for one in ids], dtype=np.uint64).reshape(-1, 2)
-    with TemporaryDirectory() as folder:
-        path = Path(folder) / "fingerprints"
-        with FingerprintWriter(path, config) as writer:
+    with TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        part = part_folder(folder, 0)
+        part.mkdir()
+        with FingerprintWriter(part / FINGERPRINTS, config) as writer:
             writer.write(pa.array(texts, pa.large_string()))
-        found = find([path], best_first(sizes, numbers), config)
+        CandidateRows(numbers, sizes).save(part / ROWS)
+        search = DuplicateSearch(folder / "search", config, folder, 1)
+        search.prepare()
+        find(search, Phases(DataEngine(), folder, Silent()))
+        found = duplicates_of(search, 0)
     columns = found.rows.tolist(), found.kept.tolist(), found.similarity.tolist()
     pairs = [DuplicatePair(*row) for row in zip(*columns, strict=True)]
     dropped = {pair.dropped for pair in pairs}

@@ -78,6 +78,7 @@ def encode_documents(
     keep: Path,
     workers: int | None = None,
     progress: Progress | None = None,
+    part_bytes: int = 0,
 ) -> list[Count]:
     """Encode the folder `documents` of the curate stage into the token shards `train` and `heldout` in `out`.
 
@@ -86,6 +87,8 @@ def encode_documents(
         tokenizer: its `tokenizer.json`.
         keep: a folder for the pieces; those that are there already, of the same documents and tokenizer, are used.
         workers: processes; None: one for each core, and for little text the threads of one.
+        progress: where to show the work.
+        part_bytes: of the largest file (see TokenWriter).
 
     Raises:
         GroundupError: there is no document, or a file can't be read or written.
@@ -101,7 +104,7 @@ def encode_documents(
         for at, _ in engine.map(_encode, missing, [task.label for task in missing], keep / "marks"):
             bar.advance(missing[at].rows)
     try:
-        return _join(tasks, Tokenizer.load(tokenizer), out)
+        return _join(tasks, Tokenizer.load(tokenizer), out, part_bytes)
     except OSError as error:
         raise disk_error(error, out) from error
 
@@ -162,7 +165,7 @@ def _encode(task: EncodeTask) -> None:
         raise disk_error(error, task.out) from error
 
 
-def _join(tasks: list[EncodeTask], tokenizer: Tokenizer, out: Path) -> list[Count]:
+def _join(tasks: list[EncodeTask], tokenizer: Tokenizer, out: Path, part_bytes: int) -> list[Count]:
     """Put the pieces together, split by split and source by source."""
     dtype = token_dtype(tokenizer.vocabulary_size)
     tables = [_table(task) for task in tasks]
@@ -171,7 +174,7 @@ def _join(tasks: list[EncodeTask], tokenizer: Tokenizer, out: Path) -> list[Coun
         for group, counts in table:
             total[group] = total.get(group, 0) + counts
     for split in SPLITS:
-        with TokenWriter(out, split, tokenizer) as writer:
+        with TokenWriter(out, split, tokenizer, part_bytes) as writer:
             for source in sorted({group[1] for group in total if group[0] == split}):
                 writer.begin(source)
                 for task, table in zip(tasks, tables, strict=True):

@@ -12,29 +12,46 @@ from types import TracebackType
 import numpy as np
 
 from groundup.errors import GroundupError
+from groundup.shards.parts import PART_UNIT, part_path
 
-BLOCK = 4 << 20  # bytes
+BLOCK = PART_UNIT  # bytes
 CHECKED_BLOCKS = 16  # of a file, when it is opened
 
 
 class SealedFile:
-    """A file being written: `with SealedFile(path) as file: file.write(array.data)`; then `file.checksums`."""
+    """A file being written: `with SealedFile(path) as file: file.write(array.data)`; then `file.checksums`.
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.checksums: list[int] = []  # CRC-32 of each block, the last one shorter
+    Args:
+        path: the file.
+        part_bytes: of the parts that it is written in (see `parts.py`), a multiple of PART_UNIT; 0: it is one file.
+    """
+
+    def __init__(self, path: Path, part_bytes: int = 0) -> None:
+        self._path, self._part_bytes, self._parts = path, part_bytes, 0
+        self.checksums: dict[
+            str, list[int]
+        ] = {}  # of each file by its name: CRC-32 of each block, the last one shorter
         self._running, self._room = 0, BLOCK
 
     def __enter__(self) -> "SealedFile":
-        self._file = self.path.open("wb")
+        self._begin()
         return self
+
+    def _begin(self) -> None:
+        path = part_path(self._path, self._parts) if self._part_bytes else self._path
+        self._file = path.open("wb")
+        self._blocks = self.checksums.setdefault(path.name, [])
+        self._parts += 1
 
     def write(self, content: bytes | memoryview) -> None:
         """Append bytes."""
         rest = memoryview(content).cast("B")
-        self._file.write(rest)
         while rest:
+            if len(self._blocks) * BLOCK == self._part_bytes > 0:
+                self._file.close()
+                self._begin()
             part = rest[: self._room]
+            self._file.write(part)
             self._running = zlib.crc32(part, self._running)
             self._room -= len(part)
             rest = rest[len(part) :]
@@ -42,7 +59,7 @@ class SealedFile:
                 self._end_block()
 
     def _end_block(self) -> None:
-        self.checksums.append(self._running)
+        self._blocks.append(self._running)
         self._running, self._room = 0, BLOCK
 
     def __exit__(

@@ -20,7 +20,8 @@ def stage(config: TokensConfig, inputs: Mapping[str, Artifact], work: Work) -> F
     """
     started = time.monotonic()
     documents, tokenizer = inputs["curate"].folder("documents"), inputs["tokenizer"].file("tokenizer.json")
-    counts = encode_documents(documents, tokenizer, work.out, work.keep, config.workers, work.progress)
+    part_bytes = (config.part_mib or 0) << 20
+    counts = encode_documents(documents, tokenizer, work.out, work.keep, config.workers, work.progress, part_bytes)
     figures: Figures = {split: figures_of([one for one in counts if one.split == split]) for split in SPLITS}
     if not figures["train"]["documents"]:
         raise GroundupError("no document is left to train on", where=str(documents), do="give `curate` more documents")

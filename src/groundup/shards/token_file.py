@@ -8,15 +8,16 @@ Four files for the split `train`:
 - `train.ids.bin`: the id of each document, 32 bytes of ASCII;
 - `train.json`: which tokenizer the ids are of, how much there is of each source, and checksums of the other files.
 
-One file per split, and not many, so that a sample is found by arithmetic and mapped once however it is drawn; it is
-put together from pieces that were encoded in parallel (`encode.py`).
+One array per split, and not many, so that a sample is found by arithmetic and mapped once however it is drawn; it is
+put together from pieces that were encoded in parallel (`encode.py`). Where no file may be too large, each of the first
+three is written in parts (`parts.py`), which are mapped as one array all the same.
 """
 
 import hashlib
 import json
 from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from itertools import accumulate, pairwise
 from pathlib import Path
@@ -29,6 +30,7 @@ from numpy.typing import ArrayLike, NDArray
 from groundup.artifacts.durable import write_text
 from groundup.corpus.documents import document_id
 from groundup.errors import GroundupError
+from groundup.shards.parts import PART_UNIT, mapped, paths_of
 from groundup.shards.sealed import SealedFile, check, corrupt
 from groundup.tokenizer.tokenizer import Tokenizer
 
@@ -69,6 +71,7 @@ class Header:
     end_of_text: int
     sources: tuple[Source, ...] = ()
     checksums: dict[str, list[int]] = field(default_factory=dict)  # file name -> CRC-32 of each 4 MiB
+    part_bytes: int = 0  # of the parts of a file; 0, and not written down: each is one file
 
     @property
     def documents(self) -> int:
@@ -81,6 +84,8 @@ class Header:
     def write(self, path: Path) -> None:
         """One value a line, checksums on one line; sealed with a digest of its own."""
         content = {"format": FORMAT, **asdict(self)}
+        if not self.part_bytes:
+            del content["part_bytes"]
         content["sha256"] = _digest(content)
         lines = ",\n".join(f"{json.dumps(key)}: {json.dumps(value)}" for key, value in content.items())
         write_text(path, f"{{\n{lines}\n}}\n")
@@ -96,7 +101,10 @@ class Header:
             if _digest({"format": FORMAT, **content}) != sealed:
                 raise corrupt(path, "has changed since it was written")
             content["sources"] = tuple(Source(**source) for source in content["sources"])
-            return cls(**content)
+            header = cls(**content)
+            if header.part_bytes % PART_UNIT or header.part_bytes < 0:
+                raise ValueError(f"parts of {header.part_bytes} bytes")
+            return header
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise corrupt(path, f"can't be read ({error})") from error
 
@@ -115,18 +123,25 @@ class TokenWriter:
     with TokenWriter(folder, "train", tokenizer) as writer:
         writer.begin("wiki")
         writer.append(document_id, ids)
+
+    Args:
+        part_bytes: of the largest file, a multiple of PART_UNIT; 0: files are as large as they get.
     """
 
-    def __init__(self, folder: Path, split: str, tokenizer: Tokenizer) -> None:
+    def __init__(self, folder: Path, split: str, tokenizer: Tokenizer, part_bytes: int = 0) -> None:
         self._paths = _paths(folder, split)
-        self._header = Header(vocabulary_digest(tokenizer), tokenizer.vocabulary_size, tokenizer.end_of_text)
+        self._header = Header(
+            vocabulary_digest(tokenizer), tokenizer.vocabulary_size, tokenizer.end_of_text, part_bytes=part_bytes
+        )
         self._dtype = token_dtype(tokenizer.vocabulary_size)
         self._end = np.array([tokenizer.end_of_text], dtype=self._dtype)
         self._sources: list[Source] = []
 
     def __enter__(self) -> "TokenWriter":
         with ExitStack() as stack:
-            self._tokens, self._starts, self._ids = (stack.enter_context(SealedFile(path)) for path in self._paths[:3])
+            self._tokens, self._starts, self._ids = (
+                stack.enter_context(SealedFile(path, self._header.part_bytes)) for path in self._paths[:3]
+            )
             self._stack = stack.pop_all()
         self._starts.write(np.zeros(1, dtype="<i8").data)
         return self
@@ -197,14 +212,8 @@ class TokenWriter:
     ) -> None:
         self._stack.close()
         if error is None:
-            checksums = {file.path.name: file.checksums for file in (self._tokens, self._starts, self._ids)}
-            Header(
-                self._header.tokenizer,
-                self._header.vocabulary,
-                self._header.end_of_text,
-                self.sources,
-                checksums,
-            ).write(self._paths[3])
+            checksums = self._tokens.checksums | self._starts.checksums | self._ids.checksums
+            replace(self._header, sources=self.sources, checksums=checksums).write(self._paths[3])
 
 
 def write_tokens(folder: str | Path, split: str, tokenizer: Tokenizer, texts: Iterable[str]) -> "TokenShard":
@@ -309,10 +318,9 @@ class TokenShard:
 
     @staticmethod
     def _check(folder: Path, split: str, header: Header, everything: bool = False) -> None:
-        width = token_dtype(header.vocabulary).itemsize
-        sizes = (header.tokens * width, (header.documents + 1) * 8, header.documents * ID.itemsize)
-        for path, size in zip(_paths(folder, split), sizes, strict=False):
-            check(path, size, header.checksums.get(path.name, ()), everything)
+        for files in _files(folder, split, header):
+            for path, size in files:
+                check(path, size, header.checksums.get(path.name, ()), everything)
 
     def __len__(self) -> int:
         return len(self.tokens)
@@ -343,13 +351,19 @@ class TokenShard:
         return next(source.name for source, end in zip(self.sources, ends, strict=True) if document < end)
 
 
+def _files(folder: Path, split: str, header: Header) -> list[list[tuple[Path, int]]]:
+    """`(path, bytes)` of the files of the tokens, of the starts and of the ids."""
+    width = token_dtype(header.vocabulary).itemsize
+    sizes = (header.tokens * width, (header.documents + 1) * 8, header.documents * ID.itemsize)
+    return [paths_of(path, size, header.part_bytes) for path, size in zip(_paths(folder, split), sizes, strict=False)]
+
+
 def _map(folder: Path, split: str, header: Header) -> tuple[NDArray, NDArray, NDArray]:
-    """The three files as arrays over the mapped memory. An empty file can't be mapped."""
-    arrays = []
-    for path, dtype in zip(_paths(folder, split), (token_dtype(header.vocabulary), np.dtype("<i8"), ID), strict=False):
-        mapped = np.memmap(path, dtype=dtype, mode="r") if path.stat().st_size else np.empty(0, dtype=dtype)
-        arrays.append(np.asarray(mapped))  # a plain array over the same memory: its slices are made faster
-    return arrays[0], arrays[1], arrays[2]
+    """The three kinds as arrays over the mapped memory."""
+    dtypes = (token_dtype(header.vocabulary), np.dtype("<i8"), ID)
+    files = _files(folder, split, header)
+    tokens, starts, ids = (mapped([path for path, _ in own], dtype) for own, dtype in zip(files, dtypes, strict=True))
+    return tokens, starts, ids
 
 
 def _check_starts(starts: NDArray[np.int64], header: Header, path: Path) -> None:

@@ -2,10 +2,12 @@
 
 import hashlib
 import json
+import os
 import sys
 from pathlib import Path
 
 from groundup.corpus.configuration import CurateConfig
+from groundup.corpus.curate import decisions
 from groundup.corpus.curate.curation import curate
 from groundup.corpus.curate.partitions import Given
 from groundup.corpus.documents import Document, Fact, document_id
@@ -44,8 +46,13 @@ def digests(folder: Path) -> dict[str, str]:
 def main(folder: Path, kind: str, workers: int) -> None:
     out = folder / "out"
     out.mkdir(parents=True, exist_ok=True)
-    engine = DataEngine(kind, workers)  # type: ignore[arg-type]
-    figures = curate(partitions(), CONFIG, out, folder / "keep", folder, engine)
+    engine, config = DataEngine(kind, workers), CONFIG  # type: ignore[arg-type]
+    if ranges := os.environ.get("CURATION_RANGE"):  # of so many documents, decided about by the engine
+        decisions.ALONE = 0
+        config = CurateConfig.model_validate(
+            {"sources": [{"kind": "python-docs"}], "engine": {"range_documents": int(ranges)}}
+        )
+    figures = curate(partitions(), config, out, folder / "keep", folder, engine)
     (folder / "figures.json").write_text(json.dumps(figures))
 
 

@@ -14,9 +14,9 @@ import pytest
 
 from groundup.corpus.configuration import CurateConfig
 from groundup.corpus.curate.curation import curate
-from groundup.corpus.curate.finished import part_folder
 from groundup.corpus.curate.partitions import Given
 from groundup.corpus.documents import DOCUMENTS, Document, Fact, document_id, read_documents
+from groundup.corpus.finished import part_folder
 from groundup.corpus.ledger import LEDGER, dropped_entries, entries
 from groundup.errors import GroundupError
 
@@ -95,6 +95,39 @@ def test_a_killed_run_resumes_to_the_same_bytes(
         finished = now
     assert finish(tmp_path, workers=workers) == expected
     assert {path: path.stat().st_ino for path in finished} == finished
+
+
+@pytest.mark.slow
+def test_twenty_kills_at_random_moments_change_nothing(tmp_path: Path, expected: tuple[dict[str, str], dict]) -> None:
+    """While it reads, decides and writes; each run does a little more than the one before."""
+    moments = random.Random(12)
+    folders = {"read": 0, "decided": 0, "kept": 0}
+    for number in range(20):
+        process = start(tmp_path)
+        wanted = ("read", "decided", "kept")[min(number // 6, 2)]
+        for _ in range(4000):
+            if process.poll() is not None or (tmp_path / "keep" / wanted).is_dir():
+                break
+            time.sleep(0.005)
+        time.sleep(moments.uniform(0, 0.5))
+        if process.poll() is None:
+            folders[wanted] += 1
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+    assert folders["read"] and folders["decided"], "no kill came while it worked"
+    assert finish(tmp_path) == expected
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["local", "ray"])
+def test_ranges_and_workers_make_the_same_bytes(
+    tmp_path: Path, expected: tuple[dict[str, str], dict], kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The decisions too are made in other processes, in ranges of 100 documents."""
+    if kind == "ray":
+        pytest.importorskip("ray")
+    monkeypatch.setenv("CURATION_RANGE", "100")
+    assert finish(tmp_path, kind, 2) == expected
 
 
 def test_a_partition_damaged_between_two_runs_is_rebuilt(tmp_path: Path, expected: tuple[dict[str, str], dict]) -> None:

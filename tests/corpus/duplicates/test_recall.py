@@ -4,11 +4,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from worlds import altered, in_parts, jaccard, order_of, shingles
+from worlds import altered, here, jaccard, prepared, searched, shingles
 
 from groundup.corpus.duplicates import recall
 from groundup.corpus.duplicates.configuration import NearDuplicates
-from groundup.corpus.duplicates.near import find
+from groundup.corpus.duplicates.near import duplicates_of
 from made.prose import passages
 
 
@@ -28,33 +28,32 @@ def test_measured_and_expected_agree_with_all_pairs(tmp_path: Path) -> None:
     random = np.random.default_rng(2)
     originals = passages(120, 500)
     texts = originals + [altered(text, int(random.integers(1, 8)), random) for text in originals]
-    parts, order = in_parts(texts, [300, 301, 800], tmp_path, config), order_of(texts)
-    found = find(parts, order, config)
+    search = prepared(texts, tmp_path, config, [300, 301, 800], range_documents=200)
+    found = searched(search)
     sets = [shingles(text, 5) for text in texts]
     true = [(at, at + 500) for at in range(500) if jaccard(sets[at], sets[at + 500]) >= config.threshold]
     gone = set(found.rows.tolist())
     missed = sum(not gone & set(pair) for pair in true)
     assert 20 < missed < len(true) / 2
 
-    everything = recall.measured(parts, order, found, config, sample=len(texts))
+    everything = recall.measured(search, here(tmp_path), sample=len(texts))
     assert everything == {
         "sample": 1000, "pairs": len(true), "missed": missed, "recall": 1 - missed / len(true)
     }  # fmt: skip
-    some = recall.measured(parts, order, found, config, sample=300)
+    some = recall.measured(search, here(tmp_path), sample=300)
     assert some["sample"] == 300 and 0.2 * len(true) < some["pairs"] < len(true)
     fraction = everything["recall"]
     assert some["recall"] == pytest.approx(fraction, abs=4 * np.sqrt(fraction * (1 - fraction) / some["pairs"]))
-    said = recall.expected(found, config)
+    said = recall.expected([recall.found_pairs(duplicates_of(search, part), config) for part in range(4)], config)
     assert said["recall"] == pytest.approx(fraction, abs=4 * np.sqrt(fraction * (1 - fraction) / len(true)))
-    assert sum(said["similarities"].values()) == len(found)
+    assert sum(said["similarities"].values()) == len(found.rows)
     assert next(iter(said["similarities"])) == "0.6"
 
 
 def test_without_pairs_there_is_no_recall(tmp_path: Path) -> None:
     config = NearDuplicates()
     texts = passages(40, 3) + ["ab", "ab"]
-    parts, order = in_parts(texts, [], tmp_path, config), order_of(texts)
-    found = find(parts, order, config)
-    assert found.exact.tolist() == [True]
-    assert recall.expected(found, config)["recall"] is None
-    assert recall.measured(parts, order, found, config) == {"sample": 4, "pairs": 0, "missed": 0, "recall": None}
+    search = prepared(texts, tmp_path, config)
+    assert searched(search).exact.tolist() == [True]
+    assert recall.expected([recall.found_pairs(duplicates_of(search, 0), config)], config)["recall"] is None
+    assert recall.measured(search, here(tmp_path)) == {"sample": 4, "pairs": 0, "missed": 0, "recall": None}

@@ -10,12 +10,16 @@ import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from worlds import here, in_parts
 
 from groundup.corpus.duplicates import repeated
-from groundup.corpus.duplicates.configuration import RepeatedUnits
+from groundup.corpus.duplicates.configuration import NearDuplicates, RepeatedUnits
+from groundup.corpus.duplicates.merit import CandidateRows
 from groundup.corpus.duplicates.normal_form import normalised
 from groundup.corpus.duplicates.repeated import Removed, Repeated, find_repeated, write_units
+from groundup.corpus.duplicates.search import ROWS, DuplicateSearch
 from groundup.corpus.duplicates.units import Unit, units_of
+from groundup.corpus.finished import part_folder
 from groundup.errors import GroundupError
 from made.prose import passages
 
@@ -28,24 +32,34 @@ def plain_units(text: str, unit: Unit) -> list[str]:
 
 
 def removed(
-    texts: Sequence[str], order: Sequence[int], cuts: Sequence[int], unit: Unit, config: RepeatedUnits, folder: Path
-) -> Removed:
+    texts: Sequence[str], order: Sequence[int], cuts: Sequence[int], unit: Unit, config: RepeatedUnits, folder: Path,
+    ranges: int = 3,
+) -> Removed:  # fmt: skip
     """All three passes, each partition's documents in two batches."""
-    array, parts = pa.array(texts, pa.string()), []
+    array = pa.array(texts, pa.string())
+    in_parts(["x"] * len(texts), cuts, folder / "own", NearDuplicates())
+    search = DuplicateSearch(folder / "search", NearDuplicates(), folder / "own", len(cuts) + 1, range_documents=ranges)
+    search.prepare()
+    rank = np.full(len(texts), -1, dtype=np.int64)  # of those in the order, the best first
+    rank[list(order)] = np.arange(len(order))
     for number, (first, last) in enumerate(zip([0, *cuts], [*cuts, len(texts)], strict=True)):
         own, half = array.slice(first, last - first), (last - first) // 2
         units = [units_of(own.slice(0, half), unit, config), units_of(own.slice(half), unit, config, half)]
-        parts.append(folder / f"{unit}-{number}")
-        write_units(parts[-1], units, unit, config, last - first)
-    find_repeated(parts, np.array(order, dtype=np.int64), unit, config, folder / "repeated")
-    return Repeated(folder / "repeated", unit, config).remove(array, np.arange(len(texts)))
+        part, decided = part_folder(folder / "own", number), part_folder(folder / "search" / "decided", number)
+        write_units(part / "units", units, unit, config, last - first)
+        ids = np.zeros((last - first, 2), np.uint64)
+        CandidateRows(ids, -rank[first:last]).save(part / ROWS)
+        decided.mkdir(parents=True)
+        np.savez(decided / "ends.npz", end=(rank[first:last] < 0).astype(np.uint8))
+    find_repeated(search, "decided/ends.npz", unit, "units", config, here(folder))
+    return Repeated(folder / "search" / "units", unit, config).remove(array, np.arange(len(texts)))
 
 
 LINES = st.sampled_from(["one two", "One  TWO!", "two three", "a b c", "x", "", " ", "1 2", "1 3"])
 WORLD = st.lists(st.lists(LINES, max_size=7).map("\n".join), min_size=1, max_size=8)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(WORLD, st.sampled_from(["line", "paragraph"]), st.integers(2, 3), st.integers(1, 3), st.data())
 def test_small_worlds(texts: list[str], unit: Unit, documents: int, words: int, data: st.DataObject) -> None:
     """What goes is what occurs in enough documents of the order, but for the best of these; the rest stays."""
@@ -82,12 +96,12 @@ def test_many_ranges_and_partitions_change_nothing(tmp_path: Path, monkeypatch: 
     notice = "This article is released under the terms of some licence."
     texts = [f"{text}\n\n{notice.upper()}" if at % 3 == 0 else text for at, text in enumerate(texts)]
     order = np.random.default_rng(1).permutation(len(texts))
-    whole = removed(texts, order, [], "line", config, tmp_path)
+    whole = removed(texts, order, [], "line", config, tmp_path / "whole", 1000)
     owner = next(at for at in order if at % 3 == 0)
     assert [at for at in range(len(texts)) if whole.units[at]] == [at for at in range(0, 120, 3) if at != owner]
     assert all(notice.upper() not in text.as_py() for at, text in enumerate(whole.texts) if at != owner)
     monkeypatch.setattr(repeated, "_ENTRIES", 50)
-    assert removed(texts, order, [1, 40, 40, 90], "line", config, tmp_path).texts == whole.texts
+    assert removed(texts, order, [1, 40, 40, 90], "line", config, tmp_path / "pieces", 7).texts == whole.texts
 
 
 @pytest.mark.parametrize("unit", ["line", "paragraph"])
@@ -112,9 +126,9 @@ def test_files_that_are_none(tmp_path: Path) -> None:
     path = tmp_path / "units"
     write_units(path, [units_of(pa.array(["one two three four five"]), "line", config)], "line", config, 1)
     with pytest.raises(GroundupError, match="holds no paragraphs of these settings"):
-        find_repeated([path], np.arange(1), "paragraph", config, tmp_path / "out")
+        Repeated(path, "paragraph", config)
     path.write_bytes(path.read_bytes()[:-1])
     with pytest.raises(GroundupError, match="cut off or damaged"):
-        find_repeated([path], np.arange(1), "line", config, tmp_path / "out")
+        Repeated(path, "line", config)
     with pytest.raises(GroundupError, match="can't be read"):
-        find_repeated([tmp_path / "none"], np.arange(1), "line", config, tmp_path / "out")
+        Repeated(tmp_path / "none", "line", config)

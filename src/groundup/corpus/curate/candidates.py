@@ -21,18 +21,19 @@ from typing import TYPE_CHECKING
 from groundup.artifacts.work import Figures
 from groundup.corpus.configuration import CurateConfig
 from groundup.corpus.curate.counts import Counts
-from groundup.corpus.curate.finished import run_or_reuse
 from groundup.corpus.curate.partitions import Partition
-from groundup.corpus.curate.rows import CandidateRows
 from groundup.corpus.curate.steps import Steps
 from groundup.corpus.documents import Document, Dropped, PartWriter, grouped
 from groundup.corpus.duplicates.configuration import RepeatedUnits, Unit
+from groundup.corpus.duplicates.merit import CandidateRows
+from groundup.corpus.duplicates.search import FINGERPRINTS, ROWS
+from groundup.corpus.finished import run_or_reuse
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 ACCOUNT = "contamination.parquet"
-CANDIDATES, LEDGER_PART, FINGERPRINTS, ROWS = "candidates.parquet", "ledger.parquet", "fingerprints.bin", "rows.npz"
+CANDIDATES, LEDGER_PART = "candidates.parquet", "ledger.parquet"
 
 
 def units_file(unit: Unit) -> str:

@@ -9,26 +9,27 @@ same, byte for byte, with any engine, any number of workers, and however often t
 """
 
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from groundup.artifacts.work import Figures
 from groundup.corpus.configuration import CurateConfig, PythonDocs
 from groundup.corpus.curate.candidates import LEDGER_PART, ReadTask, read_partition
 from groundup.corpus.curate.counts import NAMED_ROWS, Counts, by_count, total
-from groundup.corpus.curate.decisions import decide
-from groundup.corpus.curate.finished import part_folder, sweep
+from groundup.corpus.curate.decisions import decide, quality_threshold
 from groundup.corpus.curate.keeping import DOCUMENTS_PART, KeepTask, keep_partition
 from groundup.corpus.curate.partitions import Partition
 from groundup.corpus.documents import DOCUMENTS, part_path
+from groundup.corpus.duplicates.search import DuplicateSearch
 from groundup.corpus.engine import DataEngine
+from groundup.corpus.finished import part_folder
 from groundup.corpus.ledger import LEDGER
+from groundup.corpus.phases import Phases
 from groundup.corpus.sources import source_names
 from groundup.errors import GroundupError
 from groundup.progress import Progress, Silent
-
-TaskT = TypeVar("TaskT")
 
 
 def curate(
@@ -59,19 +60,26 @@ def curate(
     """
     engine, progress = engine or DataEngine(), progress or Silent()
     read, decided, kept = keep / "read", keep / "decided", keep / "kept"
-    phases = _Phases(partitions, engine, keep, progress)
-    numbers = range(len(partitions))
-    counts = total(phases.run("reading", read, read_partition, [
-        ReadTask(number, part, config, base, read) for number, part in enumerate(partitions)
-    ]))  # fmt: skip
+    phases, numbers = Phases(engine, keep, progress), range(len(partitions))
+    labels, sizes = [part.label for part in partitions], [part.bytes / 1e6 for part in partitions]
+    reading = [ReadTask(number, part, config, base, read) for number, part in enumerate(partitions)]
+    counts = total(phases.run("reading", read, read_partition, reading, labels, sizes))
     _check_sources(partitions, counts, config, base)
     candidates = [part_folder(read, number) for number in numbers]
-    scores, training = _scores(config, base, candidates, keep, out, phases)
-    earlier = _earlier(config, base, keep, phases)
-    figures = decide(candidates, decided, config, counts, progress, scores, earlier)
-    counts.add_all(phases.run("writing", kept, keep_partition, [
-        KeepTask(number, config, part.has_sections, read, decided, kept) for number, part in enumerate(partitions)
-    ]))  # fmt: skip
+    search = DuplicateSearch(
+        decided, config.near_duplicates, read, len(partitions), keep / "earlier", _earlier(config, base, keep, phases),
+        range_documents=config.engine.range_documents,
+    )  # fmt: skip
+    training: Figures = {}
+    if config.quality is not None:
+        training = _score(config, base, candidates, keep, out, phases, labels, sizes)
+        threshold = quality_threshold(keep / "scored", len(partitions), config)
+        search = replace(search, scores=keep / "scored", least_quality=threshold)
+    decisions, figures = decide(search, config, counts, phases)
+    writing = [
+        KeepTask(number, config, part.has_sections, read, decisions, kept) for number, part in enumerate(partitions)
+    ]
+    counts.add_all(phases.run("writing", kept, keep_partition, writing, labels, sizes))
     if not counts.kept:
         raise _nothing_left(counts)
     for number in numbers:
@@ -100,14 +108,20 @@ def _contamination(config: CurateConfig, base: Path, candidates: Sequence[Path],
     return summary(items, (batch for part in candidates for batch in read_batches(part / ACCOUNT)))
 
 
-def _scores(
-    config: CurateConfig, base: Path, candidates: Sequence[Path], keep: Path, out: Path, phases: "_Phases"
-) -> tuple[list[Path], Figures]:
-    """`(the file of each partition's scores, what is known of the classifier)`; nothing where none is asked for."""
-    if config.quality is None:
-        return [], {}
-    from groundup.corpus.curate.scoring import SCORES, ScoreTask, classifier, score_partition
+def _score(
+    config: CurateConfig,
+    base: Path,
+    candidates: Sequence[Path],
+    keep: Path,
+    out: Path,
+    phases: Phases,
+    labels: Sequence[str],
+    megabytes: Sequence[float],
+) -> Figures:
+    """Score every partition's candidates; returns what is known of the classifier."""
+    from groundup.corpus.curate.scoring import ScoreTask, classifier, score_partition
 
+    assert config.quality is not None
     model, training = classifier(config.quality, base, candidates, keep / "classifier", phases.progress)
     if config.quality.train is not None:
         shutil.copytree(model, out / "quality", ignore=shutil.ignore_patterns("finished.json"))
@@ -115,12 +129,12 @@ def _scores(
     tasks = [
         ScoreTask(number, model, config.quality.good_label, keep / "read", scored) for number in range(len(candidates))
     ]
-    phases.run("scoring", scored, score_partition, tasks)
-    return [part_folder(scored, number) / SCORES for number in range(len(candidates))], training
+    phases.run("scoring", scored, score_partition, tasks, labels, megabytes)
+    return training
 
 
-def _earlier(config: CurateConfig, base: Path, keep: Path, phases: "_Phases") -> list[Path]:
-    """The folders of the fingerprints of earlier corpora's parts."""
+def _earlier(config: CurateConfig, base: Path, keep: Path, phases: Phases) -> int:
+    """Make the fingerprints of earlier corpora; returns how many parts these have."""
     from groundup.corpus.curate.earlier import EarlierTask, earlier_parts, read_earlier
 
     folder, near = keep / "earlier", config.near_duplicates
@@ -128,45 +142,7 @@ def _earlier(config: CurateConfig, base: Path, keep: Path, phases: "_Phases") ->
     tasks = [EarlierTask(number, part, near, folder) for number, part in enumerate(parts)]
     labels, sizes = [str(part) for part in parts], [part.stat().st_size / 1e6 for part in parts]
     phases.run("reading earlier corpora", folder, read_earlier, tasks, labels, sizes)
-    return [part_folder(folder, number) for number in range(len(parts))]
-
-
-class _Phases:
-    """Runs a function over all partitions, showing how much of them is done."""
-
-    def __init__(self, partitions: Sequence[Partition], engine: DataEngine, keep: Path, progress: Progress) -> None:
-        self.labels = [part.label for part in partitions]
-        self.megabytes = [part.bytes / 1e6 for part in partitions]
-        self.engine, self.keep, self.progress = engine, keep, progress
-
-    def run(
-        self,
-        title: str,
-        folder: Path,
-        function: Callable[[TaskT], Figures],
-        tasks: Sequence[TaskT],
-        labels: Sequence[str] | None = None,
-        megabytes: Sequence[float] | None = None,
-    ) -> list[Figures]:
-        """The result of `function` for each task, in the order of the tasks: one for each partition, or `labels`.
-
-        Args:
-            title: what the progress calls it.
-            folder: where its finished partitions are recorded.
-            function: what is run.
-            tasks: what it is run on.
-            labels: what tasks are called that are not partitions.
-            megabytes: how much these read.
-        """
-        folder.mkdir(parents=True, exist_ok=True)
-        sweep(folder)
-        found: list[Figures] = [{} for _ in tasks]
-        sizes = self.megabytes if megabytes is None else megabytes
-        with self.progress.task(title, sum(sizes), "MB") as task:
-            for index, figures in self.engine.map(function, tasks, labels or self.labels, self.keep / "marks"):
-                found[index] = figures
-                task.advance(sizes[index])
-        return found
+    return len(parts)
 
 
 def _check_sources(partitions: Sequence[Partition], counts: Counts, config: CurateConfig, base: Path) -> None:

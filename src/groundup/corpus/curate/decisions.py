@@ -1,23 +1,21 @@
-"""The pass over all candidates at once: which of them are dropped, and which go to the held-out set.
+"""The decisions between candidates: which of them are dropped, and which go to the held-out set.
 
     rows, scores and fingerprints of every partition
         -> quality threshold -> exact duplicates -> near-duplicates -> split -> repeated lines and paragraphs
 
-No text is read: memory holds some hundred bytes for each candidate. The decisions are written separately for each
+No text is read, and no process holds what is known of all candidates: each phase is a function over partitions, or
+over ranges of what is compared (`duplicates/`), which the engine spreads. The decisions lie in a folder for each
 partition, so that the pass that applies them reads only its own:
 
-    part-00007.npz             what becomes of each candidate, and the document that is kept instead
-    part-00007.facts.parquet   facts that candidates of this partition inherit from their duplicates
-    lines.bin, paragraphs.bin  what is repeated, and in which document it stays
+    decisions.npz    what becomes of each candidate, and the document that is kept instead
+    facts.parquet    facts of its duplicates, for the candidates (of any partition) that are kept instead
 
 Of duplicates the best is kept: the one with the highest quality, if it is scored, then the longest, then the one with
 the smallest id.
 """
 
-import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -25,154 +23,183 @@ from numpy.typing import NDArray
 
 from groundup.artifacts.work import Figures
 from groundup.corpus.configuration import CurateConfig
-from groundup.corpus.curate.candidates import CANDIDATES, FINGERPRINTS, ROWS, repeated_units, units_file
+from groundup.corpus.curate.candidates import CANDIDATES, repeated_units, units_file
 from groundup.corpus.curate.counts import Counts
-from groundup.corpus.curate.rows import CandidateRows
-from groundup.corpus.curate.split import heldout
+from groundup.corpus.curate.split import Split, agreed, count_for_split
 from groundup.corpus.documents import read_batches
-from groundup.progress import Progress
+from groundup.corpus.duplicates.search import SCORES, DuplicateSearch, SearchTask
+from groundup.corpus.finished import part_folder
+from groundup.corpus.phases import Phases
 
 KEPT, QUALITY, EXACT, NEAR = range(4)
 RULES = {QUALITY: "quality", EXACT: "exact-duplicate", NEAR: "near-duplicate"}
 
 
+_DECIDED, _DECISIONS, _FACTS = "decided", "decisions.npz", "facts.parquet"
+ALONE = 1 << 21  # documents up to which starting an engine's workers takes longer than the work
+
+
 @dataclass
 class Decisions:
-    """What becomes of candidates, one row each."""
+    """What becomes of the candidates of a partition, one row each."""
 
     end: NDArray[np.uint8]  # KEPT, or a key of RULES
     value: NDArray[np.float32]  # what the rule measured: the quality, or the similarity
     instead: NDArray[np.uint64]  # [candidates, 2] the id of the document that is kept instead of a duplicate
-    heldout: NDArray[np.bool_]
     quality: NDArray[np.float32]  # NaN where there is no classifier
     thresholds: NDArray[np.float64]  # [ends] of all candidates alike; NaN for an end that has none
     first: NDArray[np.int64]  # [1] the number of the first candidate, counted over all partitions
 
-    def save(self, path: Path) -> None:
-        np.savez(path, **{one.name: getattr(self, one.name) for one in fields(self)})
+    def save(self, folder: Path) -> None:
+        np.savez(folder / _DECISIONS, **{one.name: getattr(self, one.name) for one in fields(self)})
 
-    @staticmethod
-    def load(path: Path) -> "Decisions":
-        with np.load(path) as found:
+
+@dataclass(frozen=True)
+class Decided:
+    """All decisions, for the pass that applies them."""
+
+    search: DuplicateSearch
+    split: Split
+    facts_from: dict[int, tuple[int, ...]]
+    """Partition -> those that have facts for its candidates."""
+
+    def of(self, number: int) -> Decisions:
+        """Those of a partition."""
+        with np.load(self._folder(number) / _DECISIONS) as found:
             return Decisions(**dict(found))
 
+    def heldout(self, number: int, decisions: Decisions) -> NDArray[np.bool_]:
+        """[candidates] of a partition."""
+        ids = self.search.rows(self.search.earlier_parts + number).ids
+        return self.split.heldout(ids[:, 0], decisions.end == KEPT, int(decisions.first[0]))
 
-def decisions_path(folder: Path, number: int) -> Path:
-    """Where the decisions about a partition's candidates lie."""
-    return folder / f"part-{number:05}.npz"
+    def inherited(self, number: int, decisions: Decisions) -> dict[int, list[dict[str, str]]]:
+        """Candidate -> the facts that it inherits, in the order of its duplicates."""
+        found: dict[int, list[dict[str, str]]] = {}
+        first = int(decisions.first[0])
+        for other in self.facts_from.get(number, ()):
+            for batch in read_batches(self._folder(other) / _FACTS):
+                for row in batch.to_pylist():
+                    if 0 <= row["to"] - first < len(decisions.end):
+                        found.setdefault(row["to"] - first, []).extend(row["facts"])
+        return found
+
+    def _folder(self, number: int) -> Path:
+        return part_folder(self.search.folder / _DECIDED, self.search.earlier_parts + number)
 
 
-def facts_path(folder: Path, number: int) -> Path:
-    """Where the facts that a partition's candidates inherit lie, if there are any."""
-    return folder / f"part-{number:05}.facts.parquet"
-
-
-def decide(
-    parts: Sequence[Path],
-    folder: Path,
-    config: CurateConfig,
-    counts: Counts,
-    progress: Progress,
-    scores: Sequence[Path] = (),
-    earlier: Sequence[Path] = (),
-) -> Figures:
-    """Decide about all candidates, and write down the decisions of each partition.
+def decide(search: DuplicateSearch, config: CurateConfig, counts: Counts, phases: Phases) -> tuple[Decided, Figures]:
+    """Decide about all candidates.
 
     Args:
-        parts: the folders of the partitions' candidates, in their order.
-        folder: where the decisions go.
+        search: the candidates' fingerprints, rows and scores.
         config: the `curate:` section.
         counts: to which the steps are added.
-        progress: where to show the work.
-        scores: the quality of each part's candidates, where there is a classifier.
-        earlier: folders of the fingerprints and rows of earlier corpora.
+        phases: where the work is done.
 
     Returns:
-        JSON-ready figures of what was decided and how.
+        The decisions, and JSON-ready figures of what was decided and how.
     """
-    from groundup.corpus.duplicates.near import best_first, find
+    from groundup.corpus.duplicates.near import find
     from groundup.corpus.duplicates.recall import expected, measured
 
-    each = [CandidateRows.load(part / ROWS) for part in parts]
-    starts = np.cumsum([0, *(len(one) for one in each)])
-    rows = CandidateRows.joined(each)
-    del each
-    quality = np.concatenate([np.zeros(0, np.float32), *(np.load(path) for path in scores)])
-    if not scores:
-        quality = np.full(len(rows), np.nan, np.float32)
-    end, value = np.zeros(len(rows), np.uint8), np.zeros(len(rows), np.float32)
-    thresholds = np.full(len(RULES) + 1, np.nan)
-    thresholds[NEAR] = config.near_duplicates.threshold
-    figures: Figures = {}
-    if config.quality is not None:
-        thresholds[QUALITY] = _quality_threshold(quality, config)
-        end[quality < thresholds[QUALITY]] = QUALITY
-        value[:] = quality
-        counts.step("quality", *_left(rows, end == KEPT))
-        figures["quality"] = {"threshold": thresholds[QUALITY]}
-
-    order = best_first(rows.sizes, rows.ids, quality)
-    order = order[end[order] == KEPT]
-    near, files = config.near_duplicates, [part / FINGERPRINTS for part in parts]
-    duplicates = find(files, order, near, [part / FINGERPRINTS for part in earlier], progress)
-    end[duplicates.rows] = np.where(duplicates.exact, EXACT, NEAR)
-    value[duplicates.rows] = duplicates.similarity
-    counts.step("exact duplicates", *_left(rows, (end == KEPT) | (end == NEAR)))
-    counts.step("near-duplicates", *_left(rows, end == KEPT))
-    figures["duplicates"] = {
-        "candidates": duplicates.candidates,
-        "compared": duplicates.compared,
-        "expected": expected(duplicates, near),
-        "measured": measured(files, order, duplicates, near),
+    search.prepare()
+    if search.starts[-1] <= ALONE:
+        phases = phases.alone()
+    own = range(search.earlier_parts, search.parts)
+    found = find(search, phases)
+    tasks = [DecideTask(search, _DECIDED, part, config=config) for part in own]
+    figures = phases.run("deciding", search.folder / _DECIDED, decide_part, tasks)
+    for part in figures:
+        for step, (documents, size) in part["left"].items():
+            counts.step(step, documents, size)
+    facts: dict[int, list[int]] = {}
+    for number, part in enumerate(figures):
+        for to in part["facts_for"]:
+            facts.setdefault(to, []).append(number)
+    split = agreed(config.heldout, (part["split"] for part in figures))
+    said: Figures = {"quality": {"threshold": search.least_quality}} if config.quality is not None else {}
+    said["duplicates"] = {
+        **found,
+        "expected": expected((part["pairs"] for part in figures), search.config),
+        "measured": measured(search, phases),
     }
+    if wanted := repeated_units(config):
+        from groundup.corpus.duplicates.repeated import find_repeated
 
-    kept = np.arange(len(rows))
-    kept[duplicates.rows] = duplicates.kept
-    instead = np.zeros((len(rows), 2), np.uint64)
-    instead[duplicates.rows] = _ids(duplicates.kept, rows, earlier)
-    aside = heldout(rows.ids[:, 0], config.heldout, end == KEPT)
-    shutil.rmtree(folder, ignore_errors=True)  # of a run that was killed while it decided
-    folder.mkdir(parents=True)
-    for number, (first, last) in enumerate(pairwise(starts)):
-        own = slice(first, last)
-        Decisions(
-            end[own], value[own], instead[own], aside[own], quality[own], thresholds, starts[number : number + 1]
-        ).save(decisions_path(folder, number))
-    _write_inherited(parts, folder, starts, end, kept)
-    _write_repeated(parts, folder, order[end[order] == KEPT], config, figures, progress)
-    return figures
+        said["repeated"] = {
+            f"different {unit}s": find_repeated(search, f"{_DECIDED}/{_DECISIONS}", unit, units_file(unit), one, phases)
+            for unit, one in wanted.items()
+        }
+    return Decided(search, split, {to: tuple(parts) for to, parts in facts.items()}), said
 
 
-def _left(rows: CandidateRows, alive: NDArray[np.bool_]) -> tuple[int, int]:
-    """`(documents, bytes)`"""
-    return int(alive.sum()), int(rows.sizes[alive].sum())
+def quality_threshold(scores: Path, parts: int, config: CurateConfig) -> float:
+    """The least quality of a document that is kept.
 
-
-def _quality_threshold(quality: NDArray[np.float32], config: CurateConfig) -> float:
+    Args:
+        scores: has a folder for each partition.
+        parts: how many these are.
+        config: the `curate:` section, with a `quality:`.
+    """
     from groundup.corpus.quality.threshold import threshold_keeping
 
     assert config.quality is not None
     if config.quality.threshold is not None:
         return config.quality.threshold
     assert config.quality.keep is not None
-    return threshold_keeping(lambda: [quality], config.quality.keep)
+    files = [part_folder(scores, number) / SCORES for number in range(parts)]
+    return threshold_keeping(lambda: map(np.load, files), config.quality.keep)
 
 
-def _ids(kept: NDArray[np.int64], rows: CandidateRows, earlier: Sequence[Path]) -> NDArray[np.uint64]:
-    """The ids of documents by their row; -1 and below are those of earlier corpora."""
-    ids = np.zeros((len(kept), 2), np.uint64)
-    own = kept >= 0
-    ids[own] = rows.ids[kept[own]]
-    if not own.all():
-        before = CandidateRows.joined([CandidateRows.load(part / ROWS) for part in earlier])
-        ids[~own] = before.ids[-1 - kept[~own]]
-    return ids
+@dataclass(frozen=True, kw_only=True)
+class DecideTask(SearchTask):
+    """The decisions about one partition's candidates, as a task."""
+
+    config: CurateConfig
+
+
+def decide_part(task: DecideTask) -> Figures:
+    """Decide about the candidates of one partition, after `find`."""
+    return task.run(lambda folder: _decide(task, folder))
+
+
+def _decide(task: DecideTask, folder: Path) -> Figures:
+    from groundup.corpus.duplicates.near import duplicates_of
+    from groundup.corpus.duplicates.recall import found_pairs
+
+    search, config = task.search, task.config
+    rows, quality = search.rows(task.number), search.quality(task.number)
+    first = int(search.starts[task.number]) - search.before
+    end, value = np.zeros(len(rows), np.uint8), np.zeros(len(rows), np.float32)
+    instead = np.zeros((len(rows), 2), np.uint64)
+    thresholds = np.full(len(RULES) + 1, np.nan)
+    thresholds[NEAR] = search.config.threshold
+    steps = {"exact duplicates": (KEPT, NEAR), "near-duplicates": (KEPT,)}
+    if config.quality is not None:
+        thresholds[QUALITY] = search.least_quality
+        end[~search.alive(task.number)] = QUALITY
+        value[:] = quality
+        steps = {"quality": (KEPT, EXACT, NEAR), **steps}
+    found = duplicates_of(search, task.number)
+    end[found.rows] = np.where(found.exact, EXACT, NEAR)
+    value[found.rows] = found.similarity
+    instead[found.rows] = found.ids
+    Decisions(end, value, instead, quality, thresholds, np.array([first])).save(folder)
+    source = search.source(task.number)
+    alive = {step: np.isin(end, ends) for step, ends in steps.items()}
+    return {
+        "left": {step: [int(left.sum()), int(rows.sizes[left].sum())] for step, left in alive.items()},
+        "pairs": found_pairs(found, search.config),
+        "split": count_for_split(rows.ids[:, 0], config.heldout, end == KEPT, first),
+        "facts_for": _write_inherited(source / CANDIDATES, folder / _FACTS, found.rows, found.kept, search),
+    }
 
 
 def _write_inherited(
-    parts: Sequence[Path], folder: Path, starts: NDArray[np.int64], end: NDArray[np.uint8], kept: NDArray[np.int64]
-) -> None:
-    """Write down which facts go to which candidate.
+    candidates: Path, target: Path, duplicates: NDArray[np.int64], kept: NDArray[np.int64], search: DuplicateSearch
+) -> Sequence[int]:
+    """Write down which facts go to which candidate; returns the partitions of these.
 
     A duplicate passes the facts about its own subjects on to the document that is kept: `json.dumps` is described by
     the words of `json.dump`, and can still be asked about.
@@ -181,43 +208,21 @@ def _write_inherited(
     import pyarrow.compute as pc
     import pyarrow.parquet as pq
 
-    is_duplicate = ((end == EXACT) | (end == NEAR)) & (kept >= 0)
+    own = kept >= search.before
+    duplicates, kept = duplicates[own], kept[own]
+    if not len(duplicates):
+        return []
     found: list[pa.Table] = []
-    for part, (first, last) in zip(parts, pairwise(starts), strict=True):
-        if not is_duplicate[first:last].any():
-            continue
-        at = first
-        for batch in read_batches(part / CANDIDATES, ["facts"]):
-            some = np.flatnonzero(is_duplicate[at : at + batch.num_rows])
-            facts = batch.column("facts").take(pa.array(some))
-            inherited = pa.table({"to": kept[at + some], "facts": facts})
-            found.append(inherited.filter(pc.greater(pc.list_value_length(facts), 0)))
-            at += batch.num_rows
-    if not found:
-        return
+    at = 0
+    for batch in read_batches(candidates, ["facts"]):
+        low, high = np.searchsorted(duplicates, (at, at + batch.num_rows))
+        facts = batch.column("facts").take(pa.array(duplicates[low:high] - at))
+        inherited = pa.table({"to": kept[low:high] - search.before, "facts": facts})
+        found.append(inherited.filter(pc.greater(pc.list_value_length(facts), 0)))
+        at += batch.num_rows
     everything = pa.concat_tables(found)
-    targets = everything.column("to").to_numpy()
-    by_target = np.argsort(targets, kind="stable")  # those of one candidate stay in the order of the duplicates
-    everything, targets = everything.take(pa.array(by_target)), targets[by_target]
-    for number, (first, last) in enumerate(pairwise(starts)):
-        low, high = np.searchsorted(targets, (first, last))
-        if low < high:
-            own = everything.slice(low, high - low)
-            pq.write_table(own.set_column(0, "to", pa.array(targets[low:high] - first)), facts_path(folder, number))
-
-
-def _write_repeated(
-    parts: Sequence[Path],
-    folder: Path,
-    order: NDArray[np.int64],
-    config: CurateConfig,
-    figures: Figures,
-    progress: Progress,
-) -> None:
-    """Write down which lines and paragraphs occur in many of the remaining documents."""
-    from groundup.corpus.duplicates.repeated import find_repeated
-
-    for unit, wanted in repeated_units(config).items():
-        name = units_file(unit)
-        different = find_repeated([part / name for part in parts], order, unit, wanted, folder / name, progress)
-        figures.setdefault("repeated", {})[f"different {unit}s"] = different
+    if not len(everything):
+        return []
+    pq.write_table(everything, target)
+    parts = search.part_of(everything.column("to").to_numpy() + search.before) - search.earlier_parts
+    return np.unique(parts).tolist()

@@ -4,11 +4,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from groundup.artifacts.work import Figures
-from groundup.corpus.curate.candidates import FINGERPRINTS, ROWS
-from groundup.corpus.curate.finished import run_or_reuse
-from groundup.corpus.curate.rows import CandidateRows, as_numbers, byte_lengths
+from groundup.corpus.curate.rows import as_numbers, byte_lengths
 from groundup.corpus.documents import DOCUMENTS, part_paths, read_batches
 from groundup.corpus.duplicates.configuration import NearDuplicates
+from groundup.corpus.duplicates.merit import CandidateRows
+from groundup.corpus.duplicates.search import FINGERPRINTS, ROWS
+from groundup.corpus.finished import run_or_reuse
 
 
 @dataclass(frozen=True)

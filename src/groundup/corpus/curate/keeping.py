@@ -18,13 +18,13 @@ from groundup.artifacts.work import Figures
 from groundup.corpus.configuration import CurateConfig
 from groundup.corpus.curate.candidates import CANDIDATES, LEDGER_PART, repeated_units, units_file
 from groundup.corpus.curate.counts import Counts
-from groundup.corpus.curate.decisions import KEPT, RULES, Decisions, decisions_path, facts_path
-from groundup.corpus.curate.finished import part_folder, run_or_reuse
+from groundup.corpus.curate.decisions import KEPT, RULES, Decided, Decisions
 from groundup.corpus.curate.rows import as_ids, byte_lengths
 from groundup.corpus.curate.steps import excerpts_of, known
 from groundup.corpus.documents import PartWriter, documents_schema, read_batches
 from groundup.corpus.duplicates.configuration import Unit
 from groundup.corpus.facts import section_facts
+from groundup.corpus.finished import part_folder, run_or_reuse
 from groundup.corpus.ledger import ENDS
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ class KeepTask:
     """Whether facts are taken from the documents' sections."""
     candidates: Path
     """The folder of the first pass."""
-    decisions: Path
+    decided: Decided
     folder: Path
 
 
@@ -68,8 +68,9 @@ def keep_partition(task: KeepTask) -> Figures:
 def _keep(task: KeepTask, folder: Path) -> Figures:
     counts = Counts()
     source = part_folder(task.candidates, task.number)
-    decisions = Decisions.load(decisions_path(task.decisions, task.number))
-    inherited = _inherited(facts_path(task.decisions, task.number))
+    decisions = task.decided.of(task.number)
+    heldout = task.decided.heldout(task.number, decisions)
+    inherited = task.decided.inherited(task.number, decisions)
     repeated = _repeated(task)
     ends: dict[int, _End] = {}
     at = 0
@@ -77,7 +78,7 @@ def _keep(task: KeepTask, folder: Path) -> Figures:
         for batch in read_batches(source / CANDIDATES):
             numbers = np.arange(at, at + batch.num_rows)
             at += batch.num_rows
-            batch = _filled(batch, numbers, decisions, inherited)
+            batch = _filled(batch, numbers, decisions, heldout[numbers], inherited)
             gone = decisions.end[numbers] != KEPT
             ends |= _ends(batch.filter(_mask(gone)), numbers[gone], decisions)
             batch, numbers = batch.filter(_mask(~gone)), numbers[~gone]
@@ -101,17 +102,18 @@ def _repeated(task: KeepTask) -> "dict[Unit, Repeated]":
         return {}
     from groundup.corpus.duplicates.repeated import Repeated
 
-    return {unit: Repeated(task.decisions / units_file(unit), unit, one) for unit, one in wanted.items()}
+    return {unit: Repeated(task.decided.search.folder / units_file(unit), unit, one) for unit, one in wanted.items()}
 
 
 def _filled(
     batch: "pa.RecordBatch",
     numbers: NDArray[np.int64],
     decisions: Decisions,
+    heldout: NDArray[np.bool_],
     inherited: dict[int, list[dict[str, str]]],
 ) -> "pa.RecordBatch":
     """`batch` with what the decisions add: split, quality and inherited facts."""
-    split = np.where(decisions.heldout[numbers], "heldout", "train")
+    split = np.where(heldout, "heldout", "train")
     batch = _replaced(batch, "split", split.tolist())
     batch = _replaced(batch, "quality", [known(value) for value in decisions.quality[numbers]])
     heirs = [row for row, number in enumerate(numbers.tolist()) if number in inherited] if inherited else []
@@ -199,16 +201,6 @@ def _keep_ledger(source: Path, target: Path, decisions: Decisions, ends: dict[in
             for name, values in columns.items():
                 batch = _replaced(batch, name, values)
             writer.write(batch)
-
-
-def _inherited(path: Path) -> dict[int, list[dict[str, str]]]:
-    """Candidate -> the facts that it inherits, in their order."""
-    found: dict[int, list[dict[str, str]]] = {}
-    if path.exists():
-        for batch in read_batches(path):
-            for row in batch.to_pylist():
-                found.setdefault(row["to"], []).extend(row["facts"])
-    return found
 
 
 def _mask(chosen: NDArray[np.bool_]) -> "pa.BooleanArray":

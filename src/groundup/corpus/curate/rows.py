@@ -1,9 +1,7 @@
-"""Columns of a batch of documents, and what the decisions between candidates need of each."""
+"""Columns of a batch of documents."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
 from hashlib import sha256
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,32 +9,6 @@ from numpy.typing import NDArray
 
 if TYPE_CHECKING:
     import pyarrow as pa
-
-
-@dataclass
-class CandidateRows:
-    """What decides between candidates, in columns of equal length, one row each."""
-
-    ids: NDArray[np.uint64]  # [candidates, 2] the 128 bits of the id, the first 64 first
-    sizes: NDArray[np.int64]  # bytes of the text in UTF-8
-
-    def __len__(self) -> int:
-        return len(self.sizes)
-
-    @staticmethod
-    def joined(parts: Sequence["CandidateRows"]) -> "CandidateRows":
-        """The rows of all parts, one part after the other."""
-        parts = parts or [CandidateRows(np.zeros((0, 2), np.uint64), np.zeros(0, np.int64))]
-        columns = ([getattr(part, one.name) for part in parts] for one in fields(CandidateRows))
-        return CandidateRows(*map(np.concatenate, columns))
-
-    def save(self, path: Path) -> None:
-        np.savez(path, **{one.name: getattr(self, one.name) for one in fields(CandidateRows)})
-
-    @staticmethod
-    def load(path: Path) -> "CandidateRows":
-        with np.load(path) as found:
-            return CandidateRows(*(found[one.name] for one in fields(CandidateRows)))
 
 
 def digests(texts: "pa.Array") -> list[bytes]:

@@ -12,12 +12,11 @@ import numpy as np
 
 from groundup.artifacts.work import Figures
 from groundup.corpus.curate.candidates import CANDIDATES
-from groundup.corpus.curate.finished import part_folder, run_or_reuse
 from groundup.corpus.documents import read_batches
+from groundup.corpus.duplicates.search import SCORES
+from groundup.corpus.finished import part_folder, run_or_reuse
 from groundup.corpus.quality.configuration import Quality
 from groundup.progress import Progress
-
-SCORES = "quality.npy"
 
 
 @dataclass(frozen=True)

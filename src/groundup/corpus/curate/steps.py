@@ -17,8 +17,9 @@ from numpy.typing import NDArray
 
 from groundup.corpus.configuration import CurateConfig
 from groundup.corpus.curate.counts import Counts
-from groundup.corpus.curate.rows import CandidateRows, as_numbers, byte_lengths, column, digests
+from groundup.corpus.curate.rows import as_numbers, byte_lengths, column, digests
 from groundup.corpus.documents import EXCERPT_CHARACTERS, Document, Dropped, documents_schema
+from groundup.corpus.duplicates.merit import CandidateRows
 from groundup.corpus.ledger import REDACTED, ledger_schema
 from groundup.corpus.redaction.configuration import KINDS
 

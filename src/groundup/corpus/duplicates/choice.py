@@ -1,6 +1,5 @@
 """Which documents stay: best first, each is compared with those that stay in its groups."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -29,7 +28,6 @@ def choose(
     first_own: int,
     sets: ShingleSets,
     threshold: float,
-    advance: Callable[[float], None],
 ) -> Survivors:
     """Go through the documents of each component, best first.
 
@@ -41,7 +39,6 @@ def choose(
         first_own: documents below it stay whatever they resemble.
         sets: where the shingles come from.
         threshold: least Jaccard similarity of two documents of which one goes.
-        advance: called with the fraction of the work done since the last call.
     """
     bands, documents = groups.shape
     heads = np.full(total + 1, -1, dtype=np.int32)
@@ -56,7 +53,7 @@ def choose(
     at = 0
     while at < len(in_turn):
         held = ends[at - 1] if at else 0
-        start, end = at, int(np.searchsorted(ends, held + sets.block_room, side="right"))
+        end = int(np.searchsorted(ends, held + sets.block_room, side="right"))
         sets.load(in_turn[at:end])
         while at < end:
             at = _choose(
@@ -65,7 +62,6 @@ def choose(
             )  # fmt: skip
             if at < end:
                 sets.visit(needed[: state[_ASKED]].copy())
-        advance((end - start) / len(in_turn))
     return Survivors(instead, found, int(state[_COMPARED]))
 
 
@@ -74,6 +70,33 @@ def choose(
 # What is kept between calls: how often candidates were collected, the last candidate of the document at hand that was
 # compared with it, how many sets are needed, and how many pairs were compared.
 _ROUND, _AFTER, _ASKED, _COMPARED = 0, 1, 2, 3
+
+
+@kernel
+def group_equal(keys: NDArray[np.uint64], by_key: Offsets, first_own: int, group: Numbers, groups: int) -> int:
+    """Number the groups of documents that have equal keys.
+
+    Args:
+        keys: [documents] of one band.
+        by_key: the documents sorted by key, those with equal keys rising.
+        first_own: documents below it are of earlier corpora; a group of such alone is none.
+        group: [documents] zeros; filled with each document's group, from 1; 0 stays where no other has the key.
+        groups: how many groups there are already.
+
+    Returns:
+        How many groups there are now.
+    """
+    first = 0
+    while first < by_key.size:
+        last = first + 1
+        while last < by_key.size and keys[by_key[last]] == keys[by_key[first]]:
+            last += 1
+        if last - first > 1 and by_key[last - 1] >= first_own:
+            groups += 1
+            for at in range(first, last):
+                group[by_key[at]] = groups
+        first = last
+    return groups
 
 
 @kernel

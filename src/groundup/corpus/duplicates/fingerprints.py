@@ -104,12 +104,15 @@ class FingerprintWriter:
     def write(self, texts: "pa.Array") -> None:
         """Add documents, in their order."""
         for some in batches_of(texts, _BATCH_BYTES):
-            found = fingerprint(some, self._config)
-            self._file.write(found.shingles.astype("<u4", copy=False).data)
-            self._digests.append(found.digests)
-            self._bands.append(found.bands)
-            self._offsets.append(found.offsets[1:] + self._shingles)
-            self._shingles += len(found.shingles)
+            self.add(fingerprint(some, self._config))
+
+    def add(self, found: Fingerprints) -> None:
+        """Add documents by their fingerprints."""
+        self._file.write(found.shingles.astype("<u4", copy=False).data)
+        self._digests.append(found.digests)
+        self._bands.append(found.bands)
+        self._offsets.append(found.offsets[1:] + self._shingles)
+        self._shingles += len(found.shingles)
 
     def _end(self) -> None:
         digests, bands = np.concatenate(self._digests), np.concatenate(self._bands)
@@ -183,16 +186,31 @@ class FingerprintFile:
 
     def read_shingles(self, opened: IO[bytes], start: int, end: int) -> Hashes:
         """Those from `start` to `end`, counted over all documents of the file."""
-        data = os.pread(opened.fileno(), 4 * (end - start), 8 * _HEADER + 4 * start)
-        if len(data) != 4 * (end - start):
-            raise GroundupError("fingerprints were cut off while they were read", where=str(self.path), do=_AGAIN)
-        return np.frombuffer(data, dtype="<u4")
+        return read_shingles(opened, 8 * _HEADER + 4 * start, end - start)
+
+    def shingles_mapped(self) -> Hashes:
+        """Those of all documents, mapped into memory."""
+        if not self.shingles:
+            return np.zeros(0, dtype=np.uint32)
+        return np.memmap(self.path, dtype="<u4", mode="r", offset=8 * _HEADER, shape=(self.shingles,)).view(np.ndarray)
 
     def _numbers(self, at: int, count: int) -> Keys:
         return np.fromfile(self.path, dtype="<u8", count=count, offset=at)
 
 
 _AGAIN = "remove it and run the curate stage again"
+
+
+def read_shingles(opened: IO[bytes], at: int, count: int) -> Hashes:
+    """So many shingles of a file from byte `at` on.
+
+    Raises:
+        GroundupError: it ends before.
+    """
+    data = os.pread(opened.fileno(), 4 * count, at)
+    if len(data) != 4 * count:
+        raise GroundupError("was cut off while it was read", where=str(opened.name), do=_AGAIN)
+    return np.frombuffer(data, dtype="<u4")
 
 
 def _settings(config: NearDuplicates) -> list[int]:
@@ -239,12 +257,18 @@ def _fingerprint(
         ends[one + 1] = hash_shingles(words, count, size, shingles, ends[one])
         if ends[one + 1] > ends[one]:
             sign(shingles, ends[one], ends[one + 1], multipliers, addends, signature)
-            for band in range(bands):
-                key = _FIRST_PRIME
-                for row in range(band * rows, (band + 1) * rows):
-                    key = folded((key ^ np.uint64(signature[row])) * _OTHER_PRIME)
-                keys[one, band] = key
+            write_keys(signature, rows, keys[one])
     return digests, keys, shingles[: ends[documents]].copy(), ends
+
+
+@helper
+def write_keys(signature: Hashes, rows: int, keys: Keys) -> None:
+    """Write the key of each band of a signature."""
+    for band in range(keys.size):
+        key = _FIRST_PRIME
+        for row in range(band * rows, (band + 1) * rows):
+            key = folded((key ^ np.uint64(signature[row])) * _OTHER_PRIME)
+        keys[band] = key
 
 
 @helper

@@ -1,4 +1,4 @@
-"""Exact and near-duplicates among all documents, found in their fingerprints alone.
+"""Exact and near-duplicates among all documents, found in their fingerprints alone, whatever their number.
 
 What is dropped is defined without regard to files, partitions or the order of the input:
 
@@ -11,155 +11,148 @@ What is dropped is defined without regard to files, partitions or the order of t
 So a document is only ever dropped for one that is kept and truly similar to it, never because a chain of others lies
 between them. A cluster is a document that is kept, with those that are dropped for it.
 
-The work goes in two steps, so that memory depends on the number of documents and not on their length:
+The work goes in phases of tasks, which an engine spreads. Between phases lie files (`runs.py`), and a task that is
+finished is not done again after a kill:
 
-    1. Band by band, keys are sorted; documents with equal keys form a group, and whoever is in none is left alone.
-       Groups that share a document are joined (union-find), for no comparison leads out of such a component.
-    2. Component by component, best first, every document is compared with those kept in its groups. The shingles of a
-       block of components are read in the order in which they lie in the files, and made into sorted sets.
+    exact.py         digests by range            -> who has the same bytes as another
+    bands.py         keys by band and range      -> links between documents that share a key
+    components.py    links                       -> components: no comparison leads out of one
+    gathered.py      components by task          -> their documents and shingles together
+    here             best first, every document is compared with those kept in its groups; what became of it is sent
+                     back to its part, and also to those that have the same bytes
 
-About 50 bytes are held for each document, 250 more for each that shares a key with another, and `SETS` shingles.
+A task's memory is bounded by `range_documents` (some 250 bytes for each document that shares a key, and `SETS`
+shingles), but for a component that is larger: that is one task, whatever it takes.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from groundup.corpus.duplicates.choice import choose
-from groundup.corpus.duplicates.components import group_equal, mark_equal, roots
-from groundup.corpus.duplicates.configuration import NearDuplicates
-from groundup.corpus.duplicates.fingerprints import FingerprintFile
+from groundup.artifacts.work import Figures
+from groundup.corpus.duplicates.bands import GROUPS, KEYS, SAME_RUN, link_equal_keys, send_keys
+from groundup.corpus.duplicates.choice import choose, group_equal
+from groundup.corpus.duplicates.components import label_components
+from groundup.corpus.duplicates.exact import DIGESTS, PAIR, SAME, find_same, send_digests
+from groundup.corpus.duplicates.gathered import GATHERED, gather, gathered
+from groundup.corpus.duplicates.merit import RowNumbers
+from groundup.corpus.duplicates.runs import Records, read_runs, records_of, write_run
+from groundup.corpus.duplicates.search import DuplicateSearch, SearchTask
 from groundup.corpus.duplicates.sets import ShingleSets
-from groundup.progress import Progress, Silent
-
-RowNumbers = NDArray[np.int64]
+from groundup.corpus.phases import Phases
 
 SETS = 24 << 20  # shingles in memory at a time
-_CHOOSING = 40  # how much of the progress comparing is; sorting one band is 1
+_COMPARED, _PASSED_ON = "compared", "passed-on"  # phases
+_RUN = "gone.run"
+_GONE = np.dtype([("row", "<i8"), ("kept", "<i8"), ("id", "<u8", (2,)), ("similarity", "<f8"), ("exact", "?")])
 
 
 @dataclass(frozen=True, slots=True)
 class Duplicates:
-    """Documents that go, because others say the same."""
+    """Documents of one part that go, because others say the same."""
 
-    rows: RowNumbers  # rising; counted over all part files
-    kept: RowNumbers  # the document that stays instead; -1 - row for one of an earlier corpus, over its part files
+    rows: RowNumbers  # rising; in the part
+    kept: RowNumbers  # the row of the document that stays instead, counted over all parts of the search
+    ids: NDArray[np.uint64]  # [documents, 2] of that
     similarity: NDArray[np.float64]  # Jaccard similarity of the two; 1 for exact duplicates
     exact: NDArray[np.bool_]  # their bytes are the same
-    compared: int  # pairs whose sets were compared
-    candidates: int  # documents that shared a band key with another
 
     def __len__(self) -> int:
         return len(self.rows)
 
 
-def best_first(
-    sizes: NDArray[np.int64], ids: NDArray[np.uint64], quality: NDArray[np.float32] | None = None
-) -> RowNumbers:
-    """Row numbers, the best document first: the higher quality, then the longer text, then the smaller id.
+def find(search: DuplicateSearch, phases: Phases) -> Figures:
+    """Find the documents to be dropped as duplicates of others; `duplicates_of` reads them.
 
     Args:
-        sizes: [documents] bytes of the texts.
-        ids: [documents, 2] as numbers; equal ids are equal texts, and of these the first row comes first.
-        quality: [documents] scores; NaN, where there is none, comes last.
-    """
-    keys = [ids[:, 1], ids[:, 0], -sizes]
-    if quality is not None:
-        keys.append(-np.where(np.isnan(quality), -np.inf, quality))
-    return np.lexsort(keys)
+        search: what is searched; it is prepared.
+        phases: where the work is done.
 
-
-def find(
-    parts: Sequence[Path],
-    order: RowNumbers,
-    config: NearDuplicates,
-    earlier: Sequence[Path] = (),
-    progress: Progress | None = None,
-) -> Duplicates:
-    """The documents to be dropped as duplicates of others.
-
-    Args:
-        parts: part files of fingerprints.
-        order: the documents that take part, the best first, as rows counted over `parts`.
-        config: bands, rows and threshold.
-        earlier: part files of corpora whose documents always stay.
-        progress: where to show the work.
+    Returns:
+        JSON-ready: `candidates`, documents that shared a band key with another, and `compared`, pairs of sets.
 
     Raises:
         GroundupError: a part file can't be read, or was made with other settings.
     """
-    progress = progress or Silent()
-    files = [FingerprintFile(path, config) for path in (*earlier, *parts)]
-    before = sum(file.documents for file in files[: len(earlier)])
-    ranked = np.concatenate([np.arange(before), np.asarray(order, dtype=np.int64) + before])
-    with progress.task("comparing documents", 2 * config.bands + _CHOOSING, "steps") as task:
-        instead, similarity = _same_digest(files, ranked)
-        instead[:before] = -1
-        exact = instead >= 0
-        # Now documents are numbered again: those that are left, have shingles and share a key, the best first.
-        offsets = [file.offsets() for file in files]
-        has_shingles = np.concatenate([np.zeros(0, bool), *(np.diff(own) > 0 for own in offsets)])[ranked]
-        numbers = np.flatnonzero(~exact & has_shingles)
-        among, first_own = ranked[numbers], int(np.searchsorted(numbers, before))
-        shared = np.zeros(len(among), dtype=bool)
-        for band in range(config.bands):
-            keys = _keys(files, band, among)
-            mark_equal(keys, np.argsort(keys, kind="stable"), first_own, shared)
-            task.advance()
-        numbers = numbers[shared]
-        among, first_own = ranked[numbers], int(np.searchsorted(numbers, before))
-        groups = np.zeros((config.bands, len(among)), dtype=np.int32)
-        parents = np.arange(len(among), dtype=np.int32)
-        total = 0
-        for band in range(config.bands):
-            keys = _keys(files, band, among)
-            total = group_equal(keys, np.argsort(keys, kind="stable"), first_own, groups[band], total, parents)
-            task.advance()
-        del keys
-        in_turn = np.argsort(roots(parents), kind="stable")
-        sets = ShingleSets(files, offsets, among, SETS)
-        del offsets, parents
-        choice = choose(
-            in_turn,
-            groups,
-            total,
-            first_own,
-            sets,
-            config.threshold,
-            lambda fraction: task.advance(_CHOOSING * fraction),
-        )
+    by_part, by_range = range(search.parts), range(search.ranges)
+
+    def run(title: str, phase: str, function: Callable[[SearchTask], Figures], numbers: range) -> list[Figures]:
+        tasks = [SearchTask(search, phase, number) for number in numbers]
+        return phases.run(title, search.folder / phase, function, tasks)
+
+    run("finding exact duplicates", DIGESTS, send_digests, by_part)
+    run("finding exact duplicates", SAME, find_same, by_range)
+    run("grouping documents", KEYS, send_keys, by_part)
+    run("grouping documents", GROUPS, link_equal_keys, by_range)
+    label_components(search, GROUPS, phases)
+    linked = run("gathering groups", GATHERED, gather, by_part)
+    compared = run("comparing documents", _COMPARED, compare, by_range)
+    run("comparing documents", _PASSED_ON, pass_on, by_part)
+    return {
+        "candidates": sum(one["documents"] for one in linked),
+        "compared": sum(one["compared"] for one in compared),
+    }
+
+
+def compare(task: SearchTask) -> Figures:
+    """Decide about the documents of some components."""
+    return task.run(lambda folder: _compare(task.search, task.number, folder))
+
+
+def _compare(search: DuplicateSearch, number: int, folder: Path) -> Figures:
+    documents, first_own, ranges = gathered(search, number)
+    groups = np.zeros((search.config.bands, len(documents)), dtype=np.int32)
+    total = 0
+    for band in range(search.config.bands):
+        keys = np.ascontiguousarray(documents["keys"][:, band])
+        total = group_equal(keys, np.argsort(keys, kind="stable"), first_own, groups[band], total)
+    in_turn = np.argsort(documents["component"], kind="stable")
+    choice = choose(in_turn, groups, total, first_own, ShingleSets(ranges, SETS), search.config.threshold)
     gone = np.flatnonzero(choice.instead >= 0)
-    instead[numbers[gone]] = numbers[choice.instead[gone]]
-    similarity[numbers[gone]] = choice.similarity[gone]
-    # An exact duplicate of a document that goes itself goes for the one that stays, like that.
-    twice = exact & (instead[instead] >= 0)
-    exact &= ~twice
-    similarity[twice] = similarity[instead[twice]]
-    instead[twice] = instead[instead[twice]]
-    dropped = np.flatnonzero(instead >= 0)
-    dropped = dropped[np.argsort(ranked[dropped])]
-    kept = ranked[instead[dropped]]
-    kept = np.where(kept < before, -1 - kept, kept - before)
-    return Duplicates(ranked[dropped] - before, kept, similarity[dropped], exact[dropped], choice.compared, len(among))
+    kept = documents[choice.instead[gone]]
+    records = records_of(
+        _GONE, row=documents["row"][gone], kept=kept["row"], id=kept["id"], similarity=choice.similarity[gone],
+        exact=np.zeros(len(gone), bool),
+    )  # fmt: skip
+    write_run(folder / _RUN, records, search.part_of(records["row"]), search.parts)
+    return {"compared": choice.compared}
 
 
-def _keys(files: Sequence[FingerprintFile], band: int, among: RowNumbers) -> NDArray[np.uint64]:
-    """[among] the keys of one band."""
-    keys: NDArray[np.uint64] = np.concatenate([np.zeros(0, np.uint64), *(file.band(band) for file in files)])[among]
-    return keys
+def pass_on(task: SearchTask) -> Figures:
+    """To the exact duplicates of one part's documents: what became of these, so that they go for what stays."""
+    return task.run(lambda folder: _pass_on(task.search, task.number, folder))
 
 
-def _same_digest(files: Sequence[FingerprintFile], ranked: RowNumbers) -> tuple[RowNumbers, NDArray[np.float64]]:
-    """`(the best other document with the same digest, by rank; -1 for that one itself, similarity)`."""
-    digests = np.concatenate([np.zeros((0, 2), np.uint64), *(file.digests() for file in files)])[ranked]
-    by_digest = np.lexsort((digests[:, 1], digests[:, 0]))  # stable: of equal ones the best is the first
-    digests = digests[by_digest]
-    is_first = np.ones(len(ranked), dtype=bool)
-    is_first[1:] = (digests[1:] != digests[:-1]).any(axis=1)
-    firsts = by_digest[is_first]
-    instead = np.empty(len(ranked), dtype=np.int64)
-    instead[by_digest] = np.where(is_first, -1, firsts[np.cumsum(is_first) - 1])
-    return instead, (instead >= 0).astype(np.float64)
+def _pass_on(search: DuplicateSearch, part: int, folder: Path) -> Figures:
+    pairs = read_runs(search.files(KEYS, search.parts, SAME_RUN), part, PAIR)
+    first, ids = search.starts[part], search.rows(part).ids
+    records = records_of(
+        _GONE, row=pairs["row"], kept=pairs["kept"], id=ids[pairs["kept"] - first], similarity=np.ones(len(pairs)),
+        exact=np.ones(len(pairs), bool),
+    )  # fmt: skip
+    gone = _gone(search, part)
+    at = np.searchsorted(gone["row"], pairs["kept"])
+    at[at == len(gone)] = 0
+    goes = gone["row"][at] == pairs["kept"] if len(gone) else np.zeros(len(pairs), bool)
+    for name in ("kept", "id", "similarity", "exact"):
+        records[name][goes] = gone[name][at[goes]]
+    write_run(folder / _RUN, records, search.part_of(records["row"]), search.parts)
+    return {}
+
+
+def _gone(search: DuplicateSearch, part: int) -> Records:
+    """What was dropped of a part as near-duplicates, by row."""
+    found = read_runs(search.files(_COMPARED, search.ranges, _RUN), part, _GONE)
+    return found[np.argsort(found["row"])]
+
+
+def duplicates_of(search: DuplicateSearch, part: int) -> Duplicates:
+    """What was dropped of a part, after `find`."""
+    passed_on = read_runs(search.files(_PASSED_ON, search.parts, _RUN), part, _GONE)
+    found = np.concatenate([_gone(search, part), passed_on])
+    found = found[np.argsort(found["row"])]
+    rows = found["row"] - search.starts[part]
+    return Duplicates(rows, found["kept"], found["id"], found["similarity"], found["exact"])

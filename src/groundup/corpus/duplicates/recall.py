@@ -8,23 +8,40 @@ of the time. What that makes of a corpus depends on how similar its pairs are; `
 `measured` takes some documents and compares each with every other document, exactly, without any signature.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
 
+from groundup.artifacts.work import Figures
 from groundup.corpus.duplicates.configuration import NearDuplicates
 from groundup.corpus.duplicates.fingerprints import FingerprintFile
+from groundup.corpus.duplicates.gathered import copied
+from groundup.corpus.duplicates.merit import RowNumbers
 from groundup.corpus.duplicates.minhash import Hashes
-from groundup.corpus.duplicates.near import Duplicates, RowNumbers
+from groundup.corpus.duplicates.near import Duplicates, duplicates_of
+from groundup.corpus.duplicates.search import DuplicateSearch, SearchTask
 from groundup.corpus.duplicates.sets import make_sets
+from groundup.corpus.phases import Phases
 from groundup.kernels.arrow import Offsets
 from groundup.kernels.compilation import Integer, helper, kernel
 
 LEVELS = (0.5, 0.6, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95)
+SAMPLE = 256  # documents that are compared with all others
 _READ = 2 << 20  # shingles in memory at a time, but for longer documents
+_ONE = 1 << 32  # weights are whole numbers of its inverse, so that their sum is the same in any order
+_STEPS = 20  # of the similarity
+_NOMINATED, _BRUTE = "nominated", "brute-force"  # phases
+_SAMPLE = "sample.npz"
+
+
+class FoundPairs(TypedDict):
+    """The near-duplicates of one part."""
+
+    similarities: list[int]  # how many by similarity, in steps of .05
+    weight: int  # of all together, times 2^32
 
 
 def chance(similarity: NDArray[np.float64] | float, config: NearDuplicates) -> NDArray[np.float64]:
@@ -32,69 +49,144 @@ def chance(similarity: NDArray[np.float64] | float, config: NearDuplicates) -> N
     return 1.0 - (1.0 - np.asarray(similarity, dtype=np.float64) ** config.rows) ** config.bands
 
 
-def expected(found: Duplicates, config: NearDuplicates) -> dict[str, Any]:
-    """What the formula says of a search.
+def found_pairs(found: Duplicates, config: NearDuplicates) -> FoundPairs:
+    """What `expected` needs to know of one part.
 
     A pair that was found at similarity s counts for 1 / P(s) pairs (Horvitz and Thompson, 1952).
+    """
+    near = found.similarity[~found.exact]
+    steps = np.minimum((near * _STEPS + 1e-9).astype(np.int64), _STEPS - 1)
+    weights = np.rint(_ONE / chance(near, config)).astype(np.int64)
+    return {"similarities": np.bincount(steps, minlength=_STEPS).tolist(), "weight": int(weights.sum())}
+
+
+def expected(parts: Iterable[FoundPairs], config: NearDuplicates) -> dict[str, Any]:
+    """What the formula says of a search.
 
     Returns:
         JSON-ready: `chance` by similarity; `similarities`, the pairs found in steps of .05 from the threshold on; and
         `recall`, the fraction of the pairs above the threshold that was found, None if there are none.
     """
-    near = found.similarity[~found.exact]
-    steps = np.minimum((near * 20 + 1e-9).astype(np.int64), 19)
+    counts, weight = np.zeros(_STEPS, dtype=np.int64), 0
+    for part in parts:
+        counts += np.array(part["similarities"])
+        weight += part["weight"]
+    pairs = int(counts.sum())
     return {
         "chance": {f"{level:g}": float(chance(level, config)) for level in LEVELS},
         "similarities": {
-            f"{step / 20:g}": int((steps == step).sum()) for step in range(int(config.threshold * 20 + 1e-9), 20)
+            f"{step / _STEPS:g}": int(counts[step]) for step in range(int(config.threshold * _STEPS + 1e-9), _STEPS)
         },
-        "recall": float(len(near) / (1.0 / chance(near, config)).sum()) if len(near) else None,
+        "recall": pairs * _ONE / weight if pairs else None,
     }
 
 
-def measured(
-    parts: Sequence[Path], order: RowNumbers, found: Duplicates, config: NearDuplicates, sample: int = 256
-) -> dict[str, Any]:
+def measured(search: DuplicateSearch, phases: Phases, sample: int = SAMPLE) -> dict[str, Any]:
     """Compare some documents with all, and see which pairs the search has missed.
 
     A pair is missed if it reaches the threshold and both documents stay. The sample are the documents with the
-    smallest digests, which is chance as far as their contents go, and the same for any order of the input.
+    smallest digests, which is chance as far as their contents go, and the same for any order of the input. Exact
+    duplicates and earlier corpora take no part.
 
     Args:
-        parts: the part files that were searched.
-        order: what was given to `find`.
-        found: what it found; exact duplicates take no part here.
-        config: the threshold.
+        search: what `find` has searched.
+        phases: where tasks run.
         sample: documents that are compared with all others.
 
     Returns:
         JSON-ready: `sample`, `pairs` that reach the threshold, those `missed`, and `recall`, None without pairs.
     """
-    files = [FingerprintFile(path, config) for path in parts]
-    starts = np.cumsum([0, *(file.documents for file in files)])
-    takes_part = np.zeros(starts[-1], dtype=bool)
-    takes_part[order] = True
+    own = range(search.earlier_parts, search.parts)
+    tasks = [SearchTask(search, f"{_NOMINATED}-{sample}", part, str(sample)) for part in own]
+    phases.run("measuring recall", search.folder / f"{_NOMINATED}-{sample}", nominate, tasks)
+    documents = _draw(search, sample)
+    brute = f"{_BRUTE}-{sample}"
+    tasks = [SearchTask(search, brute, part) for part in own]
+    figures = phases.run("measuring recall", search.folder / brute, compare_with_sample, tasks)
+    pairs, missed = sum(one["pairs"] for one in figures), sum(one["missed"] for one in figures)
+    return {"sample": documents, "pairs": pairs, "missed": missed, "recall": 1 - missed / pairs if pairs else None}
+
+
+def nominate(task: SearchTask) -> Figures:
+    """Those documents of one part that may be in the sample."""
+    return task.run(lambda folder: _nominate(task.search, task.number, int(task.reads), folder))
+
+
+def _nominate(search: DuplicateSearch, part: int, sample: int, folder: Path) -> Figures:
+    file, found = search.fingerprints(part), duplicates_of(search, part)
+    takes_part, stays = _states(search, part, found)
+    digests = file.digests()
+    rows = np.flatnonzero(takes_part)
+    rows = rows[np.lexsort((digests[rows, 1], digests[rows, 0]))[:sample]]
+    offsets = file.offsets()
+    counts = np.diff(offsets)[rows]
+    np.savez(
+        folder / _SAMPLE,
+        digests=digests[rows],
+        rows=rows + search.starts[part],
+        stays=stays[rows],
+        counts=counts,
+        shingles=copied(file.shingles_mapped(), offsets[rows], counts),
+    )
+    return {}
+
+
+def _draw(search: DuplicateSearch, sample: int) -> int:
+    """Write down the sample of all parts, by row; returns how many documents it has."""
+    found = search.files(f"{_NOMINATED}-{sample}", search.parts, _SAMPLE)[search.earlier_parts :]
+    digests = np.concatenate([np.zeros((0, 2), np.uint64), *(np.load(path)["digests"] for path in found)])
+    of = np.repeat(np.arange(len(found)), [len(np.load(path)["rows"]) for path in found])
+    chosen = np.sort(np.lexsort((digests[:, 1], digests[:, 0]))[:sample])
+    rows, stays, shingles, owners = [np.zeros(0, np.int64)], [np.zeros(0, bool)], [np.zeros(0, np.uint32)], 0
+    owner = [np.zeros(0, np.int64)]
+    for part in np.unique(of[chosen]).tolist():
+        with np.load(found[part]) as nominated:
+            own = np.sort(chosen[of[chosen] == part] - np.flatnonzero(of == part)[0])
+            own = own[np.argsort(nominated["rows"][own])]
+            ends = np.cumsum(nominated["counts"])
+            for at in own.tolist():
+                some = np.unique(nominated["shingles"][ends[at] - nominated["counts"][at] : ends[at]])
+                shingles.append(some)
+                owner.append(np.full(len(some), owners))
+                owners += 1
+            rows.append(nominated["rows"][own])
+            stays.append(nominated["stays"][own])
+    columns = {"rows": rows, "stays": stays, "shingles": shingles, "owners": owner}
+    np.savez(search.folder / _SAMPLE, **{name: np.concatenate(values) for name, values in columns.items()})
+    return owners
+
+
+def compare_with_sample(task: SearchTask) -> Figures:
+    """The documents of one part with the sample, each with each."""
+    return task.run(lambda _: _compare_with_sample(task.search, task.number))
+
+
+def _compare_with_sample(search: DuplicateSearch, part: int) -> Figures:
+    with np.load(search.folder / _SAMPLE) as sample:
+        rows, sample_stays = sample["rows"], sample["stays"]
+        table = _table_of(sample["shingles"], sample["owners"], len(rows))
+    file, start = search.fingerprints(part), int(search.starts[part])
+    takes_part, stays = _states(search, part, duplicates_of(search, part))
+    in_sample = np.isin(np.arange(start, start + file.documents), rows)
+    pairs = missed = 0
+    for first, shingles, offsets in _blocks(file):
+        documents, others = np.nonzero(_similarities(shingles, offsets, table) >= search.config.threshold)
+        documents += first
+        # A document meets itself, and two of the sample meet twice.
+        once = takes_part[documents] & ((documents + start < rows[others]) | ~in_sample[documents])
+        documents, others = documents[once], others[once]
+        pairs += len(documents)
+        missed += int((stays[documents] & sample_stays[others]).sum())
+    return {"pairs": pairs, "missed": missed}
+
+
+def _states(search: DuplicateSearch, part: int, found: Duplicates) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """`(takes part, stays)` for each document of a part."""
+    takes_part = search.alive(part)
     takes_part[found.rows[found.exact]] = False
     stays = takes_part.copy()
     stays[found.rows] = False
-    digests = np.concatenate([np.zeros((0, 2), dtype=np.uint64), *(file.digests() for file in files)])
-    rows = np.flatnonzero(takes_part)
-    rows = np.sort(rows[np.lexsort((digests[rows, 1], digests[rows, 0]))[:sample]])
-    del digests
-    in_sample = np.zeros(starts[-1], dtype=bool)
-    in_sample[rows] = True
-    table = _table_of(files, starts, rows)
-    pairs = missed = 0
-    for file, start in zip(files, starts[:-1].tolist(), strict=True):
-        for first, shingles, offsets in _blocks(file):
-            documents, others = np.nonzero(_similarities(shingles, offsets, table) >= config.threshold)
-            documents, others = documents + start + first, rows[others]
-            # A document meets itself, and two of the sample meet twice.
-            once = takes_part[documents] & ((documents < others) | ~in_sample[documents])
-            documents, others = documents[once], others[once]
-            pairs += len(documents)
-            missed += int((stays[documents] & stays[others]).sum())
-    return {"sample": len(rows), "pairs": pairs, "missed": missed, "recall": 1 - missed / pairs if pairs else None}
+    return takes_part, stays
 
 
 class _Table(NamedTuple):
@@ -106,24 +198,13 @@ class _Table(NamedTuple):
     sizes: Offsets  # [sample] distinct shingles
 
 
-def _table_of(files: Sequence[FingerprintFile], starts: RowNumbers, rows: RowNumbers) -> _Table:
-    every, owners = [np.zeros(0, dtype=np.uint32)], [np.zeros(0, dtype=np.int64)]
-    numbers = np.searchsorted(starts, rows, side="right") - 1
-    for number in np.unique(numbers).tolist():
-        offsets = files[number].offsets()
-        with files[number].opened() as opened:
-            for at in np.flatnonzero(numbers == number).tolist():
-                own = rows[at] - starts[number]
-                shingles = np.unique(files[number].read_shingles(opened, int(offsets[own]), int(offsets[own + 1])))
-                every.append(shingles)
-                owners.append(np.full(len(shingles), at))
-    shingles, owner = np.concatenate(every), np.concatenate(owners)
+def _table_of(shingles: Hashes, owners: RowNumbers, documents: int) -> _Table:
     by_shingle = np.argsort(shingles, kind="stable")
-    shingles, owner = shingles[by_shingle], owner[by_shingle]
+    shingles, owners = shingles[by_shingle], owners[by_shingle]
     size = 16
     while size < 2 * len(shingles):
         size *= 2
-    return _Table(shingles, owner, _fill(shingles, size), np.bincount(owner, minlength=len(rows)))
+    return _Table(shingles, owners, _fill(shingles, size), np.bincount(owners, minlength=documents))
 
 
 def _blocks(file: FingerprintFile) -> Iterator[tuple[int, Hashes, Offsets]]:

@@ -1,8 +1,9 @@
 """Lines and paragraphs that occur in many documents: menus, licences, notices.
 
     first pass     of each partition: a hash of every line (or paragraph) of enough words, with its document
-    over all       range by range of the hashes: those that occur in enough of the documents that are left, with the
-                   best of these documents, in which they stay
+    between        for each partition, how many of its documents that are left have each; for each range of hashes,
+                   those that enough documents of all partitions have; for each partition, its best document that has
+                   one of these; for each range, the best of all partitions, in which it stays
     last pass      of each partition: the others lose them
 
 A line represents all lines with the same normal form: case, accents and punctuation do not distinguish them. A document
@@ -13,7 +14,7 @@ the 32-bit number of its document in the partition. What is repeated lies in a f
 64-bit row of the document in which each stays.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,18 +22,27 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from groundup.artifacts.work import Figures
 from groundup.corpus.duplicates.configuration import RepeatedUnits, Unit
+from groundup.corpus.duplicates.merit import best_first
 from groundup.corpus.duplicates.minhash import Words
 from groundup.corpus.duplicates.normal_form import table
+from groundup.corpus.duplicates.runs import RunWriter, read_runs, records_of, spread
+from groundup.corpus.duplicates.search import DuplicateSearch, SearchTask
 from groundup.corpus.duplicates.units import Units, find_units, without
+from groundup.corpus.finished import part_folder
+from groundup.corpus.phases import Phases
 from groundup.errors import GroundupError
 from groundup.kernels.arrow import as_texts, buffers
-from groundup.progress import Progress, Silent
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-_ENTRIES = 4 << 20  # entries in memory at a time: 16 bytes each, and as much again to sort them
+_ENTRIES = 4 << 20  # entries of a part in memory at a time: 16 bytes each, and as much again to sort them
+_COUNTED, _COMMON, _BEST, _OWNED = "counted", "common", "best", "owned"  # phases
+_RUN, _HASHES, _OWNERS = "units.run", "hashes.npy", "owners.npy"
+_COUNT = np.dtype([("hash", "<u8"), ("documents", "<i8")])
+_OWNER = np.dtype([("hash", "<u8"), ("quality", "<f4"), ("size", "<i8"), ("id", "<u8", (2,)), ("row", "<i8")])
 _HEADER = 4  # numbers of 64 bits
 _MAGIC = {"line": int.from_bytes(b"GULINES1", "little"), "paragraph": int.from_bytes(b"GUPARAS1", "little")}
 _AGAIN = "remove it and run the curate stage again"
@@ -67,25 +77,33 @@ def write_units(path: Path, parts: Sequence[Units], unit: Unit, config: Repeated
         file.write(numbers[by_hash].astype("<u4", copy=False).data)
 
 
-def find_repeated(
-    parts: Sequence[Path],
-    order: NDArray[np.int64],
-    unit: Unit,
-    config: RepeatedUnits,
-    out: Path,
-    progress: Progress | None = None,
-) -> int:
-    """Write down what is repeated, and where it stays.
+@dataclass(frozen=True, kw_only=True)
+class UnitsTask(SearchTask):
+    """One task between the passes."""
 
-    The files are read in ranges of the hashes, so that memory does not depend on how many entries there are.
+    ends: str
+    """`phase/file`: for each part an array `end` of what became of its documents; those that are left have 0."""
+    unit: Unit
+    name: str
+    """Of the parts' files."""
+    config: RepeatedUnits
+
+    def phase_of(self, step: str) -> str:
+        return f"{self.unit}s-{step}"
+
+
+def find_repeated(
+    search: DuplicateSearch, ends: str, unit: Unit, name: str, config: RepeatedUnits, phases: Phases
+) -> int:
+    """Write down what is repeated, and where it stays, in the search's folder; `Repeated` reads it.
 
     Args:
-        parts: what `write_units` wrote.
-        order: the documents that are left, the best first, as rows counted over `parts`.
+        search: of whose own parts; rows are counted over these.
+        ends: see UnitsTask.
         unit: what is counted.
+        name: of the files that `write_units` wrote, one in the folder of each part.
         config: in how many documents it is at least.
-        out: the file to write.
-        progress: where to show the work.
+        phases: where the work is done.
 
     Returns:
         How many different lines or paragraphs are repeated.
@@ -93,36 +111,131 @@ def find_repeated(
     Raises:
         GroundupError: a part can't be read.
     """
-    files = [_UnitFile(path, unit, config) for path in parts]
-    starts = np.cumsum([0, *(file.documents for file in files)])
-    rank = np.full(starts[-1], len(order), dtype=np.int64)
-    rank[order] = np.arange(len(order))
-    ranges = max(1, -(-2 * sum(file.entries for file in files) // _ENTRIES))
-    bounds = [number * 2**64 // ranges for number in range(1, ranges)]
-    cuts = [file.cuts(np.array(bounds, dtype=np.uint64)) for file in files]
-    hashes, owners = [np.zeros(0, np.uint64)], [np.zeros(0, np.int64)]
-    with (progress or Silent()).task(f"counting {unit}s", ranges, "ranges") as task:
-        for number in range(ranges):
-            found = [
-                file.read(own[number], own[number + 1], rank[start:])
-                for file, own, start in zip(files, cuts, starts, strict=False)
-            ]
-            some, ranks = (np.concatenate(column) for column in zip(*found, strict=True))
-            alive = ranks < len(order)
-            some, ranks = some[alive], ranks[alive]
-            by_hash = np.lexsort((ranks, some))
-            some, ranks = some[by_hash], ranks[by_hash]
-            first = np.flatnonzero(np.concatenate(([True], some[1:] != some[:-1]))) if len(some) else np.zeros(0, int)
-            often = first[np.diff(first, append=len(some)) >= config.least_documents]
-            hashes.append(some[often])
-            owners.append(order[ranks[often]])
-            task.advance()
-    every = np.concatenate(hashes)
-    with out.open("wb") as target:
-        target.write(np.array([_MAGIC[unit], config.least_words, starts[-1], len(every)], dtype="<u8").data)
-        target.write(every.astype("<u8").data)
-        target.write(np.concatenate(owners).astype("<i8").data)
-    return len(every)
+    own, ranges = range(search.earlier_parts, search.parts), range(search.ranges)
+    steps: list[tuple[str, Callable[[UnitsTask], Figures], range]] = [
+        (_COUNTED, count_units, own), (_COMMON, sum_counts, ranges),
+        (_BEST, best_documents, own), (_OWNED, best_of_all, ranges),
+    ]  # fmt: skip
+    figures: list[Figures] = []
+    for step, function, numbers in steps:
+        phase = f"{unit}s-{step}"
+        tasks = [UnitsTask(search, phase, at, ends=ends, unit=unit, name=name, config=config) for at in numbers]
+        figures = phases.run(f"counting {unit}s", search.folder / phase, function, tasks)
+    total = sum(one["repeated"] for one in figures)
+    aside = search.folder / f".{name}"
+    owned = search.files(f"{unit}s-{_OWNED}", search.ranges, _OWNERS)
+    with aside.open("wb") as target:
+        target.write(np.array([_MAGIC[unit], config.least_words, 0, total], dtype="<u8").data)
+        for column in ("hash", "row"):
+            for path in owned:
+                target.write(np.ascontiguousarray(np.load(path)[column]).data)
+    aside.replace(search.folder / name)
+    return total
+
+
+def count_units(task: UnitsTask) -> Figures:
+    """How many documents of one part have each unit."""
+    return task.run(lambda folder: _count_units(task, folder))
+
+
+def _count_units(task: UnitsTask, folder: Path) -> Figures:
+    search = task.search
+    with RunWriter(folder / _RUN, _COUNT, search.ranges) as writer:
+        for hashes, _ in _left(task):
+            first = _starts(hashes)
+            counts = records_of(_COUNT, hash=hashes[first], documents=np.diff(first, append=len(hashes)))
+            writer.write(counts, spread(counts["hash"], search.ranges))
+    return {}
+
+
+def sum_counts(task: UnitsTask) -> Figures:
+    """Which units of one range are repeated."""
+    return task.run(lambda folder: _sum_counts(task, folder))
+
+
+def _sum_counts(task: UnitsTask, folder: Path) -> Figures:
+    files = _own(task, _COUNTED, _RUN)
+    found = read_runs(files, task.number, _COUNT)
+    found = found[np.argsort(found["hash"], kind="stable")]
+    first = _starts(found["hash"])
+    sums = np.add.reduceat(found["documents"], first) if len(first) else np.zeros(0, np.int64)
+    np.save(folder / _HASHES, found["hash"][first][sums >= task.config.least_documents])
+    return {}
+
+
+def best_documents(task: UnitsTask) -> Figures:
+    """The best document of one part that has each repeated unit."""
+    return task.run(lambda folder: _best_documents(task, folder))
+
+
+def _best_documents(task: UnitsTask, folder: Path) -> Figures:
+    search = task.search
+    rows, quality = search.rows(task.number), search.quality(task.number)
+    rank = np.empty(len(rows), dtype=np.int64)
+    rank[best_first(rows.sizes, rows.ids, quality)] = np.arange(len(rows))
+    start = int(search.starts[task.number]) - search.before
+    common = [np.load(path) for path in search.files(task.phase_of(_COMMON), search.ranges, _HASHES)]
+    every = np.concatenate(common)
+    with RunWriter(folder / _RUN, _OWNER, search.ranges) as writer:
+        for hashes, numbers in _left(task):
+            at = np.searchsorted(every, hashes)
+            at[at == len(every)] = 0
+            known = every[at] == hashes if len(every) else np.zeros(len(hashes), bool)
+            hashes, numbers = hashes[known], numbers[known]
+            order = np.lexsort((rank[numbers], hashes))
+            hashes, numbers = hashes[order], numbers[order]
+            first = _starts(hashes)
+            own = numbers[first]
+            best = records_of(
+                _OWNER,
+                hash=hashes[first],
+                quality=quality[own],
+                size=rows.sizes[own],
+                id=rows.ids[own],
+                row=own + start,
+            )
+            writer.write(best, spread(best["hash"], search.ranges))
+    return {}
+
+
+def best_of_all(task: UnitsTask) -> Figures:
+    """The best document of all that has each repeated unit of one range."""
+    return task.run(lambda folder: _best_of_all(task, folder))
+
+
+def _best_of_all(task: UnitsTask, folder: Path) -> Figures:
+    found = read_runs(_own(task, _BEST, _RUN), task.number, _OWNER)
+    found = found[best_first(found["size"], found["id"], found["quality"])]
+    found = found[np.argsort(found["hash"], kind="stable")]
+    found = found[_starts(found["hash"])]
+    np.save(folder / _OWNERS, found[["hash", "row"]])
+    return {"repeated": len(found)}
+
+
+def _own(task: UnitsTask, step: str, name: str) -> list[Path]:
+    return task.search.files(task.phase_of(step), task.search.parts, name)[task.search.earlier_parts :]
+
+
+def _left(task: UnitsTask) -> Iterator[tuple[Words, NDArray[np.int64]]]:
+    """`(hashes, numbers)` of a part's units in documents that are left; in rising order, no hash in two of them."""
+    path = task.search.source(task.number) / task.name
+    phase, _, name = task.ends.partition("/")
+    with np.load(part_folder(task.search.folder / phase, task.number) / name) as ends:
+        left = ends["end"] == 0
+    _, entries = _header(path, task.unit, task.config)
+    hashes, numbers = _columns(path, entries, "<u4")
+    first = 0
+    while first < entries:
+        last = min(first + _ENTRIES, entries)
+        last = int(np.searchsorted(hashes, hashes[last - 1], side="right"))
+        some = left[numbers[first:last]]
+        yield np.asarray(hashes[first:last])[some], numbers[first:last][some].astype(np.int64)
+        first = last
+
+
+def _starts(hashes: Words) -> NDArray[np.int64]:
+    """Where each hash of rising ones starts."""
+    return np.flatnonzero(np.concatenate(([True], hashes[1:] != hashes[:-1]))) if len(hashes) else np.zeros(0, np.int64)
 
 
 class Repeated:
@@ -160,26 +273,6 @@ class Repeated:
         goes[known[elsewhere]] = True
         out, ends, units, sizes, words = without(data, offsets, forms, paragraphs, self._config.least_words, goes)
         return Removed(as_texts(out, ends).cast(texts.type), units, sizes, words)
-
-
-class _UnitFile:
-    """One partition's file, read in ranges."""
-
-    def __init__(self, path: Path, unit: Unit, config: RepeatedUnits) -> None:
-        self.path = path
-        self.documents, self.entries = _header(path, unit, config)
-
-    def cuts(self, bounds: Words) -> list[int]:
-        """Where the entries below each of the bounds end, after 0 and before all."""
-        hashes, _ = _columns(self.path, self.entries, "<u4")
-        return [0, *np.searchsorted(hashes, bounds).tolist(), self.entries]
-
-    def read(self, start: int, end: int, rank: NDArray[np.int64]) -> tuple[Words, NDArray[np.int64]]:
-        """`(hashes, rank of the document)` of entries from `start` to `end`."""
-        at = 8 * _HEADER
-        hashes = np.fromfile(self.path, dtype="<u8", count=end - start, offset=at + 8 * start)
-        numbers = np.fromfile(self.path, dtype="<u4", count=end - start, offset=at + 8 * self.entries + 4 * start)
-        return hashes, rank[numbers]
 
 
 def _header(path: Path, unit: Unit, config: RepeatedUnits) -> tuple[int, int]:

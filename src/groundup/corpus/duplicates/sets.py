@@ -2,12 +2,13 @@
 
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import IO
+from pathlib import Path
+from typing import IO, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from groundup.corpus.duplicates.fingerprints import FingerprintFile
+from groundup.corpus.duplicates.fingerprints import read_shingles
 from groundup.corpus.duplicates.minhash import Hashes
 from groundup.kernels.arrow import Offsets
 from groundup.kernels.compilation import Integer, helper, kernel
@@ -18,38 +19,37 @@ _GAP = 2048  # shingles between two documents that are sooner read over than ski
 _RUN = 1 << 20  # shingles that are read at once, at most, but for longer documents
 
 
+class ShingleRanges(NamedTuple):
+    """Where the shingles of each document lie."""
+
+    files: Sequence[Path]
+    file_of: Numbers  # [documents]
+    begin: Offsets  # [documents] counted in shingles from the beginning of the file
+    counts: Offsets  # [documents] shingles with repetitions
+
+
 class ShingleSets:
     """The sets of some documents at a time, in one array that is as large at the end as at the beginning.
 
-    Documents are numbered in the caller's way. The array has two regions: a block of documents is loaded into the
-    first, and visitors that these are to be compared with into the second.
+    The array has two regions: a block of documents is loaded into the first, and visitors that these are to be
+    compared with into the second.
 
     Args:
-        files: the part files.
-        offsets: of each file (see FingerprintFile.offsets).
-        among: [documents] the row of each document, counted over all files.
+        ranges: where the shingles lie.
         room: shingles that are held at a time; more only if a document is longer than a quarter of it.
     """
 
-    def __init__(
-        self, files: Sequence[FingerprintFile], offsets: Sequence[Offsets], among: NDArray[np.int64], room: int
-    ) -> None:
-        self._files, self._among = files, among
-        ends = np.cumsum([file.documents for file in files])
-        self._file_of = np.searchsorted(ends, among, side="right").astype(np.int32)
-        self._begin = np.empty(len(among), dtype=np.int64)  # in the document's file
-        self.counts = np.empty(len(among), dtype=np.int64)  # shingles with repetitions
-        for number, own in enumerate(offsets):
-            mine = np.flatnonzero(self._file_of == number)
-            rows = among[mine] - (ends[number] - files[number].documents)
-            self._begin[mine] = own[rows]
-            self.counts[mine] = own[rows + 1] - own[rows]
-        longest = int(self.counts.max(initial=0))
+    def __init__(self, ranges: ShingleRanges, room: int) -> None:
+        self._ranges, self.counts = ranges, ranges.counts
+        self._by_file = np.empty(len(self.counts), dtype=np.int64)  # the rank of each in the order of the files
+        self._by_file[np.lexsort((ranges.begin, ranges.file_of))] = np.arange(len(self.counts))
+        longest, together = int(self.counts.max(initial=0)), int(self.counts.sum())
+        room = min(room, 2 * together + 8)
         self.block_room = max(room - room // 4, longest)
         self._visitor_room = max(room // 4, longest)
         self.shingles = np.empty(self.block_room + self._visitor_room, dtype=np.uint32)
-        self.starts = np.full(len(among), -1, dtype=np.int64)  # in `shingles`; -1: not there
-        self.lengths = np.zeros(len(among), dtype=np.int64)
+        self.starts = np.full(len(self.counts), -1, dtype=np.int64)  # in `shingles`; -1: not there
+        self.lengths = np.zeros(len(self.counts), dtype=np.int64)
         self._block = np.zeros(0, dtype=np.int64)
         self._visitors: list[NDArray[np.int64]] = []
         self._visitors_end = self.block_room
@@ -78,25 +78,24 @@ class ShingleSets:
 
     def _read(self, documents: NDArray[np.int64], at: int) -> int:
         """Read documents in the order of the files into `shingles` from `at` on; returns where they end."""
-        documents = documents[np.argsort(self._among[documents])]
-        file_of = self._file_of[documents]
+        documents = documents[np.argsort(self._by_file[documents])]
+        file_of = self._ranges.file_of[documents]
         cuts = [0, *(np.flatnonzero(np.diff(file_of)) + 1).tolist(), len(documents)]
-        for first, last in pairwise(cuts):
-            file = self._files[file_of[first]]
-            with file.opened() as opened:
-                at = self._read_file(file, opened, documents[first:last], at)
+        for first, last in pairwise(cuts) if len(documents) else ():
+            with self._ranges.files[file_of[first]].open("rb", buffering=0) as file:
+                at = self._read_file(file, documents[first:last], at)
         return at
 
-    def _read_file(self, file: FingerprintFile, opened: IO[bytes], documents: NDArray[np.int64], at: int) -> int:
+    def _read_file(self, file: IO[bytes], documents: NDArray[np.int64], at: int) -> int:
         """Read documents of one file; those that lie close together at once."""
-        begin = self._begin[documents]
+        begin = self._ranges.begin[documents]
         end = begin + self.counts[documents]
         first = 0
         while first < len(documents):
             last = first + 1
             while last < len(documents) and begin[last] - end[last - 1] <= _GAP and end[last] - begin[first] <= _RUN:
                 last += 1
-            raw = file.read_shingles(opened, int(begin[first]), int(end[last - 1]))
+            raw = read_shingles(file, 4 * int(begin[first]), int(end[last - 1] - begin[first]))
             positions = begin[first:last] - begin[first], end[first:last] - begin[first]
             at = make_sets(raw, *positions, self.shingles, at, documents[first:last], self.starts, self.lengths)
             first = last

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from groundup.corpus.curate.finished import part_folder, run_or_reuse, sweep
+from groundup.corpus.finished import part_folder, run_or_reuse, sweep
 
 
 class Maker:
