@@ -98,9 +98,9 @@ def test_a_killed_run_resumes_to_the_same_bytes(
 
 
 @pytest.mark.slow
-def test_twenty_kills_at_random_moments_change_nothing(tmp_path: Path, expected: tuple[dict[str, str], dict]) -> None:
+def test_twenty_kills_at_random_times_change_nothing(tmp_path: Path, expected: tuple[dict[str, str], dict]) -> None:
     """While it reads, decides and writes; each run does a little more than the one before."""
-    moments = random.Random(12)
+    delays = random.Random(12)
     folders = {"read": 0, "decided": 0, "kept": 0}
     for number in range(20):
         process = start(tmp_path)
@@ -109,7 +109,7 @@ def test_twenty_kills_at_random_moments_change_nothing(tmp_path: Path, expected:
             if process.poll() is not None or (tmp_path / "keep" / wanted).is_dir():
                 break
             time.sleep(0.005)
-        time.sleep(moments.uniform(0, 0.5))
+        time.sleep(delays.uniform(0, 0.5))
         if process.poll() is None:
             folders[wanted] += 1
             os.killpg(process.pid, signal.SIGKILL)

@@ -25,16 +25,16 @@ class SplitCounts(TypedDict):
 
 @dataclass(frozen=True)
 class Split:
-    """Which documents are held out."""
+    """Which documents are in the held-out set."""
 
     fraction: float
-    held_out: int = -1  # a row that is, whatever its hash
+    in_heldout: int = -1  # a row that is, whatever its hash
     trained_on: int = -1  # a row that is not
 
     def heldout(self, hashes: NDArray[np.uint64], kept: NDArray[np.bool_], first: int) -> NDArray[np.bool_]:
-        """[documents] of a part, from its first row on; documents that are not kept are not held out either."""
+        """[documents] of a part, from its first row on; documents that are not kept are not in it either."""
         chosen = kept & _chosen(hashes, self.fraction)
-        for row, value in ((self.held_out, True), (self.trained_on, False)):
+        for row, value in ((self.in_heldout, True), (self.trained_on, False)):
             if first <= row < first + len(hashes):
                 chosen[row - first] = value
         return chosen
@@ -62,12 +62,12 @@ def agreed(fraction: float, parts: Iterable[SplitCounts]) -> Split:
     """The split of all parts, in their order."""
     some = [part for part in parts if part["documents"]]
     documents, chosen = sum(part["documents"] for part in some), sum(part["chosen"] for part in some)
-    held_out = trained_on = -1
+    in_heldout = trained_on = -1
     if fraction > 0 and not chosen and documents > 1:
-        held_out, chosen = min(part["smallest"] for part in some)[1], 1
+        in_heldout, chosen = min(part["smallest"] for part in some)[1], 1
     if documents and chosen == documents:
         trained_on = max(some, key=lambda part: part["largest"][0])["largest"][1]
-    return Split(fraction, held_out, trained_on)
+    return Split(fraction, in_heldout, trained_on)
 
 
 def _chosen(hashes: NDArray[np.uint64], fraction: float) -> NDArray[np.bool_]:

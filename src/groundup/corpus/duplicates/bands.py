@@ -54,7 +54,7 @@ def _link(search: DuplicateSearch, number: int, folder: Path) -> Figures:
         parts = [read_run(path, band * search.ranges + number, _KEY) for path in files]
         keys = np.concatenate([part["key"] for part in parts])
         rows = np.concatenate([part["document"] + start for part, start in zip(parts, search.starts, strict=False)])
-        # Most pairs that share a key share several.
+        # Most pairs with one key in common have several.
         links = np.unique(np.concatenate([links, _links(keys, rows, search.before)]))
     write_run(folder / LINKS_RUN, links, of_node(links["node"], search.ranges), search.ranges)
     return {}
