@@ -5,6 +5,7 @@ import sys
 import typer
 
 from groundup.cli import (
+    aligning,
     blueprint,
     building,
     corpus,
@@ -32,6 +33,7 @@ app = typer.Typer(
 for verbs in (building.verbs, talking.verbs, ranking.verbs, looking.verbs, doctor.verbs, guide.verbs):
     app.add_typer(verbs)
 app.add_typer(guide.exercise, name="exercise")
+app.add_typer(aligning.verbs, name="align")
 app.add_typer(launch.verbs, name="launch")
 app.add_typer(blueprint.verbs, name="blueprint")
 app.add_typer(corpus.verbs, name="corpus")

@@ -33,6 +33,8 @@ TERMS = {
     "accuracy": "Fraction of cases that are decided correctly.",
     "precision": "Of the cases that are called positive, the fraction that is. As a setting: the type of numbers.",
     "kappa": "Agreement of raters beyond what chance alone would give: 0 is chance, 1 is full agreement.",
+    "best of n": "Sampling n answers and keeping the one that the reward model scores highest.",
+    "over-optimisation": "When a reward model's score still rises while the answers get worse in truth.",
     "win rate": "How often a model's answers are preferred to another's; ties count half.",
     "recall": "Of the cases that are positive, the fraction that is called so.",
     "F1": "The harmonic mean of precision and recall.",

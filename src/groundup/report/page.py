@@ -54,7 +54,7 @@ def page(run: Run, config: ReportConfig) -> Html:
             Html("<!doctype html>\n"),
             tag(
                 "html",
-                _meta(title),
+                document_head(title),
                 tag(
                     "body",
                     header,
@@ -76,7 +76,8 @@ def page(run: Run, config: ReportConfig) -> Html:
     )
 
 
-def _meta(title: str) -> Html:
+def document_head(title: str) -> Html:
+    """What every page begins with: a policy that fetches nothing, the title, the style."""
     return tag(
         "head",
         tag("meta", charset="utf-8"),
