@@ -20,7 +20,7 @@ READ = 0b1101  # execute, read files, list folders
 ALL_BY_VERSION = {1: (1 << 13) - 1, 2: (1 << 14) - 1, 3: (1 << 15) - 1}  # rights that a version knows; later ones more
 
 
-class Rule(ctypes.Structure):
+class LandlockRule(ctypes.Structure):
     _pack_ = 1
     _fields_ = (("allowed", ctypes.c_uint64), ("folder", ctypes.c_int32))
 
@@ -49,7 +49,7 @@ def shut_in(libc: ctypes.CDLL, readable: list[str], folder: str) -> None:
                 ADD_RULE,
                 ctypes.c_int(ruleset),
                 ctypes.c_int(1),
-                ctypes.byref(Rule(allowed, opened)),
+                ctypes.byref(LandlockRule(allowed, opened)),
                 ctypes.c_uint32(0),
             )
             os.close(opened)

@@ -45,7 +45,7 @@ OWN_ANSWERS = 4  # to each prompt, of which `dpo_own` compares the best with the
 Look = Callable[[int, float, CustomLanguageModel], None]  # (step, processor seconds of training so far, policy)
 
 
-class Watched(Objective):
+class ObservedObjective(Objective):
     """Another objective, with looks at the model before some of its steps. They take no part in its random numbers or
     its cost."""
 
@@ -117,7 +117,7 @@ class MethodTrainer:
         config = self.given.configs["dpo" if method == "dpo_own" else method]
         objective, steps = self._objective(method, config, beta, seed)
         model = self.given.start()
-        watched = Watched(objective, math.ceil(steps / self.given.looks), look, time.process_time() - began)
+        watched = ObservedObjective(objective, math.ceil(steps / self.given.looks), look, time.process_time() - began)
         assert config.learning_rate is not None
         run(model, watched, steps, config.learning_rate, config)
         look(steps, watched.seconds, model.eval())
