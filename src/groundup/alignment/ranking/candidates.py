@@ -32,7 +32,7 @@ def read_prompts(path: Path) -> list[Prompt]:
             lines = path.read_text(encoding="utf-8-sig").splitlines()
         except (OSError, UnicodeDecodeError) as error:
             raise GroundupError(f"can't be read ({error})", where=str(path), do="name a file of prompts") from error
-        found = [({"role": "user", "content": clean(line.strip())},) for line in lines if line.strip()]
+        found: list[Prompt] = [({"role": "user", "content": clean(line.strip())},) for line in lines if line.strip()]
     else:
         found = [task.prompt for _, task in read_tasks(path).records]
     if not found:

@@ -23,7 +23,6 @@ from groundup.artifacts.durable import write_text
 from groundup.artifacts.json_files import parse_json
 from groundup.errors import GroundupError
 
-FORMAT = "groundup ranking 1"
 Tiers = tuple[tuple[int, ...], ...]  # indices of answers, best first; those of a tier are equal
 
 
@@ -35,7 +34,7 @@ class RankingSession(JournalLine):
     """What the answers were sampled from; the same options resume it."""
 
     kind: Literal["session"] = "session"
-    format: Literal["groundup ranking 1"] = FORMAT
+    format: Literal["groundup ranking 1"] = "groundup ranking 1"
     models: tuple[str, ...]
     prompts: str
     """SHA-256 of the prompts."""
