@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from groundup.artifacts import durable
 from groundup.errors import GroundupError
 from groundup.progress import Progress
 from groundup.report.guide import checks
@@ -54,17 +55,13 @@ def assemble(
     remembering = Remembering(cache, state)
     _run_code(filled, run_folder, remembering, progress)
     directives = [(one, token) for one in filled for token in walk(one.tokens) if "directive" in token.meta]
+    printed: dict[tuple[str, str], str] = {}
     with progress.task("guide", len(directives), "parts") as task:
-
-        def command(line: str, where: str) -> str:
-            return str(
-                remembering.get(
-                    ["command", line], lambda: run_command(line, run_folder, run.name, cache / "work", where)
-                )
-            )
-
         for at, (one, token) in enumerate(directives):
-            fill(token, run, f"{one.chapter.where}:{token.meta['line'] + 1}", command, f"g{at}")
+            where = f"{one.chapter.where}:{token.meta['line'] + 1}"
+            if token.meta["directive"] == "command" and (one.chapter.name, token.meta["argument"]) not in printed:
+                printed |= _run_commands(one, run, run_folder, remembering)
+            fill(token, run, where, printed.get((one.chapter.name, token.meta["argument"]), ""), f"g{at}")
             task.advance(1)
     labels = number(filled)
     found = checks.findings(filled, labels, whole=not only)
@@ -90,3 +87,26 @@ def _run_code(filled: Sequence[FilledChapter], run_folder: Path, remembering: Re
     for one in filled:
         if one.items:
             outcomes(one, results[one.chapter.name])
+
+
+def _run_commands(
+    one: FilledChapter, run: Run, run_folder: Path, remembering: Remembering
+) -> dict[tuple[str, str], str]:
+    """What a chapter's commands print, by chapter and line; they run in order in a folder of their own.
+
+    One may need what another has made, so either all results are remembered or all commands run again.
+    """
+    lines = [token for token in walk(one.tokens) if token.meta.get("directive") == "command"]
+    key = ["commands", [token.meta["argument"] for token in lines]]
+    found = remembering.known(key)
+    if found is None:
+        folder = remembering.folder / "work" / one.chapter.name
+        durable.remove(folder)
+        found = [
+            run_command(
+                token.meta["argument"], run_folder, run.name, folder, f"{one.chapter.where}:{token.meta['line'] + 1}"
+            )
+            for token in lines
+        ]
+        remembering.remember(key, found)
+    return {(one.chapter.name, token.meta["argument"]): output for token, output in zip(lines, found, strict=True)}

@@ -9,7 +9,6 @@ import re
 import shlex
 import subprocess
 import sys
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -48,14 +47,6 @@ class Remembering:
         """Write a result down."""
         self.folder.mkdir(parents=True, exist_ok=True)
         write_text(self._path(what), json.dumps(made))
-
-    def get(self, what: Any, make: Callable[[], Any]) -> Any:
-        """The result remembered for `what`, or made now."""
-        found = self.known(what)
-        if found is None:
-            found = make()
-            self.remember(what, found)
-        return found
 
     def _path(self, what: Any) -> Path:
         key = hashlib.sha256(json.dumps([self.state, what]).encode()).hexdigest()[:24]

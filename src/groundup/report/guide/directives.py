@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -130,11 +130,11 @@ class Preparation:
         return [token]
 
 
-def fill(token: Token, run: Run, where: str, command: Callable[[str, str], str], identity: str) -> None:
+def fill(token: Token, run: Run, where: str, printed: str, identity: str) -> None:
     """Second pass: what a directive gives that needs no code of the chapter's own.
 
     Args:
-        command: runs a command line; its second argument is `where`.
+        printed: what the command printed, where it is one.
         identity: unique in the book, for a drawing's ids.
     """
     kind, argument = token.meta["directive"], token.meta["argument"]
@@ -142,10 +142,9 @@ def fill(token: Token, run: Run, where: str, command: Callable[[str, str], str],
         case "source":
             token.meta["quote"] = quotes.quote(argument, where)
         case "command":
-            output = command(argument, where)
             options = dict(row.split(": ", 1) for row in token.content.strip().splitlines() if ": " in row)
             head = int(options.get("head", 0))
-            lines = output.splitlines()
+            output, lines = printed, printed.splitlines()
             if head and len(lines) > head:
                 output = "\n".join([*lines[:head], "..."])
             token.meta["output"] = output
