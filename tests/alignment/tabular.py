@@ -13,9 +13,11 @@ from torch import Tensor, nn
 from groundup.alignment.answers import Answer, AnswerBatch
 from groundup.alignment.data.records import Task
 from groundup.alignment.reward import ScalarModel
+from groundup.alignment.rollout import Sampler
 from groundup.model.configuration import LLMConfig
 from groundup.model.decoder import CustomLanguageModel
 from groundup.model.inputs import DecoderInputs
+from groundup.parallel.engine import Engine
 
 LETTERS, LONGEST = 5, 4
 START = LETTERS  # the prompt's only token, never an answer's
@@ -80,6 +82,27 @@ class TableScalar(ScalarModel):
 
     def values(self, batch: AnswerBatch) -> Tensor:
         return self.table[self._states(batch)[:, :-1][batch.answer_BT[:, 1:]]]
+
+
+class DirectSampler(Sampler):
+    """Draws from the table itself, all answers at once: the inference engine's work for single tokens would be nearly
+    all of the time. `test_rloo` in test_optimum.py samples through the engine."""
+
+    def sample(
+        self, policy: CustomLanguageModel, indices: Sequence[int], engine: Engine, seed: int
+    ) -> tuple[list[Answer], list[list[float]]]:
+        assert isinstance(policy, TablePolicy)
+        generator = torch.Generator().manual_seed(seed)
+        logp_SA = (policy.table[:, :LETTERS] / self.config.temperature).log_softmax(-1)
+        state = torch.zeros(len(indices), dtype=torch.long)
+        tokens, chances = [], []
+        for _ in range(LONGEST):
+            token = torch.multinomial(logp_SA[state].exp(), 1, generator=generator)[:, 0]
+            tokens.append(token)
+            chances.append(logp_SA[state, token])
+            state = next_state(state, token)
+        answers = [Answer([START], answer) for answer in torch.stack(tokens, 1).tolist()]
+        return answers, torch.stack(chances, 1).tolist()
 
 
 class World:

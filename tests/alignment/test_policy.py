@@ -395,9 +395,3 @@ def test_groups_without_variance_are_replaced() -> None:
         with torch.no_grad():
             logp = log_probabilities(made.policy.model, alone, 0.8)[0]
         assert torch.allclose(rollout.old_BR[row, : len(answer.answer)], logp, atol=1e-4)
-
-
-def test_a_smaller_minibatch_than_ranks_is_refused() -> None:
-    made = loop()
-    with pytest.raises(GroundupError, match="can't be divided among 3"):
-        PolicyObjective(made.sampler, made.config, made.critic, ranks=3)

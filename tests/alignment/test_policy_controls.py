@@ -167,3 +167,9 @@ def test_the_true_score_is_measured_with_the_reward_and_the_best_checkpoint_kept
         progress=Silent(),
     )
     assert [folder.name.removeprefix("checkpoint-").lstrip("0") for folder in checkpoints.lasting()] == ["2"]
+
+
+def test_a_smaller_minibatch_than_ranks_is_refused() -> None:
+    made = loop()
+    with pytest.raises(GroundupError, match="can't be divided among 3"):
+        PolicyObjective(made.sampler, made.config, made.critic, ranks=3)

@@ -68,6 +68,9 @@ class PolicyConfig(LoopConfig):
     """`ppo` (arXiv 1707.06347), `grpo` (2402.03300), `dr_grpo` (2503.20783), `dapo` (2503.14476), `rloo` (2402.14740),
     `gspo` (2507.18071), `reinforce++` (2501.03262)."""
     optimizer: OptimizerConfig = ANSWERS
+    weak_reward: Literal["refuse", "use"] = "refuse"
+    """What happens where the reward model ranks the SFT model's own answers no better than that model's
+    log-probability or the answers' length does."""
     iterations: int = Field(default=25, ge=1)
     rollouts: int = Field(default=256, ge=2)
     """Answers sampled per iteration."""

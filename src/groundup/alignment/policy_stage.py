@@ -7,8 +7,9 @@ from groundup.alignment.configuration import GrpoConfig, PolicyConfig, PpoConfig
 from groundup.alignment.data.data_reading import read_tasks
 from groundup.alignment.data.examples import prompt_ids, skip_long_prompts
 from groundup.alignment.data.pairs import read_pairs
-from groundup.alignment.data.questions import MAIN_ASPECTS, read_items
+from groundup.alignment.data.questions import MAIN_ASPECTS, Item, read_items
 from groundup.alignment.data.records import Task, task_of
+from groundup.alignment.looks import Looks
 from groundup.alignment.policy import PolicyObjective
 from groundup.alignment.reward import ScalarModel, load_reward_model
 from groundup.alignment.rewards.model import ModelReward
@@ -18,14 +19,17 @@ from groundup.alignment.rewards.verifiers import verify
 from groundup.alignment.rollout import Sampler
 from groundup.alignment.training import ITEMS, PAIRS, StageTraining
 from groundup.artifacts import Artifact, Figures, Work
+from groundup.errors import GroundupError
 from groundup.parallel.engine import Engine, ModelOnDevice
+
+LOOKED_AT = 96  # questions from the tune set
 
 
 def ppo(config: PpoConfig, inputs: Mapping[str, Artifact], work: Work) -> Figures:
     """With the reward model of the reward stage, and a critic that starts from it; writes `model/`."""
     training = StageTraining("ppo", config, inputs, "sft", work)
     policy = training.engine(training.model())
-    return _train(training, config, inputs, policy, _taught(inputs), _reward_model(training, inputs, policy))
+    return _train_on_reward(training, config, inputs, policy)
 
 
 def grpo(config: GrpoConfig, inputs: Mapping[str, Artifact], work: Work) -> Figures:
@@ -33,7 +37,7 @@ def grpo(config: GrpoConfig, inputs: Mapping[str, Artifact], work: Work) -> Figu
     training = StageTraining("grpo", config, inputs, "sft", work)
     policy = training.engine(training.model())
     if config.data is None:
-        return _train(training, config, inputs, policy, _taught(inputs), _reward_model(training, inputs, policy))
+        return _train_on_reward(training, config, inputs, policy)
     file = read_tasks(work.base / config.data.expanduser(), config.verifier)
     skip_long_prompts(file, training.tokenizer, training.model().config.max_position_embeddings)
     tasks = [task for _, task in file.records]
@@ -46,6 +50,51 @@ def grpo(config: GrpoConfig, inputs: Mapping[str, Artifact], work: Work) -> Figu
     return figures | {"summary": f"{figures['summary']}; {file.summary}", "data": file.figures()}
 
 
+def _train_on_reward(
+    training: StageTraining, config: PolicyConfig, inputs: Mapping[str, Artifact], policy: Engine
+) -> Figures:
+    """On what SFT taught, scored by the reward model, with looks at the true score.
+
+    Raises:
+        GroundupError: the reward model is no better than what costs nothing, and that is to be refused.
+    """
+    own = inputs["reward"].figures.get("own_answers", {})
+    if own.get("better") is False and config.weak_reward == "refuse":
+        names = {name: f"{one['accuracy']:.1%}" for name, one in own["free"].items()}
+        raise GroundupError(
+            f"the reward model ranks {own['reward']['accuracy']:.1%} of {own['pairs']} pairs of the SFT model's own "
+            f"answers right, and without any training its summed log-probability ranks {names['log_probability']}, its "
+            f"mean log-probability {names['mean_log_probability']} and the longer answer {names['longer']}",
+            where=training.title,
+            do=f"train the reward model longer or on more pairs, or set {training.title}.weak_reward: use",
+        )
+    reward = _reward_model(training, inputs, policy)
+    looks = _looks(training, config, inputs, reward)
+    return _train(training, config, inputs, policy, _taught(inputs), reward, looks)
+
+
+def _looks(
+    training: StageTraining, config: PolicyConfig, inputs: Mapping[str, Artifact], reward: Reward
+) -> Looks | None:
+    """At questions from the tune set about what was taught; None where SFT taught a person's own examples."""
+    main = [item for item in _items(inputs) if item.aspect in MAIN_ASPECTS]
+    tasks = [task_of(item.questions("tune")[0], item.answer) for item in main[:: max(1, len(main) // LOOKED_AT)]]
+    if not tasks:
+        return None
+    return Looks(
+        tasks,
+        [prompt_ids(task.prompt, training.tokenizer) for task in tasks],
+        FunctionReward(verify, training.tokenizer),
+        reward,
+        max_answer_tokens=config.max_answer_tokens,
+        stop=training.tokenizer.end,
+    )
+
+
+def _items(inputs: Mapping[str, Artifact]) -> list[Item]:
+    return read_items(inputs["sft"].file(ITEMS)) if "sft" in inputs else []
+
+
 def _train(
     training: StageTraining,
     config: PolicyConfig,
@@ -53,6 +102,7 @@ def _train(
     policy: Engine,
     tasks: Sequence[Task],
     reward: Reward,
+    looks: Looks | None = None,
 ) -> Figures:
     critic = None
     if config.advantage == "gae":  # starts with the reward model's features, where there is one, and values of 0
@@ -68,25 +118,27 @@ def _train(
         pad=training.tokenizer.pad,
         seed=training.work.seed,
     )
-    objective = PolicyObjective(sampler, config, critic, policy.data_rank.size)
-    training.train(policy, objective, config.iterations)
+    objective = PolicyObjective(sampler, config, critic, policy.data_rank.size, looks)
+    seen = training.train(policy, objective, config.iterations)
     training.save(policy)
     figures = objective.figures
     summary = f"{config.iterations * config.rollouts:,} answers sampled, score {figures['score']:+.2f}"
     summary += f" at {figures['kl']:.2f} nats from the SFT model"
+    if seen:
+        summary += f"; {seen['heldout_truth']:.1%} right in phrasings to tune by"
     return {
         "summary": summary,
         "iterations": config.iterations,
         "prompts": len(tasks),
         "precision": policy.precision,
         **figures,
+        **seen,
     }
 
 
 def _taught(inputs: Mapping[str, Artifact]) -> list[Task]:
     """What SFT taught, in the phrasings of `rl`; where that was a person's own examples, the questions of the pairs."""
-    read = read_items(inputs["sft"].file(ITEMS)) if "sft" in inputs else []
-    items = [item for item in read if item.aspect in MAIN_ASPECTS]
+    items = [item for item in _items(inputs) if item.aspect in MAIN_ASPECTS]
     tasks = [task_of(question, item.answer) for item in items for question in item.questions("rl")]
     if tasks:
         return tasks

@@ -13,12 +13,18 @@ from torch import Tensor, nn
 
 from groundup.alignment.answers import AnswerBatch, before_answers, head_rows
 from groundup.alignment.configuration import RewardConfig
-from groundup.alignment.data.pairs import KINDS
+from groundup.alignment.data.examples import answer_ids, prompt_ids
+from groundup.alignment.data.pairs import KINDS, read_pairs
+from groundup.alignment.data.questions import MAIN_ASPECTS, read_items
+from groundup.alignment.data.records import task_of
 from groundup.alignment.losses import RankingLoss, means_by, ranking_loss
 from groundup.alignment.pair_objective import EncodedPair, PairObjective, collate_pairs
 from groundup.alignment.rankings import EncodedRanking, RankingBatch, collate_rankings, ranked
+from groundup.alignment.reward_controls import free_scores, judged, sample_pairs
+from groundup.alignment.rewards.reward import FunctionReward
+from groundup.alignment.rewards.verifiers import verify
 from groundup.alignment.stage_pairs import stage_pairs
-from groundup.alignment.training import StageTraining, cut_pairs
+from groundup.alignment.training import ITEMS, PAIRS, StageTraining, cut_pairs
 from groundup.artifacts import Artifact, Figures, Work
 from groundup.artifacts.durable import write_text
 from groundup.artifacts.json_files import read_json
@@ -29,6 +35,7 @@ from groundup.model.weights import CONFIG, WEIGHTS, load_weights, named_weights,
 from groundup.parallel.engine import ModelOnDevice, Statistics
 
 SCALE = "scale.json"
+CONTROL_QUESTIONS = 384  # that the SFT model answers itself
 
 
 class ScalarModel(nn.Module):
@@ -198,6 +205,7 @@ def stage(config: RewardConfig, inputs: Mapping[str, Artifact], work: Work) -> F
         scale = Scale(float(chosen.mean()), max(1e-3, float(torch.cat((chosen, rejected)).std())))
         if engine.leader:
             save_reward_model(work.out / "model", whole, scale)
+        controls = _controls(training, inputs, on_device)
         if validation_pairs:
             chosen, rejected = score_pairs(on_device, validation_pairs, tokenizer.pad)
     by_kind = {}
@@ -211,6 +219,11 @@ def stage(config: RewardConfig, inputs: Mapping[str, Artifact], work: Work) -> F
         )
     count = len(validation_pairs)
     accuracy = f", {figures['heldout_accuracy']:.1%} of {count:,} held-out pairs right" if count else ""
+    own = controls["reward"]["accuracy"] if controls.get("better") is not None else None
+    if own is not None:
+        best = max(one["accuracy"] for one in controls["free"].values())
+        accuracy += f", {own:.1%} of {controls['pairs']:,} pairs of the SFT model's own answers"
+        accuracy += f" (without training {best:.1%})"
     return {
         "summary": f"{len(train_pairs):,} pairs{accuracy}{noted}",
         "pairs": len(train_pairs),
@@ -218,8 +231,37 @@ def stage(config: RewardConfig, inputs: Mapping[str, Artifact], work: Work) -> F
         "heldout_pairs": count,
         "cut_pairs": cut,
         "by_kind": by_kind,
+        "own_answers": controls,
         "steps": steps,
         "precision": engine.precision,
         **pairs.figures,
         **figures,
     }
+
+
+def _controls(training: StageTraining, inputs: Mapping[str, Artifact], reward: ModelOnDevice) -> Figures:
+    """The reward model judged on the SFT model's own answers to what was taught; empty where nobody knows the truth."""
+    read = read_items(inputs["sft"].file(ITEMS)) if "sft" in inputs else []
+    main = [item for item in read if item.aspect in MAIN_ASPECTS]
+    items = main[:: max(1, len(main) // CONTROL_QUESTIONS)]
+    if not items:
+        return {}
+    tokenizer = training.tokenizer
+    heldout = {pair.subject for pair in read_pairs(training.work.out / PAIRS, "heldout")}
+    tasks = [task_of(item.questions("rl")[0], item.answer) for item in items]
+    policy = ModelOnDevice(training.model(), reward.device, reward.precision)
+    sampled = sample_pairs(
+        policy,
+        tasks,
+        [prompt_ids(task.prompt, tokenizer) for task in tasks],
+        ["validation subjects" if item.subject in heldout else "training subjects" for item in items],
+        FunctionReward(verify, tokenizer),
+        stop=tokenizer.end,
+        max_tokens=max(len(answer_ids(item.answer, tokenizer)) for item in items) + 8,
+        seed=training.work.seed,
+    )
+    if not sampled:
+        return {"pairs": 0}
+    pairs = [one.pair for one in sampled]
+    scores = torch.stack(score_pairs(reward, pairs, tokenizer.pad))
+    return judged(scores, free_scores(policy, pairs, tokenizer.pad), [one.category for one in sampled])

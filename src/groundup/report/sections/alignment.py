@@ -183,14 +183,42 @@ def _reward(run: Run) -> Html | None:
         for kind, one in (figures.get("by_kind") or {}).items()
     ]
     columns: list[Heading] = ["against", BAR, number("prefers the right one"), number("pairs")]
+    own = figures.get("own_answers") or {}
+    judges = [
+        (title, bar(one["accuracy"]), percent(one["accuracy"]), f"{percent(one['low'])} to {percent(one['high'])}")
+        for title, one in _judges(own)
+    ]
+    own_columns: list[Heading] = ["judge", BAR, number("prefers the right one"), number("95 % interval")]
     return join(
         [
             h3(term("reward model", "Reward model"), ": a judge of answers"),
             p(f"The SFT model, trained on {figures['pairs']:,} pairs to score the better answer higher. {measured}"),
             table(columns, kinds) if kinds else None,
+            p(
+                f"The pairs above have wrong answers that were made up. In {own['pairs']:,} pairs of a right and a "
+                "wrong answer that the SFT model itself sampled, judged by the checker, it is compared with what needs "
+                f"no training. Its stated probabilities are off by {decimal(own['calibration_error'], 2)} on average, "
+                f"and its scores correlate with length by {decimal(own['length_correlation'], 2)}."
+            )
+            if judges
+            else None,
+            table(own_columns, judges) if judges else None,
             side_by_side(*_reward_figures(run)),
         ]
     )
+
+
+def _judges(own: Mapping[str, Any]) -> list[tuple[str, Mapping[str, Any]]]:
+    """The reward model, also by category, and what needs no training, with their accuracy."""
+    if not own.get("pairs"):
+        return []
+    by_category = [(f"reward model, {name}", one) for name, one in own["by_category"].items()]
+    free = {
+        "log_probability": "log-probability of the SFT model, summed",
+        "mean_log_probability": "log-probability of the SFT model, per token",
+        "longer": "the longer answer",
+    }
+    return [("reward model", own["reward"]), *by_category, *((free[name], one) for name, one in own["free"].items())]
 
 
 def _reward_figures(run: Run) -> list[Html]:
