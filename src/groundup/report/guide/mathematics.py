@@ -48,7 +48,9 @@ class Part:
 class _Reader:
     def __init__(self, text: str, where: str, display: bool) -> None:
         self.text, self.where, self.display = text, where, display
-        self.tokens = [match[1] for match in _TOKEN.finditer(text)]
+        found = list(_TOKEN.finditer(text))
+        self.tokens = [match[1] for match in found]
+        self.apart = [match.start() != match.start(1) for match in found]  # whether white space comes before it
         self.at = 0
 
     def wrong(self, what: str) -> GroundupError:
@@ -80,6 +82,9 @@ class _Reader:
 
     def scripted(self) -> Part:
         base = self.single()
+        if base.symbols and self.peek() == "(" and not self.apart[self.at]:  # f(x) is one thing, as above a fraction
+            inside = self.single()
+            return Part(base.markup + inside.markup, symbols=base.symbols + inside.symbols)
         scripts: dict[str, Part] = {}
         while (token := self.peek()) in ("_", "^") and token not in scripts:
             self.take()
