@@ -1,6 +1,7 @@
 """A plan's figures follow from its formulas, move the right way, and give way to what is known."""
 
 import math
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -19,10 +20,12 @@ from groundup.planning.size import shape_for
 CALIBRATION = Machine(cores=2, core_flops=88e9, bf16=True, memory=24 * 10**9, disk=80 * 10**9)
 STAGES = ["curate", "tokenizer", "tokens", "pretrain", "sft", "reward", "ppo", "evaluate", "export", "report"]
 
+MEASURED = Path(__file__).with_name("measured.yaml")
 
-def planned(tmp_path, *overrides: str, machine: Machine = CALIBRATION, name: str = "python-docs", **known) -> Plan:
+
+def planned(tmp_path, *overrides: str, machine: Machine = CALIBRATION, name: str = "measured", **known) -> Plan:
     path = tmp_path / f"{name}.yaml"
-    path.write_text(gallery.text(name))
+    path.write_text(MEASURED.read_text(encoding="utf-8") if name == "measured" else gallery.text(name))
     return plan(load(path, overrides).blueprint, machine, **known)
 
 

@@ -1,8 +1,9 @@
 """Time, cost and memory on a device that is not here."""
 
+from pathlib import Path
+
 import pytest
 
-from groundup.blueprint import gallery
 from groundup.blueprint.load import load
 from groundup.errors import GroundupError
 from groundup.parallel.configuration import ParallelConfig
@@ -19,7 +20,7 @@ LARGE = ("size=8B", "tokenizer.vocabulary=128256", "pretrain.tokens=150_000_000_
 @pytest.fixture
 def large(tmp_path):
     path = tmp_path / "large.yaml"
-    path.write_text(gallery.text("python-docs"))
+    path.write_text(Path(__file__).with_name("measured.yaml").read_text(encoding="utf-8"))
     blueprint = load(path, LARGE).blueprint
     return plan(blueprint, MACHINE), blueprint.pretrain
 

@@ -4,7 +4,6 @@ from pathlib import Path
 
 import pytest
 
-from groundup.blueprint import gallery
 from groundup.blueprint.layouts import layouts
 from groundup.blueprint.load import load
 from groundup.parallel.configuration import ParallelConfig
@@ -35,7 +34,7 @@ def test_what_a_process_holds(parallel: dict, held: tuple[int, int, int]) -> Non
 
 def test_a_plan_names_the_layouts_and_their_stages(tmp_path: Path) -> None:
     path = tmp_path / "b.yaml"
-    path.write_text(gallery.text("python-docs"))
+    path.write_text(Path(__file__).with_name("measured.yaml").read_text(encoding="utf-8"))
     loaded = load(path, ["parallel.dp_shard=8", "sft.parallel={tp: 2}"])
     found = plan(loaded.blueprint, MACHINE)
     most, sft = processes(found, layouts(loaded.blueprint))
@@ -47,7 +46,7 @@ def test_a_plan_names_the_layouts_and_their_stages(tmp_path: Path) -> None:
 
 def test_one_process_needs_no_words(tmp_path: Path) -> None:
     path = tmp_path / "b.yaml"
-    path.write_text(gallery.text("python-docs"))
+    path.write_text(Path(__file__).with_name("measured.yaml").read_text(encoding="utf-8"))
     loaded = load(path)
     found = plan(loaded.blueprint, MACHINE)
     assert processes(found, layouts(loaded.blueprint)) == crowded(found, layouts(loaded.blueprint)) == []

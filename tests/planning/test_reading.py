@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 import tiny
-from groundup.blueprint import gallery
 from groundup.blueprint.load import load
 from groundup.planning.advice import advice
 from groundup.planning.estimate import plan
@@ -55,7 +54,7 @@ def test_before_sources_are_counted() -> None:
 
 def test_a_source_read_too_often_is_warned_about(tmp_path: Path) -> None:
     path = tmp_path / "plan.yaml"
-    path.write_text(gallery.text("python-docs"))
+    path.write_text(Path(__file__).with_name("measured.yaml").read_text(encoding="utf-8"))
     sources = {"handbook": {"tokens": 1_000_000}, "wiki": {"tokens": 50_000_000}}
     figures = {"tokens": {"train": {"tokens": 51_000_000, "sources": sources}, "vocabulary": 4096}}
     overrides = ("pretrain.tokens=40_000_000", "pretrain.mixture={handbook: 1, wiki: 3}")
