@@ -16,6 +16,7 @@ from groundup.pipeline import process
 from groundup.pipeline.folder import RunFolder
 from groundup.pipeline.graph import Stage
 from groundup.pipeline.runner import RunResult, Selection, run, summary
+from groundup.planning.estimate import StagePlan
 
 
 def execute(
@@ -185,9 +186,10 @@ def test_the_first_line_says_how_long_the_rest_should_take(done: Path) -> None:
         def task(self, *_: object, **__: object) -> Any:
             raise AssertionError("the runner itself has no tasks")
 
-    def forecast(figures: Mapping[str, Figures]) -> dict[str, float]:
+    def forecast(figures: Mapping[str, Figures]) -> dict[str, StagePlan]:
         assert figures == {"read": {"numbers": 10}}
-        return {"read": 1e6, "sum": 300.0, "last": 240.0}
+        seconds = {"read": 1e6, "sum": 300.0, "last": 240.0}
+        return {name: StagePlan(name, value, memory={"program": 7}) for name, value in seconds.items()}
 
     lines = Lines()
     blueprint = Toy.model_validate({"read": {"path": "numbers.txt"}, "sum": {"start": 9}})
@@ -195,7 +197,9 @@ def test_the_first_line_says_how_long_the_rest_should_take(done: Path) -> None:
     run(toy_loaded(blueprint, done), folder, stages(), None, lines, forecast)
     assert lines.said[0] == f"2 of 3 stages to do in {folder.path}: sum, last; about 9 minutes on this machine"
     started = [row for row in folder.events() if row["event"] == "started"]
-    assert [row["expected_seconds"] for row in started[-2:]] == [300.0, 240.0]
+    assert [row["expected"] for row in started[-2:]] == [
+        {"seconds": 300.0, "memory_bytes": 7.0}, {"seconds": 240.0, "memory_bytes": 7.0}
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize(

@@ -7,10 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from groundup.artifacts import Measured
 from groundup.blueprint import gallery
 from groundup.blueprint.load import load
-from groundup.planning.advice import advice, compare, compute_optimal, duration, headline, short, size, table
+from groundup.planning.advice import advice, compute_optimal, duration, headline, short, size, table
 from groundup.planning.corpus import bytes_per_token, text_bytes
 from groundup.planning.estimate import Plan, plan
 from groundup.planning.machine import Machine
@@ -48,10 +47,9 @@ def test_parameters_by_part_add_up(tmp_path):
         assert sum(found.parameters.values()) == found.model.num_parameters
 
 
-# MiB at the peak of each stage of the default run, on two cores in bf16. PPO and evaluate were measured before they ran
-# on the engine of today, so only the others are held to their figures.
-PEAKS = {"curate": 552, "tokenizer": 334, "tokens": 282, "pretrain": 582, "sft": 978, "reward": 1092, "export": 332,
-         "report": 193}  # fmt: skip
+# MiB at the peak of each stage of the default run, on two cores in bf16
+PEAKS = {"curate": 552, "tokenizer": 334, "tokens": 282, "pretrain": 582, "sft": 978, "reward": 1092, "ppo": 1571,
+         "evaluate": 1377, "export": 332, "report": 193}  # fmt: skip
 
 
 def test_memory_is_within_a_tenth_of_what_the_default_run_took(tmp_path):
@@ -196,15 +194,6 @@ def test_advice_followed_is_advice_no_more(tmp_path):
     (line,) = [line for line in advice(planned(tmp_path, batch)) if "accumulate" in line]
     times = int(line.rpartition(" ")[2])
     assert not any("accumulate" in line for line in advice(planned(tmp_path, batch, f"pretrain.accumulate={times}")))
-
-
-def test_predicted_against_measured(tmp_path):
-    found = planned(tmp_path)
-    rows = compare(found, {"sft": Measured(60.0, 10**9), "curate": Measured(5.0, 10**8), "other": Measured(1.0, 1)})
-    assert [(row.stage, row.what, row.actual) for row in rows] == [
-        ("curate", "seconds", 5.0), ("curate", "memory", 10**8), ("sft", "seconds", 60.0), ("sft", "memory", 10**9)
-    ]  # fmt: skip
-    assert rows[2].ratio == 60.0 / found.seconds["sft"]
 
 
 def test_the_compute_optimal_ratio_is_shown(tmp_path):

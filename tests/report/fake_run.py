@@ -121,7 +121,12 @@ class FakeRun:
         manifest = Manifest.of_folder(path, key, figures, Measured(seconds, megabytes << 20), made)
         manifest.write(path)
         self.artifacts[stage] = Artifact(path, manifest)
-        self.events.event("started", stage, key=key.digest, expected_seconds=seconds * 0.9)
+        self.events.event(
+            "started",
+            stage,
+            key=key.digest,
+            expected={"seconds": seconds * 0.9, "memory_bytes": megabytes * 1e6, "disk_bytes": 1e6},
+        )
 
     def _at(self, stage: str) -> Path:
         path = self.folder / "artifacts" / stage

@@ -40,14 +40,14 @@ def test_promised_figures(full, tmp_path):
     assert found["pretrain"]["bits_per_byte"]["ngram"] == 2.355
     assert list(found["seconds"]) == list(found["peak_rss_bytes"]) == STAGES
     assert found["seconds"]["sft"] == 241.0 and found["peak_rss_bytes"]["sft"] == 903 << 20
-    assert found["forecast"]["seconds"]["sft"] == pytest.approx(0.9 * 241.0)
+    assert found["predicted"]["sft"]["seconds"] == pytest.approx(0.9 * 241.0)
     assert found["artifacts"]["sft"]["inputs"]["pretrain"] == full.artifacts["pretrain"].manifest.content
     assert figures["bytes"] == len(html.encode())
 
 
 def test_taught_subjects_by_origin(full, tmp_path):
     """Subjects and exact answers per source and licence, counted again by hand from the answers."""
-    run = read_run(full.folder, full.artifacts, full.base)
+    run = read_run(full.folder, full.artifacts)
     licences = {document.id: document.licence for document in full.kept}
     right = {row["question"]: row["exact"] for row in run.answers if row["model"] == "sft" and row["set"] == "taught"}
     subjects = Counter(licences[item.document] for item in full.items)

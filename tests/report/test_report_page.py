@@ -19,7 +19,7 @@ SECTIONS = ["blueprint", "documents", "tokenizer", "pretraining", "alignment", "
 
 def rendered(run, config=None):
     config = config or ReportConfig()
-    return page(read_run(run.folder, run.artifacts, run.base, config.dropped_samples), config)
+    return page(read_run(run.folder, run.artifacts, config.dropped_samples), config)
 
 
 def words(tree):

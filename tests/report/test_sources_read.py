@@ -10,7 +10,7 @@ from groundup.report.sections.pretraining import pretraining
 
 
 def section(run, of):
-    html = of(read_run(run.folder, run.artifacts, run.base), ReportConfig())
+    html = of(read_run(run.folder, run.artifacts), ReportConfig())
     return lxml.html.fromstring(f"<div>{html}</div>")
 
 

@@ -15,7 +15,7 @@ def run(tmp_path_factory):
 
 
 def section(run):
-    html = tokenizer(read_run(run.folder, run.artifacts, run.base), ReportConfig())
+    html = tokenizer(read_run(run.folder, run.artifacts), ReportConfig())
     return lxml.html.fromstring(f"<div>{html}</div>")
 
 

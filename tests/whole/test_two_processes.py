@@ -20,7 +20,7 @@ from tiny_run import contents, finish, start
 TWO = ("--set", "parallel.dp_shard=2")
 FP32 = ("--set", "pretrain.precision=fp32")  # bf16 rounds so coarsely that other sums would move samples
 TRAINED = ("pretrain", "sft", "reward", "ppo")
-MADE = ("environment", "seconds", "peak_rss_bytes", "artifacts", "forecast")  # of times, the machine, and digests
+MADE = ("environment", "seconds", "peak_rss_bytes", "artifacts", "predicted")  # of times, the machine, and digests
 SECONDS = 900.0  # other work may share the cores
 
 

@@ -1,4 +1,4 @@
-"""Verbs that make things: new, plan, run, report."""
+"""Verbs that make things: new, run, report."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ import typer
 
 from groundup.cli import where
 from groundup.cli.options import Blueprint, Run, Set
-from groundup.errors import GroundupError
 
 if TYPE_CHECKING:
     from groundup.artifacts import Artifact, Figures
+    from groundup.planning.estimate import StagePlan
 
 MAX_FINDINGS = 3  # lines at the end of a run
 
@@ -30,54 +30,6 @@ def new(
 
     blueprint, _ = gallery.write(from_ or gallery.DEFAULT, folder)
     print(f"Wrote {blueprint}. Edit it, then: groundup run {blueprint}")
-
-
-@verbs.command()
-def plan(
-    blueprint: Blueprint,
-    set_: Set = None,
-    device: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Pretraining on another device: h100, a100, rtx4090, cpu, ...")
-    ] = None,
-    gpus: Annotated[int | None, typer.Option(min=1, help="How many of them; without it as `parallel` asks.")] = None,
-    price: Annotated[float | None, typer.Option(min=0, help="Of one of them per hour.")] = None,
-) -> None:
-    """Show what a blueprint will take, and what to change."""
-    from groundup.blueprint.layouts import layouts
-    from groundup.blueprint.load import load
-    from groundup.planning import advice, devices, estimate, on_device, processes
-
-    if device is None and (gpus is not None or price is not None):
-        raise GroundupError("--gpus and --price need a device", where="--device", do="name one, as in --device h100")
-    loaded = load(blueprint, set_ or ())
-    loaded.check_files()
-    planned = estimate.plan(loaded.blueprint, base=loaded.base)
-    print(f"{loaded.blueprint.name}: {advice.headline(planned)}\n")
-    rows = advice.table(planned)
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    for stage, *values in rows:
-        cells = (f"{value:>{width}}" for value, width in zip(values, widths[1:], strict=True))
-        print("  ".join([f"{stage:<{widths[0]}}", *cells]))
-    spread = layouts(loaded.blueprint)
-    optimal = advice.compute_optimal(planned)
-    elsewhere = []
-    if device is not None:
-        if "pretrain" not in spread:
-            raise GroundupError("this blueprint has no pretraining to plan", where="--device", do="leave it out")
-        layout = on_device.layout_for(spread["pretrain"], gpus)
-        chosen = devices.device_of(device, planned.machine)
-        elsewhere = on_device.on_device(planned, loaded.blueprint.pretrain, layout, chosen, price)
-    for title, sentences in (
-        ("Compute", [optimal] if optimal else []),
-        ("On that device", elsewhere),
-        ("Processes", processes.processes(planned, spread)),
-        ("To change", [*advice.advice(planned), *processes.crowded(planned, spread)]),
-        ("Taken for granted", planned.assumed),
-    ):
-        if sentences:
-            print(f"\n{title}:")
-            for sentence in sentences:
-                print(f"- {sentence}")
 
 
 @verbs.command()
@@ -125,15 +77,20 @@ def run(
         coordination.check_sizes(job, processes_of(all_stages, loaded.blueprint))
         selection = runner.Selection(only=only, from_=from_, force=frozenset(force or ()))
 
-        def forecast(figures: Mapping[str, Figures]) -> Mapping[str, float]:
+        def forecast(figures: Mapping[str, Figures]) -> Mapping[str, StagePlan]:
             from groundup.planning.estimate import plan
 
-            return plan(loaded.blueprint, figures=figures, base=loaded.base).seconds
+            planned = plan(loaded.blueprint, figures=figures, base=loaded.base)
+            return {stage.stage: stage for stage in planned.stages}
 
         made = runner.run(loaded, folder, all_stages, selection, for_terminal(), forecast, make=make)
         if made.made:
-            for line in _findings(made.artifacts):
-                print(line)
+            from groundup.planning import predicted
+
+            rows = predicted.compare(folder.predicted(), {name: made.artifacts[name] for name in made.made})
+            for line in (predicted.summary(rows), *_findings(made.artifacts)):
+                if line:
+                    print(line)
         for what, path, hint in (
             ("Report", "report/index.html", str(folder.path / "report" / "index.html")),
             ("Chat", "model", f"groundup chat {folder.path}"),

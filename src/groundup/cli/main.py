@@ -8,12 +8,14 @@ from groundup.cli import (
     aligning,
     blueprint,
     building,
+    comparing,
     corpus,
     data,
     doctor,
     guide,
     launch,
     looking,
+    planning,
     ranking,
     talking,
     tokens,
@@ -30,7 +32,16 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for verbs in (building.verbs, talking.verbs, ranking.verbs, looking.verbs, doctor.verbs, guide.verbs):
+for verbs in (
+    building.verbs,
+    planning.verbs,
+    talking.verbs,
+    ranking.verbs,
+    looking.verbs,
+    comparing.verbs,
+    doctor.verbs,
+    guide.verbs,
+):
     app.add_typer(verbs)
 app.add_typer(guide.exercise, name="exercise")
 app.add_typer(aligning.verbs, name="align")

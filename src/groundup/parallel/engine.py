@@ -55,7 +55,9 @@ class ModelOnDevice:
 
     def __init__(self, model: nn.Module, device: torch.device, precision: Precision) -> None:
         self.device, self.precision = device, precision
-        self.model = model.to(device)
+        # fake tensors can't be exchanged in a module, which `to` does even on the same device
+        there = all(tensor.device == device for tensor in (*model.parameters(), *model.buffers()))
+        self.model = model if there else model.to(device)
 
     @property
     def dtype(self) -> torch.dtype:

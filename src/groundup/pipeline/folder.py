@@ -176,6 +176,10 @@ class RunFolder:
                 continue
         return rows
 
+    def predicted(self) -> dict[str, dict[str, float]]:
+        """What the plan said of each stage when it was last started."""
+        return {row["stage"]: row.get("expected") or {} for row in self.events() if row.get("event") == "started"}
+
     def deliver(self, artifact: Artifact, name: str) -> None:
         """Copy an artifact to the folder `name`, replacing an older or damaged copy.
 

@@ -19,10 +19,12 @@ from groundup.pipeline.graph import Stage, check_name, descendants
 from groundup.pipeline.messages import StageRequest
 from groundup.pipeline.process import run_stage
 from groundup.pipeline.status import Step, resolve, survey
+from groundup.planning import predicted
 from groundup.planning.advice import duration
+from groundup.planning.estimate import StagePlan
 from groundup.progress import Progress, Silent, clock
 
-Forecast = Callable[[Mapping[str, Figures]], Mapping[str, float]]  # figures of stages that are done -> seconds by stage
+Forecast = Callable[[Mapping[str, Figures]], Mapping[str, StagePlan]]  # figures of stages that are done -> plans
 Make = Callable[[StageRequest, Path], str]  # (what to make, its log) -> the name of the artifact's folder
 
 
@@ -63,7 +65,7 @@ def run(
 
     Args:
         progress: where lines are printed; without it stages are silent too.
-        forecast: asked once, if there is anything to do, for the seconds that each stage will take.
+        forecast: asked once, if there is anything to do, for what each stage will take.
         settled: artifacts by stage that are taken as they are, without asking whether they are stale.
         make: makes one artifact; a job of several processes has its own (`coordination.leading`).
 
@@ -108,7 +110,7 @@ class _Execution:
         self.make = make
         self.progress, self.silent = progress or Silent(), progress is None
         self.result = RunResult()
-        self.expected: Mapping[str, float] = {}
+        self.expected: Mapping[str, StagePlan] = {}
         self.digests = Digests(folder.cache)
 
     def execute(self, settled: Mapping[str, Artifact] | None) -> RunResult:
@@ -150,7 +152,7 @@ class _Execution:
 
     def _first_line(self, to_do: Sequence[str]) -> str:
         line = f"{len(to_do)} of {len(self.stages)} stages to do in {self.folder.path}: {', '.join(to_do)}"
-        seconds = sum(self.expected.get(name, 0.0) for name in to_do)
+        seconds = sum(self.expected[name].seconds for name in to_do if name in self.expected)
         return f"{line}; about {duration(seconds)} on this machine" if seconds else line
 
     def _write_blueprint(self) -> None:
@@ -202,7 +204,8 @@ class _Execution:
     def _make(self, step: Step) -> Artifact:
         assert step.key is not None and step.inputs is not None
         name, started = step.stage.name, time.time()
-        self.folder.event("started", name, key=step.key.digest, expected_seconds=self.expected.get(name))
+        planned = predicted.expected(self.expected[name]) if name in self.expected else {}
+        self.folder.event("started", name, key=step.key.digest, expected=planned)
         self._remember(making=name)
         request = StageRequest(
             run=self.folder.path,

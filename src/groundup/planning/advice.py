@@ -1,9 +1,7 @@
-"""A plan read by a person: one line for the start, a table, what to change, and what came true."""
+"""A plan read by a person: one line for the start, a table, what to change."""
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable
 
-from groundup.artifacts import Measured
 from groundup.planning.estimate import Plan, StagePlan
 from groundup.planning.scaling import CHINCHILLA, FLOPS_PER_PARAMETER_TOKEN
 from groundup.progress import clock
@@ -13,22 +11,6 @@ LONG_SECONDS = 12 * 3600
 MAX_EPOCHS = 4  # beyond, a token read again teaches less and less (arXiv 2305.16264)
 MIN_STEPS = 200
 LARGE_EMBEDDING = 0.5  # fraction of the parameters in the embedding
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """A predicted and the measured figure."""
-
-    stage: str
-    what: str
-    """`seconds` or `memory` (bytes)."""
-    predicted: float
-    actual: float
-
-    @property
-    def ratio(self) -> float:
-        """Actual over predicted: above 1 it took more than planned."""
-        return self.actual / self.predicted if self.predicted else float("inf")
 
 
 def headline(plan: Plan) -> str:
@@ -74,17 +56,6 @@ def table(plan: Plan) -> list[tuple[str, ...]]:
 def advice(plan: Plan) -> list[str]:
     """What to change, and why; empty where the run fits the machine and its data."""
     return [*_memory(plan), *_disk(plan), *_time(plan), *_data(plan)]
-
-
-def compare(plan: Plan, measured: Mapping[str, Measured]) -> list[Comparison]:
-    """Predicted and measured time and memory, for every stage in both, in the plan's order."""
-    rows = []
-    for stage in plan.stages:
-        if stage.stage in measured:
-            actual = measured[stage.stage]
-            rows.append(Comparison(stage.stage, "seconds", stage.seconds, actual.seconds))
-            rows.append(Comparison(stage.stage, "memory", stage.memory_bytes, actual.peak_rss_bytes))
-    return rows
 
 
 def _memory(plan: Plan) -> Iterable[str]:

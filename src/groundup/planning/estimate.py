@@ -295,6 +295,7 @@ class _Estimate:
             "key-value cache": held.cache_bytes(self.model, EVALUATED_ROWS, self._longest_row(), self.precision),
             "documents": 2 * self.corpus.kept_bytes,
             "n-gram counts": held.ngram_bytes(self.corpus.kept_bytes),
+            "logits": held.answer_logits_bytes(self.model, SCORED_ROWS * sequence, self.precision, training=False),
             # every number of held-out tokens is a shape of its own, and every width
             **self._compiled(forward=held.BatchShapes(min(windows // SCORED_ROWS, sequence), windows // SCORED_ROWS)),
         }

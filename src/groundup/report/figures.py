@@ -11,7 +11,7 @@ CORRECT_SETS = ("taught", "given")  # questions in a phrasing of the training, o
 
 
 def report_json(run: Run) -> dict[str, Any]:
-    """A section for each stage with its figures, and `seconds`, `peak_rss_bytes`, `forecast`, `environment`,
+    """A section for each stage with its figures, and `seconds`, `peak_rss_bytes`, `predicted`, `environment`,
     `artifacts` over all stages, and `diagnosis`. Stages that have not run are absent.
 
     Scores that the evaluation measured are listed with the stage that they are about: `pretrain.bits_per_byte`,
@@ -34,10 +34,7 @@ def report_json(run: Run) -> dict[str, Any]:
     measured = {stage: artifact.manifest.measured for stage, artifact in run.artifacts.items()}
     found["seconds"] = {stage: round(cost.seconds, 3) for stage, cost in measured.items()}
     found["peak_rss_bytes"] = {stage: cost.peak_rss_bytes for stage, cost in measured.items()}
-    found["forecast"] = {
-        "seconds": {stage: forecast.seconds for stage, forecast in run.forecast.items()},
-        "peak_rss_bytes": {stage: forecast.memory_bytes for stage, forecast in run.forecast.items()},
-    }
+    found["predicted"] = {stage: dict(values) for stage, values in run.predicted.items()}
     found["environment"] = {stage: artifact.manifest.provenance for stage, artifact in run.artifacts.items()}
     found["artifacts"] = {
         stage: {

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import groundup
@@ -46,34 +46,27 @@ def page(run: Run, config: ReportConfig) -> Html:
     """The whole report as one HTML document. A section without content is omitted."""
     title = config.title or run.loaded.blueprint.name
     sections = [(name, heading, body) for name, heading, of in SECTIONS if (body := of(run, config)) is not None]
-    header = _header(run, title)
+    made_from = p(
+        f"Made by groundup {groundup.__version__} from the run's artifacts alone. The same figures for programs: ",
+        tag("a", "report.json", href="report.json"),
+        ".",
+    )
+    return document(title, _header(run, title), sections, made_from)
+
+
+def document(title: str, header: Html, sections: Sequence[tuple[str, str, Html]], footer: Html) -> Html:
+    """A page in the report's style, with the entries of the glossary that it links to.
+
+    Args:
+        sections: (id, heading, body) each.
+    """
+    sections = list(sections)
     if (terms := glossary(join([header, *(body for _, _, body in sections)]))) is not None:
         sections.append(("glossary", "Glossary", terms))
-    return join(
-        [
-            Html("<!doctype html>\n"),
-            tag(
-                "html",
-                document_head(title),
-                tag(
-                    "body",
-                    header,
-                    tag(
-                        "nav",
-                        *(tag("a", heading, href=f"#{name}") for name, heading, _ in sections),
-                        aria_label="Contents",
-                    ),
-                    tag(
-                        "main",
-                        *(tag("section", tag("h2", heading), body, id=name) for name, heading, body in sections),
-                    ),
-                    _footer(),
-                ),
-                lang="en",
-            ),
-            "\n",
-        ]
-    )
+    contents = tag("nav", *(tag("a", heading, href=f"#{name}") for name, heading, _ in sections), aria_label="Contents")
+    main = tag("main", *(tag("section", tag("h2", heading), body, id=name) for name, heading, body in sections))
+    body = tag("body", header, contents, main, tag("footer", footer))
+    return join([Html("<!doctype html>\n"), tag("html", document_head(title), body, lang="en"), "\n"])
 
 
 def document_head(title: str) -> Html:
@@ -91,10 +84,9 @@ def document_head(title: str) -> Html:
 
 
 def _header(run: Run, title: str) -> Html:
-    sprout = Html(f'<svg viewBox="0 0 32 32" aria-hidden="true" class="sprout"><path d="{SPROUT}"/></svg>')
     return tag(
         "header",
-        tag("p", sprout, "groundup", class_="brand"),
+        brand(),
         tag("h1", title),
         head.outcome(run),
         head.tiles(run),
@@ -102,12 +94,7 @@ def _header(run: Run, title: str) -> Html:
     )
 
 
-def _footer() -> Html:
-    return tag(
-        "footer",
-        p(
-            f"Made by groundup {groundup.__version__} from the run's artifacts alone. The same figures for programs: ",
-            tag("a", "report.json", href="report.json"),
-            ".",
-        ),
-    )
+def brand() -> Html:
+    """The sign above a page's title."""
+    sprout = Html(f'<svg viewBox="0 0 32 32" aria-hidden="true" class="sprout"><path d="{SPROUT}"/></svg>')
+    return tag("p", sprout, "groundup", class_="brand")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
@@ -39,19 +39,25 @@ class Curve:
 def curve_of(
     rows: Sequence[Mapping[str, Any]], key: str, label: str, colour: str = "a", dots: bool = False
 ) -> Curve | None:
-    """The curve of a metric over steps. Of more than a hundred rows, the mean, least and most of each stretch are
+    """The curve of a metric over steps. Of more than a hundred rows, the mean, minimum and maximum of each stretch are
     drawn. None where no row has the metric."""
     found = [(row["step"], row[key]) for row in rows if row.get(key) is not None]
     if not found:
         return None
-    steps, values = np.asarray(found, dtype=np.float64).T
-    if len(steps) <= MAX_POINTS or dots:
-        return Curve(label, steps.tolist(), values.tolist(), colour, dots=dots)
+    curve = Curve(label, [step for step, _ in found], [value for _, value in found], colour, dots=dots)
+    return curve if dots else thinned(curve)
+
+
+def thinned(curve: Curve) -> Curve:
+    """The same; of more than a hundred points the mean, minimum and maximum of each stretch."""
+    steps, values = np.asarray(curve.x, dtype=np.float64), np.asarray(curve.y, dtype=np.float64)
+    if len(steps) <= MAX_POINTS:
+        return curve
     bounds = np.linspace(0, len(steps), STRETCHES + 1).astype(int)
     pieces = [values[first:last] for first, last in pairwise(bounds)]
     middle = [float(steps[first:last].mean()) for first, last in pairwise(bounds)]
     mean, low, high = ([float(of(piece)) for piece in pieces] for of in (np.mean, np.min, np.max))
-    return Curve(label, middle, mean, colour, low, high)
+    return replace(curve, x=middle, y=mean, low=low, high=high)
 
 
 def curves(

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -36,14 +36,6 @@ NAMES = {
 
 
 @dataclass(frozen=True)
-class Forecast:
-    """What planning predicted before a stage ran."""
-
-    seconds: float | None = None
-    memory_bytes: int | None = None
-
-
-@dataclass(frozen=True)
 class Run:
     """The artifacts of one run and its blueprint."""
 
@@ -52,7 +44,8 @@ class Run:
     artifacts: Mapping[str, Artifact]
     """By stage, in the order in which they ran."""
     loaded: LoadedBlueprint
-    forecast: Mapping[str, Forecast] = field(default_factory=dict)
+    predicted: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    """By stage what planning said when it started (`planning.predicted`)."""
     samples: int = 3
     """How many of the documents that each rule dropped are shown."""
 
@@ -157,34 +150,21 @@ def spread(total: int, wanted: int) -> frozenset[int]:
     return frozenset(range(total)) if total <= wanted else frozenset(i * total // wanted for i in range(wanted))
 
 
-def read_run(folder: Path, artifacts: Mapping[str, Artifact], base: Path, samples: int = 3) -> Run:
-    """Read a run's folder.
+def read_run(folder: Path, artifacts: Mapping[str, Artifact], samples: int = 3) -> Run:
+    """Read a run's folder: `blueprint.source.yaml`, `run.json`, `metrics.jsonl`.
 
     Args:
-        folder: holds `blueprint.source.yaml`, `run.json` and `metrics.jsonl`.
         artifacts: by stage.
-        base: the folder of the blueprint as its author has it; the files it names are looked at for the forecast.
         samples: as in `Run`.
     """
-    run_folder = RunFolder(folder)
-    remembered = run_folder.remembered()
+    return replace(as_executed(folder, artifacts), predicted=RunFolder(folder).predicted(), samples=samples)
+
+
+def as_executed(folder: Path, artifacts: Mapping[str, Artifact]) -> Run:
+    """A run without what was predicted of it, from what lies in its folder alone."""
+    remembered = RunFolder(folder).remembered()
     loaded = load(folder / "blueprint.source.yaml", remembered.overrides if remembered else ())
-    forecast = _forecast(loaded, artifacts, run_folder.events(), base)
     where = folder.resolve()
     name = f"runs/{where.name}" if where.parent.name == "runs" else where.name
     ordered = {name: artifacts[name] for name in (*NAMES, *artifacts) if name in artifacts}
-    return Run(name, ordered, loaded, forecast, samples)
-
-
-def _forecast(
-    loaded: LoadedBlueprint, artifacts: Mapping[str, Artifact], events: Sequence[Mapping[str, Any]], base: Path
-) -> dict[str, Forecast]:
-    """Seconds as predicted when each stage started; memory as planning estimates it from the blueprint."""
-    from groundup.planning.estimate import plan
-
-    seconds = {row["key"]: row.get("expected_seconds") for row in events if row.get("event") == "started"}
-    memory = {stage.stage: stage.memory_bytes for stage in plan(loaded.blueprint, base=base).stages}
-    return {
-        name: Forecast(seconds.get(artifact.manifest.key.digest), memory.get(name))
-        for name, artifact in artifacts.items()
-    }
+    return Run(name, ordered, loaded)

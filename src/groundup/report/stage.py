@@ -16,7 +16,7 @@ PAGE, FIGURES = "index.html", "report.json"
 def stage(config: ReportConfig, inputs: Mapping[str, Artifact], work: Work) -> Figures:
     """Inputs: the artifacts of all stages that have run; `work.run` is the folder of the run."""
     assert work.run is not None, "the report's stage is one that sees the run"
-    run = read_run(work.run, inputs, work.base, config.dropped_samples)
+    run = read_run(work.run, inputs, config.dropped_samples)
     written = page(run, config)
     write_text(work.out / PAGE, written)
     found = report_json(run)

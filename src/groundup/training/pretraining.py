@@ -83,7 +83,7 @@ class Pretraining(Objective):
         return [span for draw in self.draws(step) for span in self.train.spans(draw)]
 
     def weight(self, batch: TokenBatch) -> float:
-        return batch.targets_BT.numel()
+        return targets_of(batch)
 
     def lengths(self, batch: TokenBatch) -> list[int]:
         """Inputs of each piece of a micro-batch that attends to itself alone."""
@@ -93,11 +93,7 @@ class Pretraining(Objective):
         return [length] * rows
 
     def loss(self, model: nn.Module, batch: TokenBatch) -> tuple[Tensor, Statistics]:
-        assert isinstance(model, CustomLanguageModel)
-        device = model.lm_head.weight.device
-        documents_BT = None if batch.documents_BT is None else batch.documents_BT.to(device)
-        inputs_BT, targets_BT = batch.inputs_BT.to(device), batch.targets_BT.to(device)
-        return model.loss_sum(inputs_BT, targets_BT, documents_BT, auxiliary=torch.is_grad_enabled()), {}
+        return next_token_loss(model, batch)
 
     def validate(self, engine: Engine) -> dict[str, float]:
         """Mean nats per token over the first held-out sequences."""
@@ -111,6 +107,20 @@ class Pretraining(Objective):
             batches.append(_shifted(self.heldout.rows(chosen), documents))
         total, _ = engine.evaluate(batches, self.loss)
         return {"heldout_loss": total / sum(map(self.weight, batches))}
+
+
+def targets_of(batch: TokenBatch) -> int:
+    """How many tokens a micro-batch's loss is the sum over."""
+    return batch.targets_BT.numel()
+
+
+def next_token_loss(model: nn.Module, batch: TokenBatch) -> tuple[Tensor, Statistics]:
+    """The sum of the cross-entropy over a micro-batch's targets, and no statistics."""
+    assert isinstance(model, CustomLanguageModel)
+    device = model.lm_head.weight.device
+    documents_BT = None if batch.documents_BT is None else batch.documents_BT.to(device)
+    inputs_BT, targets_BT = batch.inputs_BT.to(device), batch.targets_BT.to(device)
+    return model.loss_sum(inputs_BT, targets_BT, documents_BT, auxiliary=torch.is_grad_enabled()), {}
 
 
 def _shifted(tokens_BT1: NDArray[np.int64], documents_BT: NDArray[np.int64] | None) -> TokenBatch:

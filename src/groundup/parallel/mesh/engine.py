@@ -56,12 +56,14 @@ class MeshEngine(TorchEngine):
         parallel: ParallelConfig,
         precision: Precision,
         ema_decay: float | None = None,
+        layout: Layout | None = None,
     ) -> None:
         """Joins the job where that has not been done.
 
         Args:
             model: the same in every process; it is taken apart.
             ema_decay: keep an exponential moving average of the weights with this decay per step.
+            layout: of `parallel`, where it had to be made before the model.
 
         Raises:
             GroundupError: there are not as many processes as the layout asks for, or the model doesn't fit it.
@@ -69,7 +71,7 @@ class MeshEngine(TorchEngine):
         join(parallel)
         device = own_device()
         super().__init__(model, device, precision)
-        self.layout = layout = Layout(parallel, device)
+        self.layout = layout = layout or Layout(parallel, device)
         self.data_rank, self.leader = layout.data_rank, layout.leader
         self._skeleton = gather.skeleton(model)
 

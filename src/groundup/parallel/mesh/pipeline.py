@@ -240,6 +240,8 @@ class Pipeline:
             sums = Sums()
             add(sums, statistics)
             found.append((loss.item(), sums))
+        if dist.get_backend(self.group) == "fake":
+            return found  # a dry run: nobody else is there
         shared = [found]
         last = dist.get_global_rank(self.group, self.size - 1)
         dist.broadcast_object_list(shared, last, group=self.group, device=torch.device("cpu"))

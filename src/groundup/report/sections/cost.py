@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from groundup.planning.predicted import compare
 from groundup.report.configuration import ReportConfig
 from groundup.report.markup import BAR, Heading, Html, bar, code, details, facts, h3, join, number, p, table, tag
-from groundup.report.run import NAMES, Forecast, Run
+from groundup.report.run import NAMES, Run
 from groundup.report.sections.head import processor
-from groundup.report.wording import duration, listed, size
+from groundup.report.wording import count, duration, listed, relative, size
 
 PACKAGES = ("groundup", "python", "torch", "numpy", "numba", "pyarrow")
 ELSEWHERE = ("platform", "cpu", "threads", "device")
@@ -30,28 +31,27 @@ def _measured(run: Run) -> list[Html]:
     resumed = [stage for stage, one in run.artifacts.items() if one.manifest.provenance.get("resumed")]
     rows: list[tuple[object, ...]] = []
     for stage, one in measured.items():
-        forecast = run.forecast.get(stage, Forecast())
+        predicted = run.predicted.get(stage, {})
         name = f"{NAMES.get(stage, stage)}{' *' if stage in resumed else ''}"
         rows.append(
             (
                 name,
                 bar(one.seconds / longest),
                 duration(one.seconds),
-                tag("span", duration(forecast.seconds), class_="quiet"),
+                tag("span", duration(predicted.get("seconds")), class_="quiet"),
                 bar(one.peak_rss_bytes / largest, "b"),
                 size(one.peak_rss_bytes),
-                tag("span", size(forecast.memory_bytes), class_="quiet"),
+                tag("span", size(predicted.get("memory_bytes")), class_="quiet"),
             )
         )
-    expected = [one.seconds for one in run.forecast.values() if one.seconds is not None]
-    predicted = sum(expected) if len(expected) == len(measured) else None
-    memory = [one.memory_bytes for one in run.forecast.values() if one.memory_bytes is not None]
+    seconds = [one["seconds"] for one in run.predicted.values() if "seconds" in one]
+    memory = [one["memory_bytes"] for one in run.predicted.values() if "memory_bytes" in one]
     rows.append(
         (
             "In all",
             None,
             duration(sum(one.seconds for one in measured.values())),
-            tag("span", duration(predicted), class_="quiet"),
+            tag("span", duration(sum(seconds) if len(seconds) == len(measured) else None), class_="quiet"),
             None,
             size(largest),
             tag("span", size(max(memory, default=None)), class_="quiet"),
@@ -73,7 +73,26 @@ def _measured(run: Run) -> list[Html]:
     if resumed:
         names = listed([NAMES.get(stage, stage) for stage in resumed])
         notes.append(f"* {names} was stopped and resumed: its time is that of the last process alone.")
-    return [h3("Time and memory"), table(columns, rows, class_="totals"), p(" ".join(notes), class_="note")]
+    tables = [table(columns, rows, class_="totals"), p(" ".join(notes), class_="note"), _others(run)]
+    return [h3("Time and memory"), *(one for one in tables if one is not None)]
+
+
+def _others(run: Run) -> Html | None:
+    """What else was predicted: disk, tokens, steps."""
+    shown = {"disk_bytes": ("disk", size), "tokens": ("tokens", count), "steps": ("steps", count)}
+    rows = [
+        (
+            NAMES.get(row.stage, row.stage),
+            shown[row.what][0],
+            shown[row.what][1](row.actual),
+            tag("span", shown[row.what][1](row.predicted), class_="quiet"),
+            relative(row.actual, row.predicted),
+        )
+        for row in compare(run.predicted, run.artifacts)
+        if row.what in shown
+    ]
+    columns: list[Heading] = ["stage", "figure", number("measured"), number("predicted"), number("off by")]
+    return details("Disk, tokens and steps, measured and predicted", table(columns, rows)) if rows else None
 
 
 def _environment(run: Run) -> list[Html]:

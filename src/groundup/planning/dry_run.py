@@ -1,0 +1,187 @@
+"""Pretraining's own code on tensors without data, as one process of a layout whose other processes aren't there.
+
+    fake process group   knows its size and rank; every exchange is done at once and moves nothing
+    fake tensors         know their shape and type, and their storage; nothing is computed
+    `LiveStorages`       adds up the storages that are alive, at every operator
+
+So a laptop finds what doesn't fit together in a blueprint for hundreds of GPUs, and what each of them will hold: the
+model is built, cut and sharded, and takes two optimizer steps, by the code that does so in earnest. Operators are those
+of the CPU; a GPU's attention kernels keep as much, and what they need for a moment isn't counted.
+"""
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+from weakref import WeakSet
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
+from torch.distributed.tensor import DTensor
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
+from groundup.errors import GroundupError
+from groundup.model.configuration import LLMConfig
+from groundup.model.decoder import CustomLanguageModel
+from groundup.parallel.advice import check
+from groundup.parallel.configuration import ParallelConfig
+from groundup.parallel.device import Precision
+from groundup.parallel.engine import Engine
+from groundup.parallel.mesh.engine import MeshEngine
+from groundup.parallel.mesh.layout import Layout
+from groundup.parallel.mesh.process_group import quiet
+from groundup.parallel.recompute import checkpoint_blocks
+from groundup.parallel.single_device import SingleDevice
+from groundup.planning.calibration import whole_batch
+from groundup.planning.ranks import RankBatch
+from groundup.training.configuration import PretrainConfig
+from groundup.training.engines import needs_of, recomputed
+from groundup.training.optimizer import make_optimizer
+from groundup.training.pretraining import TokenBatch, next_token_loss, targets_of
+
+CPU, DEVICE = torch.device("cpu"), "GROUNDUP_DEVICE"
+STEPS = 2  # the optimizer's state is made in the first one
+_SCALAR = torch.ops.aten._local_scalar_dense.default
+
+
+@dataclass(frozen=True)
+class RankHolds:
+    """What a process holds in bytes, by part; the last part is what comes and goes in a step, at its most."""
+
+    rank: int
+    parameters: int
+    """That this process keeps, over all of its shards."""
+    memory: Mapping[str, int]
+
+    @property
+    def memory_bytes(self) -> int:
+        return sum(self.memory.values())
+
+
+class LiveStorages(TorchDispatchMode):
+    """The bytes of all storages that operators under it have touched and that are still alive, at the peak.
+
+    With fake tensors it also answers what only data could: every number that a tensor is asked for is 1.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._alive: WeakSet[Any] = WeakSet()
+        self.peak = 0
+
+    @property
+    def bytes(self) -> int:
+        """Now. A storage that sharding has freed is alive, and empty."""
+        return sum(storage.nbytes() for storage in list(self._alive))
+
+    def __torch_dispatch__(
+        self, function: Any, types: Any, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
+    ) -> Any:
+        if any(issubclass(kind, DTensor) for kind in types):
+            return NotImplemented  # it comes back with this process's part
+        if function is _SCALAR and isinstance(args[0], FakeTensor):
+            return True if args[0].dtype == torch.bool else 1.0 if args[0].is_floating_point() else 1
+        result = function(*args, **(kwargs or {}))
+        fresh = False
+        for leaf in tree_leaves(result):
+            if isinstance(leaf, Tensor):
+                storage = leaf.untyped_storage()
+                fresh = fresh or storage not in self._alive
+                self._alive.add(storage)
+        if fresh:
+            self.peak = max(self.peak, self.bytes)
+        return result
+
+
+def dry_run(
+    model: LLMConfig, config: PretrainConfig, parallel: ParallelConfig, precision: Precision, rank: int = 0
+) -> RankHolds:
+    """What the process `rank` holds while pretraining.
+
+    Args:
+        config: the `pretrain:` section, filled in.
+
+    Raises:
+        GroundupError: the model doesn't fit the layout, or its engine is another library's.
+    """
+    if parallel.engine != "torch":
+        raise GroundupError(
+            f"{parallel.engine} can't be tried without its processes",
+            where="parallel.engine",
+            do="plan without --dry-run: it has the memory by formula",
+        )
+    with _alone_as(rank, parallel) as layout, FakeTensorMode(allow_non_fake_inputs=True), LiveStorages() as storages:
+        made = CustomLanguageModel(model, seed=0)
+        checkpoint_blocks(made.model.layers, recomputed(config))
+        check(parallel, needs_of(made, config, precision))
+        optimizer = make_optimizer(config.optimizer)
+        engine: Engine
+        if layout is None:
+            # whole copies differ from one process in nothing but the rows that they read
+            engine = SingleDevice(made, optimizer, CPU, precision, config.ema)
+        else:
+            engine = MeshEngine(made, optimizer, parallel, precision, config.ema, layout)
+        del made
+        return step_memory(engine, whole_batch(model, config, parallel), storages, rank)
+
+
+def ranks_to_try(parallel: ParallelConfig) -> list[int]:
+    """The first process of each end of the pipeline: the ends hold most, and those next to them the same."""
+    return [0] if parallel.pp == 1 else [0, parallel.processes - parallel.processes // parallel.pp]
+
+
+def step_memory(engine: Engine, batch: RankBatch, storages: LiveStorages, rank: int = 0) -> RankHolds:
+    """Two steps under `storages`, on tokens of no meaning."""
+    ids = torch.zeros(batch.rows, batch.sequence + 1, dtype=torch.long)
+    micro = [TokenBatch(ids[:, :-1], ids[:, 1:]) for _ in range(batch.micro_batches)]
+    weights = list(map(targets_of, micro))
+    for _ in range(STEPS):
+        storages.peak = 0
+        engine.train_step(micro, weights, next_token_loss, 1e-3, 1.0)
+    tensors = engine.tensors()
+    memory = {
+        "weights": _held(tensors, "model."),
+        "optimizer state": _held(tensors, "optimizer."),
+    }
+    kept = sum(local(tensor).numel() for name, tensor in tensors.items() if name.startswith("model."))
+    memory["gradients, activations, gathered weights, logits"] = max(0, storages.peak - sum(memory.values()))
+    return RankHolds(rank, kept, memory)
+
+
+def local(tensor: Tensor) -> Tensor:
+    """This process's shard."""
+    shard: Tensor = getattr(tensor, "_local_tensor", tensor)
+    return shard
+
+
+def _held(tensors: Mapping[str, Tensor], prefix: str) -> int:
+    storages = {local(one).untyped_storage() for name, one in tensors.items() if name.startswith(prefix)}
+    return sum(storage.nbytes() for storage in storages)
+
+
+@contextmanager
+def _alone_as(rank: int, parallel: ParallelConfig) -> Iterator[Layout | None]:
+    """This process as one of a job whose others aren't there; its layout, made while tensors still have data."""
+    from torch.testing._internal.distributed.fake_pg import FakeStore
+
+    if parallel.processes == parallel.dp_replicate:
+        yield None
+        return
+    had_device = os.environ.get(DEVICE)
+    os.environ[DEVICE] = CPU.type
+    quiet()
+    dist.init_process_group("fake", store=FakeStore(), rank=rank, world_size=parallel.processes)
+    try:
+        layout = Layout(parallel, CPU)
+        if parallel.ep > 1:
+            _ = layout.experts
+        yield layout
+    finally:
+        dist.destroy_process_group()
+        del os.environ[DEVICE]
+        if had_device is not None:
+            os.environ[DEVICE] = had_device
