@@ -88,7 +88,7 @@ def test_pretraining_counts_by_hand(tmp_path):
     norms = 9 * 256  # no matmuls
     assert stage.flops == 1_000_000 * (6 * (n - norms) + 12 * 4 * 256 * 128)
     assert stage.memory["weights"] == stage.memory["gradients"] == 4 * n
-    assert stage.memory["AdamW state"] == 8 * n and stage.memory["bf16 copies"] == 2 * n
+    assert stage.memory["optimizer state"] == 8 * n and stage.memory["bf16 copies"] == 2 * n
     assert stage.memory["activations"] == activation_bytes(found.model, 500, "bf16")
     assert stage.memory["logits"] == chunked_logits_bytes(found.model, 500, "bf16")
     assert stage.disk == {"checkpoints": 24 * n, "model": 4 * n}

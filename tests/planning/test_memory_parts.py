@@ -31,8 +31,8 @@ def test_state_is_that_of_adamw() -> None:
     tensors = [value for state in optimizer.state.values() for value in state.values() if value.dim()]
     found = state_bytes(MODEL.num_parameters, "fp32")
     assert found["weights"] == sum(parameter.nbytes for parameter in model.parameters())
-    assert found["AdamW state"] == sum(tensor.nbytes for tensor in tensors)
-    assert found.keys() == {"weights", "gradients", "AdamW state"}
+    assert found["optimizer state"] == sum(tensor.nbytes for tensor in tensors)
+    assert found.keys() == {"weights", "gradients", "optimizer state"}
 
 
 def test_shapes_are_no_more_than_the_batches_and_code_no_more_than_the_cache() -> None:

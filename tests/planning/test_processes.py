@@ -11,7 +11,7 @@ from groundup.planning.estimate import StagePlan, plan
 from groundup.planning.machine import Machine
 from groundup.planning.processes import crowded, held_bytes, processes
 
-STAGE = StagePlan("pretrain", 1.0, memory={"program": 9, "weights": 240, "gradients": 240, "AdamW state": 480})
+STAGE = StagePlan("pretrain", 1.0, memory={"program": 9, "weights": 240, "gradients": 240, "optimizer state": 480})
 MACHINE = Machine(cores=4, core_flops=88e9, bf16=True, memory=24 * 10**9, disk=80 * 10**9)
 
 

@@ -87,7 +87,7 @@ def test_checkpointing_and_spreading_save_memory(layout):
 def test_a_single_process_holds_what_a_stage_of_the_plan_does():
     found = rank_memory(B8, ParallelConfig(), RankBatch(1, 512))
     n = B8.num_parameters
-    assert [found[part] for part in ("weights", "gradients", "AdamW state", "bf16 copies")] == [
+    assert [found[part] for part in ("weights", "gradients", "optimizer state", "bf16 copies")] == [
         4 * n,
         4 * n,
         8 * n,

@@ -221,7 +221,7 @@ class _Estimate:
         mode = config.activation_checkpointing
         kept = mode if isinstance(mode, str) else "selective"  # a number lets the compiler choose, much like it
         memory = {
-            **self._trained(),
+            **self._trained(self._matrices()),
             "activations": held.activation_bytes(self.model, micro, self.precision, kept),
             "logits": held.chunked_logits_bytes(self.model, micro, self.precision),
             **self._compiled(held.BatchShapes(1, 1)),
@@ -350,8 +350,14 @@ class _Estimate:
         disk = {"checkpoints": 2 * models * 12 * self.n, "model": 4 * self.n} if models else {}
         return StagePlan(stage, seconds, tokens, steps, sum(flops.values()), memory, disk)
 
-    def _trained(self) -> dict[str, int]:
-        return {"program": held.TRAINING_PROGRAM_BYTES, **held.state_bytes(self.n, self.precision)}
+    def _trained(self, matrices: int = 0) -> dict[str, int]:
+        return {"program": held.TRAINING_PROGRAM_BYTES, **held.state_bytes(self.n, self.precision, matrices)}
+
+    def _matrices(self) -> int:
+        """Parameters that Muon trains in pretraining."""
+        others = ("embedding", "positions", "head", "norms", "shortcuts")
+        muon = self.blueprint.pretrain.optimizer.name == "muon"
+        return self.n - sum(self.model.parts.get(part, 0) for part in others) if muon else 0
 
     def _compiled(
         self, trained: held.BatchShapes | None = None, forward: held.BatchShapes | None = None

@@ -1,7 +1,7 @@
 """What a training or answering process holds in memory, by part, each by a formula.
 
     weights, gradients      4 N bytes each, float32
-    AdamW state             8 N: two float32 averages (arXiv 1711.05101)
+    optimizer state         8 N: two float32 averages (AdamW, arXiv 1711.05101); 4 N of matrices under Muon
     bf16 or fp16 copies     2 N: what autocast casts the weights to
     activations             `activation_bytes`
     logits                  `chunked_logits_bytes` in pretraining, `answer_logits_bytes` on rows of answers
@@ -40,9 +40,13 @@ class BatchShapes:
     """Numbers of answer tokens."""
 
 
-def state_bytes(parameters: int, precision: str) -> dict[str, int]:
-    """Of one trained model between its steps, by part."""
-    found = {"weights": 4 * parameters, "gradients": 4 * parameters, "AdamW state": 8 * parameters}
+def state_bytes(parameters: int, precision: str, matrices: int = 0) -> dict[str, int]:
+    """Of one trained model between its steps, by part.
+
+    Args:
+        matrices: parameters that Muon trains: it keeps one average of each where AdamW keeps two.
+    """
+    found = {"weights": 4 * parameters, "gradients": 4 * parameters, "optimizer state": 8 * parameters - 4 * matrices}
     return found | ({f"{precision} copies": 2 * parameters} if precision != "fp32" else {})
 
 

@@ -7,7 +7,7 @@ from groundup.parallel.configuration import ParallelConfig
 from groundup.planning.advice import size
 from groundup.planning.estimate import Plan, StagePlan
 
-STATE = ("weights", "gradients", "AdamW state")
+STATE = ("weights", "gradients", "optimizer state")
 
 
 def processes(plan: Plan, layouts: Mapping[str, ParallelConfig]) -> list[str]:
@@ -57,9 +57,9 @@ def shards(part: str, parallel: ParallelConfig) -> int:
     data = parallel.dp_shard * (parallel.cp if parallel.engine == "torch" else 1)
     match parallel.engine:
         case "deepspeed":
-            sharded = {"weights": 3, "gradients": 2, "AdamW state": 1}[part] <= parallel.zero_stage
+            sharded = {"weights": 3, "gradients": 2, "optimizer state": 1}[part] <= parallel.zero_stage
         case "megatron":
-            sharded = part == "AdamW state"  # its distributed optimizer
+            sharded = part == "optimizer state"  # its distributed optimizer
         case "torch":
             sharded = True
     return parallel.tp * parallel.pp * (data if sharded else 1)

@@ -3,7 +3,7 @@
 P are the parameters of the process's pipeline stage over `tp`, S the processes that shard them, T the tokens of a
 micro-batch that the process reads, d the width, V the vocabulary:
 
-    weights, gradients, AdamW state   4 P / S, 4 P / S, 8 P / S (FSDP; what ZeRO and Megatron shard: `processes.shards`)
+    weights, gradients, optimizer state   4 P / S, 4 P / S, 8 P / S (AdamW under FSDP; others: `processes.shards`)
     gathered weights                  of the largest layer, embedding or head: 2 in bf16 (used and next), its gradient
                                       in float32
     activations                       `memory.layer_values`, over tp, of the micro-batches in flight
@@ -72,7 +72,7 @@ def rank_memory(
     data = parallel.dp_shard * parallel.cp
     found = {
         part: width * held * parallel.pp // shards(part, parallel)
-        for part, width in (("weights", 4), ("gradients", 4), ("AdamW state", 8))
+        for part, width in (("weights", 4), ("gradients", 4), ("optimizer state", 8))
     }
     if data == 1:
         found["bf16 copies"] = BF16 * held // tp
