@@ -1,6 +1,7 @@
 """What a dry run says a rank holds, against ranks that are there: the same storages, and the memory of the process."""
 
 import gc
+from pathlib import Path
 
 import pytest
 
@@ -37,9 +38,9 @@ def pretraining(parallel: ParallelConfig, rows: int = 2) -> PretrainConfig:
 
 
 def resident() -> int:
-    """Bytes of this process's memory at its most, and now."""
-    with open("/proc/self/status", encoding="utf-8") as file:
-        return next(int(line.split()[1]) * 1024 for line in file if line.startswith("VmHWM"))
+    """Bytes of this process's memory at its most."""
+    lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
+    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM"))
 
 
 def held(model: LLMConfig, degrees: dict[str, int]) -> tuple[int, int]:
@@ -71,9 +72,7 @@ def test_storages_are_those_of_two_real_ranks(degrees: dict[str, int]) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "degrees",
-    [{"dp_shard": 2}, {"tp": 2}, {"dp_shard": 4}, {"dp_shard": 2, "tp": 2}, {"dp_shard": 2, "pp": 2}],
-    ids=str,
+    "degrees", [*LAYOUTS, {"dp_shard": 4}, {"dp_shard": 2, "tp": 2}, {"dp_shard": 2, "pp": 2}], ids=str
 )
 def test_a_real_rank_grows_by_what_the_dry_run_says(degrees: dict[str, int]) -> None:
     """Resident memory, which counts what no storage shows: fragments, buffers of exchanges, code."""

@@ -10,6 +10,7 @@ of the CPU; a GPU's attention kernels keep as much, and what they need for a mom
 """
 
 import os
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,7 +20,7 @@ from weakref import WeakSet
 import torch
 import torch.distributed as dist
 from torch import Tensor
-from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
+from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode, unset_fake_temporarily
 from torch.distributed.tensor import DTensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
@@ -85,7 +86,12 @@ class LiveStorages(TorchDispatchMode):
             return NotImplemented  # it comes back with this process's part
         if function is _SCALAR and isinstance(args[0], FakeTensor):
             return True if args[0].dtype == torch.bool else 1.0 if args[0].is_floating_point() else 1
-        result = function(*args, **(kwargs or {}))
+        given = [leaf for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, Tensor)]
+        if given and not any(isinstance(tensor, FakeTensor) for tensor in given):
+            with unset_fake_temporarily():  # which ranks a mesh has, or tensors of a real rank
+                result = function(*args, **(kwargs or {}))
+        else:
+            result = function(*args, **(kwargs or {}))
         fresh = False
         for leaf in tree_leaves(result):
             if isinstance(leaf, Tensor):
@@ -114,6 +120,7 @@ def dry_run(
             where="parallel.engine",
             do="plan without --dry-run: it has the memory by formula",
         )
+    warnings.filterwarnings("ignore", "Accessing the data pointer of FakeTensor", UserWarning)  # deepcopy asks for it
     with _alone_as(rank, parallel) as layout, FakeTensorMode(allow_non_fake_inputs=True), LiveStorages() as storages:
         made = CustomLanguageModel(model, seed=0)
         checkpoint_blocks(made.model.layers, recomputed(config))

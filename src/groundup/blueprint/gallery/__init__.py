@@ -9,6 +9,7 @@ from groundup.errors import GroundupError
 
 FOLDER = Path(__file__).parent
 DEFAULT = "python-docs"
+OTHER_NAMES = {"laptop": DEFAULT, "own-documents": "files"}
 BLUEPRINT, SCHEMA = "blueprint.yaml", "blueprint.schema.json"
 
 
@@ -19,8 +20,11 @@ def names() -> list[str]:
 
 def text(name: str) -> str:
     """A blueprint of the gallery as YAML text; raises GroundupError for a name that is not in it."""
+    name = OTHER_NAMES.get(name, name)
     if name not in names():
-        raise GroundupError(f"the gallery has no blueprint {name}", do=f"choose one of {', '.join(names())}")
+        raise GroundupError(
+            f"the gallery has no blueprint {name}", do=f"choose one of {', '.join([*names(), *OTHER_NAMES])}"
+        )
     return (FOLDER / f"{name}.yaml").read_text(encoding="utf-8")
 
 
