@@ -44,9 +44,7 @@ def test_what_is_there_is_never_overwritten(tmp_path):
     with pytest.raises(GroundupError, match="is there already; choose another folder"):
         gallery.write("python-docs", tmp_path)
     assert (tmp_path / "blueprint.yaml").read_text() == before
-    with pytest.raises(
-        GroundupError, match="the gallery has no blueprint x; choose one of python-docs, continue-model"
-    ):
+    with pytest.raises(GroundupError, match="has no blueprint x; choose one of python-docs, continue-model"):
         gallery.write("x", tmp_path)
 
 

@@ -10,10 +10,12 @@ of the CPU; a GPU's attention kernels keep as much, and what they need for a mom
 """
 
 import os
+import sys
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from multiprocessing import get_context
 from typing import Any
 from weakref import WeakSet
 
@@ -120,6 +122,15 @@ def dry_run(
             where="parallel.engine",
             do="plan without --dry-run: it has the memory by formula",
         )
+    method = "fork" if sys.platform == "linux" else "spawn"
+    with get_context(method).Pool(1) as pool:  # libraries remember process groups, so each try has a process of its own
+        return pool.apply(_dry_run, (model, config, parallel, precision, rank))
+
+
+def _dry_run(
+    model: LLMConfig, config: PretrainConfig, parallel: ParallelConfig, precision: Precision, rank: int
+) -> RankHolds:
+    torch.set_num_threads(1)
     warnings.filterwarnings("ignore", "Accessing the data pointer of FakeTensor", UserWarning)  # deepcopy asks for it
     with _alone_as(rank, parallel) as layout, FakeTensorMode(allow_non_fake_inputs=True), LiveStorages() as storages:
         made = CustomLanguageModel(model, seed=0)
@@ -178,17 +189,11 @@ def _alone_as(rank: int, parallel: ParallelConfig) -> Iterator[Layout | None]:
     if parallel.processes == parallel.dp_replicate:
         yield None
         return
-    had_device = os.environ.get(DEVICE)
     os.environ[DEVICE] = CPU.type
     quiet()
     dist.init_process_group("fake", store=FakeStore(), rank=rank, world_size=parallel.processes)
-    try:
-        layout = Layout(parallel, CPU)
-        if parallel.ep > 1:
-            _ = layout.experts
-        yield layout
-    finally:
-        dist.destroy_process_group()
-        del os.environ[DEVICE]
-        if had_device is not None:
-            os.environ[DEVICE] = had_device
+    layout = Layout(parallel, CPU)
+    if parallel.ep > 1:
+        _ = layout.experts
+    yield layout
+    dist.destroy_process_group()
