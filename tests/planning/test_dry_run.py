@@ -85,9 +85,9 @@ def test_a_real_rank_grows_by_what_the_dry_run_says(degrees: dict[str, int]) -> 
 def test_the_parameters_of_all_ranks_are_those_of_the_model() -> None:
     parallel = ParallelConfig(dp_shard=2, tp=2)
     config = pretraining(parallel)
-    kept = [dry_run(SMALL, config, parallel, "fp32", rank).parameters for rank in range(4)]
+    kept = [dry_run(SMALL, config, parallel, "fp32", rank).parameters for rank in (0, 3)]
     norms = 5 * 64  # whole on either side of tp
-    assert sum(kept) == SMALL.num_parameters + norms
+    assert 2 * sum(kept) == SMALL.num_parameters + norms  # of four alike
 
 
 def test_what_cannot_be_tried_says_so() -> None:
