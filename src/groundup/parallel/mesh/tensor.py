@@ -58,9 +58,9 @@ def apply(model: nn.Module, layout: Layout) -> None:
 def _plan(block: Block, sequence: bool) -> ParallelStyles:
     """How each part of a layer is cut. The stream comes, and is left, whole or as a part of the sequence."""
     stream: Placement = Shard(1) if sequence else Replicate()
-    others = (None, None, None, None)  # rotations, mask, cache, the stream at the first layer: as they are
+    whole = (Replicate(), None, None, None)
     plan: ParallelStyles = {
-        "self_attn": PrepareModuleInput(input_layouts=(stream, *others), desired_input_layouts=(Replicate(), *others)),
+        "self_attn": PrepareModuleInput(input_layouts=(stream, None, None, None), desired_input_layouts=whole),
         "self_attn.q_proj": ColwiseParallel(),
         "self_attn.k_proj": ColwiseParallel(),
         "self_attn.v_proj": ColwiseParallel(),

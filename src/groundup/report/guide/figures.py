@@ -46,7 +46,7 @@ def open_run(folder: Path) -> Run:
     run_folder = RunFolder(folder).must_exist()
     remembered = run_folder.remembered()
     names = [name for name in (remembered.stages if remembered else {}) if name != "report"]
-    return read_run(folder, {name: run_folder.artifact(name) for name in names}, folder)
+    return read_run(folder, {name: run_folder.artifact(name) for name in names})
 
 
 def own_model(run: Run) -> LLMConfig:
