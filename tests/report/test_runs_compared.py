@@ -15,9 +15,9 @@ from groundup.errors import GroundupError
 from groundup.evaluation.checker import Interval
 from groundup.pipeline.folder import RunFolder
 from groundup.pipeline.runs import artifacts_of, runs_below
+from groundup.report.run import as_executed
 from groundup.report.runs_compared import compare_runs
 from groundup.report.runs_compared_page import comparison_page
-from groundup.report.run import as_executed
 
 
 @pytest.fixture(scope="module")

@@ -72,9 +72,9 @@ def compare(
     """Compare runs with the first one: blueprints, scores, curves, cost, samples."""
     from groundup.artifacts.durable import write_text
     from groundup.pipeline.runs import artifacts_of
+    from groundup.report.run import as_executed
     from groundup.report.runs_compared import compare_runs
     from groundup.report.runs_compared_page import comparison_page
-    from groundup.report.run import as_executed
 
     if len(runs) < 2:
         raise GroundupError("a comparison needs two runs", do="name another one; `groundup runs` lists them")

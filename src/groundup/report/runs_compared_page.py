@@ -9,11 +9,11 @@ import groundup
 from groundup.blueprint.dump import yaml
 from groundup.blueprint.load import Leaf
 from groundup.evaluation.checker import Interval
-from groundup.report.runs_compared import METRICS, ComparedRuns, ComparedScore, Difference
 from groundup.report.markup import Html, code, details, figure, h3, join, number, p, side_by_side, table, tag, term
 from groundup.report.page import brand, document
 from groundup.report.plots import Curve, curves, thinned
 from groundup.report.run import NAMES
+from groundup.report.runs_compared import METRICS, ComparedRuns, ComparedScore, Difference
 from groundup.report.wording import SPACE, decimal, duration, listed, percent, points, shortened, size
 
 MARKS = "abc"  # colours of curves
