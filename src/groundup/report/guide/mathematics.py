@@ -36,7 +36,7 @@ _TOKEN = re.compile(r'\s*("[^"]*"|\d+(?:[.,]\d+)*|[A-Za-z]+(?:\.[a-z]+)*|<=|>=|!
 
 
 @dataclass
-class Part:
+class Formula:
     """A piece of an equation: its MathML and, where it is a symbol, that symbol."""
 
     markup: str
@@ -45,7 +45,7 @@ class Part:
     symbols: list[str] = field(default_factory=list)
 
 
-class _Reader:
+class _FormulaReader:
     def __init__(self, text: str, where: str, display: bool) -> None:
         self.text, self.where, self.display = text, where, display
         found = list(_TOKEN.finditer(text))
@@ -63,9 +63,9 @@ class _Reader:
         self.at += 1
         return self.tokens[self.at - 1]
 
-    def parts(self, until: str = "") -> Iterator[Part]:
+    def parts(self, until: str = "") -> Iterator[Formula]:
         """Items up to `until`, which is taken; fractions joined."""
-        found: list[Part] = []
+        found: list[Formula] = []
         while (token := self.peek()) != until:
             if not token:
                 raise self.wrong(f"has no {until!r}")
@@ -73,19 +73,19 @@ class _Reader:
                 self.take()
                 above, below = found.pop(), self.scripted()
                 markup = f"<mfrac>{_row(above.inner or above.markup)}{_row(below.inner or below.markup)}</mfrac>"
-                found.append(Part(markup, symbols=above.symbols + below.symbols))
+                found.append(Formula(markup, symbols=above.symbols + below.symbols))
             else:
                 found.append(self.scripted())
         if until:
             self.take()
         yield from found
 
-    def scripted(self) -> Part:
+    def scripted(self) -> Formula:
         base = self.single()
         if base.symbols and self.peek() == "(" and not self.apart[self.at]:  # f(x) is one thing, as above a fraction
             inside = self.single()
-            return Part(base.markup + inside.markup, symbols=base.symbols + inside.symbols)
-        scripts: dict[str, Part] = {}
+            return Formula(base.markup + inside.markup, symbols=base.symbols + inside.symbols)
+        scripts: dict[str, Formula] = {}
         while (token := self.peek()) in ("_", "^") and token not in scripts:
             self.take()
             scripts[token] = self.single()
@@ -98,45 +98,45 @@ class _Reader:
         tag = tags["".join(sorted(scripts, key="_^".index))]
         written = "".join(_row(scripts[key].inner or scripts[key].markup) for key in "_^" if key in scripts)
         symbols = base.symbols + [symbol for part in scripts.values() for symbol in part.symbols]
-        return Part(f"<{tag}>{_row(base.markup)}{written}</{tag}>", symbols=symbols)
+        return Formula(f"<{tag}>{_row(base.markup)}{written}</{tag}>", symbols=symbols)
 
-    def single(self) -> Part:
+    def single(self) -> Formula:
         if not self.peek():
             raise self.wrong("ends too early")
         token = self.take()
         if token[0] == '"':
-            return Part(f"<mtext>{html.escape(token[1:-1])}</mtext>")
+            return Formula(f"<mtext>{html.escape(token[1:-1])}</mtext>")
         if token[0].isdigit():
-            return Part(f"<mn>{token}</mn>")
+            return Formula(f"<mn>{token}</mn>")
         if token in CLOSING:
             inside = list(self.parts(CLOSING[token]))
             inner = _row("".join(part.markup for part in inside))
             symbols = [symbol for part in inside for symbol in part.symbols]
             stretchy = f"<mo>{token}</mo>{inner}<mo>{CLOSING[token]}</mo>"
-            return Part(f"<mrow>{stretchy}</mrow>", inner=inner, symbols=symbols)
+            return Formula(f"<mrow>{stretchy}</mrow>", inner=inner, symbols=symbols)
         if token[0].isalpha():
             return self.named(token)
-        return Part(f"<mo>{html.escape(SHORT.get(token, token))}</mo>")
+        return Formula(f"<mo>{html.escape(SHORT.get(token, token))}</mo>")
 
-    def named(self, name: str) -> Part:
+    def named(self, name: str) -> Formula:
         if name in GREEK:
-            return Part(f"<mi>{GREEK[name]}</mi>", name, symbols=[name])
+            return Formula(f"<mi>{GREEK[name]}</mi>", name, symbols=[name])
         if name in BIG:
-            return Part(f"<mo>{BIG[name]}</mo>", name)
+            return Formula(f"<mo>{BIG[name]}</mo>", name)
         if name in OPERATORS:
-            return Part(f"<mo>{OPERATORS[name]}</mo>", name)
+            return Formula(f"<mo>{OPERATORS[name]}</mo>", name)
         if name in WORDS:
-            return Part(f"<mi>{name}</mi>", name)
+            return Formula(f"<mi>{name}</mi>", name)
         if len(name) == 1:
-            return Part(f"<mi>{name}</mi>", name, symbols=[name])
+            return Formula(f"<mi>{name}</mi>", name, symbols=[name])
         if self.peek() == "(":
             self.take()
             return self.call(name, self.arguments())
         raise self.wrong(f"has the name {name}, which is no symbol that is known")
 
-    def arguments(self) -> list[list[Part]]:
+    def arguments(self) -> list[list[Formula]]:
         """Up to the closing bracket, split at commas and, for matrices, semicolons kept as their own parts."""
-        found: list[list[Part]] = [[]]
+        found: list[list[Formula]] = [[]]
         for part in self.parts(")"):
             if part.markup == "<mo>,</mo>":
                 found.append([])
@@ -144,7 +144,7 @@ class _Reader:
                 found[-1].append(part)
         return found
 
-    def call(self, name: str, arguments: list[list[Part]]) -> Part:
+    def call(self, name: str, arguments: list[list[Formula]]) -> Formula:
         rows = [_row("".join(part.markup for part in one)) for one in arguments]
         symbols = [symbol for one in arguments for part in one for symbol in part.symbols]
         match name:
@@ -155,13 +155,13 @@ class _Reader:
             case "binom":
                 markup = f"<mrow><mo>(</mo><mfrac linethickness='0'>{rows[0]}{rows[1]}</mfrac><mo>)</mo></mrow>"
             case "op":
-                return Part(rows[0].replace("mtext", "mi"))
+                return Formula(rows[0].replace("mtext", "mi"))
             case "bold":
                 name = "".join(part.name for part in arguments[0])
-                return Part(f"<mi mathvariant='bold'>{_bold(name)}</mi>", symbols=[f"bold({name})"])
+                return Formula(f"<mi mathvariant='bold'>{_bold(name)}</mi>", symbols=[f"bold({name})"])
             case "cal":
                 name = "".join(part.name for part in arguments[0])
-                return Part(f"<mi>{chr(0x1D4D0 + ord(name) - 65)}</mi>", symbols=[f"cal({name})"])
+                return Formula(f"<mi>{chr(0x1D4D0 + ord(name) - 65)}</mi>", symbols=[f"cal({name})"])
             case "abs" | "norm" | "floor" | "ceil":
                 left, right = {"abs": "||", "norm": "‖‖", "floor": "⌊⌋", "ceil": "⌈⌉"}[name]
                 markup = f"<mrow><mo>{left}</mo>{rows[0]}<mo>{right}</mo></mrow>"
@@ -175,7 +175,7 @@ class _Reader:
                 markup = f"<mover>{rows[0]}<mo>{ACCENTS[name]}</mo></mover>"
             case _:
                 raise self.wrong(f"calls {name}, which is no function that is known")
-        return Part(markup, symbols=symbols)
+        return Formula(markup, symbols=symbols)
 
 
 def _row(markup: str) -> str:
@@ -188,9 +188,9 @@ def _bold(name: str) -> str:
     return GREEK.get(name, name)
 
 
-def read(text: str, where: str, display: bool = False) -> Part:
+def read(text: str, where: str, display: bool = False) -> Formula:
     """An equation's MathML and symbols; raises GroundupError where it can't be read."""
-    reader = _Reader(text, where, display)
+    reader = _FormulaReader(text, where, display)
     rows: list[str] = [""]
     symbols: list[str] = []
     for part in reader.parts():
@@ -205,7 +205,7 @@ def read(text: str, where: str, display: bool = False) -> Part:
         lines = ["".join(f"<mtd>{cell}</mtd>" for cell in row.split("<mo>&amp;</mo>")) for row in rows]
         inner = "<mtable class='rows'>" + "".join(f"<mtr>{line}</mtr>" for line in lines) + "</mtable>"
     block = ' display="block"' if display else ""
-    return Part(f"<math{block}>{inner}</math>", symbols=list(dict.fromkeys(symbols)))
+    return Formula(f"<math{block}>{inner}</math>", symbols=list(dict.fromkeys(symbols)))
 
 
 def plain(text: str) -> str:
