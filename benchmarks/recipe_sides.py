@@ -153,12 +153,12 @@ class NanoGPTSide(Side):
     """nanoGPT's model and AdamW: warm-up, then a cosine to a tenth."""
 
     def __init__(self, job: Job) -> None:
-        from benchmarks.nanogpt import NanoGPT
+        from benchmarks.nanogpt import NanoGPT, NanoGPTShape
         from groundup.parallel.device import settle
         from groundup.tokenizer.tokenizer import Tokenizer
 
         settle()
-        self.shape: Any = {
+        self.shape: NanoGPTShape = {
             "layers": 1 if job.check else DEPTH,
             "width": WIDTH,
             "heads": WIDTH // 64,

@@ -50,7 +50,7 @@ def _size(parameters: int) -> str:
 def _model(shape: LLMConfig) -> dict[str, Any]:
     family = family_of(shape)
     return {
-        "architecture": ARCHITECTURES.get(family, family),
+        "architecture": "fast" if shape.shortcuts else ARCHITECTURES.get(family, family),
         "layers": shape.num_hidden_layers,
         "width": shape.hidden_size,
         "heads": shape.num_attention_heads,

@@ -51,11 +51,11 @@ UNIT_START: dict[str, Any] = {
     "head_std": 0.001,
     "fan_in": True,
     "zero_init_outputs": True,
+    "qk_gain": 1.2,
 }
 # A model for speed of learning alone, which has no name in other programs.
 FAST: dict[str, Any] = {
     "qk_norm": True,
-    "qk_gain": 1.2,
     "rms_norm_eps": 1e-6,
     "hidden_act": "relu2",
     "gated_mlp": False,

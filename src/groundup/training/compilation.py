@@ -8,6 +8,7 @@ from torch import nn
 from groundup.artifacts.durable import write_text
 from groundup.artifacts.json_files import read_json
 from groundup.model.decoder import Block, Decoder
+from groundup.model.shortcuts import FirstInput
 from groundup.parallel import float8
 from groundup.parallel.compilation import compile_blocks, gain
 from groundup.parallel.engine import Engine
@@ -59,7 +60,10 @@ def _found(engine: Engine, objective: Pretraining, config: PretrainConfig, keep:
             float8.convert(block, engine.device, "bf16")
         checkpoint_blocks(nn.ModuleList([block]), recomputed(config))
         x_BTD = torch.randn(objective.rows, T, decoder.config.hidden_size, device=engine.device)
-        times = gain(block, [x_BTD, rotary])
+        more = []
+        if decoder.config.shortcuts:
+            more = [None, None, FirstInput(x_BTD, torch.zeros(x_BTD.shape[:2], dtype=torch.long, device=engine.device))]
+        times = gain(block, [x_BTD, rotary, *more])
     progress.say(f"    pretrain: compiled layers are {times:.2f} times as fast")
     write_text(path, f'{{"times_as_fast": {times}}}\n')
     return times
