@@ -162,3 +162,36 @@ def test_tokenize_and_back(client):
 def test_what_cannot_be_answered_is_400(client, path, body, code):
     response = client.post(path, json=body)
     assert response.status_code == 400 and response.json()["error"]["code"] == code, response.text
+
+
+SCHEMA = {"type": "object", "properties": {"sure": {"type": "boolean"}, "n": {"enum": [1, 22]}}}
+SCHEMA |= {"required": ["sure", "n"], "additionalProperties": False}
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_response_format_makes_an_answer_json_of_the_schema(client, stream):
+    """Of weights that know no JSON; also where tokens are drawn."""
+    wanted = {"type": "json_schema", "json_schema": {"name": "answer", "schema": SCHEMA, "strict": True}}
+    for asked in ({}, {"temperature": 1.0, "seed": 3}):
+        body = {"messages": QUESTION, "max_tokens": 30, "response_format": wanted, "stream": stream} | asked
+        reply = client.post(CHAT, json=body)
+        if stream:
+            lines = [line for line in reply.text.split("\n\n") if line.startswith("data: {")]
+            deltas = [json.loads(line.removeprefix("data: "))["choices"][0]["delta"] for line in lines]
+            text = "".join(delta.get("content", "") for delta in deltas)
+        else:
+            choice = reply.json()["choices"][0]
+            text = choice["message"]["content"]
+            assert choice["finish_reason"] == "stop"
+        found = json.loads(text)
+        assert isinstance(found["sure"], bool) and found["n"] in (1, 22) and len(found) == 2
+
+
+def test_json_object_begins_as_one_and_wrong_schemas_are_refused(client):
+    asked = {"messages": QUESTION, "max_tokens": 5}
+    text = client.post(CHAT, json=asked | {"response_format": {"type": "json_object"}}).json()["choices"][0]["message"]
+    assert text["content"].startswith("{")
+    wrong = {"type": "json_schema", "json_schema": {"name": "answer", "schema": {"type": "nothing"}}}
+    for form in (wrong, {"type": "json_schema"}, {"type": "json_object", "json_schema": wrong["json_schema"]}):
+        reply = client.post(CHAT, json=asked | {"response_format": form})
+        assert reply.status_code == 400 and "response_format" in reply.json()["error"]["param"]

@@ -11,6 +11,7 @@
 
 `load("runs/python-docs").chat("...")` asks a run's newest model. `InferenceEngine` continues many prompts at once, with
 what they have in common read once; with an `NgramDraft` or `ModelDraft` it confirms several guessed tokens in a step.
+`Grammar` makes answers JSON of a schema, or what a regular expression or grammar matches.
 `TextAnswer` is one of its requests as text, with stop strings, while it comes.
 """
 
@@ -22,15 +23,17 @@ if TYPE_CHECKING:
     from groundup.inference.chat_model import load
     from groundup.inference.continuation import generate
     from groundup.inference.engine import InferenceEngine
+    from groundup.inference.grammar import Grammar
     from groundup.inference.sampling import Sampling
     from groundup.inference.speculation import ModelDraft, NgramDraft
     from groundup.inference.text import TextAnswer
 
-__all__ = ["InferenceEngine", "ModelDraft", "NgramDraft", "Sampling", "TextAnswer", "generate", "load"]
+__all__ = ["Grammar", "InferenceEngine", "ModelDraft", "NgramDraft", "Sampling", "TextAnswer", "generate", "load"]
 __getattr__, __dir__ = exports(
     __name__,
     {
         "TextAnswer": "groundup.inference.text:TextAnswer",
+        "Grammar": "groundup.inference.grammar:Grammar",
         "InferenceEngine": "groundup.inference.engine:InferenceEngine",
         "ModelDraft": "groundup.inference.speculation:ModelDraft",
         "NgramDraft": "groundup.inference.speculation:NgramDraft",

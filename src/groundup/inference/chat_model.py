@@ -5,6 +5,7 @@ from functools import partial
 from pathlib import Path
 
 from groundup.inference.engine import InferenceEngine
+from groundup.inference.grammar import Grammar
 from groundup.inference.loading import CARD, LoadedModel, Messages, load_folder
 from groundup.inference.sampling import GREEDY, Sampling
 from groundup.inference.text import TextAnswer
@@ -89,6 +90,7 @@ class ChatModel:
         sampling: Sampling = GREEDY,
         stop: Sequence[str] = (),
         top: int | None = None,
+        grammar: Grammar | None = None,
     ) -> TextAnswer:
         """A request that `engine.step` works on, together with all others. Of a prompt that is longer than the context
         the beginning is lost."""
@@ -101,6 +103,7 @@ class ChatModel:
             stop_ids=self.loaded.stop,
             sampling=sampling,
             top=top,
+            grammar=grammar,
         )
 
     def stream(
@@ -122,17 +125,27 @@ class ChatModel:
         return AnswerStream(start, self.engine, len(prompt), stop)
 
     def chat(
-        self, message: str | Sequence[Mapping[str, str]], *, max_tokens: int = 256, sampling: Sampling = GREEDY
+        self,
+        message: str | Sequence[Mapping[str, str]],
+        *,
+        max_tokens: int = 256,
+        sampling: Sampling = GREEDY,
+        grammar: Grammar | None = None,
     ) -> str:
-        """The answer to a question, or to the last of several messages."""
-        return "".join(self.pieces(message, max_tokens=max_tokens, sampling=sampling))
+        """The answer to a question, or to the last of several messages; of a given form where there is a `grammar`."""
+        return "".join(self.pieces(message, max_tokens=max_tokens, sampling=sampling, grammar=grammar))
 
     def pieces(
-        self, message: str | Sequence[Mapping[str, str]], *, max_tokens: int = 256, sampling: Sampling = GREEDY
+        self,
+        message: str | Sequence[Mapping[str, str]],
+        *,
+        max_tokens: int = 256,
+        sampling: Sampling = GREEDY,
+        grammar: Grammar | None = None,
     ) -> Iterator[str]:
         """What `chat` returns, as it comes."""
         prompt = self.prompt([{"role": "user", "content": message}] if isinstance(message, str) else message)
-        start = partial(self.answer, prompt, max_tokens=max_tokens, sampling=sampling)
+        start = partial(self.answer, prompt, max_tokens=max_tokens, sampling=sampling, grammar=grammar)
         yield from AnswerStream(start, self.engine, len(prompt), lambda: False)
 
 

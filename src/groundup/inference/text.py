@@ -3,6 +3,7 @@
 from collections.abc import Collection, Sequence
 
 from groundup.inference.engine import InferenceEngine
+from groundup.inference.grammar import Grammar
 from groundup.inference.sampling import GREEDY, Sampling
 from groundup.tokenizer.streaming import StreamDecoder
 from groundup.tokenizer.tokenizer import Tokenizer
@@ -30,6 +31,7 @@ class TextAnswer:
         stop: strings that end the text.
         stop_ids: tokens that end it; None: those of the end of a text and of a turn.
         top: as in `InferenceEngine.add`.
+        grammar: what the answer must be.
     """
 
     def __init__(
@@ -43,12 +45,21 @@ class TextAnswer:
         stop_ids: Collection[int] | None = None,
         sampling: Sampling = GREEDY,
         top: int | None = None,
+        grammar: Grammar | None = None,
     ) -> None:
         self._engine, self._stop = engine, [string for string in stop if string]
         self._decoder, self._text = StreamDecoder(tokenizer), ""  # decoded, and not taken
         self._finished = False
         ends = {tokenizer.end, tokenizer.end_of_text} if stop_ids is None else stop_ids
-        self.request = engine.add(ids, max_tokens=max_tokens, stop=ends, sampling=sampling, top=top, ends=self._feed)
+        self.request = engine.add(
+            ids,
+            max_tokens=max_tokens,
+            stop=ends,
+            sampling=sampling,
+            top=top,
+            ends=self._feed,
+            allowed=None if grammar is None else grammar.follow(tokenizer, ends, engine.model.config.vocab_size),
+        )
 
     @property
     def done(self) -> bool:

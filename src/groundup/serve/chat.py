@@ -13,10 +13,11 @@ from groundup.errors import GroundupError
 from groundup.serve.errors import ApiError
 from groundup.serve.models import Models
 from groundup.serve.replies import ChatReply, event
-from groundup.serve.requests import ChatRequest
+from groundup.serve.requests import ChatRequest, ResponseFormat
 from groundup.serve.worker import Generation, Worker
 
 if TYPE_CHECKING:  # they bring torch
+    from groundup.inference.grammar import Grammar
     from groundup.inference.loading import LoadedModel
     from groundup.inference.scoring import TokenLogprob
     from groundup.serve.choices import Delta
@@ -91,7 +92,23 @@ def jobs_of(loaded: "LoadedModel", prompt: list[int], body: ChatRequest) -> list
 
     check_bias(loaded, body.logit_bias)
     logprobs = body.top_logprobs if body.logprobs else None
-    return [ChoiceRequest(prompt, body.limit, body.sampling(index), body.stop, logprobs) for index in range(body.n)]
+    grammar = grammar_of(body.response_format)
+    return [
+        ChoiceRequest(prompt, body.limit, body.sampling(index), body.stop, logprobs, grammar=grammar)
+        for index in range(body.n)
+    ]
+
+
+def grammar_of(wanted: ResponseFormat | None) -> "Grammar | None":
+    """What an answer must be; a 400 where its schema isn't understood."""
+    from groundup.inference.grammar import Grammar
+
+    if wanted is None:
+        return None
+    try:
+        return Grammar.json(None if wanted.json_schema is None else wanted.json_schema.content)
+    except GroundupError as error:
+        raise ApiError(400, str(error), param="response_format") from error
 
 
 def check_bias(loaded: "LoadedModel", bias: dict[int, float]) -> None:

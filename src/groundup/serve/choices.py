@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from groundup.inference.engine import InferenceEngine
+from groundup.inference.grammar import Grammar
 from groundup.inference.loading import LoadedModel
 from groundup.inference.sampling import GREEDY, Sampling
 from groundup.inference.scoring import TokenLogprob, prompt_logprobs
@@ -22,6 +23,8 @@ class ChoiceRequest:
     """How many likeliest tokens are reported with each token's log-probability; None reports none."""
     prompt_logprobs: bool = False
     """The prompt's own log-probabilities come first."""
+    grammar: Grammar | None = None
+    """What the answer must be."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +54,7 @@ class Choice:
                 stop_ids=loaded.stop,
                 sampling=job.sampling,
                 top=job.logprobs,
+                grammar=job.grammar,
             )
 
     @property

@@ -92,6 +92,32 @@ class StreamOptions(BaseModel):
     include_obfuscation: bool = False  # padding against traffic analysis; none is sent
 
 
+class JsonSchema(BaseModel):
+    """A schema as OpenAI's clients send it; all of it is kept to, so `strict` changes nothing."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    name: str = Field(max_length=64)
+    description: str | None = None
+    content: dict[str, Any] | None = Field(default=None, alias="schema")
+    strict: bool | None = None
+
+
+class ResponseFormat(BaseModel):
+    """What an answer must be: any JSON object, or one of a schema."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    type: Literal["json_object", "json_schema"]
+    json_schema: JsonSchema | None = None
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "ResponseFormat":
+        if (self.type == "json_schema") != (self.json_schema is not None):
+            raise ValueError("json_schema is given with type: json_schema, and only then")
+        return self
+
+
 class Body(BaseModel):
     """What the bodies of all requests have in common."""
 
@@ -169,6 +195,7 @@ class ChatRequest(GenerationBody):
     max_tokens: int | None = Field(default=None, ge=1, strict=True)
     logprobs: bool = Field(default=False, strict=True)
     top_logprobs: int = Field(default=0, ge=0, le=20, strict=True)
+    response_format: ResponseFormat | None = None
 
     @model_validator(mode="after")
     def _consistent(self) -> "ChatRequest":
