@@ -56,7 +56,7 @@ def pieces(source: Source, name: str, base: Path, piece_bytes: int = PIECE_BYTES
     if isinstance(source, Remote):
         from groundup.corpus.sources.remote import remote_pieces
 
-        found = remote_pieces(source, name)
+        found = remote_pieces(source, name, piece_bytes)
     else:
         from groundup.corpus.sources.cutting import pieces_of
         from groundup.corpus.sources.walk import locate, walk
@@ -96,7 +96,7 @@ def read_piece(
     if isinstance(source, Remote):
         from groundup.corpus.sources.remote import fetched
 
-        with fetched(piece) as path:
+        with fetched(piece, source) as path:
             yield from read_guarded(piece, path, source, max_bytes)
     else:
         yield from read_guarded(piece, Path(piece.address), source, max_bytes)

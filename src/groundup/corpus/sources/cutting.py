@@ -41,7 +41,7 @@ def pieces_of(file: Found, source: str, contents: Contents, piece_bytes: int) ->
         cuts = list(_line_cuts(file.path, piece_bytes, ARTICLE))
     elif file.format in ("parquet", "zip"):
         parts = parts_of(file.path, file.format, contents)
-        return _by_size(one, [size for size, _ in parts], [rows for _, rows in parts], piece_bytes)
+        return by_size(one, [part.bytes for part in parts], [part.rows for part in parts], piece_bytes)
     else:
         return [one]
     starts = [(0, 0), *cuts]
@@ -73,7 +73,7 @@ def _line_cuts(path: Path, piece_bytes: int, begins: bytes) -> Iterator[tuple[in
             rest = here[-len(found) :]
 
 
-def _by_size(file: Piece, sizes: list[int], rows: list[int], piece_bytes: int) -> list[Piece]:
+def by_size(file: Piece, sizes: list[int], rows: list[int], piece_bytes: int) -> list[Piece]:
     """Runs of parts of the file, each as many as reach `piece_bytes`."""
     found: list[Piece] = []
     start = size = first = 0

@@ -21,7 +21,7 @@ from typing import Any
 from groundup.corpus.documents import Document, Dropped
 from groundup.corpus.extraction.process import LimitedProcess, LostError, LostRules
 from groundup.corpus.sources.configuration import Contents
-from groundup.corpus.sources.piece import Piece
+from groundup.corpus.sources.piece import FilePart, Piece
 from groundup.corpus.sources.protocol import (
     DOCUMENT,
     DONE,
@@ -68,10 +68,10 @@ def read_guarded(piece: Piece, path: Path, contents: Contents, max_bytes: int) -
     yield Dropped(piece.source, piece.relative, reason.rule, excerpt=detail, licence=contents.licence)
 
 
-def parts_of(path: Path, format: str, contents: Contents) -> list[tuple[int, int]]:
-    """`(bytes, rows)` of a Parquet file's row groups or a zip archive's members; none if it can't be read."""
+def parts_of(path: Path, format: str, contents: Contents) -> list[FilePart]:
+    """A Parquet file's row groups or a zip archive's members; none if it can't be read."""
     try:
-        return [(size, rows) for _, _, head, _ in _answers(PartsRequest(path, format), contents) for size, rows in head]
+        return [FilePart(*part) for _, _, head, _ in _answers(PartsRequest(path, format), contents) for part in head]
     except _ReaderLostError:
         return []  # reading it gives the reason
 

@@ -4,9 +4,10 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from groundup.corpus.sources.fields import no_column, row_record
+from groundup.corpus.sources.piece import FilePart
 from groundup.corpus.sources.record import Failed, Location, ReadOptions, Record
 from groundup.corpus.sources.streams import COMPRESSED, ByteStream, check_growth, open_stream
 from groundup.corpus.sources.unreadable import UnreadableError
@@ -60,8 +61,8 @@ def read_parquet(
         raise UnreadableError("corrupt", error.strerror or str(error)) from error
 
 
-def row_groups(path: Path) -> list[tuple[int, int]]:
-    """`(compressed bytes, rows)` of each row group.
+def row_groups(path: Path) -> list[FilePart]:
+    """Each row group, of which `bytes` are the compressed ones.
 
     Raises:
         UnreadableError: it is `corrupt`.
@@ -74,10 +75,19 @@ def row_groups(path: Path) -> list[tuple[int, int]]:
             groups = [table.metadata.row_group(at) for at in range(table.metadata.num_row_groups)]
     except (OSError, pa.ArrowInvalid) as error:
         raise UnreadableError("corrupt", str(error)) from error
-    return [
-        (sum(group.column(at).total_compressed_size for at in range(group.num_columns)), group.num_rows)
-        for group in groups
-    ]
+    return [_part(group) for group in groups]
+
+
+def _part(group: Any) -> FilePart:
+    columns = [group.column(at) for at in range(group.num_columns)]
+    spans = []
+    for column in columns:
+        pages = [column.data_page_offset]
+        if column.has_dictionary_page and column.dictionary_page_offset:
+            pages.append(column.dictionary_page_offset)
+        spans.append((min(pages), min(pages) + column.total_compressed_size))
+    start, end = min((start for start, _ in spans), default=0), max((end for _, end in spans), default=0)
+    return FilePart(sum(column.total_compressed_size for column in columns), group.num_rows, start, end)
 
 
 @contextmanager

@@ -5,6 +5,7 @@ one after the other, does not depend on how it was cut.
 """
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 
 @dataclass(frozen=True)
@@ -20,3 +21,12 @@ class Piece:
     end: int = -1  # one past the last; -1: to the end
     first: int = 0  # rows, or lines, of the file before it
     skipped: str = ""  # the rule by which the file is skipped
+
+
+class FilePart(NamedTuple):
+    """A part that a file says it has: a row group, a member of an archive."""
+
+    bytes: int  # as stored
+    rows: int = 0
+    start: int = 0  # where in the file it begins, of row groups
+    end: int = 0

@@ -17,6 +17,7 @@ from typing import IO
 from groundup.corpus.documents import Document, Dropped
 from groundup.corpus.extraction.limits import OUT_OF_MEMORY, READY, limit_memory, limit_time
 from groundup.corpus.sources.files import Watch, read_file
+from groundup.corpus.sources.piece import FilePart
 from groundup.corpus.sources.protocol import (
     DOCUMENT,
     DONE,
@@ -75,8 +76,8 @@ def serve(source: IO[bytes], sink: IO[bytes], seconds: float, position: Position
         sink.flush()
 
 
-def _parts(request: PartsRequest) -> list[tuple[int, int]]:
-    """`(bytes, rows)` of each part; none where the file can't be read, which reading it will show."""
+def _parts(request: PartsRequest) -> list[FilePart]:
+    """Each part; none where the file can't be read, which reading it will show."""
     try:
         if request.format == "parquet":
             from groundup.corpus.sources.parquet import row_groups
@@ -84,7 +85,7 @@ def _parts(request: PartsRequest) -> list[tuple[int, int]]:
             return row_groups(request.path)
         from groundup.corpus.sources.zipped import members
 
-        return [(member.compress_size, 0) for member in members(request.path)]
+        return [FilePart(member.compress_size) for member in members(request.path)]
     except UnreadableError:
         return []
 
