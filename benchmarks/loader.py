@@ -54,11 +54,11 @@ def write_tokens(folder: str, tokens: int) -> None:
     ids = np.random.default_rng(0).integers(0, VOCABULARY, tokens, dtype=np.uint16)
     starts = np.arange(0, tokens + DOCUMENT, DOCUMENT).clip(max=tokens)
     names = np.arange(len(starts) - 1).astype("S32")
-    checksums = {}
+    checksums: dict[str, list[int]] = {}
     for name, content in (("bin", ids), ("starts.bin", starts.astype("<i8")), ("ids.bin", names.view(np.uint8))):
         with SealedFile(Path(folder, f"train.{name}")) as file:
             file.write(content.data)
-        checksums[f"train.{name}"] = file.checksums
+        checksums |= file.checksums
     sources = (Source("random", len(names), tokens),)
     Header("", VOCABULARY, VOCABULARY - 1, sources, checksums).write(Path(folder, "train.json"))
 

@@ -154,7 +154,7 @@ def ranking_loss(
     """
     if loss == "bradley_terry":
         return means_by(bradley_terry(scores_A[better_E], scores_A[worse_E], reduction="none"), ranking_E, rankings)
-    choice_C, of_E = better_E.unique(return_inverse=True)
+    choice_C, of_E = torch.unique(better_E, return_inverse=True)
     among_CA = torch.zeros(len(choice_C), len(scores_A), dtype=torch.bool, device=scores_A.device)
     among_CA[of_E, worse_E] = True
     among_CA[torch.arange(len(choice_C), device=scores_A.device), choice_C] = True

@@ -207,7 +207,7 @@ class PolicyObjective(Objective):
         if self.config.pack:
             batch = pack(answers, rollout.context, self.sampler.pad).to(device)
             assert batch.documents_BT is not None
-            order = batch.documents_BT[batch.answer_BT].unique_consecutive().tolist()
+            order = torch.unique_consecutive(batch.documents_BT[batch.answer_BT]).tolist()
             indices = [indices[index] for index in order]
         else:
             batch = collate(answers, self.sampler.pad, device)

@@ -39,8 +39,8 @@ class RankingBatch:
 
     def to(self, device: torch.device) -> "RankingBatch":
         """The same on a device."""
-        pairs = (x.to(device) for x in (self.better_E, self.worse_E, self.ranking_E))
-        return RankingBatch(self.answers.to(device), *pairs, self.rankings)
+        better_E, worse_E, ranking_E = (x.to(device) for x in (self.better_E, self.worse_E, self.ranking_E))
+        return RankingBatch(self.answers.to(device), better_E, worse_E, ranking_E, self.rankings)
 
 
 def ranked(pairs: Iterable[tuple[EncodedPair, int | None]]) -> list[EncodedRanking]:
@@ -74,4 +74,5 @@ def collate_rankings(rankings: Sequence[EncodedRanking], pad: int) -> RankingBat
         for better, worse in ranking.pairs
     ]
     answers = [rankings[index].answers[number] for number, index in order]
-    return RankingBatch(collate(answers, pad), *torch.tensor(pairs).unbind(1), len(rankings))
+    better_E, worse_E, ranking_E = torch.tensor(pairs).unbind(1)
+    return RankingBatch(collate(answers, pad), better_E, worse_E, ranking_E, len(rankings))

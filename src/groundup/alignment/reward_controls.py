@@ -141,7 +141,7 @@ def calibration_error(scores: Tensor) -> float:
     stated, right = torch.sigmoid(difference.abs()), (difference > 0).float()
     bins = ((stated - 0.5) * 2 * CALIBRATION_BINS).long().clamp(max=CALIBRATION_BINS - 1)
     total = 0.0
-    for index in bins.unique().tolist():
+    for index in torch.unique(bins).tolist():
         of_bin = bins == index
         total += float(of_bin.sum()) * abs(float(stated[of_bin].mean() - right[of_bin].mean()))
     return total / max(1, len(difference))

@@ -104,7 +104,14 @@ def _bits(
 ) -> dict[str, float | int | None]:
     """Bits per byte of the held-out documents, where there are any: the pretrained model, xz, xz that has read the
     corpus, n-grams."""
-    nothing = {"documents": 0, "bytes": 0, "model": None, "xz": None, "xz_primed": None, "ngram": None}
+    nothing: dict[str, float | int | None] = {
+        "documents": 0,
+        "bytes": 0,
+        "model": None,
+        "xz": None,
+        "xz_primed": None,
+        "ngram": None,
+    }
     if "curate" not in inputs:
         return nothing
     path = inputs["curate"].folder("documents")

@@ -133,10 +133,11 @@ class CompiledDecoder:
 
         def decode_some(thread: int) -> None:
             some = slice(borders[thread], borders[thread + 1])
-            scratch = StepScratch(*(array[some] for array in self._scratch[:-1]), self._scratch.scores[thread])
+            x, normed, qkv, attended, out, up = (array[some] for array in self._scratch[:-1])
+            scratch = StepScratch(x, normed, qkv, attended, out, up, self._scratch.scores[thread])
             decode(
-                self._weights, self._shape, scratch, self._windows, self._keys, self._values, *rows[:, some],
-                logits[some],
+                self._weights, self._shape, scratch, self._windows, self._keys, self._values,
+                rows[0, some], rows[1, some], rows[2, some], logits[some],
             )  # fmt: skip
 
         others = [self._threads.submit(decode_some, thread) for thread in range(1, len(borders) - 1)]

@@ -103,7 +103,7 @@ def _tile(rows: int) -> Any:
                 total.add_incoming(ir.Constant(_VECTOR, [0.0] * LANES), before)
             line = builder.gep(weights, [builder.mul(k, _I64(PANEL))])
             kind = ir.FunctionType(_VECTOR, [_VECTOR] * 3)
-            fma = cgutils.get_or_insert_function(builder.module, kind, f"llvm.fmuladd.v{LANES}f32")
+            fma = cgutils.get_or_insert_function(builder.module, kind, f"llvm.fmuladd.v{LANES}f32")  # type: ignore[no-untyped-call]
             ahead = builder.gep(line, [_I64(AHEAD)])
             sums = [list(row) for row in begun]
             for step in range(UNROLLED):
@@ -146,7 +146,7 @@ def _loaded(builder: Any, address: Any, integers: bool) -> Any:
 def _prefetch(builder: Any, address: Any) -> None:
     byte = ir.IntType(8).as_pointer()
     kind = ir.FunctionType(ir.VoidType(), [byte, _I32, _I32, _I32])
-    function = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0i8")
+    function = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0i8")  # type: ignore[no-untyped-call]
     builder.call(function, [builder.bitcast(address, byte), _I32(0), _I32(2), _I32(1)])
 
 

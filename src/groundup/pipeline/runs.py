@@ -65,7 +65,8 @@ def listed_run(folder: RunFolder) -> ListedRun:
     try:
         artifacts = artifacts_of(folder)
     except GroundupError:
-        return ListedRun(folder.path, "damaged", *[None] * 6, 0.0, durable.folder_bytes(folder.path), changed)
+        size = durable.folder_bytes(folder.path)
+        return ListedRun(folder.path, "damaged", None, None, None, None, None, None, 0.0, size, changed)
     figures = {stage: artifact.figures for stage, artifact in artifacts.items()}
     evaluation = figures.get("evaluate", {})
     by_set = next(reversed((evaluation.get("answers") or {"": {}}).values()))
@@ -93,4 +94,4 @@ def _state(folder: RunFolder, events: list[dict[str, Any]], artifacts: Mapping[s
         return f"{last['event']} at {last['stage']}"
     if last["event"] == "started" and last["stage"] != LAST_STAGE:
         return f"interrupted at {last['stage']}"
-    return "done" if LAST_STAGE in artifacts else f"ended after {next(reversed(artifacts), 'nothing')}"
+    return "done" if LAST_STAGE in artifacts else f"ended after {next(reversed(list(artifacts)), 'nothing')}"

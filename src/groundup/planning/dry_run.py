@@ -33,12 +33,12 @@ from groundup.model.decoder import CustomLanguageModel
 from groundup.parallel.advice import check
 from groundup.parallel.configuration import ParallelConfig
 from groundup.parallel.device import Precision
-from groundup.parallel.engine import Engine
 from groundup.parallel.mesh.engine import MeshEngine
 from groundup.parallel.mesh.layout import Layout
 from groundup.parallel.mesh.process_group import quiet
 from groundup.parallel.recompute import checkpoint_blocks
 from groundup.parallel.single_device import SingleDevice
+from groundup.parallel.torch_engine import TorchEngine
 from groundup.planning.calibration import whole_batch
 from groundup.planning.ranks import RankBatch
 from groundup.training.configuration import PretrainConfig
@@ -65,14 +65,14 @@ class RankHolds:
         return sum(self.memory.values())
 
 
-class LiveStorages(TorchDispatchMode):
+class LiveStorages(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """The bytes of all storages that operators under it have touched and that are still alive, at the peak.
 
     With fake tensors it also answers what only data could: every number that a tensor is asked for is 1.
     """
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self._alive: WeakSet[Any] = WeakSet()
         self.peak = 0
 
@@ -137,7 +137,7 @@ def _dry_run(
         checkpoint_blocks(made.model.layers, recomputed(config))
         check(parallel, needs_of(made, config, precision))
         optimizer = make_optimizer(config.optimizer)
-        engine: Engine
+        engine: TorchEngine
         if layout is None:
             # whole copies differ from one process in nothing but the rows that they read
             engine = SingleDevice(made, optimizer, CPU, precision, config.ema)
@@ -152,7 +152,7 @@ def ranks_to_try(parallel: ParallelConfig) -> list[int]:
     return [0] if parallel.pp == 1 else [0, parallel.processes - parallel.processes // parallel.pp]
 
 
-def step_memory(engine: Engine, batch: RankBatch, storages: LiveStorages, rank: int = 0) -> RankHolds:
+def step_memory(engine: TorchEngine, batch: RankBatch, storages: LiveStorages, rank: int = 0) -> RankHolds:
     """Two steps under `storages`, on tokens of no meaning."""
     ids = torch.zeros(batch.rows, batch.sequence + 1, dtype=torch.long)
     micro = [TokenBatch(ids[:, :-1], ids[:, 1:]) for _ in range(batch.micro_batches)]

@@ -34,7 +34,7 @@ from groundup.planning import machine as speeds
 from groundup.planning import memory as held
 from groundup.planning.corpus import Corpus, bytes_per_token, corpus_of
 from groundup.planning.curation import curation
-from groundup.planning.machine import Machine, measure
+from groundup.planning.machine import Machine, MatmulPrecision, measure
 from groundup.planning.needed import StagedSections, needed
 from groundup.planning.reading import Reading, reading
 from groundup.planning.size import Sections, llm_config
@@ -90,7 +90,7 @@ class Plan:
     stages: tuple[StagePlan, ...]
     machine: Machine
     corpus: Corpus
-    precision: str
+    precision: MatmulPrecision
     assumed: tuple[str, ...]
     """What the plan takes for granted, as sentences."""
     reading: Reading

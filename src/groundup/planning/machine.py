@@ -11,8 +11,11 @@ import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from groundup.machine import available_memory, multiplies_bf16, usable_cores
+
+MatmulPrecision = Literal["fp32", "bf16", "fp16"]  # parallel/device.py's, without torch
 
 PROBE_SIDE = 64  # small enough that numpy's BLAS stays on one core
 PROBE_SECONDS = 0.15
@@ -56,7 +59,7 @@ class Machine:
     accelerator: str | None = None
     """A GPU that seems to be there. Times are still the processor's."""
 
-    def precision(self, wanted: str) -> str:
+    def precision(self, wanted: Literal["auto"] | MatmulPrecision) -> MatmulPrecision:
         """`fp32`, `bf16` or `fp16`; `auto` as it will be decided."""
         return wanted if wanted != "auto" else "bf16" if self.bf16 else "fp32"
 

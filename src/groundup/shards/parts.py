@@ -52,7 +52,7 @@ def mapped(paths: Sequence[Path], dtype: np.dtype[Any]) -> NDArray[Any]:
     if len(paths) == 1:
         # A plain array over the same memory: its slices are made faster.
         return np.asarray(np.memmap(paths[0], dtype=dtype, mode="r"))
-    found = np.frombuffer(_row_of(paths, sizes), dtype=dtype)
+    found = np.frombuffer(memoryview(_row_of(paths, sizes)), dtype=dtype)
     found.flags.writeable = False
     return found
 

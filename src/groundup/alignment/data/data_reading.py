@@ -161,13 +161,13 @@ def read_comparisons(path: Path) -> FileRecords[AnswerPair]:
                 same = comparison.chosen == comparison.rejected
                 file.identical_pairs += same
                 file.add(name, where, None if same else comparison)
-    for prompt, answers in labelled.items():
+    for key, answers in labelled.items():
         good, bad = ([(where, one) for where, one in answers if one.good is kind] for kind in (True, False))
         if not (good and bad):
             missing = "bad" if good else "good"
             file.skipped += [(where, f"no answer to its prompt is labelled {missing}") for where, _ in answers]
         file.records += [
-            (where, AnswerPair(one.prompt, one.answer, other.answer, prompt)) for where, one in good for _, other in bad
+            (where, AnswerPair(one.prompt, one.answer, other.answer, key)) for where, one in good for _, other in bad
         ]
     return _finished(file, lambda comparison: comparison.prompt)
 

@@ -68,7 +68,7 @@ class Item:
 
     def questions(self, phrasings: FirstSet | LastSet) -> list[str]:
         """The item asked in each way of `tune` or `evaluate`, or in `DRAWS` ways of `sft` or `rl`."""
-        if phrasings in ("tune", "evaluate"):
+        if phrasings == "tune" or phrasings == "evaluate":
             return [sentence.replace(SUBJECT, self.subject) for sentence in HANDWRITTEN[phrasings][self.aspect]]
         return list(dict.fromkeys(self.question(phrasings, turn) for turn in range(DRAWS)))
 

@@ -152,7 +152,8 @@ def _draw(search: DuplicateSearch, sample: int) -> int:
             rows.append(nominated["rows"][own])
             stays.append(nominated["stays"][own])
     columns = {"rows": rows, "stays": stays, "shingles": shingles, "owners": owner}
-    np.savez(search.folder / _SAMPLE, **{name: np.concatenate(values) for name, values in columns.items()})
+    arrays: dict[str, Any] = {name: np.concatenate(values) for name, values in columns.items()}
+    np.savez(search.folder / _SAMPLE, **arrays)
     return owners
 
 

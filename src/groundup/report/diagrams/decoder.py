@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from groundup.model.configuration import LLMConfig
 from groundup.report.diagrams.canvas import Canvas
 from groundup.report.markup import Html
@@ -66,7 +68,7 @@ def masks(window: int = 5, documents: tuple[int, ...] = (6, 4, 6)) -> Html:
     """Three masks over the same tokens: causal, with a sliding window, with documents that don't see each other."""
     canvas, size = Canvas(640, 250), 11.5
     of = [number for number, count in enumerate(documents) for _ in range(count)]
-    rules = {
+    rules: dict[str, Callable[[int, int], bool]] = {
         "causal": lambda q, k: k <= q,
         f"window of {window}": lambda q, k: k <= q and q - k < window,
         f"{len(documents)} documents": lambda q, k: k <= q and of[q] == of[k],

@@ -70,16 +70,16 @@ def bars(rows: Mapping[str, Mapping[str, float]], label: str, unit: str = "bytes
         canvas.box(x, y - 6, 14, 12, kind=KINDS[number % len(KINDS)])
         canvas.words(x + 18, y, name, anchor="start", size=12)
     for number, (row, parts) in enumerate(rows.items()):
-        y, x = 20 * lines + 10 + number * high, float(left)
-        canvas.words(left - 10, y + 11, row, anchor="end", size=12)
+        top, end = 20 * lines + 10 + number * high, float(left)
+        canvas.words(left - 10, top + 11, row, anchor="end", size=12)
         for name, value in parts.items():
             w = wide * value / most
             if w >= 0.5:
-                canvas.box(x, y, w, 22, kind=KINDS[names.index(name) % len(KINDS)])
-            x += w
+                canvas.box(end, top, w, 22, kind=KINDS[names.index(name) % len(KINDS)])
+            end += w
         total = sum(parts.values())
         shown = wording.size(total) if unit == "bytes" else wording.percent(total)
-        canvas.words(x + 8, y + 11, shown, anchor="start", size=12, bold=True)
+        canvas.words(end + 8, top + 11, shown, anchor="start", size=12, bold=True)
     return canvas.svg(label)
 
 

@@ -50,8 +50,9 @@ def findings(filled: Sequence[FilledChapter], labels: dict[str, Label], whole: b
     """
     found: list[str] = []
     for one in filled:
-        for check in (numbers, symbols, lines, paths):
-            found += check(one) if check is not symbols else symbols(one, filled)
+        for check in (numbers, lines, paths):
+            found += check(one)
+        found += symbols(one, filled)
         found += links(one, labels)
     return found + (list(terms(filled)) if whole else [])
 

@@ -163,7 +163,7 @@ class _FormulaReader:
                 name = "".join(part.name for part in arguments[0])
                 return Formula(f"<mi>{chr(0x1D4D0 + ord(name) - 65)}</mi>", symbols=[f"cal({name})"])
             case "abs" | "norm" | "floor" | "ceil":
-                left, right = {"abs": "||", "norm": "‖‖", "floor": "⌊⌋", "ceil": "⌈⌉"}[name]
+                left, right = {"abs": ("|", "|"), "norm": ("‖", "‖"), "floor": ("⌊", "⌋"), "ceil": ("⌈", "⌉")}[name]
                 markup = f"<mrow><mo>{left}</mo>{rows[0]}<mo>{right}</mo></mrow>"
             case "underbrace" | "overbrace":
                 tag, brace = ("munder", "⏟") if name == "underbrace" else ("mover", "⏞")

@@ -13,7 +13,7 @@ import math
 import os
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, TypedDict
 
@@ -31,7 +31,7 @@ class SessionItem(TypedDict):
     code: str
 
 
-FORMATS = {
+FORMATS: dict[str, Callable[[Any], str]] = {
     "count": wording.count,
     "percent": wording.percent,
     "size": wording.size,

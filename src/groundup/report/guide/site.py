@@ -55,10 +55,10 @@ def write_site(built: BuiltBook, out: Path) -> None:
         pages.append((f"{chapter.name}.html", title, join([head, writer.blocks(body[first:])])))
     pages.append(("glossary.html", "Glossary", _glossary(built)))
     menu = _menu(built, titles)
-    for at, (name, title, body) in enumerate(pages):
+    for at, (name, title, content) in enumerate(pages):
         before = pages[at - 1] if at else None
         after = pages[at + 1] if at + 1 < len(pages) else None
-        write_text(out / name, _page(built, name, title, body, menu, before, after))
+        write_text(out / name, _page(built, name, title, content, menu, before, after))
     write_text(out / "search-index.js", f"const PAGES = {json.dumps(_index(built), ensure_ascii=False)};\n")
 
 
@@ -86,7 +86,7 @@ def _cover(built: BuiltBook, titles: list[tuple[Chapter, str]]) -> Html:
 
 
 def _glossary(built: BuiltBook) -> Html:
-    explained = {}
+    explained: dict[str, Chapter] = {}
     for one in built.chapters:
         for token in walk(one.tokens):
             for child in token.children or ():
