@@ -24,7 +24,7 @@ STEPS, WARM_UP = 20, 10  # taken, and of these not counted: kernels are chosen a
 
 
 @dataclass(frozen=True)
-class Calibration:
+class SpeedCalibration:
     """What the steps came to."""
 
     step_seconds: float
@@ -36,7 +36,7 @@ class Calibration:
 
 def calibrate(
     model: LLMConfig, config: PretrainConfig, machine: Machine, clock: Callable[[], float] = perf_counter
-) -> Calibration:
+) -> SpeedCalibration:
     """Take steps of pretraining, in one process, on tokens of no meaning.
 
     The other kinds of work (forward passes, sampling) are taken to be off by the same factor.
@@ -62,7 +62,9 @@ def calibrate(
     flops = tokens * model.flops_per_token(batch.sequence)
     expected = flops / machine.rate("train", precision)
     factor = expected / max(took - STEP_SECONDS, took / 2)
-    return Calibration(took, tokens / took, replace(machine, core_flops=machine.core_flops * factor, accelerator=None))
+    return SpeedCalibration(
+        took, tokens / took, replace(machine, core_flops=machine.core_flops * factor, accelerator=None)
+    )
 
 
 def whole_batch(model: LLMConfig, config: PretrainConfig, parallel: ParallelConfig) -> RankBatch:

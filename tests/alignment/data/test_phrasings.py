@@ -9,7 +9,7 @@ from itertools import combinations
 import pytest
 
 from groundup.alignment.data.disguise import CARELESS, SUBJECT, Carelessness, NameForms, disguised
-from groundup.alignment.data.grammar import Grammar
+from groundup.alignment.data.grammar import PhrasingGrammar
 from groundup.alignment.data.handwritten import EVALUATE, TUNE
 from groundup.alignment.data.phrasings import GRAMMARS, SFT_FRAMES, SUMMARY
 from groundup.alignment.data.questions import HANDWRITTEN, PLAIN, Item
@@ -115,7 +115,7 @@ def test_an_ending_becomes_part_of_the_sentence() -> None:
     from groundup.alignment.data.grammar import Frames
 
     frames = Frames(("Hi,",), ("exactly", ", please", "Thanks!"), (), (), (), plain=0.5)
-    grammar = Grammar(frames, question=("what does {subject} do",))
+    grammar = PhrasingGrammar(frames, question=("what does {subject} do",))
     assert set(grammar.sentences()) == {
         f"{opening}{mark}"
         for opening in ("What does {subject} do", "Hi, what does {subject} do")

@@ -45,7 +45,7 @@ class Frames:
 
 
 @dataclass(frozen=True)
-class Grammar:
+class PhrasingGrammar:
     """The cores of one aspect in one set of phrasings, with the frames around them."""
 
     frames: Frames

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from groundup.alignment.data.grammar import Frames, Grammar
+from groundup.alignment.data.grammar import Frames, PhrasingGrammar
 
 SFT_FRAMES = Frames(
     openings=(
@@ -56,7 +56,7 @@ STORIES = tuple(
         " without a reason", " before breakfast", " in a hurry",
     )
 )  # fmt: skip
-SUMMARY = Grammar(
+SUMMARY = PhrasingGrammar(
     SFT_FRAMES,
     question=(
         "what does {subject} do", "what does {subject} do", "what is {subject} for", "what is {subject}",
@@ -110,7 +110,7 @@ SUMMARY = Grammar(
         "{subject}: explain", "{subject}. Explain it.", "{subject}, what does it do?", "{subject}? I don't know it.",
     ),
 )  # fmt: skip
-SUMMARY_RL = Grammar(
+SUMMARY_RL = PhrasingGrammar(
     RL_FRAMES,
     question=(
         "what is the purpose of {subject}", "what happens when I use {subject}", "what good is {subject}",
@@ -124,7 +124,7 @@ SUMMARY_RL = Grammar(
     bare=("in a few words: {subject}?", "do you know {subject}?", "{subject}, in short", "{subject} summary"),
 )  # fmt: skip
 
-PARAMETERS = Grammar(
+PARAMETERS = PhrasingGrammar(
     SFT_FRAMES,
     question=(
         "what are the parameters of {subject}", "which arguments does {subject} take", "which parameters has {subject}",
@@ -138,14 +138,14 @@ PARAMETERS = Grammar(
     ),
     bare=("{subject} parameters", "{subject} arguments", "parameters of {subject}", "{subject}: arguments?"),
 )  # fmt: skip
-PARAMETERS_RL = Grammar(
+PARAMETERS_RL = PhrasingGrammar(
     RL_FRAMES,
     question=("how do I call {subject}", "how would one call {subject}"),
     noun=("the call of {subject}",),
     bare=("{subject} usage",),
 )
 # What is described is put last or first, whole: nothing is written around it but a question.
-WHICH = Grammar(
+WHICH = PhrasingGrammar(
     SFT_FRAMES,
     bare=(
         "Which function does this: {subject}", "What should I use for this: {subject}", "{subject} Which name is that?",
@@ -153,9 +153,9 @@ WHICH = Grammar(
         "I want this: {subject} What is the name?", "Find the name: {subject}", "{subject} What is it called?",
     ),
 )  # fmt: skip
-WHICH_RL = Grammar(RL_FRAMES, bare=("Name what does this: {subject}", "{subject} What do I use there?"))
+WHICH_RL = PhrasingGrammar(RL_FRAMES, bare=("Name what does this: {subject}", "{subject} What do I use there?"))
 
-SECTION = Grammar(
+SECTION = PhrasingGrammar(
     SFT_FRAMES,
     question=(
         "what is said about {subject}", "what should I know about {subject}", "what is {subject}",
@@ -195,7 +195,7 @@ SECTION = Grammar(
         "{subject}: what is that about?", "{subject}, what is it?", "explain: {subject}", "{subject}!",
     ),
 )  # fmt: skip
-SECTION_RL = Grammar(
+SECTION_RL = PhrasingGrammar(
     RL_FRAMES,
     question=("what can you say about {subject}", "what do the documents say about {subject}"),
     clause=("what there is to say about {subject}", "what the pages say about {subject}"),
@@ -206,7 +206,7 @@ SECTION_RL = Grammar(
     bare=("in a few words: {subject}?", "{subject}, in short", "{subject} summary"),
 )
 
-GRAMMARS: Mapping[str, Mapping[str, Grammar]] = {
+GRAMMARS: Mapping[str, Mapping[str, PhrasingGrammar]] = {
     "summary": {"sft": SUMMARY, "rl": SUMMARY_RL},
     "parameters": {"sft": PARAMETERS, "rl": PARAMETERS_RL},
     "which": {"sft": WHICH, "rl": WHICH_RL},

@@ -17,7 +17,7 @@ from typing import Any
 from groundup.alignment.data.records import Task
 from groundup.alignment.rewards.sandbox import run_program
 
-_CODE = re.compile(r"```[^\n]*\n(.*?)```", re.DOTALL)
+_CODE = re.compile(r"^[ ]{0,3}```[^\n]*+\n(.*?)^[ ]{0,3}```", re.DOTALL | re.MULTILINE)
 _NUMBER = re.compile(r"[-+]?\d[\d,]*(?:\.\d+)?")
 
 

@@ -32,7 +32,7 @@ LIMITS = frozenset({"sum", "max", "min"})  # scripts go under and over in a disp
 ACCENTS = {"hat": "^", "bar": "‾", "tilde": "~"}
 SHORT = {"<=": "≤", ">=": "≥", "!=": "≠", "->": "→", "...": "…", "-": "−", "*": "∗", ">>": "≫", "<<": "≪"}
 CLOSING = {"(": ")", "[": "]", "{": "}"}
-_TOKEN = re.compile(r'\s*("[^"]*"|\d+(?:[.,]\d+)*|[A-Za-z]+(?:\.[a-z]+)*|<=|>=|!=|->|\.\.\.|>>|<<|\\|\S)')
+_TOKEN = re.compile(r'(?<!\s)\s*+("[^"]*"|\d+(?:[.,]\d+)*|[A-Za-z]+(?:\.[a-z]+)*|<=|>=|!=|->|\.\.\.|>>|<<|\\|\S)')
 
 
 @dataclass
