@@ -66,7 +66,7 @@ def test_a_line_that_is_no_json_is_a_row_of_its_own(tmp_path: Path) -> None:
         (b'[{"instruction": "Q"', "is no JSON"),
         (b"\xff\xfe\x00", "can't be read"),
         (b"PAR1 and nothing else", "can't be read"),
-        (gzip.compress(JSONL.encode())[:-9], "can't be read"),
+        (gzip.compress(JSONL.encode(), mtime=0)[:-9], "can't be read"),
         (b"just a text\nof two lines\n", "neither JSON nor a table"),
         (None, "can't be read"),
     ],
