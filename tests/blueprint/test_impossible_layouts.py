@@ -38,7 +38,8 @@ def test_what_one_stage_can_t_do_names_it_and_a_layout_of_its_own(tmp_path: Path
         "8:22: parallel.dp_shard: pretrain has 8 sequences a step, too few for dp_replicate x dp_shard = 16; possible: "
         "pretrain.parallel: {dp_shard: 8, tp: 2} or {dp_shard: 8, cp: 2} or {dp_shard: 4, cp: 4}"
     ]
-    (line,) = problems(tmp_path, "parallel: {engine: megatron, tp: 2}\nalign: dpo\n")
+    line, other = problems(tmp_path, "parallel: {engine: megatron, tp: 2}\n")
+    assert "and ppo trains another head too" in other
     assert "megatron trains language models, and reward trains another head too; possible: reward.parallel:" in line
     assert line.endswith("{tp: 2} or {dp_shard: 2} or {cp: 2}")
 

@@ -399,4 +399,4 @@ def test_loading_needs_neither_torch_nor_much_time(write):
         float(subprocess.run([sys.executable, "-c", code, path], capture_output=True, check=True, text=True).stdout)
         for _ in range(3)
     ]
-    assert min(runs) < 0.9  # processor seconds, imports counted in: 0.2 on an idle core, twice that on a busy one
+    assert min(runs) < 1.8  # processor seconds, imports counted in: 0.2 to .7 on idle cores, twice that on busy ones

@@ -69,7 +69,10 @@ def compare(
     ] = None,
     json: Json = False,
 ) -> None:
-    """Compare runs with the first one: blueprints, scores, curves, cost, samples."""
+    """Compare runs with the first one.
+
+    Blueprints, scores, curves, cost, samples.
+    """
     from groundup.artifacts.durable import write_text
     from groundup.pipeline.runs import artifacts_of
     from groundup.report.run import as_executed

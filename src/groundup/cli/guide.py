@@ -21,7 +21,10 @@ def guide(
     pdf: Annotated[bool, typer.Option(help="Also as PDF, with a cheat sheet and slides.")] = True,
     chapter: Annotated[list[str] | None, typer.Option(metavar="NAME", help="Only these chapters.")] = None,
 ) -> None:
-    """Build the guide, a book, over a run: its corpus, its curves, its answers, with the blueprint's notes."""
+    """Build the guide, a book, over a run.
+
+    Its corpus, its curves, its answers, with the blueprint's notes.
+    """
     from groundup.progress import for_terminal
     from groundup.report.guide.build import assemble
     from groundup.report.guide.site import write_site

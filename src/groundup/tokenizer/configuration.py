@@ -43,6 +43,6 @@ class TokenizerConfig(Section):
     def _fits_the_kind(self) -> "TokenizerConfig":
         if self.kind == "byte" and self.vocabulary != BYTES_ONLY:
             raise ValueError(f"a tokenizer of kind byte has a vocabulary of {BYTES_ONLY}: leave it out")
-        if self.kind != "bpe" and "pattern" in self.model_fields_set:
+        if self.kind != "bpe" and self.pattern != type(self).model_fields["pattern"].default:
             raise ValueError(f"a tokenizer of kind {self.kind} cuts no words: leave the pattern out")
         return self
