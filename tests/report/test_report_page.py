@@ -97,7 +97,7 @@ def test_notes_and_source_come_back(full, tree):
     assert rows["pretrain.tokens"][1].text_content() == "800000"
     assert rows["pretrain.tokens"][2].text_content() == "--set"
     assert rows["curate.rules.min_words"][2].text_content() == "default"
-    assert rows["pretrain.model.layers"][2].text_content().startswith("size 4M:")
+    assert rows["pretrain.model.heads"][2].text_content().startswith("size 4M:")
     assert rows["size"][2].text_content() == f"line {source[: source.index('size: 4M')].count(chr(10)) + 1}"
 
 
