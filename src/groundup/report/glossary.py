@@ -98,10 +98,10 @@ TERMS = {
     "compute-optimal": "Of the size and number of tokens that give the lowest loss for a budget of FLOPs.",
     "pipeline parallel": "The layers are split over processes.",
     "context parallel": "Each sequence is split over processes.",
-    # alignment
     "smear": "Adding a part of the previous token's embedding to each token's.",
-    "unit start": "Weights drawn so that each layer reads numbers of size 1 and at first writes 0 (`model.unit_start`).",
+    "unit start": "Weights drawn so that layers read numbers of size 1 and at first write 0 (`model.unit_start`).",
     "value embedding": "A table that adds to the values of attention what belongs to a token itself.",
+    # alignment
     "SFT": "Supervised fine-tuning: learning from questions with their answers.",
     "subject": "What a question is about: a symbol, a title or a heading of the documents.",
     "phrasing": "One of several wordings of the same question.",
