@@ -44,8 +44,11 @@ def _nested(values: dict[str, Leaf]) -> Tree:
 def _section(loaded: LoadedBlueprint, section: Tree, prefix: str, pad: str) -> Iterator[str]:
     for key, value in section.items():
         path = f"{prefix}{key}"
-        if not isinstance(value, dict) or not value:
-            text = "{}" if value == {} else yaml(value, len(pad) + 2)
+        if value == {}:
+            yield f"{pad}{key}: {{}}{_comment(loaded, path)}"
+            continue
+        if not isinstance(value, dict):
+            text = yaml(value, len(pad) + 2)
             origin = "" if "\n" in text else _comment(loaded, path)
             yield f"{pad}{key}: {text}{origin}"
             continue
