@@ -57,7 +57,7 @@ class MadeOnCpu(TorchDispatchMode):
         given = [one for one in tree_leaves((args, kwargs)) if isinstance(one, Tensor)]
         made = [one for one in tree_leaves(out) if isinstance(one, Tensor) and one.device.type == "cpu"]
         if made and not any(one.device.type == "cpu" for one in given):
-            lines = [line for line in traceback.extract_stack() if "/groundup/" in line.filename]
+            lines = [line for line in traceback.extract_stack() if "/src/groundup/" in line.filename]
             where = f"{lines[-1].filename}:{lines[-1].lineno}" if lines else "outside of the project"
             self.found.add(f"{operation} in {where}")
         return out
@@ -87,7 +87,7 @@ def reads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     def item(tensor: Tensor) -> float:
         if tensor.device != META:  # an optimizer's count of steps
             return real(tensor)
-        lines = [line for line in traceback.extract_stack() if "/groundup/" in line.filename]
+        lines = [line for line in traceback.extract_stack() if "/src/groundup/" in line.filename]
         noted.append(f"{lines[-1].filename}:{lines[-1].lineno}")
         return 1.0
 
