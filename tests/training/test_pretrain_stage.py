@@ -56,7 +56,10 @@ def test_steps_and_shape(inputs: dict[str, Artifact], tmp_path: Path) -> None:
     assert rows[-1]["heldout_loss"] == figures["heldout_loss"]
 
 
-@pytest.mark.parametrize("architecture", get_args(ModelShape.model_fields["architecture"].annotation))
+EXPORTED = [one for one in get_args(ModelShape.model_fields["architecture"].annotation) if one != "fast"]
+
+
+@pytest.mark.parametrize("architecture", EXPORTED)  # transformers has no name for `fast`: tests/export refuses it
 def test_every_architecture_trains_and_is_exported(
     inputs: dict[str, Artifact], tmp_path: Path, architecture: str
 ) -> None:
