@@ -395,8 +395,6 @@ def test_loading_needs_neither_torch_nor_much_time(write):
         "assert not {'torch', 'numpy', 'numba', 'pyarrow'} & set(sys.modules)"
     )
     path = write(gallery.text("python-docs"))
-    runs = [
-        float(subprocess.run([sys.executable, "-c", code, path], capture_output=True, check=True, text=True).stdout)
-        for _ in range(3)
-    ]
+    command = [sys.executable, "-c", code, path]
+    runs = [float(subprocess.run(command, capture_output=True, check=True, text=True).stdout) for _ in range(3)]
     assert min(runs) < 1.8  # processor seconds, imports counted in: 0.2 to .7 on idle cores, twice that on busy ones

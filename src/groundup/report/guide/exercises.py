@@ -103,7 +103,7 @@ def judge(answer: str, check: str) -> str | None:
     namespace: dict[str, Any] = {"__name__": "answer"}
     try:
         exec(compile(answer, "answer", "exec"), namespace)
-    except Exception as error:
+    except Exception as error:  # the reader's own code
         return f"your file does not run: {_shown(error, 'answer')}"
     checking: dict[str, Any] = {"__name__": "check", "answer": SimpleNamespace(**namespace), "expect": expect}
     try:
@@ -114,7 +114,7 @@ def judge(answer: str, check: str) -> str | None:
         if isinstance(error.obj, SimpleNamespace):
             return f"your file defines no {error.name}"
         return f"your code failed: {_shown(error, 'answer')}"
-    except Exception as error:
+    except Exception as error:  # the reader's own code, called by the check
         return f"your code failed: {_shown(error, 'answer')}"
     return None
 

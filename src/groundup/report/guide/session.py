@@ -118,7 +118,7 @@ def main() -> int:
         for item in items:
             try:
                 results.append({"block": _block, "value": _value, "plot": _plot}[item["kind"]](item["code"], namespace))
-            except Exception as error:
+            except Exception as error:  # a chapter's code: the build names the block and fails
                 failed.append(f"{item['where']}: {type(error).__name__}: {error}\n    in {item['code'].strip()[:200]}")
         print(MARK + json.dumps({"chapter": chapter, "results": results, "failed": failed}), flush=True)
     return 0
