@@ -117,6 +117,8 @@ def test_the_page_has_its_sections_and_draws_every_run(found) -> None:
 def test_the_verbs(two, monkeypatch) -> None:
     base = two[0].parent.parent
     (base / "runs" / "half" / "artifacts").mkdir(parents=True)
+    for name in ("blueprint.yaml", "blueprint.source.yaml"):
+        shutil.copy(two[0] / name, base / "runs" / "half" / name)
     half = RunFolder(base / "runs" / "half")
     half.remember(opened_remembered(two[0]))
     half.event("started", "curate")
@@ -136,6 +138,10 @@ def test_the_verbs(two, monkeypatch) -> None:
     assert (base / "runs" / "comparisons" / "python-docs-worse.html").is_file()
     written = json.loads(CliRunner().invoke(app, ["compare", "runs/python-docs", "runs/worse", "--json"]).output)
     assert written["names"] == ["python-docs", "worse"]
+    unfinished = CliRunner().invoke(app, ["compare", "runs/python-docs", "runs/half"])
+    assert unfinished.exit_code == 0, unfinished.output
+    neither = CliRunner().invoke(app, ["compare", "runs/half", "runs/half"])
+    assert neither.exit_code == 0, neither.output
     refused = CliRunner().invoke(app, ["compare", "runs/worse"])
     assert isinstance(refused.exception, GroundupError)
 

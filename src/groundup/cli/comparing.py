@@ -122,8 +122,7 @@ def _print(found: ComparedRuns) -> None:
     rows = [("cost", *found.names)]
     for stage, each in found.cost.items():
         rows.append((stage, *(f"{clock(one[0])} {size(one[1])}" if one else "" for one in each)))
-    columns = list(zip(*found.cost.values(), strict=True))
-    rows.append(("in all", *(clock(sum(one[0] for one in column if one)) for column in columns)))
+    rows.append(("in all", *(clock(seconds) for seconds, _ in found.totals)))
     print_rows(rows, left=1)
 
 

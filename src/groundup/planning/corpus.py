@@ -96,10 +96,15 @@ def _raw_bytes(config: CurateConfig, base: Path | None) -> tuple[Raw, list[str]]
         if base is not None and isinstance(source, Files):
             size = text_bytes(base / source.path.expanduser())
         if size is None:
-            assumed.append(f"10 MB of text in {where}")
+            empty = base is not None and isinstance(source, Files) and _is_empty(base / source.path.expanduser())
+            assumed.append(f"10 MB of text in {where}" + (", which is empty now" if empty else ""))
             size = 10_000_000, 0
         text, pages = text + size[0], pages + size[1]
     return Raw(docs, text, pages), list(dict.fromkeys(assumed))
+
+
+def _is_empty(path: Path) -> bool:
+    return path.is_dir() and not any(path.iterdir())
 
 
 def text_bytes(path: Path) -> tuple[int, int] | None:

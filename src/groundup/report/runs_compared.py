@@ -70,6 +70,13 @@ class ComparedRuns:
     samples: tuple[Mapping[str, Any], ...]
     """Questions that all runs asked: question, truth, set, and each run's last answer."""
 
+    @property
+    def totals(self) -> list[tuple[float, int]]:
+        """For each run (seconds of all stages, the largest peak in bytes); zeros where no stage is done."""
+        of_run = [[each[at] for each in self.cost.values()] for at in range(len(self.names))]
+        done = [[one for one in stages if one] for stages in of_run]
+        return [(sum(one[0] for one in stages), max((one[1] for one in stages), default=0)) for stages in done]
+
     def as_json(self) -> dict[str, Any]:
         return asdict(self)
 

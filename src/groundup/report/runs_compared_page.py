@@ -123,11 +123,7 @@ def _cost(found: ComparedRuns) -> Html:
     for stage, each in found.cost.items():
         cells = [(duration(one[0]), size(one[1])) if one else (decimal(None), decimal(None)) for one in each]
         rows.append((TITLES.get(stage, stage), *(cell for pair in cells for cell in pair)))
-    totals = [
-        (sum(one[0] for one in column if one), max((one[1] for one in column if one), default=0))
-        for column in zip(*found.cost.values(), strict=True)
-    ]
-    rows.append(("In all", *(cell for seconds, most in totals for cell in (duration(seconds), size(most)))))
+    rows.append(("In all", *(cell for seconds, most in found.totals for cell in (duration(seconds), size(most)))))
     columns = [number(what) for name in found.names for what in (f"{name}: time", "peak memory")]
     return table(["stage", *columns], rows, class_="totals")
 
