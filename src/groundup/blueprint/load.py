@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -42,7 +43,11 @@ class LoadedBlueprint:
     def leaves(self) -> list[tuple[str, Leaf]]:
         """`(dotted path, value)` of every value, in the order of the file, defaults after what is written. A list of
         plain values is one value; notes that were not written are skipped."""
-        return list(_leaves(self.blueprint, self.tree, ""))
+        return list(self._values.items())
+
+    @cached_property
+    def _values(self) -> dict[str, Leaf]:
+        return dict(_leaves(self.blueprint, self.tree, ""))  # once: `origin` is asked for each of them
 
     def origin(self, path: str) -> str:
         """Where a value came from: `blueprint.yaml:12`, `--set`, `default`, or `size 4M: RULE (SOURCE)`.
@@ -50,7 +55,7 @@ class LoadedBlueprint:
         Raises:
             KeyError: there is no such value.
         """
-        if path not in dict(self.leaves()):
+        if path not in self._values:
             raise KeyError(path)
         if path in self.derived:
             derived = self.derived[path]

@@ -3,7 +3,6 @@
 from collections.abc import Iterable
 
 from groundup.planning.estimate import Plan, StagePlan
-from groundup.planning.scaling import CHINCHILLA, FLOPS_PER_PARAMETER_TOKEN
 from groundup.progress import clock
 
 MEMORY_FRACTION = 0.9  # of what is free; beyond, the machine swaps
@@ -30,6 +29,8 @@ def compute_optimal(plan: Plan) -> str:
     tokens = next((stage.tokens for stage in plan.stages if stage.stage == "pretrain"), 0)
     if not tokens:
         return ""
+    from groundup.planning.scaling import CHINCHILLA, FLOPS_PER_PARAMETER_TOKEN  # numpy: only a plan needs it
+
     parameters = plan.model.num_parameters
     best, best_tokens = CHINCHILLA.optimum(FLOPS_PER_PARAMETER_TOKEN * parameters * tokens)
     wanted = CHINCHILLA.tokens_for(parameters)

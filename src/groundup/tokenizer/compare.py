@@ -1,10 +1,15 @@
 """Another tokenizer to compare with, such as GPT-2's, read from files that the user has."""
 
+from __future__ import annotations
+
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from groundup.artifacts.outside import Digests
 from groundup.tokenizer.configuration import TokenizerConfig
-from groundup.tokenizer.tokenizer import Tokenizer
+
+if TYPE_CHECKING:
+    from groundup.tokenizer.tokenizer import Tokenizer
 
 
 def read_other(path: Path) -> Tokenizer:
@@ -13,7 +18,8 @@ def read_other(path: Path) -> Tokenizer:
     Raises:
         GroundupError: a file is not there, can't be read, or is no byte-level BPE's.
     """
-    from groundup.tokenizer.interchange.gpt2 import read_gpt2
+    from groundup.tokenizer.interchange.gpt2 import read_gpt2  # numba; `sources`, which every verb asks, does without
+    from groundup.tokenizer.tokenizer import Tokenizer
 
     return read_gpt2(path) if path.is_dir() else Tokenizer.load(path)
 
