@@ -9,6 +9,7 @@ why. With --check every benchmark runs at toy size, and the exit status is 1 whe
 import argparse
 import sys
 from importlib import import_module
+from inspect import signature
 from pathlib import Path
 
 from rich.console import Console
@@ -26,6 +27,7 @@ BENCHMARKS = {
     "loader": "serving batches of tokens",
     "train": "steps of the training engine",
     "inference": "tokens per second of generation",
+    "gguf": "what llama.cpp makes of exported models",
     "curve": "time to a validation loss",
     "recipe": "what is learnt in a given time",
     "engines": "two processes against one, and what they send",
@@ -48,7 +50,7 @@ def main() -> int:
     race.add_argument("--peer", type=Path, metavar="FOLDER", help="a checkout of nanochat")
     race.add_argument("--budget", type=float, default=120.0, metavar="SECONDS", help="of training, for each side")
     race.add_argument("--clock", choices=["wall", "cpu"], default="wall", help="cpu: for a machine that is busy")
-    race.add_argument("--sides", nargs="+", metavar="SIDE", help="which; see benchmarks/recipe.py")
+    parser.add_argument("--sides", nargs="+", metavar="SIDE", help="of recipe and inference: which; see their files")
     given = parser.parse_args()
     only = {name: vars(given)[name] for name in ("peer", "budget", "clock", "sides") if vars(given)[name] is not None}
     console, rows = Console(), list[Row]()
@@ -56,8 +58,9 @@ def main() -> int:
         for name in BENCHMARKS if given.name == "all" else [given.name]:
             with console.status(f"measuring {name}") as status:
                 found = list[Row]()
-                for row in import_module(f"benchmarks.{name}").run(
-                    given.data, given.check, **(only if name == "recipe" else {})
+                bench = import_module(f"benchmarks.{name}").run
+                for row in bench(
+                    given.data, given.check, **{key: only[key] for key in only.keys() & signature(bench).parameters}
                 ):
                     found.append(row)
                     status.update(f"measuring {name}: {row.case}, {row.metric}: {ratio(row)} {row.peer_name}")

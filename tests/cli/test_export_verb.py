@@ -11,7 +11,11 @@ from groundup.blueprint.load import load
 from groundup.cli.main import main
 from groundup.corpus.documents import Document, document_id, write_documents
 from groundup.export.megatron_lm import import_megatron_lm
+from groundup.model.adapter_files import save_adapter
 from groundup.model.huggingface import save_huggingface
+from groundup.model.lora import add_adapters
+from groundup.model.lora_config import LoraConfig
+from groundup.model.weights import load_model, save_model
 from groundup.pipeline.folder import Remembered, RunFolder
 from groundup.shards.encode import encode_documents
 from groundup.shards.megatron import import_megatron
@@ -59,3 +63,47 @@ def test_model_and_data_go_together(
     for split in ("train", "heldout"):
         shard = import_megatron(Path("out/data", split), tmp_path / "back", split, TOKENIZER)
         assert (shard.tokens == TokenShard.open(folders["tokens"], split).tokens).all()
+
+
+def test_adapters_go_with_the_model_that_they_belong_to(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What PEFT makes of both computes what the stage's merged model computes."""
+    from peft import PeftModel
+    from transformers import AutoModelForCausalLM
+
+    folders = {name: tmp_path / f"mine/artifacts/{name}-000000000000" for name in ("tokenizer", "pretrain", "sft")}
+    for folder in folders.values():
+        folder.mkdir(parents=True)
+    TOKENIZER.save(folders["tokenizer"] / "tokenizer.json")
+    made = tiny.model(vocab_size=TOKENIZER.vocabulary_size)
+    save_model(folders["pretrain"] / "model", made)
+    add_adapters(made, LoraConfig(rank=2))
+    with torch.no_grad():
+        for name, parameter in made.named_parameters():
+            if "lora_B" in name:
+                parameter.normal_(std=0.2, generator=torch.Generator().manual_seed(1))
+    save_model(folders["sft"] / "model", made)
+    save_adapter(folders["sft"] / "adapter", made)
+    for name, folder in folders.items():
+        tiny.artifact(folder, name, {}).manifest.write(folder)
+    RunFolder(tmp_path / "mine").remember(Remembered("x", [], {name: path.name for name, path in folders.items()}))
+
+    def export(stage: str, to: Path) -> tuple[int | str | None, str]:
+        arguments = ["groundup", "export", f"{tmp_path / 'mine'}{stage}", "--format", "peft", "--to", str(to)]
+        monkeypatch.setattr(sys, "argv", arguments)
+        with pytest.raises(SystemExit) as ended:
+            main()
+        return ended.value.code, capsys.readouterr().err
+
+    to = tmp_path / "out"
+    assert not export(":sft", to)[0]
+    theirs = PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(to / "base"), to / "adapter").eval()
+    ids = tiny.ids(2, 20, vocabulary=TOKENIZER.vocabulary_size)
+    with torch.no_grad():
+        expected = load_model(folders["sft"] / "model").eval()(ids)[0]
+        assert torch.allclose(theirs(ids).logits, expected, atol=1e-4)
+        plain = load_model(folders["pretrain"] / "model").eval()(ids)[0]
+    assert not torch.allclose(plain, expected, atol=1e-2)
+    assert "trained no adapters" in export(":pretrain", tmp_path / "other")[1]
+    assert "belong to one stage" in export("", tmp_path / "other")[1]

@@ -11,10 +11,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import tiny
+from groundup.corpus.documents import Document
 from groundup.evaluation.bits import (
     ByteNgrams,
     bits_per_byte,
-    model_nats,
+    document_nats,
+    grouped_bits,
     xz_bits_per_byte,
     xz_primed_bits_per_byte,
 )
@@ -42,7 +44,7 @@ def test_a_uniform_model_needs_log_v_for_each_token(documents: list[list[int]], 
     made = CustomLanguageModel(tiny.shape(), seed=None)
     with torch.no_grad():
         made.lm_head.weight.zero_()
-    nats = model_nats(on_device(made), shard(documents), context, END, Silent())
+    nats = document_nats(on_device(made), shard(documents), context, END, Silent()).sum()
     assert nats == pytest.approx(sum(map(len, documents)) * math.log(61), rel=1e-5)
 
 
@@ -61,7 +63,7 @@ def test_windows_against_one_token_at_a_time(documents: list[list[int]], context
                     first += context // 2
                 logits = made(torch.tensor([row[first:position]]))[0][0, -1]
                 expected -= float(logits.log_softmax(-1)[row[position]])
-    nats = model_nats(on_device(made), shard(documents), context, END, Silent())
+    nats = document_nats(on_device(made), shard(documents), context, END, Silent()).sum()
     assert nats == pytest.approx(expected, rel=1e-4, abs=1e-4)
 
 
@@ -70,7 +72,7 @@ def test_a_whole_document_in_one_window_is_its_log_probability() -> None:
     with torch.no_grad():
         logp = made(torch.tensor([[END, *document]]))[0][0].log_softmax(-1)
     expected = -sum(float(logp[position, token]) for position, token in enumerate(document))
-    assert model_nats(on_device(made), shard([document]), 64, END, Silent()) == pytest.approx(expected, rel=1e-5)
+    assert document_nats(on_device(made), shard([document]), 64, END, Silent())[0] == pytest.approx(expected, rel=1e-5)
 
 
 def test_from_files(tmp_path: Path) -> None:
@@ -81,7 +83,20 @@ def test_from_files(tmp_path: Path) -> None:
     with torch.no_grad():
         made.lm_head.weight.zero_()
     opened = TokenShard.open(tmp_path, "heldout", tiny.tokenizer())
-    assert model_nats(on_device(made), opened, 16, END, Silent()) == pytest.approx(60 * math.log(61), rel=1e-5)
+    assert document_nats(on_device(made), opened, 16, END, Silent()).sum() == pytest.approx(60 * math.log(61), rel=1e-5)
+
+
+def test_bits_by_source_language_and_length() -> None:
+    """Weighted by bytes: the groups of each kind add up to the whole."""
+    texts = ["a" * 500, "b" * 2000, "ü" * 300, "c" * 20_000]
+    documents = [Document(text=t, source="xy"[n % 2], language="en" if n else "") for n, t in enumerate(texts)]
+    nats = [100.0, 900.0, 50.0, 3000.0]
+    found = grouped_bits(documents, nats)
+    assert found["source"]["x"] == {"documents": 2, "bytes": 1100, "model": pytest.approx(150 / 1100 / math.log(2))}
+    assert found["language"]["und"]["bytes"] == 500 and found["language"]["en"]["documents"] == 3
+    assert list(found["length"]) == ["below 1 kB", "1 to 4 kB", "16 kB and more"]
+    for groups in found.values():
+        assert sum(one["model"] * one["bytes"] for one in groups.values()) * math.log(2) == pytest.approx(sum(nats))
 
 
 def test_bits_per_byte() -> None:

@@ -9,6 +9,8 @@ import pytest
 import torch
 
 import tiny
+from benchmarks.gguf import varied_strings
+from benchmarks.llama_cpp import LlamaCpp
 from groundup.errors import GroundupError
 from groundup.export.deliver import GGUF_TEMPLATE, export_gguf
 from groundup.export.gguf import GgufType, check, modelfile, write_gguf
@@ -170,51 +172,29 @@ def test_a_folder_becomes_a_file_with_its_recipe(tmp_path: Path) -> None:
 @pytest.mark.parametrize("family", ["llama", "qwen2", "qwen3", "gpt2", "mixtral", "qwen3_moe"])
 def test_llama_cpp_computes_the_same(family: str, tmp_path: Path) -> None:
     """Logits in F32 within 1e-3 (gpt2: its table of gelu values is in float16), and the same 32 greedy tokens."""
-    llama_cpp = pytest.importorskip("llama_cpp")
+    pytest.importorskip("llama_cpp_py_sync")
     words = tokenizer()
     made = model(config(family, words.vocabulary_size))
     write_gguf(tmp_path / "m.gguf", made, words, "f32", name="m", template=None)
-    theirs = llama_cpp.Llama(str(tmp_path / "m.gguf"), n_ctx=128, n_threads=1, logits_all=True, verbose=False)
     prompt = words.encode("The cat sat on the 12 mats")
-    theirs.eval(prompt)
+    ours = list(prompt)
     with torch.no_grad():
         logits = made(torch.tensor([prompt]))[0][0].numpy()
-    assert np.abs(theirs.scores[: len(prompt)] - logits).max() < (2e-2 if family == "gpt2" else 1e-3)
-    ours, answer = list(prompt), []
-    for token, _ in zip(theirs.generate(prompt, temp=0.0), range(32), strict=False):
-        answer.append(token)
-    with torch.no_grad():
         for _ in range(32):
             ours.append(int(made(torch.tensor([ours]))[0][0, -1].argmax()))
-    assert answer == ours[len(prompt) :]
+    with LlamaCpp(tmp_path / "m.gguf", exact=True) as theirs:
+        assert np.abs(theirs.logits(prompt) - logits).max() < (2e-2 if family == "gpt2" else 1e-3)
+        assert theirs.greedy([prompt], 32) == [ours[len(prompt) :]]
 
 
 @pytest.mark.parametrize("pattern", ["gpt2", "llama3", "qwen2"])
 def test_llama_cpp_gives_the_same_ids(pattern: PatternName, tmp_path: Path) -> None:
     """On 1,000 strings of words, digits, white space, scripts, emoji and halves of words."""
-    llama_cpp = pytest.importorskip("llama_cpp")
+    pytest.importorskip("llama_cpp_py_sync")
     words = tokenizer(pattern)
     write_gguf(
         tmp_path / "m.gguf", model(config("llama", words.vocabulary_size)), words, "f32", name="m", template=None
     )
-    theirs = llama_cpp.Llama(str(tmp_path / "m.gguf"), vocab_only=True, verbose=False)
-    draw = np.random.default_rng(0)
-    pieces = [
-        *"abc XYZ'\u2019.,!?-_=+(){}[]\n\n\r\t  019٣½",
-        "'ll",
-        "'S",
-        "don't",
-        "über",
-        "漢字",
-        "ไทย",
-        "🙂",
-        "👩‍🔬",
-        "\u00a0",
-        "\u2003",
-        "é",
-        "क्ष",
-        "<|x|>",
-    ]
-    for _ in range(1000):
-        text = "".join(draw.choice(pieces, draw.integers(1, 24)))
-        assert theirs.tokenize(text.encode(), add_bos=False, special=False) == words.encode(text), repr(text)
+    with LlamaCpp(tmp_path / "m.gguf", vocabulary_only=True) as theirs:
+        for text in varied_strings(1000):
+            assert theirs.tokenize(text) == words.encode(text), repr(text)

@@ -316,6 +316,8 @@ class FakeRun:
         bits: dict[str, Any] = {"documents": held, "bytes": self.curated["heldout_bytes"]}
         values = (2.037, 3.104, 2.41, 2.355) if held else (None,) * 4
         bits |= dict(zip(("model", "xz", "xz_primed", "ngram"), values, strict=True))
+        groups = {"1 to 4 kB": 1.9, "16 kB and more": 2.1} if held else {}
+        bits["by"] = {"length": {name: {"documents": 1, "bytes": 9000, "model": b} for name, b in groups.items()}}
         figures: dict[str, Any] = {"method": self.align, "bits_per_byte": bits}
         answers: dict[str, dict[str, Any]] = {"sft": {}, self.align: {}}
         lines, samples = [], []

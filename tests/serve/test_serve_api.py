@@ -171,7 +171,7 @@ def test_what_asks_for_nothing_is_accepted(client):
         ({"logit_bias": {"99999": 1}}, "logit_bias", None),
         ({"logit_bias": {"a": 1}}, "logit_bias.a.[key]".replace(".[", "["), None),
         ({"min_p": 2}, "min_p", None),
-        ({"tools": [{"type": "function"}]}, "tools", "unsupported_parameter"),
+        ({"functions": [{"name": "look_up"}]}, "functions", "unsupported_parameter"),
         ({"response_format": {"type": "xml"}}, "response_format.type", None),
         ({"temperature": 3}, "temperature", None),
         ({"temperature": "0.5"}, "temperature", None),
@@ -185,7 +185,7 @@ def test_what_asks_for_nothing_is_accepted(client):
         ({"stream": True, "stream_options": {"usage": True}}, "stream_options.usage", "unknown_parameter"),
         ({"messages": []}, "messages", None),
         ({"messages": "hello"}, "messages", None),
-        ({"messages": [{"role": "tool", "content": "x"}]}, "messages[0].role", None),
+        ({"messages": [{"role": "function", "content": "x"}]}, "messages[0].role", None),
         ({"messages": [{"role": "user"}]}, "messages[0].content", None),
         ({"messages": [{"role": "user", "content": "x", "nam": "me"}]}, "messages[0].nam", "unknown_parameter"),
         ({"messages": [{"role": "user", "content": [{"type": "image_url"}]}]}, "messages[0].content", None),
@@ -360,9 +360,8 @@ def test_openai_client(model):
         chunks = list(client.chat.completions.create(**asked))
         assert "".join(chunk.choices[0].delta.content or "" for chunk in chunks if chunk.choices) == "".join(PIECES)
         assert chunks[-1].usage.completion_tokens == 4
-        with pytest.raises(openai.BadRequestError, match="tools is not supported"):
-            tools = [{"type": "function", "function": {"name": "look_up"}}]
-            client.chat.completions.create(model="tiny", messages=QUESTION, tools=tools)
+        with pytest.raises(openai.BadRequestError, match="modalities is not supported"):
+            client.chat.completions.create(model="tiny", messages=QUESTION, modalities=["audio"])
         with pytest.raises(openai.NotFoundError):
             client.chat.completions.create(model="gpt-4", messages=QUESTION)
         model.breaks_at = 2

@@ -6,6 +6,7 @@ import shutil
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from fake_model import TOKENIZER, FakeModel, loaded
 from fastapi.testclient import TestClient
 from live import live
 
+from groundup.corpus.documents import Document, document_id, write_documents
 from groundup.serve.app import PAGE, create_app
 
 HTML = (PAGE / "index.html").read_text()
@@ -272,6 +274,32 @@ def test_two_models_side_by_side_with_probabilities(browser):
         page.focus(".tokens")
         page.keyboard.press("ArrowRight")
         assert page.text_content("[role=status]") == "A: 60.7 %"
+
+
+def test_where_an_answer_comes_from(browser, tmp_path):
+    """The nearest documents with licence and link; a link to anything but the web stays text, and so does markup."""
+    texts = ["Join one or more path components <b>intelligently</b>.", "Move components."]
+    addresses = ["https://example.org/join", "javascript:alert(1)"]
+    documents = [
+        Document(document_id(text), text, f"Title {n}", "docs", f"{n}.md", "MIT", "train", url=address)
+        for n, (text, address) in enumerate(zip(texts, addresses, strict=True))
+    ]
+    write_documents(tmp_path, documents)
+    model = FakeModel(["Join one or more path components."])
+    model.loaded = replace(model.loaded, documents=tmp_path)
+    with visit(browser, app(model)) as person:
+        page = person.page
+        person.ask("What joins?")
+        page.click("text=Where from?")
+        page.wait_for_selector(".where li")
+        first, second = page.locator(".where li").all_text_contents()
+        assert "6 words in a row: Join one or more path components" in first and "docs · 0.md · MIT" in first
+        assert "<b>intelligently</b>" in first and "Title 1" in second
+        assert page.locator(".where a").evaluate_all("all => all.map((one) => one.href)") == addresses[:1]
+        page.click("text=Where from?")
+        page.wait_for_selector(".where", state="hidden")
+        page.reload()
+        page.wait_for_selector("text=Where from?")  # of a conversation that the browser kept
 
 
 @pytest.mark.parametrize("width", [390, 1440])

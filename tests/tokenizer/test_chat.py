@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from groundup.errors import GroundupError
 from groundup.tokenizer.chat import TEMPLATE, render
 from groundup.tokenizer.tokenizer import Tokenizer
+from groundup.tokenizer.tools import as_turns
 
 CONTENT = st.text(st.characters(exclude_categories=("Cs", "Cn")), max_size=30).filter(lambda text: "<|" not in text)
 TURN = st.fixed_dictionaries({"role": st.sampled_from(["user", "assistant"]), "content": CONTENT})
@@ -74,4 +75,57 @@ def test_users_can_not_forge_a_turn(tokenizer: Tokenizer) -> None:
 def test_wrong_messages_are_refused(theirs, tokenizer: Tokenizer, messages, says: str) -> None:
     with pytest.raises(GroundupError) as raised:
         render(messages, tokenizer)
+    assert str(raised.value).startswith(says)
+
+
+CALL = {"id": "call_1", "type": "function", "function": {"name": "weather", "arguments": '{"city": "Köln", "n": [1]}'}}
+TOOLS = [
+    {
+        "type": "function",
+        "function": {"name": "weather", "description": 'It\'s "warm"?', "parameters": {"type": "object"}},
+    },
+    {"type": "function", "function": {"name": "now"}},
+]
+ASKED = {"role": "user", "content": "How warm is it?"}
+WITH_CALLS = [
+    [ASKED],
+    [{"role": "system", "content": "Be brief."}, ASKED],
+    [
+        ASKED,
+        {"role": "assistant", "content": "Well.", "tool_calls": [CALL, CALL]},
+        {"role": "tool", "content": "21", "tool_call_id": "call_1"},
+        {"role": "tool", "content": "22"},
+        {"role": "assistant", "content": None, "tool_calls": [CALL]},
+        {"role": "tool", "content": "23"},
+        {"role": "assistant", "content": "It is 22."},
+    ],
+]
+
+
+@pytest.mark.parametrize("messages", WITH_CALLS)
+@pytest.mark.parametrize("tools", [[], TOOLS])
+def test_the_template_writes_functions_and_calls_as_we_do(theirs, tokenizer: Tokenizer, messages, tools) -> None:
+    ids, trained = render(as_turns(messages, tools), tokenizer)
+    rendered = theirs.apply_chat_template(
+        messages, tools=tools or None, return_dict=True, return_assistant_tokens_mask=True
+    )
+    assert tokenizer.decode(rendered["input_ids"]) == tokenizer.decode(ids)
+    assert rendered["assistant_masks"] == [int(train) for train in trained]
+
+
+@pytest.mark.parametrize(
+    ("messages", "tools", "says"),
+    [
+        ([ASKED], [{"name": "now"}], "a tool has no name"),
+        ([{"role": "assistant", "content": "", "tool_calls": [{"function": {}}]}], [], "message 1: a tool call has no"),
+        (
+            [{"role": "assistant", "content": "", "tool_calls": [{"function": {"name": "f", "arguments": "[1]"}}]}],
+            [],
+            "message 1: the arguments of f are no JSON object",
+        ),
+    ],
+)
+def test_wrong_functions_and_calls_are_refused(messages, tools, says: str) -> None:
+    with pytest.raises(GroundupError) as raised:
+        as_turns(messages, tools)
     assert str(raised.value).startswith(says)

@@ -20,6 +20,7 @@ verbs = typer.Typer()
 
 
 COMMANDS = """/system TEXT   instructions that come before the conversation; alone, none
+/where         the training documents nearest to the last answer
 /reset         forget the conversation
 /help          this
 An empty line or Ctrl-D ends the chat; Ctrl-C stops an answer. A line that ends in \\ continues on the next."""
@@ -53,7 +54,7 @@ def chat(
     conversation: list[dict[str, str]] = []
     for question in _questions():
         if question.startswith("/"):
-            conversation = _command(question, conversation)
+            conversation = _command(question, conversation, loaded)
             continue
         conversation.append({"role": "user", "content": question})
         answer = _answer(loaded, conversation, temperature, max_tokens)
@@ -61,9 +62,12 @@ def chat(
         print()
 
 
-def _command(line: str, conversation: list[dict[str, str]]) -> list[dict[str, str]]:
+def _command(line: str, conversation: list[dict[str, str]], chat_model: "ChatModel") -> list[dict[str, str]]:
     """The conversation after a command."""
     name, _, rest = line.partition(" ")
+    if name == "/where":
+        print(printable("\n".join(_where(chat_model, conversation))))
+        return conversation
     system = [message for message in conversation if message["role"] == "system"]
     if name == "/reset":
         print("(forgotten)")
@@ -73,6 +77,29 @@ def _command(line: str, conversation: list[dict[str, str]]) -> list[dict[str, st
         return ([{"role": "system", "content": rest.strip()}] if rest.strip() else []) + others
     print(COMMANDS)
     return conversation
+
+
+def _where(chat_model: "ChatModel", conversation: list[dict[str, str]]) -> Iterator[str]:
+    """The training documents nearest to the last answer, in lines."""
+    documents = chat_model.loaded.documents
+    if documents is None:
+        yield "(The documents that this model was trained on are not here.)"
+        return
+    *_, question, answer = [{"content": ""}, {"content": ""}, *conversation]
+    if not answer["content"]:
+        yield "(There is no answer yet.)"
+        return
+    from groundup.corpus.nearest import nearest
+
+    found = nearest(documents, answer["content"], question["content"])
+    if not found:
+        yield "(No training document has a word of it.)"
+    for number, one in enumerate(found, 1):
+        yield f"{number}. {one.title or one.origin}"
+        yield f"   {one.source}: {one.origin}, licence {one.licence or 'not stated'}{one.url and ', ' + one.url}"
+        if one.common_words:
+            yield f"   {one.common_words} words in a row: {' '.join(one.common.split())}"
+        yield f"   {one.excerpt}"
 
 
 def _questions() -> Iterator[str]:
@@ -162,14 +189,23 @@ def evaluate(
     task: Annotated[
         list[Path] | None, typer.Option("--task", metavar="FILE", help="Ask a task of one's own (docs/evaluation.md).")
     ] = None,
+    core: Annotated[
+        Path | None, typer.Option("--core", metavar="DIR", help="Ask the tasks of a bundle of CORE, and average them.")
+    ] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="With --core: so many rows of each task.")] = None,
     json: Json = False,
 ) -> None:
     """Print the scores of a run's evaluation, or ask a model a task.
 
-    Without --task the scores of a run's newest evaluation are shown.
+    Without --task and --core the scores of a run's newest evaluation are shown.
     """
-    if task:
-        _run_tasks(model, task, json)
+    if task or core:
+        from groundup.cli.asking import ask_core, ask_tasks
+
+        if task:
+            ask_tasks(model, task, json)
+        if core:
+            ask_core(model, core, limit, json)
         return
     run = Path(model) if model is not None else None
     figures = where.run_folder(run).artifact("evaluate").figures
@@ -186,6 +222,9 @@ def evaluate(
             ("xz_primed", "xz -9 that has read the training text"),
         ):
             print(f"  {bits[name]:6.3f}  {label}")
+        for kind, groups in (bits.get("by") or {}).items():
+            for name, group in groups.items() if len(groups) > 1 else ():
+                print(printable(f"  {group['model']:6.3f}  {kind} {name}, {group['documents']:,} documents"))
     for model, by_set in figures["answers"].items():
         for name, rates in by_set.items():
             print(
@@ -199,41 +238,16 @@ def evaluate(
         )
 
 
-def _run_tasks(model: str | None, files: list[Path], json: bool) -> None:
-    """Ask each task, and print its scores with errors, baselines and what curation found of its items."""
-    from groundup.evaluation.tasks.run import run_task
-    from groundup.evaluation.tasks.task import read_task
-
-    tasks = [read_task(file) for file in files]
-    curate = models.figures(model).get("curate", {})
-    found = {one["set"]: one for one in curate.get("contamination") or []}
-    loaded = models.load(model)
-    results = [run_task(task, loaded) | {"contamination": found.get(task.name)} for task in tasks]
-    if json:
-        print_json(results)
-        return
-    for scores in results:
-        print(printable(f"{scores.pop('name')} ({scores.pop('kind')}, n = {scores.pop('n'):,}, "), end="")
-        print(f"{scores.pop('shots')} examples)")
-        seen = scores.pop("contamination")
-        for name, value in scores.items():
-            if isinstance(value, dict):
-                print(f"  {name:<20} {value['value']:7.4f} ± {value['standard_error']:.4f}")
-            elif value is not None:
-                print(f"  {name:<20} {value:7.4f}" if isinstance(value, float) else f"  {name:<20} {value:,}")
-        shown = f"{seen['found']:,} of {seen['items']:,} items" if seen else "not looked for: name the set in curate"
-        print(f"  {'in training text':<20} {shown}")
-
-
 @verbs.command()
 def export(
     model: Model = None,
     to: Annotated[Path, typer.Option("--to", metavar="DIR", help="A new folder for the copy.")] = Path("exported"),
     form: Annotated[
-        Literal["hf", "gguf", "megatron"],
+        Literal["hf", "gguf", "peft", "megatron"],
         typer.Option(
             "--format",
-            help="Hugging Face's; GGUF for llama.cpp and Ollama; or Megatron-LM's: checkpoint, data and launch script.",
+            help="Hugging Face's; GGUF for llama.cpp and Ollama; PEFT's, of a stage with adapters (RUN:sft); or "
+            "Megatron-LM's: checkpoint, data and launch script.",
         ),
     ] = "hf",
     kind: Annotated[
@@ -244,6 +258,12 @@ def export(
 
     A run's exported model, or any Hugging Face folder, in a new folder.
     """
+    if form == "peft":
+        from groundup.export.deliver import export_adapter
+
+        export_adapter(*models.adapter(model), to)
+        print(f"{to}: PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained('{to}/base'), '{to}/adapter')")
+        return
     folder = models.exported(model)
     if form == "megatron":
         _export_megatron(folder, model, to)

@@ -17,7 +17,8 @@ For a notebook, with plain arguments:
     'Call Jo: <email>'
 
 `deduplicate(texts)` finds exact and near-duplicates, `extract(html)` the main text of a page, `redact(text)` masks
-personal data, `language(text)` names the language, `quality` trains and applies classifiers of good text.
+personal data, `language(text)` names the language, `quality` trains and applies classifiers of good text, and
+`nearest(documents, text)` finds the training documents that a text is nearest to.
 """
 
 from typing import TYPE_CHECKING
@@ -26,15 +27,17 @@ from groundup.lazy import exports
 
 if TYPE_CHECKING:
     from groundup.corpus import quality
+    from groundup.corpus.nearest import nearest
     from groundup.corpus.notebook import deduplicate, extract, language, redact
 
-__all__ = ["deduplicate", "extract", "language", "quality", "redact"]
+__all__ = ["deduplicate", "extract", "language", "nearest", "quality", "redact"]
 __getattr__, __dir__ = exports(
     __name__,
     {
         "deduplicate": "groundup.corpus.notebook:deduplicate",
         "extract": "groundup.corpus.notebook:extract",
         "language": "groundup.corpus.notebook:language",
+        "nearest": "groundup.corpus.nearest:nearest",
         "quality": "groundup.corpus.quality",
         "redact": "groundup.corpus.notebook:redact",
     },

@@ -16,6 +16,7 @@ import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 
+from groundup.corpus.documents import Document
 from groundup.model.decoder import CustomLanguageModel
 from groundup.model.inputs import DecoderInputs
 from groundup.parallel.engine import ModelOnDevice
@@ -23,45 +24,75 @@ from groundup.progress import Progress
 from groundup.shards.token_file import TokenShard
 
 ROWS = 16  # windows per forward pass
+LENGTHS = {"below 1 kB": 1e3, "1 to 4 kB": 4e3, "4 to 16 kB": 16e3, "16 kB and more": math.inf}  # of a document's text
 
 
 @torch.no_grad()
-def model_nats(
+def document_nats(
     on_device: ModelOnDevice, shard: TokenShard, context: int, end_of_text: int, progress: Progress
-) -> float:
-    """Nats that the model needs for all documents of a shard, each read on its own after `<|endoftext|>`.
+) -> NDArray[np.float64]:
+    """[documents] nats that the model needs for each document of a shard, read on its own after `<|endoftext|>`.
 
     Documents longer than the context are read in windows that overlap by half, and each token is counted once, in
     the window in which it sees the most of what precedes it.
     """
     assert isinstance(on_device.model, CustomLanguageModel)
-    windows: list[tuple[list[int], int]] = []  # (tokens, how many of its first targets are counted elsewhere)
-    for first, last in pairwise(shard.starts.tolist()):
+    windows: list[tuple[int, list[int], int]] = []  # (document, tokens, how many first targets are counted elsewhere)
+    for document, (first, last) in enumerate(pairwise(shard.starts.tolist())):
         tokens = [end_of_text, *shard.tokens[first : last - 1].tolist()]  # without the document's own end
         start = 0
         while start < len(tokens) - 1:
             counted = 0 if start == 0 else context - context // 2
-            windows.append((tokens[start : start + context + 1], counted))
+            windows.append((document, tokens[start : start + context + 1], counted))
             if start + context + 1 >= len(tokens):
                 break
             start += context // 2
-    windows.sort(key=lambda window: len(window[0]))
-    total = 0.0
+    windows.sort(key=lambda window: len(window[1]))
+    nats = np.zeros(len(shard.starts) - 1)
     with progress.task("held-out bits per byte", len(windows), "windows") as task:
         for index in range(0, len(windows), ROWS):
             rows = windows[index : index + ROWS]
-            width = max(len(tokens) for tokens, _ in rows)
+            width = max(len(tokens) for _, tokens, _ in rows)
             ids = torch.full((len(rows), width), end_of_text, dtype=torch.long)
             counts = torch.zeros(len(rows), width - 1, dtype=torch.bool)
-            for row, (tokens, counted) in enumerate(rows):
+            for row, (_, tokens, counted) in enumerate(rows):
                 ids[row, : len(tokens)] = torch.tensor(tokens)
                 counts[row, counted : len(tokens) - 1] = True
+            sizes = counts.sum(1).tolist()
             ids, counts = ids.to(on_device.device), counts.to(on_device.device)
             with on_device.autocast():
                 logits = on_device.model.head(on_device.model.features(DecoderInputs(ids[:, :-1]))[counts])
-            total += F.cross_entropy(logits, ids[:, 1:][counts], reduction="sum").item()
+            each = F.cross_entropy(logits, ids[:, 1:][counts], reduction="none").split(sizes)
+            for (document, _, _), some in zip(rows, each, strict=True):
+                nats[document] += float(some.sum(dtype=torch.float64))
             task.advance(len(rows))
-    return total
+    return nats
+
+
+def grouped_bits(documents: Sequence[Document], nats: Sequence[float]) -> dict[str, dict[str, dict[str, float]]]:
+    """`documents`, `bytes` and `model`'s bits per byte by source, by language and by length.
+
+    Args:
+        documents: with text, source and language.
+        nats: of each, as the model needs.
+    """
+    found: dict[str, dict[str, dict[str, float]]] = {"source": {}, "language": {}, "length": {}}
+    for name in LENGTHS:  # in this order
+        found["length"][name] = {}
+    for document, one in zip(documents, nats, strict=True):
+        length = next(name for name, limit in LENGTHS.items() if document.size < limit)
+        for kind, name in (("source", document.source), ("language", document.language or "und"), ("length", length)):
+            group = found[kind].get(name) or {"documents": 0, "bytes": 0, "model": 0.0}
+            added = {"documents": 1, "bytes": document.size, "model": one}
+            found[kind][name] = {key: group[key] + value for key, value in added.items()}
+    return {
+        kind: {
+            name: {**group, "model": bits_per_byte(group["model"], max(1, int(group["bytes"])))}
+            for name, group in groups.items()
+            if group
+        }
+        for kind, groups in found.items()
+    }
 
 
 def bits_per_byte(nats: float, size: int) -> float:

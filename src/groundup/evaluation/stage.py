@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from typing import Any
 
 from groundup.alignment.data.data_reading import read_tasks
 from groundup.alignment.data.questions import MAIN_ASPECTS, Item, read_items
@@ -12,7 +13,8 @@ from groundup.evaluation.answering import Marked, Question, answer_all, rates
 from groundup.evaluation.bits import (
     ByteNgrams,
     bits_per_byte,
-    model_nats,
+    document_nats,
+    grouped_bits,
     xz_bits_per_byte,
     xz_primed_bits_per_byte,
 )
@@ -99,12 +101,10 @@ def first_model(inputs: Mapping[str, Artifact]) -> str:
     return "pretrain" if "pretrain" in inputs else "start"
 
 
-def _bits(
-    config: EvaluateConfig, inputs: Mapping[str, Artifact], tokenizer: Tokenizer, work: Work
-) -> dict[str, float | int | None]:
+def _bits(config: EvaluateConfig, inputs: Mapping[str, Artifact], tokenizer: Tokenizer, work: Work) -> dict[str, Any]:
     """Bits per byte of the held-out documents, where there are any: the pretrained model, xz, xz that has read the
-    corpus, n-grams."""
-    nothing: dict[str, float | int | None] = {
+    corpus, n-grams; and the model's by source, language and length."""
+    nothing: dict[str, Any] = {
         "documents": 0,
         "bytes": 0,
         "model": None,
@@ -115,17 +115,17 @@ def _bits(
     if "curate" not in inputs:
         return nothing
     path = inputs["curate"].folder("documents")
-    texts = {
-        split: [d.text.encode() for d in read_documents(path, split=split, columns=("text",))]
-        for split in ("train", "heldout")
-    }
+    heldout = list(read_documents(path, split="heldout", columns=("id", "text", "source", "language")))
+    train = [d.text.encode() for d in read_documents(path, split="train", columns=("text",))]
+    texts = {"train": train, "heldout": [d.text.encode() for d in heldout]}
     size = sum(map(len, texts["heldout"]))
     if size == 0:
         return nothing
     on_device = _on_device(inputs, first_model(inputs))
     shard = TokenShard.open(inputs["tokens"].path, "heldout", tokenizer)
     context = inputs[first_model(inputs)].manifest.key.configuration.get("sequence", SEQUENCE)
-    nats = model_nats(on_device, shard, context, tokenizer.end_of_text, work.progress)
+    nats = document_nats(on_device, shard, context, tokenizer.end_of_text, work.progress)
+    by_id = dict(zip(shard.ids.astype(str).tolist(), nats.tolist(), strict=True))
     with work.progress.task("baselines: xz, n-grams", 3, "baselines") as task:
         xz = xz_bits_per_byte(texts["heldout"])
         task.advance()
@@ -138,10 +138,11 @@ def _bits(
     return {
         "documents": len(texts["heldout"]),
         "bytes": size,
-        "model": bits_per_byte(nats, size),
+        "model": bits_per_byte(float(nats.sum()), size),
         "xz": xz,
         "xz_primed": primed,
         "ngram": ngram,
+        "by": grouped_bits(heldout, [by_id[document.id] for document in heldout]),
     }
 
 

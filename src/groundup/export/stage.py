@@ -8,6 +8,7 @@ from groundup.alignment.data.questions import MAIN_ASPECTS, Item, read_items
 from groundup.artifacts import Artifact, Figures, Work
 from groundup.artifacts.durable import write_text
 from groundup.export.configuration import ExportConfig
+from groundup.export.folder import tokenizer_config
 from groundup.inference.loading import CARD
 from groundup.model.huggingface import save_huggingface
 from groundup.model.weights import load_model, save_model
@@ -37,7 +38,7 @@ def stage(config: ExportConfig, inputs: Mapping[str, Artifact], work: Work) -> F
             pad=tokenizer.pad,
         )
     shutil.copy(vocabulary, work.out / "tokenizer.json")
-    write_text(work.out / "tokenizer_config.json", json.dumps(_tokenizer_config(model.config.max_position_embeddings)))
+    write_text(work.out / "tokenizer_config.json", json.dumps(tokenizer_config(model.config.max_position_embeddings)))
     write_text(work.out / "chat_template.jinja", TEMPLATE)
     sft = inputs.get("sft")
     items = read_items(sft.file("items.jsonl")) if sft else []
@@ -66,18 +67,6 @@ def stage(config: ExportConfig, inputs: Mapping[str, Artifact], work: Work) -> F
         "dtype": config.dtype,
         "bytes": size,
         "subjects": len(subjects),
-    }
-
-
-def _tokenizer_config(context: int) -> dict[str, object]:
-    return {
-        "tokenizer_class": "PreTrainedTokenizerFast",  # 4.x and 5.x of transformers both know this name
-        "model_max_length": context,
-        "bos_token": "<|endoftext|>",
-        "eos_token": "<|end|>",
-        "pad_token": "<|pad|>",
-        "clean_up_tokenization_spaces": False,
-        "chat_template": TEMPLATE,
     }
 
 

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from groundup.artifacts.json_files import read_json
 from groundup.artifacts.manifest import check_copy
@@ -23,12 +23,14 @@ from groundup.model.huggingface import load_huggingface
 from groundup.model.weights import CONFIG, load_model
 from groundup.tokenizer.chat import TEMPLATE, render
 from groundup.tokenizer.tokenizer import Tokenizer
+from groundup.tokenizer.tools import CALL, Tool, as_turns
 
 CARD = "groundup.json"
 _FIELDS = {"name": str, "subjects": list, "examples": list, "introduction": str, "turns": int}
 _GENERATION = re.compile(r"\{%-?\s*(?:end)?generation\s*-?%\}")  # marks what is trained; nothing to generation
 
-Messages = Sequence[Mapping[str, str]]
+Messages = Sequence[Mapping[str, Any]]
+"""`role` and `content`; the assistant's `tool_calls` and results of role `tool` as OpenAI's clients send them."""
 
 
 @dataclass(frozen=True)
@@ -43,14 +45,20 @@ class JinjaTemplate:
     tokens: Mapping[str, str]
     """`bos_token` and the like, which templates name."""
 
-    def render(self, messages: Messages) -> str:
+    def render(self, messages: Messages, tools: Sequence[Tool] = ()) -> str:
         """The conversation as text, ready for the answer."""
         from jinja2 import TemplateError
 
+        given = {"messages": [_with_objects(one) for one in messages], "tools": list(tools) or None}
         try:
-            return str(self._compiled.render(messages=messages, add_generation_prompt=True, **self.tokens))
+            return str(self._compiled.render(**given, add_generation_prompt=True, **self.tokens))
         except TemplateError as error:
             raise GroundupError(f"the model's chat template refuses these messages: {error}") from error
+
+    @property
+    def writes_calls(self) -> bool:
+        """Whether it has a form for functions and their calls, and this is the one that is read here."""
+        return CALL in self.source and "tools" in self.source
 
     @cached_property
     def _compiled(self) -> Any:
@@ -64,6 +72,17 @@ class JinjaTemplate:
         environment.globals["raise_exception"] = raise_exception
         environment.filters["tojson"] = lambda value, **options: json.dumps(value, ensure_ascii=False, **options)
         return environment.from_string(_GENERATION.sub("", self.source))
+
+
+def _with_objects(message: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The arguments of calls as objects, as templates expect them; clients send JSON in a string."""
+    if not message.get("tool_calls"):
+        return message
+    functions = [dict(call["function"]) for call in message["tool_calls"]]
+    for function in functions:
+        if isinstance(function.get("arguments"), str):
+            function["arguments"] = json.loads(function["arguments"])
+    return {**message, "tool_calls": [{"type": "function", "function": function} for function in functions]}
 
 
 @dataclass(frozen=True)
@@ -82,6 +101,8 @@ class LoadedModel:
     subjects: Sequence[str] = ()
     one_turn: bool = False
     """Fine-tuning never showed it more than one question at a time: earlier turns would only confuse it."""
+    documents: Path | None = None
+    """The run's documents, of a `curate` artifact: what its answers may come from."""
     taught: Taught = field(init=False)
 
     def __post_init__(self) -> None:
@@ -91,8 +112,20 @@ class LoadedModel:
     def context(self) -> int:
         return self.model.config.max_position_embeddings
 
-    def chat_prompt(self, messages: Messages) -> list[int]:
+    @property
+    def calls(self) -> Literal["text", "tokens"] | None:
+        """How a call of a function is marked in its answers; None where the chat template has no form for calls."""
+        if self.template is None:
+            return "text"
+        if not self.template.writes_calls:
+            return None
+        return "tokens" if CALL in self.tokenizer.special_ids else "text"
+
+    def chat_prompt(self, messages: Messages, tools: Sequence[Tool] = ()) -> list[int]:
         """The ids of a conversation, ready for the answer; a last message of the assistant's is continued.
+
+        Args:
+            tools: functions that the answer may call.
 
         Raises:
             GroundupError: the chat format has no such role, or the model has no chat format.
@@ -100,15 +133,16 @@ class LoadedModel:
         *earlier, last = messages
         prefix = last["content"] if last["role"] == "assistant" else None
         turns = earlier if prefix is not None else [*earlier, last]
-        if self.one_turn:
+        if self.one_turn and not tools and last["role"] != "tool":
             first = 1 if len(turns) > 1 and turns[0]["role"] == "system" else 0
             turns = [*turns[:first], *turns[-1:]] if turns else turns
         if self.template is not None:
-            text = self.template.render(turns)
+            text = self.template.render(turns, tools)
             return self.tokenizer.encode(text + (prefix or ""), special=True)
         if "<|assistant|>" not in self.tokenizer.special_ids:
             raise GroundupError("this model has no chat template", do="use completions, which continue a text")
-        uniform = [{"role": turn["role"], "content": clean(turn["content"])} for turn in turns]  # as training's data is
+        plain = as_turns(turns, tools)
+        uniform = [{"role": turn["role"], "content": clean(turn["content"])} for turn in plain]  # as training's data is
         ids, _ = render(uniform, self.tokenizer, answer_prompt=True)
         return ids + (self.tokenizer.encode(prefix) if prefix else [])
 

@@ -32,6 +32,7 @@ class TextAnswer:
         stop_ids: tokens that end it; None: those of the end of a text and of a turn.
         top: as in `InferenceEngine.add`.
         grammar: what the answer must be.
+        special: special tokens' text is part of the answer's.
     """
 
     def __init__(
@@ -46,9 +47,10 @@ class TextAnswer:
         sampling: Sampling = GREEDY,
         top: int | None = None,
         grammar: Grammar | None = None,
+        special: bool = False,
     ) -> None:
         self._engine, self._stop = engine, [string for string in stop if string]
-        self._decoder, self._text = StreamDecoder(tokenizer), ""  # decoded, and not taken
+        self._decoder, self._text = StreamDecoder(tokenizer, skip_special=not special), ""  # decoded, and not taken
         self._finished = False
         ends = {tokenizer.end, tokenizer.end_of_text} if stop_ids is None else stop_ids
         self.request = engine.add(
@@ -87,7 +89,7 @@ class TextAnswer:
         elif self.request.done:
             free = len(self._text)
         else:
-            free = len(self._text) - max((_overlap(self._text, string) for string in self._stop), default=0)
+            free = len(self._text) - max((overlap(self._text, string) for string in self._stop), default=0)
         taken, self._text = self._text[:free], self._text[free:]
         return taken
 
@@ -106,6 +108,6 @@ class TextAnswer:
         return min(found, default=None)
 
 
-def _overlap(text: str, string: str) -> int:
+def overlap(text: str, string: str) -> int:
     """How many of the text's last characters are the beginning of the string."""
     return next((size for size in range(min(len(text), len(string) - 1), 0, -1) if text.endswith(string[:size])), 0)

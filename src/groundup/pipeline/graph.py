@@ -115,7 +115,7 @@ def stages(blueprint: Blueprint) -> tuple[Stage, ...]:
         ),
         Stage(
             "evaluate",
-            2,
+            3,
             ("curate", "tokenizer", "tokens", first, "sft", "reward", *method),
             "groundup.evaluation.stage:stage",
             lambda b: b.evaluate,
@@ -123,7 +123,7 @@ def stages(blueprint: Blueprint) -> tuple[Stage, ...]:
         ),
         Stage(
             "export",
-            2,
+            3,
             ("tokenizer", *method, "sft", *outside, "curate", "evaluate"),
             "groundup.export.stage:stage",
             lambda b: b.export.model_copy(update={"name": b.export.name or b.name}),

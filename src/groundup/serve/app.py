@@ -6,15 +6,16 @@
     POST /v1/completions        continuations, with the prompt's log-probabilities where asked for
     POST /v1/embeddings         the mean of a text's features, of length 1
     POST /tokenize, /detokenize
+    POST /where                 the training documents nearest to an answer
 
 In addition to OpenAI's fields an answer has `groundup: {taught, nearest}`, and the list of models has
-`groundup: {introduction, samples}`, which the page shows.
+`groundup: {introduction, samples, documents}`, which the page shows.
 """
 
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
@@ -23,12 +24,13 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
 from groundup.errors import GroundupError
-from groundup.serve import chat, texts
+from groundup.serve import chat, texts, where
 from groundup.serve.access import Access
-from groundup.serve.errors import ApiError, refusal
+from groundup.serve.errors import REFUSALS, ApiError, refusal
 from groundup.serve.metrics import Metrics
 from groundup.serve.models import Models
 from groundup.serve.requests import KNOWN, NEUTRAL
+from groundup.serve.schemas import AboutModel, HealthBody, ModelCard, ModelList
 from groundup.serve.worker import Backend, Worker
 
 if TYPE_CHECKING:  # it brings torch
@@ -77,30 +79,28 @@ def create_app(
     serve_files(app, PAGE)
     app.include_router(chat.routes(models, worker))
     app.include_router(texts.routes(models, worker))
+    app.include_router(where.routes(models))
 
     @app.get("/health")
-    async def health() -> dict[str, str]:
-        return {"status": "ok"}
+    async def health() -> HealthBody:
+        return HealthBody()
 
     @app.get("/metrics", response_class=PlainTextResponse)
     async def prometheus() -> PlainTextResponse:
         return PlainTextResponse(metrics.text(), media_type="text/plain; version=0.0.4")
 
     @app.get("/v1/models")
-    async def list_models() -> dict[str, Any]:
+    async def list_models() -> ModelList:
         loaded = await models.get(None)
-        about = {"introduction": loaded.introduction, "samples": list(loaded.examples)}
-        return {"object": "list", "data": [_card(name) for name in models.offered], "groundup": about}
+        has_documents = loaded.documents is not None
+        about = AboutModel(introduction=loaded.introduction, samples=list(loaded.examples), documents=has_documents)
+        return ModelList(data=[ModelCard(id=name) for name in models.offered], groundup=about)
 
-    @app.get("/v1/models/{name:path}", responses={404: {"description": "there is no such model"}})
-    async def one_model(name: str) -> dict[str, Any]:
-        return _card(models.check(name))
+    @app.get("/v1/models/{name:path}", responses=REFUSALS)
+    async def one_model(name: str) -> ModelCard:
+        return ModelCard(id=models.check(name))
 
     return app
-
-
-def _card(name: str) -> dict[str, Any]:
-    return {"id": name, "object": "model", "created": 0, "owned_by": "groundup"}
 
 
 def answer_errors(app: FastAPI, metrics: Metrics) -> None:

@@ -10,10 +10,12 @@ from starlette.requests import ClientDisconnect
 from starlette.types import Receive, Scope, Send
 
 from groundup.errors import GroundupError
-from groundup.serve.errors import ApiError
+from groundup.serve.errors import REFUSALS, ApiError
 from groundup.serve.models import Models
-from groundup.serve.replies import ChatReply, event
-from groundup.serve.requests import ChatRequest, ResponseFormat
+from groundup.serve.replies import ChatReply, Deltas, event
+from groundup.serve.requests import ChatRequest
+from groundup.serve.schemas import ChatCompletionBody, streaming
+from groundup.serve.where import NO_DOCUMENTS, near
 from groundup.serve.worker import Generation, Worker
 
 if TYPE_CHECKING:  # they bring torch
@@ -44,31 +46,24 @@ def routes(models: Models, worker: Worker) -> APIRouter:
     """The route, over these models."""
     router = APIRouter()
 
-    @router.post("/v1/chat/completions", responses=REFUSALS)
+    @router.post("/v1/chat/completions", responses=REFUSALS | streaming(ChatCompletionBody))
     async def chat_completions(body: ChatRequest, request: Request) -> Response:
         loaded = await models.get(body.model)
-        prompt = loaded.chat_prompt(body.chat())
+        if body.where and loaded.documents is None:
+            raise ApiError(400, NO_DOCUMENTS, param="where", code="no_documents")
+        prompt = loaded.chat_prompt(body.chat(), body.usable_tools)
         check_length(len(prompt), loaded, "messages")
         generation = worker.submit(loaded, jobs_of(loaded, prompt, body))
         reply = ChatReply(models.check(body.model), taught_note(loaded, body.question), loaded.tokenizer)
         try:
             if body.stream:
-                return await _streamed(generation, body, request, reply)
-            return await _whole(generation, body, request, reply)
+                return await _streamed(generation, body, request, reply, loaded)
+            return await _whole(generation, body, request, reply, loaded)
         except BaseException:  # also when the server cancels this request
             generation.leave()
             raise
 
     return router
-
-
-REFUSALS: dict[int | str, dict[str, Any]] = {
-    400: {"description": "the request is wrong; the error names the parameter"},
-    401: {"description": "a key is needed"},
-    404: {"description": "there is no such model"},
-    413: {"description": "the body is too large"},
-    429: {"description": "too many requests are waiting"},
-}
 
 
 def check_length(tokens: int, loaded: "LoadedModel", param: str, room: int = 1) -> None:
@@ -92,23 +87,32 @@ def jobs_of(loaded: "LoadedModel", prompt: list[int], body: ChatRequest) -> list
 
     check_bias(loaded, body.logit_bias)
     logprobs = body.top_logprobs if body.logprobs else None
-    grammar = grammar_of(body.response_format)
+    grammar, special = form_of(loaded, body), bool(body.usable_tools) and loaded.calls == "tokens"
     return [
-        ChoiceRequest(prompt, body.limit, body.sampling(index), body.stop, logprobs, grammar=grammar)
+        ChoiceRequest(
+            prompt, body.limit, body.sampling(index), body.endings, logprobs, grammar=grammar, special=special
+        )
         for index in range(body.n)
     ]
 
 
-def grammar_of(wanted: ResponseFormat | None) -> "Grammar | None":
-    """What an answer must be; a 400 where its schema isn't understood."""
+def form_of(loaded: "LoadedModel", body: ChatRequest) -> "Grammar | None":
+    """What an answer must be; a 400 where its schema, or that of a function, isn't understood."""
     from groundup.inference.grammar import Grammar
+    from groundup.inference.tools import call_grammar
 
-    if wanted is None:
-        return None
+    wanted = body.response_format
+    if body.usable_tools and loaded.calls is None:
+        message = "the chat template of this model has no form for tools that this server reads"
+        raise ApiError(400, message, param="tools", code="unsupported_parameter")
     try:
-        return Grammar.json(None if wanted.json_schema is None else wanted.json_schema.content)
+        if body.usable_tools:
+            return call_grammar(body.usable_tools, required=body.must_call, one_token=loaded.calls == "tokens")
+        if wanted is not None:
+            return Grammar.json(None if wanted.json_schema is None else wanted.json_schema.content)
     except GroundupError as error:
-        raise ApiError(400, str(error), param="response_format") from error
+        raise ApiError(400, str(error), param="tools" if body.usable_tools else "response_format") from error
+    return None
 
 
 def check_bias(loaded: "LoadedModel", bias: dict[int, float]) -> None:
@@ -118,10 +122,16 @@ def check_bias(loaded: "LoadedModel", bias: dict[int, float]) -> None:
             raise ApiError(400, f"logit_bias: there is no token {token}", param="logit_bias")
 
 
-async def _whole(generation: Generation, body: ChatRequest, request: Request, reply: ChatReply) -> Response:
+async def _whole(
+    generation: Generation, body: ChatRequest, request: Request, reply: ChatReply, loaded: "LoadedModel"
+) -> Response:
     texts, tokens = await unless_gone(request, collect(generation))
-    reasons = [answer.finish_reason for answer in generation.answers]
-    return JSONResponse(reply.whole(texts, reasons, tokens if body.logprobs else None, generation.usage))
+    deltas = [Deltas(bool(body.usable_tools)) for _ in texts]
+    messages = [one.message(text) for one, text in zip(deltas, texts, strict=True)]
+    reasons = [one.reason(answer.finish_reason) for one, answer in zip(deltas, generation.answers, strict=True)]
+    if body.where:
+        reply.note["where"] = [await near(loaded, body.question, text, body.where) for text in texts]
+    return JSONResponse(reply.whole(messages, reasons, tokens if body.logprobs else None, generation.usage))
 
 
 async def collect(generation: Generation) -> "tuple[list[str], list[list[TokenLogprob]]]":
@@ -134,15 +144,28 @@ async def collect(generation: Generation) -> "tuple[list[str], list[list[TokenLo
     return texts, tokens
 
 
-async def _streamed(generation: Generation, body: ChatRequest, request: Request, reply: ChatReply) -> Response:
+async def _streamed(
+    generation: Generation, body: ChatRequest, request: Request, reply: ChatReply, loaded: "LoadedModel"
+) -> Response:
+    deltas, texts = [Deltas(bool(body.usable_tools)) for _ in range(generation.count)], [""] * generation.count
+
     def opening() -> list[dict[str, Any]]:
         return [reply.first(index) for index in range(generation.count)]
 
     def chunk(index: int, piece: "Delta") -> dict[str, Any]:
-        return reply.chunk(index, {"content": piece.text}, logprobs=piece.tokens)
+        texts[index] += piece.text
+        return reply.chunk(index, deltas[index].of(piece.text), logprobs=piece.tokens)
 
-    def closing() -> list[dict[str, Any]]:
-        return [reply.chunk(index, {}, answer.finish_reason) for index, answer in enumerate(generation.answers)]
+    async def closing() -> list[dict[str, Any]]:
+        chunks = []
+        for index, answer in enumerate(generation.answers):
+            if last := deltas[index].last():
+                chunks.append(reply.chunk(index, last))
+            chunks.append(reply.chunk(index, {}, deltas[index].reason(answer.finish_reason)))
+        if body.where:
+            where = [await near(loaded, body.question, text, body.where) for text in texts]
+            chunks[-1]["groundup"] = reply.note | {"where": where}
+        return chunks
 
     usage = (lambda: reply.usage(generation.usage)) if body.wants_usage else None
     return await streamed(generation, request, opening, chunk, closing, usage)
@@ -153,7 +176,7 @@ async def streamed(
     request: Request,
     opening: Callable[[], list[dict[str, Any]]],
     chunk: "Callable[[int, Delta], dict[str, Any]]",
-    closing: Callable[[], list[dict[str, Any]]],
+    closing: Callable[[], Awaitable[list[dict[str, Any]]]],
     usage: Callable[[], dict[str, Any]] | None,
 ) -> Response:
     """The chunks of a generation as server-sent events.
@@ -175,7 +198,7 @@ async def streamed(
         except (GroundupError, ApiError) as error:
             yield event((error if isinstance(error, ApiError) else ApiError(400, str(error))).body)
             return
-        for data in closing():
+        for data in await closing():
             yield event(data | more)
         if usage:
             yield event(usage())

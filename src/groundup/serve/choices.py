@@ -25,6 +25,8 @@ class ChoiceRequest:
     """The prompt's own log-probabilities come first."""
     grammar: Grammar | None = None
     """What the answer must be."""
+    special: bool = False
+    """Special tokens' text is part of the answer's."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +57,7 @@ class Choice:
                 sampling=job.sampling,
                 top=job.logprobs,
                 grammar=job.grammar,
+                special=job.special,
             )
 
     @property

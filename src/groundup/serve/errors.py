@@ -7,6 +7,17 @@ from typing import Any
 
 from fastapi import HTTPException, Response
 
+from groundup.serve.schemas import ErrorBody
+
+REFUSALS: dict[int | str, dict[str, Any]] = {
+    400: {"model": ErrorBody, "description": "the request is wrong; the error names the parameter"},
+    401: {"model": ErrorBody, "description": "a key is needed"},
+    404: {"model": ErrorBody, "description": "there is no such model"},
+    413: {"model": ErrorBody, "description": "the body is too large"},
+    429: {"model": ErrorBody, "description": "too many requests are waiting"},
+    "4XX": {"model": ErrorBody, "description": "the request is wrong in another way"},
+}
+
 LONGEST = 300  # characters of a message: what a client sent is not sent back by the megabyte
 
 

@@ -12,6 +12,7 @@ from groundup.tokenizer.tokenizer import Tokenizer
 
 if TYPE_CHECKING:  # it brings torch
     from groundup.inference.scoring import TokenLogprob
+    from groundup.inference.tools import ToolCall
 
 
 class ChatReply:
@@ -23,20 +24,20 @@ class ChatReply:
 
     def whole(
         self,
-        texts: Sequence[str],
+        messages: Sequence[Mapping[str, Any]],
         reasons: Sequence[str | None],
         logprobs: "Sequence[Sequence[TokenLogprob]] | None",
         usage: Mapping[str, int],
     ) -> dict[str, Any]:
-        """All choices at once."""
+        """All choices at once, each with the `content` of its message, and `tool_calls` if it has any."""
         choices = [
             {
                 "index": index,
-                "message": {"role": "assistant", "content": text, "refusal": None},
+                "message": {"role": "assistant", "refusal": None, **message},
                 "logprobs": None if logprobs is None else self._logprobs(logprobs[index]),
                 "finish_reason": reason,
             }
-            for index, (text, reason) in enumerate(zip(texts, reasons, strict=True))
+            for index, (message, reason) in enumerate(zip(messages, reasons, strict=True))
         ]
         return self.head | {"object": "chat.completion", "choices": choices, "usage": usage, "groundup": self.note}
 
@@ -47,7 +48,7 @@ class ChatReply:
     def chunk(
         self,
         index: int,
-        delta: Mapping[str, str],
+        delta: Mapping[str, Any],
         finish_reason: str | None = None,
         logprobs: "Sequence[TokenLogprob]" = (),
     ) -> dict[str, Any]:
@@ -74,6 +75,51 @@ class ChatReply:
             for one in tokens
         ]
         return {"content": content, "refusal": None}
+
+
+class Deltas:
+    """What a choice grows by, as messages have it: `content`, and `tool_calls` where functions may be called."""
+
+    def __init__(self, with_calls: bool) -> None:
+        from groundup.inference.tools import CallReader
+
+        self._reader = CallReader() if with_calls else None
+
+    def of(self, text: str) -> dict[str, Any]:
+        """Of the next piece of the answer."""
+        return {"content": text} if self._reader is None else self._delta(*self._reader.feed(text))
+
+    def last(self) -> dict[str, Any]:
+        """Of the answer's end; may be empty."""
+        return {} if self._reader is None else self._delta(*self._reader.finish())
+
+    def message(self, text: str) -> dict[str, Any]:
+        """Of a whole answer; its content is null where it is nothing but calls."""
+        first, last = self.of(text), self.last()
+        content = first.get("content", "") + last.get("content", "")
+        calls = [call for delta in (first, last) for call in delta.get("tool_calls", [])]
+        for call in calls:
+            del call["index"]  # only streams have it
+        return {"content": content.strip() or None, "tool_calls": calls} if calls else {"content": content}
+
+    def reason(self, finish: str | None) -> str | None:
+        """Why the answer ended, given why the model did."""
+        return "tool_calls" if self._reader and self._reader.count and finish == "stop" else finish
+
+    def _delta(self, content: str, calls: "Sequence[ToolCall]") -> dict[str, Any]:
+        assert self._reader is not None
+        delta: dict[str, Any] = {"content": content} if content else {}
+        if calls:
+            delta["tool_calls"] = [
+                {
+                    "index": index,
+                    "id": f"call_{uuid.uuid4().hex[:24]}",
+                    "type": "function",
+                    "function": {"name": call.name, "arguments": call.arguments},
+                }
+                for index, call in enumerate(calls, self._reader.count - len(calls))
+            ]
+        return delta
 
 
 class CompletionReply:

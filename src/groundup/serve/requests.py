@@ -1,24 +1,25 @@
 """The bodies of OpenAI's requests, as far as this server speaks them.
 
-A parameter that would change the answer and is not honoured is an error; one whose value changes nothing (`tools: []`,
-null) or that only labels the request (`user`, `metadata`) is accepted. The default temperature of a chat is 0, the most
-likely answer, not OpenAI's 1: small models err more when they are sampled.
+A parameter that would change the answer and is not honoured is an error; one whose value changes nothing (null, or
+`functions: []`) or that only labels the request (`user`, `metadata`) is accepted. The default temperature of a chat is
+0, the most likely answer, not OpenAI's 1: small models err more when they are sampled.
 """
 
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
+from groundup.serve.functions import MAX_TOOLS, ChosenTool, EarlierCall, FunctionTool, ToolChoice
+from groundup.tokenizer.tools import END_OF_CALL
+
 if TYPE_CHECKING:  # it brings torch
     from groundup.inference.sampling import Sampling
 
 # Fields that label, store or route a request and never change its answer.
-HARMLESS = {"user", "metadata", "store", "service_tier", "safety_identifier", "parallel_tool_calls"}
+HARMLESS = {"user", "metadata", "store", "service_tier", "safety_identifier"}
 HARMLESS |= {"prompt_cache_key", "prompt_cache_retention"}
 
 NEUTRAL: dict[str, tuple[Any, ...]] = {  # values that ask for nothing, of parameters that are not honoured otherwise
-    "tools": ([],),
-    "tool_choice": ("none", "auto"),
     "functions": ([],),
     "function_call": ("none", "auto"),
     "response_format": ({"type": "text"},),
@@ -31,6 +32,7 @@ NEUTRAL: dict[str, tuple[Any, ...]] = {  # values that ask for nothing, of param
 
 MAX_CHOICES = 16
 MAX_PROMPTS = 64
+MAX_DOCUMENTS = 20
 SPREAD = 0x9E3779B97F4A7C15  # between the seeds of a request's choices (Knuth's multiplicative hashing)
 Finite = Annotated[float, Field(allow_inf_nan=False, strict=True)]
 TokenIds = list[Annotated[int, Field(ge=0, strict=True)]]
@@ -69,10 +71,14 @@ class Message(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    role: Literal["system", "developer", "user", "assistant"]
+    role: Literal["system", "developer", "user", "assistant", "tool"]
     content: Annotated[str, BeforeValidator(_joined)]
     name: str | None = Field(default=None, max_length=64)
     """Who speaks, among several of one role; the chat format has no room for it, and the answer doesn't change."""
+    tool_calls: list[EarlierCall] = Field(default_factory=list, max_length=MAX_TOOLS)
+    """What the assistant called."""
+    tool_call_id: str | None = None
+    """Of a tool's message: which call it answers. Results are shown to the model in the order of the messages."""
 
     @model_validator(mode="before")
     @classmethod
@@ -80,7 +86,24 @@ class Message(BaseModel):
         """Clients send an answer back with its empty `refusal`, `tool_calls` and the like."""
         if not isinstance(given, dict):
             return given
-        return {key: value for key, value in given.items() if key in cls.model_fields or value not in (None, [], {})}
+        kept = {key: value for key, value in given.items() if key in cls.model_fields or value not in (None, [], {})}
+        if kept.get("tool_calls") is None:
+            kept.pop("tool_calls", None)
+        elif kept["tool_calls"] and kept.get("content") is None:
+            kept["content"] = ""
+        return kept
+
+    @model_validator(mode="after")
+    def _of_its_role(self) -> "Message":
+        if self.tool_calls and self.role != "assistant":
+            raise ValueError(f"a message of role {self.role} calls no tools")
+        return self
+
+    def turn(self) -> dict[str, Any]:
+        """The message as the model takes it; `developer` is OpenAI's newer word for `system`."""
+        role = "system" if self.role == "developer" else self.role
+        calls = [call.model_dump() for call in self.tool_calls]
+        return {"role": role, "content": self.content} | ({"tool_calls": calls} if calls else {})
 
 
 class StreamOptions(BaseModel):
@@ -196,6 +219,12 @@ class ChatRequest(GenerationBody):
     logprobs: bool = Field(default=False, strict=True)
     top_logprobs: int = Field(default=0, ge=0, le=20, strict=True)
     response_format: ResponseFormat | None = None
+    tools: list[FunctionTool] = Field(default_factory=list, max_length=MAX_TOOLS)
+    tool_choice: ToolChoice | None = None
+    parallel_tool_calls: bool = Field(default=True, strict=True)
+    """Without it an answer ends with its first call."""
+    where: int = Field(default=0, ge=0, le=MAX_DOCUMENTS, strict=True)
+    """groundup's own: so many training documents nearest to each answer come with it."""
 
     @model_validator(mode="after")
     def _consistent(self) -> "ChatRequest":
@@ -203,9 +232,43 @@ class ChatRequest(GenerationBody):
             raise ValueError("give max_completion_tokens or max_tokens, not both")
         if self.top_logprobs and not self.logprobs:
             raise ValueError("top_logprobs needs logprobs: true")
-        if self.messages[-1].role not in ("user", "assistant"):
-            raise ValueError("the last message must be the user's, or the beginning of the assistant's answer")
+        last = self.messages[-1]
+        if last.role not in ("user", "assistant", "tool") or last.tool_calls:
+            raise ValueError(
+                "the last message must be the user's, a tool's result, or the beginning of the assistant's answer"
+            )
+        for before, message in zip([None, *self.messages], self.messages, strict=False):
+            if message.role == "tool" and not (before and (before.tool_calls or before.role == "tool")):
+                raise ValueError("a tool's message must follow the assistant's that called it")
         return self
+
+    @model_validator(mode="after")
+    def _tools_are_there(self) -> "ChatRequest":
+        if len({tool.function.name for tool in self.tools}) < len(self.tools):
+            raise ValueError("two tools have the same name")
+        if (self.tool_choice == "required" or isinstance(self.tool_choice, ChosenTool)) and not self.usable_tools:
+            raise ValueError("tool_choice names no function of tools")
+        if self.usable_tools and self.response_format is not None:
+            raise ValueError("give tools or response_format, not both")
+        return self
+
+    @property
+    def usable_tools(self) -> list[dict[str, Any]]:
+        """The functions that the answer may call."""
+        if self.tool_choice == "none":
+            return []
+        wanted = self.tool_choice.function.name if isinstance(self.tool_choice, ChosenTool) else None
+        return [tool.described() for tool in self.tools if wanted in (None, tool.function.name)]
+
+    @property
+    def must_call(self) -> bool:
+        """Whether the answer is a call and nothing else."""
+        return self.tool_choice == "required" or isinstance(self.tool_choice, ChosenTool)
+
+    @property
+    def endings(self) -> list[str]:
+        """Strings that end the answer."""
+        return [*self.stop, *([END_OF_CALL] if self.usable_tools and not self.parallel_tool_calls else [])]
 
     @property
     def question(self) -> str:
@@ -217,12 +280,9 @@ class ChatRequest(GenerationBody):
         """Tokens that the answer may have."""
         return self.max_tokens or self.max_completion_tokens
 
-    def chat(self) -> list[dict[str, str]]:
-        """The messages as the model takes them; `developer` is OpenAI's newer word for `system`."""
-        return [
-            {"role": "system" if message.role == "developer" else message.role, "content": message.content}
-            for message in self.messages
-        ]
+    def chat(self) -> list[dict[str, Any]]:
+        """The messages as the model takes them."""
+        return [message.turn() for message in self.messages]
 
 
 class CompletionRequest(GenerationBody):

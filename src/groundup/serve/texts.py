@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING, Any
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 
-from groundup.serve.chat import REFUSALS, check_bias, check_length, collect, streamed, unless_gone
-from groundup.serve.errors import ApiError
+from groundup.serve.chat import check_bias, check_length, collect, streamed, unless_gone
+from groundup.serve.errors import REFUSALS, ApiError
 from groundup.serve.models import Models
 from groundup.serve.replies import CompletionReply, embeddings
 from groundup.serve.requests import CompletionRequest, DetokenizeRequest, EmbeddingRequest, TokenizeRequest
+from groundup.serve.schemas import CompletionBody, DetokenizedText, EmbeddingBody, TokenList, streaming
 from groundup.serve.worker import Generation, Worker
 
 if TYPE_CHECKING:  # they bring torch
@@ -22,7 +23,7 @@ def routes(models: Models, worker: Worker) -> APIRouter:
     """The routes, over these models."""
     router = APIRouter()
 
-    @router.post("/v1/completions", responses=REFUSALS)
+    @router.post("/v1/completions", responses=REFUSALS | streaming(CompletionBody))
     async def completions(body: CompletionRequest, request: Request) -> Response:
         from groundup.serve.choices import ChoiceRequest
 
@@ -54,7 +55,7 @@ def routes(models: Models, worker: Worker) -> APIRouter:
             choices.append(reply.choice(index, before + texts[index], answer.finish_reason, logprobs, offset))
         return JSONResponse(reply.whole(choices, generation.usage))
 
-    @router.post("/v1/embeddings", responses=REFUSALS)
+    @router.post("/v1/embeddings", responses=REFUSALS | {200: {"model": EmbeddingBody}})
     async def embed(body: EmbeddingRequest) -> Response:
         from groundup.inference.scoring import embedding
 
@@ -67,21 +68,21 @@ def routes(models: Models, worker: Worker) -> APIRouter:
         return JSONResponse(embeddings(name, vectors, body.encoding_format == "base64", tokens))
 
     @router.post("/tokenize", responses=REFUSALS)
-    async def tokenize(body: TokenizeRequest) -> dict[str, Any]:
+    async def tokenize(body: TokenizeRequest) -> TokenList:
         """The ids of a text, or of messages ready for an answer."""
         loaded = await models.get(body.model)
         if body.messages is not None:
-            tokens = loaded.chat_prompt([{"role": one.role, "content": one.content} for one in body.messages])
+            tokens = loaded.chat_prompt([message.turn() for message in body.messages])
         else:
             tokens = loaded.tokenizer.encode(body.content if body.content is not None else body.prompt or "")
-        return {"tokens": tokens, "count": len(tokens), "max_model_len": loaded.context}
+        return TokenList(tokens=tokens, count=len(tokens), max_model_len=loaded.context)
 
     @router.post("/detokenize", responses=REFUSALS)
-    async def detokenize(body: DetokenizeRequest) -> dict[str, str]:
+    async def detokenize(body: DetokenizeRequest) -> DetokenizedText:
         """The text of ids."""
         loaded = await models.get(body.model)
         text = loaded.tokenizer.decode(_checked(loaded, body.tokens, "tokens"))
-        return {"content": text, "prompt": text}
+        return DetokenizedText(content=text, prompt=text)
 
     return router
 
@@ -93,7 +94,7 @@ async def _streamed(
         tokens = piece.tokens if body.logprobs is not None else None
         return reply.whole([reply.choice(index, piece.text, None, tokens)], {})
 
-    def closing() -> list[dict[str, Any]]:
+    async def closing() -> list[dict[str, Any]]:
         answers = enumerate(generation.answers)
         return [reply.whole([reply.choice(index, "", answer.finish_reason, None)], {}) for index, answer in answers]
 

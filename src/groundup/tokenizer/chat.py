@@ -1,29 +1,47 @@
 """The chat format: `<|user|>QUESTION<|assistant|>ANSWER<|end|>`, with nothing in between.
 
 A conversation may begin with `<|system|>TEXT`. `<|end|>` closes each answer, belongs to it, and stops generation.
+Functions that can be called, calls and their results are text within these (`tools.py`).
 """
 
 from collections.abc import Mapping, Sequence
 
 from groundup.errors import GroundupError
 from groundup.tokenizer.tokenizer import Tokenizer
+from groundup.tokenizer.tools import HEADING, HOW
 
 ROLES = ("system", "user", "assistant")
 
 TEMPLATE = (
+    "{% set system = messages[0]['content'] if messages[0]['role'] == 'system' else '' %}"
+    "{% if tools %}"
+    "{{ '<|system|>' + (system + '\\n\\n' if system else '') + " + repr(HEADING) + " }}"
+    "{% for tool in tools %}{{ '\\n' + (tool['function'] | tojson) }}{% endfor %}"
+    "{{ '\\n' + " + repr(HOW) + " }}"
+    "{% endif %}"
     "{% for message in messages %}"
     "{% if message['role'] == 'assistant' %}"
-    "{{ '<|assistant|>' }}{% generation %}{{ message['content'] + '<|end|>' }}{% endgeneration %}"
+    "{{ '<|assistant|>' }}{% generation %}{{ message['content'] or '' }}"
+    "{% for call in message['tool_calls'] %}"
+    "{{ '\\n' if message['content'] or not loop.first else '' }}"
+    "{{ '<tool_call>\\n{\"name\": ' + (call['function']['name'] | tojson) + ', \"arguments\": ' }}"
+    "{% set given = call['function']['arguments'] %}{{ given if given is string else given | tojson }}"
+    "{{ '}\\n</tool_call>' }}"
+    "{% endfor %}{{ '<|end|>' }}{% endgeneration %}"
+    "{% elif message['role'] == 'tool' %}"
+    "{{ '<|user|>' if loop.first or messages[loop.index0 - 1]['role'] != 'tool' else '\\n' }}"
+    "{{ '<tool_response>\\n' + message['content'] + '\\n</tool_response>' }}"
+    "{% elif message['role'] == 'system' and loop.first and tools %}"
     "{% elif message['role'] == 'user' or (message['role'] == 'system' and loop.first) %}"
     "{{ '<|' + message['role'] + '|>' + message['content'] }}"
     "{% else %}"
-    "{{ raise_exception('a message is from system (the first only), user or assistant, not ' + message['role']) }}"
+    "{{ raise_exception('a message is from system (as the first), user, assistant or tool, not ' + message['role']) }}"
     "{% endif %}"
     "{% endfor %}"
     "{% if add_generation_prompt %}{{ '<|assistant|>' }}{% endif %}"
 )
-"""The same as a Jinja chat template for transformers. It works on text, so it can't distinguish a special token from
-a message that spells one; `render` can."""
+"""The same as a Jinja chat template for transformers, with tools (`tools.as_turns`). It works on text, so it can't
+distinguish a special token from a message that spells one; `render` can."""
 
 
 def render(

@@ -7,13 +7,27 @@ import pytest
 
 from groundup.alignment.data.formats import FormatError, comparison_of, conversation_of, task_in
 from groundup.alignment.data.records import AnswerPair
+from groundup.tokenizer.tools import HEADING, HOW
 
 SYSTEM, USER = {"role": "system", "content": "S"}, {"role": "user", "content": "Q"}
 ANSWER, OTHER = {"role": "assistant", "content": "A"}, {"role": "assistant", "content": "B"}
 EARLIER = [{"role": "user", "content": "Who?"}, {"role": "assistant", "content": "Me."}]
+CALLING = {"role": "assistant", "content": None, "tool_calls": [{"function": {"name": "f", "arguments": {}}}]}
+RESULT = {"role": "tool", "content": "7"}
 CONVERSATIONS: list[tuple[str, dict[str, Any], list[dict[str, str]]]] = [
     ("messages", {"messages": [SYSTEM, USER | {"name": "ann"}, ANSWER]}, [SYSTEM, USER, ANSWER]),
     ("messages", {"messages": [USER | {"content": [{"type": "text", "text": "Q"}]}, ANSWER]}, [USER, ANSWER]),
+    (
+        "messages",
+        {"messages": [USER, CALLING, RESULT, ANSWER], "tools": '[{"function": {"name": "f"}}]'},
+        [
+            {"role": "system", "content": f'{HEADING}\n{{"name": "f"}}\n{HOW}'},
+            USER,
+            {"role": "assistant", "content": '<tool_call>\n{"name": "f", "arguments": {}}\n</tool_call>'},
+            {"role": "user", "content": "<tool_response>\n7\n</tool_response>"},
+            ANSWER,
+        ],
+    ),
     ("messages", {"messages": [{"role": "developer", "content": "S"}, USER, ANSWER]}, [SYSTEM, USER, ANSWER]),
     (
         "ShareGPT",
@@ -111,6 +125,9 @@ def test_tasks_keep_what_was_said_before() -> None:
         ({"instruction": "Q", "output": "A", "history": ["Who?"]}, "`history` is no list"),
         ({"instruction": "Q", "output": "A", "system": 1}, "`system` is a number"),
         ({"prompt": "Q", "completion": "A", "label": "maybe"}, "`label` is 'maybe'"),
+        ({"messages": [USER, ANSWER], "tools": "["}, "`tools` can't be read"),
+        ({"messages": [USER, ANSWER], "tools": [1]}, "a tool has no name: 1"),
+        ({"messages": [USER, {"role": "assistant", "tool_calls": [{"function": {}}]}]}, "a tool call has no function"),
         ({"messages": []}, "no list of messages"),
         ({"messages": "text"}, "no list of messages"),
         ({"messages": ["text"]}, "no list of messages"),

@@ -1,6 +1,6 @@
 """Rows of the field's formats as conversations, comparisons and tasks. A row's keys decide which format it has.
 
-messages           {"messages": [{"role": "user", "content": ...}, ...]}
+messages           {"messages": [{"role": "user", "content": ...}, ...], "tools"?}; with `tool_calls` and role `tool`
 ShareGPT           {"conversations": [{"from": "human", "value": ...}, ...], "system"?}
 Alpaca             {"instruction", "input"?, "output", "system"?, "history"?: [[question, answer], ...]}
 prompt-completion  {"prompt" | "question", "completion" | "answer" | "response" | "output"}, texts or messages
@@ -21,6 +21,8 @@ from typing import Any
 
 from groundup.alignment.data.records import AnswerPair, Conversation, Message, Task
 from groundup.corpus.clean import clean
+from groundup.errors import GroundupError
+from groundup.tokenizer.tools import as_turns
 
 ROLES = {
     "system": "system", "developer": "system", "user": "user", "human": "user", "assistant": "assistant",
@@ -43,7 +45,7 @@ def conversation_of(row: Mapping[str, Any]) -> tuple[str, Conversation | None]:
         FormatError: the row has no format of these, or a field that can't be read.
     """
     if "messages" in row:
-        return "messages", _conversation(_messages(row["messages"], "messages"))
+        return "messages", _conversation(_messages(_without_tools(row), "messages"))
     if "conversations" in row:
         return "ShareGPT", _conversation([*_system(row), *_messages(row["conversations"], "conversations")])
     if "label" in row and any(key in row for key in ANSWERS):
@@ -122,7 +124,7 @@ def task_in(row: Mapping[str, Any], verifier: str) -> tuple[str, Task]:
     if isinstance(answer, list) and answer and all(isinstance(one, dict) for one in answer):
         answer = _messages(answer, key)[-1]["content"]
     if "messages" in row:
-        messages = _checked(_messages(row["messages"], "messages"))
+        messages = _checked(_messages(_without_tools(row), "messages"))
         if messages[-1]["role"] == "assistant":
             messages, answer = messages[:-1], answer or messages[-1]["content"]
         name = "messages"
@@ -208,6 +210,22 @@ def _messages(given: Any, name: str) -> list[Message]:
         if not isinstance(content, str):
             raise FormatError(f"message {number} has no text in `content`")
         messages.append(_said(ROLES[role], content))
+    return messages
+
+
+def _without_tools(row: Mapping[str, Any]) -> Any:
+    """The row's messages; functions, calls and their results are text in them, as chat and server write it."""
+    messages, tools = row["messages"], row.get("tools") or ()
+    if not isinstance(messages, list) or not all(isinstance(message, dict) for message in messages):
+        return messages
+    try:
+        tools = json.loads(tools) if isinstance(tools, str) else tools
+        if tools or any(message.get("role") == "tool" or message.get("tool_calls") for message in messages):
+            return as_turns(messages, tools)
+    except (ValueError, TypeError) as error:
+        raise FormatError(f"`tools` can't be read ({error})") from error
+    except GroundupError as error:
+        raise FormatError(str(error)) from error
     return messages
 
 

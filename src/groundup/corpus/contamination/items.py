@@ -87,6 +87,13 @@ class EvaluationItems:
                 )
         return _prepared(config, items, texts)
 
+    @staticmethod
+    def of_texts(name: str, texts: Sequence[Sequence[str]]) -> "EvaluationItems":
+        """Items that are no lines of a file, with the texts of each, as one set of this name."""
+        items = [EvaluationItem(name, "", number, "") for number in range(1, len(texts) + 1)]
+        every = [(item, TEXT, text) for item, some in enumerate(texts) for text in some]
+        return _prepared(Contamination(), items, every)
+
     def find(self, texts: "pa.Array") -> Matches:
         """Where items occur in documents.
 

@@ -30,14 +30,7 @@ def run_task(task: EvalTask, loaded: LoadedModel, seed: int = 1) -> Scores:
     Raises:
         GroundupError: the data can't be read, a row lacks a field, or an answer is no choice.
     """
-    rows = read_rows(task.data)
-    if task.examples is not None:
-        examples = read_rows(task.examples)[: task.shots]
-    else:
-        examples, rows = rows[: task.shots], rows[task.shots :]
-    if len(examples) < task.shots or not rows:
-        raise GroundupError(f"has too few rows for {task.shots} examples", where=str(task.examples or task.data))
-    rows = rows[: task.limit]
+    examples, rows = _rows(task)
     before = "".join(_solved(task, row) + task.between for row in examples)
     if task.kind == "rolling":
         scores = _read_through(task, loaded, rows)
@@ -46,6 +39,30 @@ def run_task(task: EvalTask, loaded: LoadedModel, seed: int = 1) -> Scores:
     else:
         scores = (_choose if task.kind == "multiple_choice" else _judge)(task, loaded, rows, before)
     return {"name": task.name, "kind": task.kind, "n": len(rows), "shots": task.shots} | scores
+
+
+def texts_of(task: EvalTask) -> list[list[str]]:
+    """Of each question of a task what training must not have read: its prompt, or its choices where it has none.
+
+    Raises:
+        GroundupError: as `run_task`.
+    """
+    return [
+        [prompt] if (prompt := fill(task.prompt, row)) else _choices(task, row) if task.choices else []
+        for row in _rows(task)[1]
+    ]
+
+
+def _rows(task: EvalTask) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """(examples, what is asked)"""
+    rows = read_rows(task.data)
+    if task.examples is not None:
+        examples = read_rows(task.examples)[: task.shots]
+    else:
+        examples, rows = rows[: task.shots], rows[task.shots :]
+    if len(examples) < task.shots or not rows:
+        raise GroundupError(f"has too few rows for {task.shots} examples", where=str(task.examples or task.data))
+    return examples, rows[: task.limit]
 
 
 def _choices(task: EvalTask, row: Mapping[str, Any]) -> list[str]:
@@ -95,12 +112,11 @@ def _choose(task: EvalTask, loaded: LoadedModel, rows: Sequence[Mapping[str, Any
         plain.append(_likeliest(found) == answer)
         normalised.append(_likeliest([one / size for one, size in zip(found, sizes, strict=True)]) == answer)
     chance = sum(1 / len(sizes) for sizes in lengths) / len(rows)
-    accuracy = _mean(plain)
-    centred = {key: (value - (chance if key == "value" else 0)) / (1 - chance) for key, value in accuracy.items()}
+    accuracy = mean_of(plain)
     return {
         "accuracy": accuracy,
-        "accuracy_normalised": _mean(normalised),
-        "accuracy_centred": centred if chance < 1 else None,
+        "accuracy_normalised": mean_of(normalised),
+        "accuracy_centred": centred(accuracy, chance) if chance < 1 else None,
         "random": chance,
         "majority": max(Counter(right).values()) / len(rows),
     }
@@ -118,7 +134,7 @@ def _judge(task: EvalTask, loaded: LoadedModel, rows: Sequence[Mapping[str, Any]
         pairs.append(continuation_ids(loaded, before + prompt, answer))
     found = likelihoods(loaded, pairs)
     mean = sum(one.logprob for one in found) / len(found)
-    return {"accuracy": _mean([one.greedy for one in found]), "perplexity": math.exp(-mean), "logprob": mean}
+    return {"accuracy": mean_of([one.greedy for one in found]), "perplexity": math.exp(-mean), "logprob": mean}
 
 
 def _read_through(task: EvalTask, loaded: LoadedModel, rows: Sequence[Mapping[str, Any]]) -> Scores:
@@ -153,11 +169,11 @@ def _generate(task: EvalTask, loaded: LoadedModel, rows: Sequence[Mapping[str, A
         truth = fill(str(task.answer), row)
         some = answers[number * task.samples : (number + 1) * task.samples]
         marks.append([_mark(task, answer.take(), truth) for answer in some])
-    scores: Scores = {task.metric: _mean([sum(some) / len(some) for some in marks])}
+    scores: Scores = {task.metric: mean_of([sum(some) / len(some) for some in marks])}
     if task.samples > 1:
         right = [sum(mark == 1 for mark in some) for some in marks]
         for k in (one for one in (1, 2, 5, 10, 100) if one <= task.samples):
-            scores[f"pass@{k}"] = _mean([pass_at(task.samples, count, k) for count in right])
+            scores[f"pass@{k}"] = mean_of([pass_at(task.samples, count, k) for count in right])
     return scores
 
 
@@ -180,7 +196,12 @@ def pass_at(n: int, right: int, k: int) -> float:
     return 1.0 - math.comb(n - right, k) / math.comb(n, k)
 
 
-def _mean(values: Sequence[float]) -> dict[str, float]:
+def centred(accuracy: Mapping[str, float], chance: float) -> dict[str, float]:
+    """Of an accuracy with its standard error: 0 is what guessing gives, 1 is all right."""
+    return {key: (value - (chance if key == "value" else 0)) / (1 - chance) for key, value in accuracy.items()}
+
+
+def mean_of(values: Sequence[float]) -> dict[str, float]:
     """The mean and its standard error over questions."""
     n = len(values)
     mean = sum(values) / n

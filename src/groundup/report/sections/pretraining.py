@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from statistics import median
+from typing import Any
 
 from groundup.report.configuration import ReportConfig
 from groundup.report.markup import BAR, Html, bar, facts, figure, h3, join, number, p, side_by_side, table, tag, term
@@ -148,4 +150,16 @@ def _bits(run: Run) -> list[Html]:
             "tokenizer."
         ),
         table(["who", BAR, number("bits per byte"), number("the model needs")], rows),
+        *_groups(bits),
     ]
+
+
+def _groups(bits: Mapping[str, Any]) -> list[Html]:
+    """The model's bits per byte by source, language and length, where there are several."""
+    rows = [
+        (f"{kind}: {name}", decimal(group["model"], 3), counted(group["documents"], "document"), size(group["bytes"]))
+        for kind, groups in (bits.get("by") or {}).items()
+        if len(groups) > 1
+        for name, group in groups.items()
+    ]
+    return [table(["of the held-out documents", number("bits per byte"), "", number("text")], rows)] if rows else []

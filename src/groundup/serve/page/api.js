@@ -26,13 +26,17 @@ async function call(path, options = {}) {
 
 const post = (path, body, signal) => call(path, { method: "POST", body: JSON.stringify(body), signal });
 
-/** {data: [{id}], groundup: {introduction, samples}} */
+/** {data: [{id}], groundup: {introduction, samples, documents}} */
 export const models = async () => (await call("v1/models")).json();
 
 export const healthy = () => fetch("health").then((response) => response.ok, () => false);
 
 /** Tokens of the messages, and of the model's context: {count, max_model_len}. */
 export const tokenize = async (model, messages, signal) => (await post("tokenize", { model, messages }, signal)).json();
+
+/** The training documents nearest to an answer. */
+export const where = async (model, question, answer) =>
+  (await (await post("where", { model, question, answer })).json()).documents;
 
 /** The chunks of one answer; an error where the stream ends early. */
 export async function* stream(body, signal) {

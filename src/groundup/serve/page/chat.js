@@ -51,8 +51,17 @@ export function ask(text) {
   return true;
 }
 
+/** Whether the server has the documents that its models were trained on. */
+let documents = false;
+export function setDocuments(there) {
+  documents = there;
+  for (const column of views.flatMap((one) => one.columns)) column.show();
+}
+
 function view(turn) {
   return new TurnView(turn, {
+    where: (answer) => api.where(answer.model, turn.question, answer.text),
+    hasWhere: () => documents,
     edit: (text) => again(turn, text, settings.temperature),
     regenerate: (retry) => again(turn, turn.question, retry ? settings.temperature : varied(), !retry),
   });

@@ -136,7 +136,7 @@ function span(match) {
 }
 
 /** A link to the web; null for every other scheme, whose text stays as it is. */
-function link(href, children) {
+export function link(href, children) {
   const scheme = URL.canParse(href) ? new URL(href).protocol : "";
   if (scheme !== "http:" && scheme !== "https:") return null;
   return make("a", { href, target: "_blank", rel: "noopener noreferrer" }, ...children);

@@ -20,6 +20,7 @@ async function connect() {
     at("introduction").textContent = groundup.introduction;
     const samples = groundup.samples.map((text) => make("li", {}, button(text, () => chat.ask(text), "")));
     at("samples").replaceChildren(...samples);
+    chat.setDocuments(groundup.documents);
     connected = true;
     at("send").disabled = false;
     lock(false);

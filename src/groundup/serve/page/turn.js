@@ -2,8 +2,9 @@
 import { announce, button, copyButton, grow, make, writing } from "./dom.js";
 import { render } from "./markdown.js";
 import { tokensView } from "./tokens.js";
+import { whereView } from "./where.js";
 
-/** The view of a turn. `actions`: edit(text) and regenerate(retry), called by its buttons. */
+/** The view of a turn. `actions`, called by its buttons: edit(text), regenerate(retry), where(answer); hasWhere(). */
 export class TurnView {
   constructor(turn, actions) {
     Object.assign(this, { turn, actions });
@@ -25,7 +26,7 @@ export class TurnView {
   showAnswers() {
     const several = this.turn.answers.length > 1;
     this.answers.classList.toggle("two", several);
-    this.columns = this.turn.answers.map((answer) => new AnswerView(answer, several, this.actions.regenerate));
+    this.columns = this.turn.answers.map((answer) => new AnswerView(answer, several, this.actions));
     this.answers.replaceChildren(...this.columns.map((column) => column.element));
   }
 
@@ -54,16 +55,21 @@ function following(change) {
 }
 
 class AnswerView {
-  constructor(answer, named, regenerate) {
+  constructor(answer, named, actions) {
     this.answer = answer;
+    this.actions = actions;
     this.asTokens = false;
     this.text = make("div", { className: "answer" });
     this.note = make("p", { className: "note" });
     this.speed = make("span", { className: "speed" });
-    this.again = button("Regenerate", () => regenerate(answer.failed), "quiet act again");
+    this.again = button("Regenerate", () => actions.regenerate(answer.failed), "quiet act again");
     this.view = button("Probabilities", () => { this.asTokens = !this.asTokens; this.show(); });
-    this.tools = make("div", { className: "tools" }, copyButton(() => answer.text), this.again, this.view, this.speed);
-    this.element = make("section", { className: "column" }, this.text, this.note, this.tools);
+    this.origin = button("Where from?", () => this.toggleWhere());
+    this.origin.setAttribute("aria-expanded", "false");
+    this.where = make("div", { hidden: true });
+    const buttons = [copyButton(() => answer.text), this.again, this.view, this.origin];
+    this.tools = make("div", { className: "tools" }, ...buttons, this.speed);
+    this.element = make("section", { className: "column" }, this.text, this.note, this.tools, this.where);
     if (named) this.element.prepend(make("h3", { className: "model" }, answer.model));
     this.element.setAttribute("aria-label", `Answer of ${answer.model}`);
     this.busy(false);
@@ -79,6 +85,26 @@ class AnswerView {
     this.again.textContent = answer.failed ? "Try again" : "Regenerate";
     this.view.hidden = !answer.tokens?.length;
     this.view.setAttribute("aria-pressed", this.asTokens);
+    this.origin.hidden = !answer.text || !this.actions.hasWhere();
+  }
+
+  /** Show or hide the training documents that the answer is nearest to; they are asked for once. */
+  async toggleWhere() {
+    const open = this.where.hidden;
+    this.where.hidden = !open;
+    this.origin.setAttribute("aria-expanded", open);
+    if (!open || this.where.childElementCount) return;
+    this.where.replaceChildren(make("p", { className: "soft" }, "Looking through the training documents …"));
+    try {
+      const found = await this.actions.where(this.answer);
+      following(() => this.where.replaceChildren(whereView(found)));
+      announce(`${found.length} documents`);
+    } catch (error) {
+      this.where.replaceChildren();
+      this.where.hidden = true;
+      this.origin.setAttribute("aria-expanded", "false");
+      this.note.textContent = `That did not work: ${error.message}.`;
+    }
   }
 
   /** Show what has come, at most once for each picture that the screen draws. */

@@ -1,0 +1,56 @@
+"""Where answers come from: the training documents nearest to them, by the run's own lineage."""
+
+import asyncio
+import threading
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated, Any
+
+from fastapi import APIRouter
+from pydantic import Field
+
+from groundup.serve.errors import REFUSALS, ApiError
+from groundup.serve.models import Models
+from groundup.serve.requests import MAX_DOCUMENTS, Body, Text
+from groundup.serve.schemas import WhereBody
+
+if TYPE_CHECKING:  # it brings torch
+    from groundup.inference.loading import LoadedModel
+
+_one_at_a_time = threading.Lock()  # a search takes all of a core
+
+NO_DOCUMENTS = "the documents that this model was trained on are not here"
+
+
+class WhereRequest(Body):
+    """The body of `POST /where`."""
+
+    answer: Annotated[Text, Field(max_length=100_000)]
+    question: Annotated[Text, Field(max_length=100_000)] = ""
+    count: int = Field(default=3, ge=1, le=MAX_DOCUMENTS, strict=True)
+
+
+def routes(models: Models) -> APIRouter:
+    """The route, over these models."""
+    router = APIRouter()
+
+    @router.post("/where", responses=REFUSALS)
+    async def where(body: WhereRequest) -> WhereBody:
+        """The training documents nearest to an answer, with source, licence and address."""
+        loaded = await models.get(body.model)
+        return WhereBody.model_validate({"documents": await near(loaded, body.question, body.answer, body.count)})
+
+    return router
+
+
+async def near(loaded: "LoadedModel", question: str, answer: str, count: int) -> list[dict[str, Any]]:
+    """The documents, as the API gives them; a 400 where the model's are not here."""
+    documents = loaded.documents
+    if documents is None:
+        raise ApiError(400, NO_DOCUMENTS, code="no_documents")
+    from groundup.corpus.nearest import nearest
+
+    def search() -> list[dict[str, Any]]:
+        with _one_at_a_time:
+            return [asdict(one) for one in nearest(documents, answer, question, count)]
+
+    return await asyncio.to_thread(search)
