@@ -142,7 +142,8 @@ class Nanochat(Side):
         loss.item()
 
     def nats(self, rows_BT1: Tensor) -> float:
-        return float(self.model(rows_BT1[:, :-1], rows_BT1[:, 1:], loss_reduction="sum"))
+        given, targets = rows_BT1[:, :-1].contiguous(), rows_BT1[:, 1:].contiguous()  # it views them as one row
+        return float(self.model(given, targets, loss_reduction="sum"))
 
     @property
     def parameters(self) -> int:

@@ -6,43 +6,15 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor, tensor
+from torch import tensor
 
 import tiny
 from groundup.alignment import policy_stage
 from groundup.alignment.answers import Answer, collate, log_probabilities
 from groundup.alignment.configuration import PpoConfig
-from groundup.alignment.data.records import task_of
-from groundup.alignment.reward_controls import accuracy, calibration_error, free_scores, judged, sample_pairs
+from groundup.alignment.reward_controls import accuracy, calibration_error, free_scores, judged
 from groundup.errors import GroundupError
 from groundup.parallel.engine import ModelOnDevice
-
-
-class EvenFirst:
-    """The truth: an answer is right if it begins with an even number; to the last task nothing is."""
-
-    def score(self, tasks: Any, answers: Any) -> Tensor:
-        return tensor(
-            [float(a.answer[0] % 2 == 0 and t.question != "none") for t, a in zip(tasks, answers, strict=True)]
-        )
-
-
-def test_pairs_of_the_models_own_answers() -> None:
-    """Right against wrong to the same question, never more than one a task, none where all answers are alike."""
-    made = ModelOnDevice(tiny.model(), torch.device("cpu"), "fp32")
-    tasks = [*(task_of(str(number)) for number in range(12)), task_of("none")]
-    prompts = [[number + 1, 7] for number in range(13)]
-    kinds = ["first"] * 6 + ["second"] * 7
-    settings: dict[str, Any] = {"stop": 60, "max_tokens": 5, "samples": 6, "temperature": 1.0}
-    found = sample_pairs(made, tasks, prompts, kinds, EvenFirst(), **settings)
-    assert 6 <= len(found) <= 12
-    for one in found:
-        right, wrong = one.pair
-        assert right.prompt == wrong.prompt != prompts[-1]
-        assert right.answer[0] % 2 == 0 and wrong.answer[0] % 2 == 1
-        assert one.category == kinds[prompts.index(right.prompt)]
-    again = sample_pairs(made, tasks, prompts, kinds, EvenFirst(), **settings)
-    assert [one.pair for one in again] == [one.pair for one in found]
 
 
 def test_what_costs_nothing() -> None:

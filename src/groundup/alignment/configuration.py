@@ -36,6 +36,12 @@ class SftConfig(LoopConfig):
     """Put several examples into a row, each to itself, instead of padding: worth it where lengths differ much."""
 
 
+CONTROL_QUESTIONS, CONTROL_ANSWERS = (
+    384,
+    4,
+)  # the SFT model answers so many questions so often, to judge the reward model
+
+
 class RewardConfig(LoopConfig):
     """A reward model on ranked pairs: -log sigmoid(r_chosen - r_rejected) (Bradley-Terry; arXiv 2203.02155)."""
 
@@ -47,6 +53,9 @@ class RewardConfig(LoopConfig):
     loss: Literal["bradley_terry", "plackett_luce"] = "bradley_terry"
     """Of lists of more than two: each of their pairs by itself, or each answer as the choice among those from it on."""
     pairs_per_subject: int = Field(default=6, ge=1)
+    """Made up: the right answer against another, a cut, a repeated or an off-topic one."""
+    samples_per_subject: int = Field(default=4, ge=0)
+    """Answers of the SFT model to as many phrasings; each wrong one makes another pair with the right answer."""
     heldout: float = Field(default=0.1, gt=0, lt=1)
     """Fraction of the subjects whose pairs only measure the accuracy."""
     epochs: float = Field(default=1.0, gt=0)
@@ -181,7 +190,7 @@ class GrpoConfig(PolicyConfig):
         return verifier
 
 
-PAIR_KEYS = ("data", "pairs_per_subject", "heldout")
+PAIR_KEYS = ("data", "pairs_per_subject", "samples_per_subject", "heldout")
 
 
 class DpoConfig(LoopConfig):
@@ -192,6 +201,8 @@ class DpoConfig(LoopConfig):
     data: Path | None = None
     """Your own pairs, in the forms of `reward.data`. None: those of `reward.data`, or made from the documents."""
     pairs_per_subject: int | None = Field(default=None, ge=1)
+    """Null: as in `reward`."""
+    samples_per_subject: int | None = Field(default=None, ge=0)
     """Null: as in `reward`."""
     heldout: float | None = Field(default=None, gt=0, lt=1)
     """Null: as in `reward`."""

@@ -85,13 +85,14 @@ def stage(config: DpoConfig, inputs: Mapping[str, Artifact], work: Work) -> Figu
     reference = None if config.lora else training.model().to(policy.device).requires_grad_(False)
     context = shape.max_position_embeddings
     complete = config.with_pairs_of(RewardConfig())
-    assert complete.pairs_per_subject and complete.heldout
+    assert complete.pairs_per_subject and complete.samples_per_subject is not None and complete.heldout
     pairs = stage_pairs(
         training,
         inputs,
         context,
         data=complete.data,
         per_subject=complete.pairs_per_subject,
+        samples_per_subject=complete.samples_per_subject,
         heldout=complete.heldout,
     )
     objective = PreferenceObjective(

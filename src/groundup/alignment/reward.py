@@ -12,15 +12,16 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from groundup.alignment.answers import AnswerBatch, before_answers, head_rows
-from groundup.alignment.configuration import RewardConfig
+from groundup.alignment.configuration import CONTROL_ANSWERS, CONTROL_QUESTIONS, RewardConfig
 from groundup.alignment.data.examples import answer_ids, prompt_ids
-from groundup.alignment.data.pairs import KINDS, read_pairs
+from groundup.alignment.data.pairs import KINDS, OWN, read_pairs
 from groundup.alignment.data.questions import MAIN_ASPECTS, read_items
 from groundup.alignment.data.records import task_of
 from groundup.alignment.losses import RankingLoss, means_by, ranking_loss
+from groundup.alignment.own_answers import LONGER, sample_pairs
 from groundup.alignment.pair_objective import EncodedPair, PairObjective, collate_pairs
 from groundup.alignment.rankings import EncodedRanking, RankingBatch, collate_rankings, ranked
-from groundup.alignment.reward_controls import free_scores, judged, sample_pairs
+from groundup.alignment.reward_controls import free_scores, judged
 from groundup.alignment.rewards.reward import FunctionReward
 from groundup.alignment.rewards.verifiers import verify
 from groundup.alignment.stage_pairs import stage_pairs
@@ -35,7 +36,6 @@ from groundup.model.weights import CONFIG, WEIGHTS, load_weights, named_weights,
 from groundup.parallel.engine import ModelOnDevice, Statistics
 
 SCALE = "scale.json"
-CONTROL_QUESTIONS = 384  # that the SFT model answers itself
 
 
 class ScalarModel(nn.Module):
@@ -178,6 +178,7 @@ def stage(config: RewardConfig, inputs: Mapping[str, Artifact], work: Work) -> F
         context,
         data=config.data,
         per_subject=config.pairs_per_subject,
+        samples_per_subject=config.samples_per_subject,
         heldout=config.heldout,
     )
     train_pairs, validation_pairs, noted = pairs.train, pairs.heldout, pairs.noted
@@ -211,7 +212,7 @@ def stage(config: RewardConfig, inputs: Mapping[str, Artifact], work: Work) -> F
     by_kind = {}
     if validation_pairs:
         right, kinds = (chosen > rejected).tolist(), pairs.heldout_kinds
-        for kind in sorted(set(kinds), key=[*KINDS, "given"].index):
+        for kind in sorted(set(kinds), key=[*KINDS, OWN, "given"].index):
             of_kind = [ok for ok, its in zip(right, kinds, strict=True) if its == kind]
             by_kind[kind] = {"pairs": len(of_kind), "accuracy": sum(of_kind) / len(of_kind)}
         (work.records / "heldout_scores.json").write_text(
@@ -257,7 +258,8 @@ def _controls(training: StageTraining, inputs: Mapping[str, Artifact], reward: M
         ["validation subjects" if item.subject in heldout else "training subjects" for item in items],
         FunctionReward(verify, tokenizer),
         stop=tokenizer.end,
-        max_tokens=max(len(answer_ids(item.answer, tokenizer)) for item in items) + 8,
+        max_tokens=max(len(answer_ids(item.answer, tokenizer)) for item in items) + LONGER,
+        samples=CONTROL_ANSWERS,
         seed=training.work.seed,
     )
     if not sampled:

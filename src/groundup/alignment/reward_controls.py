@@ -8,71 +8,19 @@ SFT model's log-probability, summed or per token, and better than "the longer on
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from groundup.alignment.answers import Answer, log_probabilities
-from groundup.alignment.data.records import Task
+from groundup.alignment.answers import log_probabilities
 from groundup.alignment.pair_objective import EncodedPair, collate_pairs
-from groundup.alignment.rewards.reward import Reward
-from groundup.inference.continuation import continue_prompts
-from groundup.inference.sampling import Sampling
-from groundup.model.decoder import CustomLanguageModel
 from groundup.parallel.engine import ModelOnDevice
 
 FREE = ("log_probability", "mean_log_probability", "longer")  # baselines that need no training
 ENOUGH = 50  # pairs, below which nothing is concluded
 CALIBRATION_BINS = 10
 ROWS = 64
-
-
-@dataclass(frozen=True)
-class Sampled:
-    """A right and a wrong answer of the model itself to one question."""
-
-    pair: EncodedPair
-    category: str
-
-
-def sample_pairs(
-    on_device: ModelOnDevice,
-    tasks: Sequence[Task],
-    prompts: Sequence[list[int]],
-    categories: Sequence[str],
-    truth: Reward,
-    *,
-    stop: int,
-    max_tokens: int,
-    samples: int = 4,
-    temperature: float = 0.7,
-    seed: int = 0,
-) -> list[Sampled]:
-    """At most one pair a task: its first right and its first wrong answer among `samples`; none where all are alike.
-
-    Args:
-        truth: the checker: above 0 is right.
-    """
-    model = on_device.model
-    assert isinstance(model, CustomLanguageModel)
-    given = continue_prompts(
-        model,
-        [prompt for prompt in prompts for _ in range(samples)],
-        stop={stop},
-        max_tokens=max_tokens,
-        sampling=Sampling(temperature),
-        seeds=[(seed << 20) + index for index in range(len(prompts) * samples)],
-        dtype=on_device.dtype,
-    )
-    found = []
-    for index, (task, prompt, category) in enumerate(zip(tasks, prompts, categories, strict=True)):
-        answers = [Answer(prompt, one.tokens) for one in given[index * samples : (index + 1) * samples]]
-        right = (truth.score([task] * samples, answers) > 0).tolist()
-        if any(right) and not all(right):
-            found.append(Sampled((answers[right.index(True)], answers[right.index(False)]), category))
-    return found
 
 
 @torch.no_grad()

@@ -1,18 +1,22 @@
 """The pairs that a stage learns from: a person's own, or made from what SFT taught."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from groundup.alignment.data.data_reading import read_comparisons
 from groundup.alignment.data.examples import skip_long_prompts
-from groundup.alignment.data.pairs import make_pairs, split_given, write_pairs
-from groundup.alignment.data.questions import MAIN_ASPECTS, read_items
+from groundup.alignment.data.pairs import Pair, make_pairs, split_given, write_pairs
+from groundup.alignment.data.questions import MAIN_ASPECTS, Item, read_items
+from groundup.alignment.own_answers import wrong_answers
 from groundup.alignment.pair_objective import EncodedPair
 from groundup.alignment.training import ITEMS, PAIRS, StageTraining, encode_pair
 from groundup.artifacts import Artifact
 from groundup.errors import GroundupError
+from groundup.parallel.device import settle
+from groundup.parallel.engine import ModelOnDevice
+from groundup.parallel.mesh.process_group import own_device
 
 
 @dataclass(frozen=True)
@@ -37,6 +41,7 @@ def stage_pairs(
     *,
     data: Path | None,
     per_subject: int,
+    samples_per_subject: int,
     heldout: float,
 ) -> StagePairs:
     """Read or make the pairs, and write them to the artifact's `pairs.jsonl`.
@@ -44,6 +49,7 @@ def stage_pairs(
     Args:
         context: the model's; longer answers are cut.
         data: a person's own file; None: pairs are made from the items of `sft`.
+        samples_per_subject: answers of the model itself, each wrong one of which makes another pair.
 
     Raises:
         GroundupError: the file can't be used, or no pair is left to learn from.
@@ -61,6 +67,7 @@ def stage_pairs(
         main = [item for item in items if item.aspect in MAIN_ASPECTS]
         rest = [item for item in items if item.aspect not in MAIN_ASPECTS] or main
         pairs = make_pairs(main, rest, per_subject, heldout, work.seed)
+        pairs += _own_pairs(training, main, {pair.subject: pair.split for pair in pairs}, samples_per_subject)
     write_pairs(work.out / PAIRS, pairs)
     encoded = {
         split: [encode_pair(pair, tokenizer, context) for pair in pairs if pair.split == split]
@@ -75,3 +82,12 @@ def stage_pairs(
     kinds = [pair.kind for pair in pairs if pair.split == "heldout"]
     rankings = [pair.ranking for pair in pairs if pair.split == "train"]
     return StagePairs(encoded["train"], rankings, encoded["heldout"], kinds, figures, noted)
+
+
+def _own_pairs(training: StageTraining, items: Sequence[Item], splits: Mapping[str, str], samples: int) -> list[Pair]:
+    if not samples:
+        return []
+    settle()
+    precision = training.start.figures["precision"]
+    model = ModelOnDevice(training.model(), own_device(), precision)
+    return wrong_answers(model, items, splits, samples, training.tokenizer, seed=training.work.seed)

@@ -20,10 +20,14 @@ UNSPACED = (
 )
 """Ranges `(first, end)` of code points of these scripts."""
 
+_IS_UNSPACED = bytearray(0x110000)  # tables of every character ask for each of them
+for _first, _end in UNSPACED:
+    _IS_UNSPACED[_first:_end] = b"\1" * (_end - _first)
+
 
 def is_unspaced(code: int) -> bool:
     """Whether a code point belongs to a script that puts no space between words."""
-    return any(first <= code < end for first, end in UNSPACED)
+    return bool(_IS_UNSPACED[code])
 
 
 def split_words(text: str) -> list[str]:

@@ -26,7 +26,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
 
-from groundup.alignment.configuration import PolicyConfig
+from groundup.alignment.configuration import CONTROL_ANSWERS, CONTROL_QUESTIONS, PolicyConfig
 from groundup.evaluation.configuration import EvaluateConfig
 from groundup.export.configuration import ExportConfig
 from groundup.model.configuration import LLMConfig
@@ -43,7 +43,6 @@ from groundup.training.batch_size import BatchSizes, rising, rows_of
 # Assumed where nothing has run yet. Edit here.
 QUESTION_TOKENS, ANSWER_TOKENS = 14, 20  # of questions made from documents, with a vocabulary of 4,096
 QUESTIONS_PER_SUBJECT = 2  # other than the main one: parameters, which function does this
-PHRASINGS = 5
 VALIDATION_ROWS, VALIDATION_BATCHES = 64, 8  # at a time (alignment/sft.py, alignment/reward.py)
 SCORED_ROWS, EVALUATED_ROWS = 16, 128  # windows of held-out text, and questions, at a time (evaluation/)
 PADDING = 1.3  # rows are as long as their batch's longest
@@ -239,13 +238,15 @@ class _Estimate:
         config = self.blueprint.reward
         steps = math.ceil(config.epochs * self._pairs() / config.batch_pairs)
         rows = 2 * math.ceil(config.batch_pairs / config.accumulate)
-        return self._rows("reward", steps, 2 * config.batch_pairs, rows, 2 * VALIDATION_ROWS)
+        answers = self._own_answers() + CONTROL_ANSWERS * min(CONTROL_QUESTIONS, self.blueprint.sft.subjects)
+        return self._rows("reward", steps, 2 * config.batch_pairs, rows, 2 * VALIDATION_ROWS, answers=answers)
 
     def dpo(self) -> StagePlan:
         config = self.blueprint.dpo
         steps = math.ceil(config.epochs * self._pairs() / config.batch_pairs)
         rows = 2 * math.ceil(config.batch_pairs / config.accumulate)
-        return self._rows("dpo", steps, 2 * config.batch_pairs, rows, 2 * VALIDATION_ROWS, reference=True)
+        answers = self._own_answers()
+        return self._rows("dpo", steps, 2 * config.batch_pairs, rows, 2 * VALIDATION_ROWS, answers, reference=True)
 
     def ppo(self) -> StagePlan:
         return self._policy("ppo", self.blueprint.ppo)
@@ -321,15 +322,32 @@ class _Estimate:
         config = self.blueprint.reward
         return round(self.blueprint.sft.subjects * config.pairs_per_subject * (1 - config.heldout))
 
+    def _own_answers(self) -> int:
+        """Answers that the SFT model gives for pairs of its own."""
+        config = self.blueprint.reward
+        return 0 if config.data else self.blueprint.sft.subjects * config.samples_per_subject
+
     def _rows(
-        self, stage: str, steps: int, rows: int, micro_rows: int, validated: int, reference: bool = False
+        self,
+        stage: str,
+        steps: int,
+        rows: int,
+        micro_rows: int,
+        validated: int,
+        answers: int = 0,
+        reference: bool = False,
     ) -> StagePlan:
-        """A stage that trains on rows of question and answer, and validates on `validated` of them at a time."""
+        """A stage that samples `answers`, trains on rows of question and answer, and validates on `validated` of them
+        at a time."""
         tokens = round(steps * rows * self.row * PADDING)
-        flops = {"train": tokens * self._training(self.row)}
+        flops = {
+            "train": tokens * self._training(self.row),
+            "forward": answers * QUESTION_TOKENS * self._forward(self.row),
+            "generate": answers * ANSWER_TOKENS * self._forward(self.row),
+        }
         memory = self._trained()
         if reference:
-            flops["forward"] = tokens * self._forward(self.row)
+            flops["forward"] += tokens * self._forward(self.row)
             memory["reference"] = 4 * self.n
         micro = round(micro_rows * self.row * PADDING)
         memory["activations"] = held.activation_bytes(self.model, micro, self.precision)

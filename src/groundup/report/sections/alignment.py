@@ -33,6 +33,7 @@ KINDS = {
     "truncated": "the right answer, cut short",
     "repeated": "the right answer, repeated",
     "off_topic": "a true statement about something else",
+    "own": "an error that the SFT model made itself",
     "given": "as in your file",
 }
 PPO_CURVES = (  # metric, title, y label, how to read it
