@@ -113,3 +113,10 @@ class Engines:
         for engine in self._engines.values():
             if engine.busy:
                 engine.step()
+
+
+def warm(loaded: LoadedModel) -> None:
+    """Compile, or read from disk, what generating needs, so that the first answer need not wait for it."""
+    engine = InferenceEngine(loaded.model, slots=1)
+    engine.add([0], max_tokens=2)
+    engine.run()

@@ -48,6 +48,9 @@ def serve(
         torch.set_num_threads(1)  # one row at a time: more threads wait for each other longer than they compute
         name = next(iter(offered))
         first = offered[name]()
+        from groundup.serve.choices import warm
+
+        warm(first)
         app = create_app(
             {**offered, name: lambda: first},
             key=key,
