@@ -23,7 +23,7 @@ answer = st.builds(Answer, st.lists(token, min_size=1, max_size=9), st.lists(tok
 
 
 def reward_model(seed: int = 0) -> RewardModel:
-    return RewardModel(tiny.model(seed), seed)
+    return RewardModel(tiny.model(seed))
 
 
 def critic(seed: int = 0) -> ScalarModel:

@@ -14,7 +14,7 @@ from resuming import assert_resumes
 LESSONS = [Lesson([one, Answer([7, *one.prompt], one.answer)]) for one in answers(9)]
 MAKERS = {
     "sft": lambda seed: (tiny.engine(tiny.model(seed)), sft(LESSONS, 2, 2, validation=answers(3, 8))),
-    "reward": lambda seed: (tiny.engine(RewardModel(tiny.model(seed), seed)), reward(2, 2)),
+    "reward": lambda seed: (tiny.engine(RewardModel(tiny.model(seed))), reward(2, 2)),
     "dpo": lambda seed: (tiny.engine(tiny.model(seed)), dpo(2, 2)),
 }
 

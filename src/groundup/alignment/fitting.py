@@ -93,7 +93,7 @@ def fit_reward(
         GroundupError: a prompt alone fills the model's context.
     """
     config = config or LoopConfig()
-    reward = RewardModel(copy.deepcopy(model), seed)
+    reward = RewardModel(copy.deepcopy(model))
     objective = RewardObjective(
         ranked(
             (_pair(model, tokenizer, (prompt, *pair)), number)

@@ -64,15 +64,14 @@ class RewardModel(nn.Module):
     (docs/experiments.md).
     """
 
-    def __init__(self, model: CustomLanguageModel, seed: int = 0) -> None:
-        """The head is drawn from N(0, 1 / (width + 1)), as in arXiv 2009.01325; surprise counts against an answer."""
+    def __init__(self, model: CustomLanguageModel) -> None:
+        """Surprise counts against an answer, and the head starts at 0: training begins with the best that is free."""
         super().__init__()
         self.config: LLMConfig = model.config
         self.language = model
         self.score = nn.Linear(model.config.hidden_size, 1, bias=False)
         self.surprise = nn.Linear(2, 1, bias=False)
-        std = (self.config.hidden_size + 1) ** -0.5
-        nn.init.normal_(self.score.weight, std=std, generator=torch.Generator().manual_seed(seed))
+        nn.init.zeros_(self.score.weight)
         nn.init.constant_(self.surprise.weight, -0.5)
 
     def scores(self, batch: AnswerBatch) -> Tensor:
@@ -170,7 +169,7 @@ def stage(config: RewardConfig, inputs: Mapping[str, Artifact], work: Work) -> F
     """Train the reward model from the SFT model; writes `model/` and `pairs.jsonl`."""
     training = StageTraining("reward", config, inputs, "sft", work)
     tokenizer = training.tokenizer
-    model = RewardModel(training.model(), work.seed)
+    model = RewardModel(training.model())
     context = model.config.max_position_embeddings
     pairs = stage_pairs(
         training,
