@@ -104,6 +104,19 @@ def test_the_healthy_run_gets_none() -> None:
             {},
             "reward: the reward model ranks hardly better than chance (48.0% of 715 held-out pairs right)",
         ),
+        (
+            {
+                "reward.own_answers": {
+                    "pairs": 120,
+                    "better": False,
+                    "reward": {"accuracy": 0.6},
+                    "free": {"longer": {"accuracy": 0.5}, "mean_log_probability": {"accuracy": 0.8}},
+                }
+            },
+            {},
+            "reward: the reward model judges the SFT model's own answers no better than what costs nothing (60.0% of "
+            "120 pairs, mean log probability 80.0%)",
+        ),
         ({}, {"ppo.kl": [0.0, 9.0, 31.0]}, "ppo: the policy runs away from the SFT model (KL 31.0 nats at the end)"),
         ({}, {"ppo.entropy": [0.6, 0.1, 0.01]}, "ppo: the answers' entropy collapses (0.60 to 0.010 nats a token)"),
         ({}, {"ppo.answer_tokens": [10.0, 20.0, 40.0]}, "ppo: answers grow longer and longer (10 to 40 tokens)"),

@@ -32,7 +32,8 @@ def test_state_is_that_of_adamw() -> None:
     found = state_bytes(MODEL.num_parameters, "fp32")
     assert found["weights"] == sum(parameter.nbytes for parameter in model.parameters())
     assert found["optimizer state"] == sum(tensor.nbytes for tensor in tensors)
-    assert found.keys() == {"weights", "gradients", "optimizer state"}
+    assert found["checkpoint"] == found["weights"] + found["optimizer state"]  # a copy, while a thread writes it
+    assert found.keys() == {"weights", "gradients", "optimizer state", "checkpoint"}
 
 
 def test_shapes_are_no_more_than_the_batches_and_code_no_more_than_the_cache() -> None:

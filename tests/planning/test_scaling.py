@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from groundup.planning.scaling import CHINCHILLA, ScalingLaw, bootstrap_fits, fit, interval
+from groundup.planning.scaling import CHINCHILLA, ScalingLaw, bootstrap_fits, fit, interval, parabola
 
 TRUE = ScalingLaw(e=1.69, a=406.4, b=410.7, alpha=0.34, beta=0.28)  # Hoffmann et al.'s, as `vpnls` takes them
 SIZES, TOKENS = np.meshgrid(np.geomspace(1e7, 1e10, 6), np.geomspace(1e9, 1e12, 6))
@@ -26,6 +26,20 @@ def test_noise_stays_inside_of_the_intervals() -> None:
         inside += low <= TRUE.loss(1e11, 1e13) <= high
         assert low < high
     assert inside == 5
+
+
+def test_no_number_of_the_law_is_below_zero() -> None:
+    """Runs in which more text makes the loss higher: text has no effect, and there is no best size to report."""
+    rising = fit(N, D, 3 + 100 * N**-0.4 + 1e-13 * D)
+    assert rising.b == 0 and rising.a > 0 and not rising.has_optimum
+    assert TRUE.has_optimum and TRUE.exponent == pytest.approx(0.28 / 0.62)
+
+
+def test_a_parabola_has_its_minimum_where_it_was_put() -> None:
+    sizes = np.geomspace(1e6, 1e8, 5)
+    found = parabola(sizes, 3 + 0.1 * (np.log(sizes) - np.log(2e7)) ** 2)
+    assert found and np.exp(-found[1] / 2 / found[2]) == pytest.approx(2e7)
+    assert parabola(sizes, -(np.log(sizes) ** 2)) is None
 
 
 def test_chinchillas_own_budget() -> None:

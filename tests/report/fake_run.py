@@ -226,6 +226,7 @@ class FakeRun:
         rows = self._loop(782, 8.3, 3.9, 4.2 if held else 0)
         self._rows("pretrain", [row | measured[step if step < 3 else 1] for step, row in enumerate(rows)])
         shape = {
+            "vocab_size": 4096,
             "hidden_size": 256,
             "num_hidden_layers": 4,
             "num_attention_heads": 4,

@@ -14,7 +14,7 @@ from groundup.report.page import STYLE, page
 from groundup.report.run import read_run
 from groundup.report.stage import stage
 
-SECTIONS = ["blueprint", "documents", "tokenizer", "pretraining", "alignment", "scores", "cost", "glossary"]
+SECTIONS = ["blueprint", "documents", "tokenizer", "pretraining", "alignment", "scores", "cost", "again", "glossary"]
 
 
 def rendered(run, config=None):

@@ -1,6 +1,6 @@
 """The whole blueprint: one section per stage, each owned by its room."""
 
-from typing import Annotated, Literal
+from typing import Literal
 
 from pydantic import Field
 
@@ -9,14 +9,13 @@ from groundup.corpus.configuration import CurateConfig
 from groundup.evaluation.configuration import EvaluateConfig
 from groundup.export.configuration import ExportConfig
 from groundup.parallel.configuration import ParallelConfig
+from groundup.planning.configuration import ScaleConfig, Size
 from groundup.report.configuration import ReportConfig
 from groundup.section import Section
 from groundup.shards.configuration import TokensConfig
 from groundup.tokenizer.configuration import TokenizerConfig
 from groundup.training.configuration import PretrainConfig, TelemetryConfig
 from groundup.training.start_config import StartConfig
-
-Size = Annotated[str, Field(pattern=r"^\d{1,6}(\.\d{1,6})?[KMBkmb]$", examples=["4M", "124M", "1.5B"])]
 
 
 class Blueprint(Section):
@@ -48,3 +47,4 @@ class Blueprint(Section):
     evaluate: EvaluateConfig = EvaluateConfig()
     export: ExportConfig = ExportConfig()
     report: ReportConfig = ReportConfig()
+    scale: ScaleConfig = ScaleConfig()

@@ -110,9 +110,26 @@ def _findings(artifacts: Mapping[str, Artifact]) -> list[str]:
 
 
 @verbs.command()
-def report(run: Run = None) -> None:
+def report(
+    run: Run = None,
+    pdf: Annotated[bool, typer.Option("--pdf", help="Also as report.pdf, set by typst (extra guide).")] = False,
+    live: Annotated[
+        bool, typer.Option("--live", help="Watch a run while it works, on this machine's address.")
+    ] = False,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Of --live; 0: any free one.")] = 8089,
+) -> None:
     """Make a run's report from its newest artifacts."""
     from groundup.cli.stopping import stopping_in_one_line
+
+    if live:
+        from groundup.report.live import serve_live
+
+        watched = where.run_folder(run, must_exist=False)
+        with stopping_in_one_line("stopped watching"):
+            serve_live(
+                watched, port, lambda address: print(f"Watch {watched.path} at {address} (Ctrl-C ends)", flush=True)
+            )
+        return
     from groundup.pipeline import runner
     from groundup.pipeline.graph import stages
 
@@ -123,3 +140,7 @@ def report(run: Run = None) -> None:
     with stopping_in_one_line():
         runner.run(loaded, folder, all_stages, runner.Selection(only="report"), settled=settled)
     print(folder.path / "report" / "index.html")
+    if pdf:
+        from groundup.report.pdf import write_report_pdf
+
+        print(write_report_pdf(folder.copy("report") / "index.html", folder.path / "report.pdf"))

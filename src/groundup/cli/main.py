@@ -17,6 +17,7 @@ from groundup.cli import (
     looking,
     planning,
     ranking,
+    scaling,
     talking,
     tokens,
     tune,
@@ -35,6 +36,7 @@ app = typer.Typer(
 for verbs in (
     building.verbs,
     planning.verbs,
+    scaling.verbs,
     talking.verbs,
     ranking.verbs,
     looking.verbs,

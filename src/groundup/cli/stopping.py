@@ -13,7 +13,7 @@ class _Stopped(BaseException):
 
 
 @contextmanager
-def stopping_in_one_line() -> Iterator[None]:
+def stopping_in_one_line(said: str = "stopped; the same command resumes where it was") -> Iterator[None]:
     """Within it Ctrl-C ends the program with status 130 and SIGTERM with 143."""
 
     def stop(number: int, _frame: FrameType | None) -> None:
@@ -24,7 +24,7 @@ def stopping_in_one_line() -> Iterator[None]:
         yield
     except _Stopped as stopped:
         new_line = "\n" if sys.stderr.isatty() else ""  # the terminal shows ^C on the line of the bar
-        print(f"{new_line}groundup: stopped; the same command resumes where it was", file=sys.stderr)
+        print(f"{new_line}groundup: {said}", file=sys.stderr)
         sys.exit(128 + stopped.number)
     finally:
         for number, handler in before.items():

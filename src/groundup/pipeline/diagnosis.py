@@ -218,6 +218,14 @@ def _reward(run: RunFigures) -> Iterator[Diagnosis]:
             f"{accuracy:.1%} of {figures.get('heldout_pairs', 0):,} held-out pairs right",
             "give it more pairs or epochs, or check that chosen and rejected are not swapped",
         )
+    elif (own := figures.get("own_answers", {})).get("better") is False:
+        name, best = max(((name, one["accuracy"]) for name, one in own["free"].items()), key=lambda one: one[1])
+        yield Diagnosis(
+            "reward",
+            "the reward model judges the SFT model's own answers no better than what costs nothing",
+            f"{own['reward']['accuracy']:.1%} of {own['pairs']:,} pairs, {name.replace('_', ' ')} {best:.1%}",
+            "give it pairs of the model's own answers (`groundup rank`), or align by dpo, which needs no judge",
+        )
 
 
 def _policy(run: RunFigures) -> Iterator[Diagnosis]:

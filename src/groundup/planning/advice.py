@@ -20,8 +20,13 @@ def headline(plan: Plan) -> str:
         f"{short(plan.model.num_parameters)} parameters ({plan.model.num_hidden_layers} layers of "
         f"{plan.model.hidden_size}), {reads}, about "
         f"{duration(sum(plan.seconds.values()))} and {size(plan.peak.memory_bytes)} of memory on "
-        f"{plan.machine.cores} core{'s' * (plan.machine.cores != 1)} ({plan.precision})"
+        f"{plan.machine.cores} core{'s' * (plan.machine.cores != 1)} ({_precision(plan)})"
     )
+
+
+def _precision(plan: Plan) -> str:
+    slow = plan.machine.slow_in(plan.precision)
+    return f"{plan.precision}, which this processor can't multiply and computes slowly" if slow else plan.precision
 
 
 def compute_optimal(plan: Plan) -> str:

@@ -15,6 +15,7 @@ from groundup.parallel.recompute import checkpoint_blocks
 from groundup.parallel.single_device import SingleDevice
 from groundup.planning.machine import STEP_SECONDS, Machine
 from groundup.planning.ranks import RankBatch
+from groundup.planning.step import muon_flops
 from groundup.training.configuration import PretrainConfig
 from groundup.training.engines import recomputed
 from groundup.training.optimizer import make_optimizer
@@ -60,7 +61,8 @@ def calibrate(
     took = median(seconds[WARM_UP:])
     tokens = batch.rows * batch.sequence * batch.micro_batches
     flops = tokens * model.flops_per_token(batch.sequence)
-    expected = flops / machine.rate("train", precision)
+    orthogonalised = muon_flops(model, config.optimizer) / machine.rate("muon", precision)
+    expected = flops / machine.rate("train", precision) + orthogonalised
     factor = expected / max(took - STEP_SECONDS, took / 2)
     return SpeedCalibration(
         took, tokens / took, replace(machine, core_flops=machine.core_flops * factor, accelerator=None)

@@ -5,10 +5,12 @@ Formulas, with N parameters (for FLOPs those of matrix products: no norms, no un
 
     training      6 N + 12 L d T FLOPs a token (PaLM, arXiv 2204.02311, appendix B)
     forward       2 N +  4 L d T
-    pretrain      tokens x training
-    sft           questions x epochs x (question + answer) x training
-    reward        pairs x 2 x epochs x (question + answer) x training
-    dpo           the same, x (training + forward of the reference)
+    pretrain      tokens x training, and Muon's own work (`planning.step`) for each step
+    sft           questions x epochs x (question + answer) x training, the head on answers alone; 20 validations; the
+                    validated questions answered once more
+    reward        pairs x 2 x epochs x (question + answer) x training, 20 validations; 4 answers of the SFT model to
+                    each question
+    dpo           pairs as for the reward, x (training + forward of the reference)
     ppo           iterations x rollouts x ( answer x forward, one token at a time
                     + (question + answer) x 4 forward: policy, reference, critic, reward model
                     + (question + answer) x epochs x 2 training: policy, critic )
@@ -26,10 +28,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
 
-from groundup.alignment.configuration import CONTROL_ANSWERS, CONTROL_QUESTIONS, PolicyConfig
+from groundup.alignment.configuration import PolicyConfig
 from groundup.evaluation.configuration import EvaluateConfig
 from groundup.export.configuration import ExportConfig
 from groundup.model.configuration import LLMConfig
+from groundup.planning import counts
 from groundup.planning import machine as speeds
 from groundup.planning import memory as held
 from groundup.planning.corpus import Corpus, bytes_per_token, corpus_of
@@ -38,11 +41,11 @@ from groundup.planning.machine import Machine, MatmulPrecision, measure
 from groundup.planning.needed import StagedSections, needed
 from groundup.planning.reading import Reading, reading
 from groundup.planning.size import Sections, llm_config
+from groundup.planning.step import muon_flops, row_flops
 from groundup.training.batch_size import BatchSizes, rising, rows_of
 
 # Assumed where nothing has run yet. Edit here.
-QUESTION_TOKENS, ANSWER_TOKENS = 14, 20  # of questions made from documents, with a vocabulary of 4,096
-QUESTIONS_PER_SUBJECT = 2  # other than the main one: parameters, which function does this
+QUESTION_TOKENS, ANSWER_TOKENS = 14, 14  # of questions made from documents, with a vocabulary of 4,096
 VALIDATION_ROWS, VALIDATION_BATCHES = 64, 8  # at a time (alignment/sft.py, alignment/reward.py)
 SCORED_ROWS, EVALUATED_ROWS = 16, 128  # windows of held-out text, and questions, at a time (evaluation/)
 PADDING = 1.3  # rows are as long as their batch's longest
@@ -217,6 +220,7 @@ class _Estimate:
         steps = sizes.steps(samples)
         micro = math.ceil(config.batch_tokens / config.accumulate)
         flops = float(tokens * self.model.flops_per_token(sequence))
+        muon = steps * muon_flops(self.model, config.optimizer)
         mode = config.activation_checkpointing
         kept = mode if isinstance(mode, str) else "selective"  # a number lets the compiler choose, much like it
         memory = {
@@ -225,28 +229,31 @@ class _Estimate:
             "logits": held.chunked_logits_bytes(self.model, micro, self.precision),
             **self._compiled(held.BatchShapes(1, 1)),
         }
-        return self._stage("pretrain", tokens, steps, {"train": flops}, memory)
+        return self._stage("pretrain", tokens, steps, {"train": flops, "muon": muon}, memory)
 
     def sft(self) -> StagePlan:
         config = self.blueprint.sft
-        questions = int(self.figures.get("sft", {}).get("questions", self._questions()))
+        questions = int(self.figures.get("sft", {}).get("questions", counts.questions(self.blueprint.sft)))
         steps = math.ceil(config.epochs * questions / config.batch_examples)
         rows = math.ceil(config.batch_examples / config.accumulate)
-        return self._rows("sft", steps, config.batch_examples, rows, VALIDATION_ROWS)
+        validated = counts.validated(config.subjects)
+        return self._rows("sft", steps, config.batch_examples, rows, VALIDATION_ROWS, validated, validated)
 
     def reward(self) -> StagePlan:
-        config = self.blueprint.reward
-        steps = math.ceil(config.epochs * self._pairs() / config.batch_pairs)
+        config, pairs = self.blueprint.reward, counts.pairs(self.blueprint, self.figures)
+        steps = math.ceil(config.epochs * pairs / config.batch_pairs)
         rows = 2 * math.ceil(config.batch_pairs / config.accumulate)
-        answers = self._own_answers() + CONTROL_ANSWERS * min(CONTROL_QUESTIONS, self.blueprint.sft.subjects)
-        return self._rows("reward", steps, 2 * config.batch_pairs, rows, 2 * VALIDATION_ROWS, answers=answers)
+        validated = 2 * pairs * config.heldout / (1 - config.heldout)
+        asked = counts.own_answers(self.blueprint) + counts.controls(self.blueprint)
+        return self._rows("reward", steps, 2 * config.batch_pairs, rows, 2 * VALIDATION_ROWS, validated, asked)
 
     def dpo(self) -> StagePlan:
-        config = self.blueprint.dpo
-        steps = math.ceil(config.epochs * self._pairs() / config.batch_pairs)
+        config, pairs = self.blueprint.dpo, counts.pairs(self.blueprint, self.figures)
+        steps = math.ceil(config.epochs * pairs / config.batch_pairs)
         rows = 2 * math.ceil(config.batch_pairs / config.accumulate)
-        answers = self._own_answers()
-        return self._rows("dpo", steps, 2 * config.batch_pairs, rows, 2 * VALIDATION_ROWS, answers, reference=True)
+        validated = 2 * pairs * self.blueprint.reward.heldout / (1 - self.blueprint.reward.heldout)
+        asked = counts.own_answers(self.blueprint)
+        return self._rows("dpo", steps, 2 * config.batch_pairs, rows, 2 * VALIDATION_ROWS, validated, asked, True)
 
     def ppo(self) -> StagePlan:
         return self._policy("ppo", self.blueprint.ppo)
@@ -260,20 +267,23 @@ class _Estimate:
         answer = min(config.max_answer_tokens, ANSWER_TOKENS)
         answers = config.iterations * config.rollouts
         read = round(answers * (QUESTION_TOKENS + answer) * PADDING)
+        answered = answers * answer * PADDING
+        once = row_flops(self.model, read, answered, self.row)
         flops = {
             "generate": answers * answer * self._forward(self.row),
-            "forward": read * (1 + rewarded + models) * self._forward(self.row),
-            "train": read * config.epochs * models * self._training(self.row),
+            "forward": (1 + rewarded + models) * once / 3,
+            "rows": config.epochs * models * once,
         }
         updates = config.iterations * config.epochs * math.ceil(config.rollouts / config.minibatch)
-        tokens = round(config.minibatch * (QUESTION_TOKENS + config.max_answer_tokens))
+        longest = min(config.max_answer_tokens, 2 * ANSWER_TOKENS)  # of a minibatch; rows are as long
+        tokens = config.minibatch * (QUESTION_TOKENS + longest)
         length = min(self.model.max_position_embeddings, 2 * QUESTION_TOKENS + config.max_answer_tokens)
         memory = {
             "program": held.TRAINING_PROGRAM_BYTES,
             **{part: models * size for part, size in held.state_bytes(self.n, self.precision).items()},
             ("reference and reward model" if rewarded else "reference"): (1 + rewarded) * 4 * self.n,
             "activations": held.activation_bytes(self.model, tokens, self.precision),
-            "logits": held.answer_logits_bytes(self.model, config.minibatch * config.max_answer_tokens, self.precision),
+            "logits": held.answer_logits_bytes(self.model, config.minibatch * longest, self.precision),
             "key-value cache": held.cache_bytes(self.model, config.rollouts, length, self.precision),
             **self._compiled(*[self._shapes(config.minibatch, config.max_answer_tokens, updates)] * 2),
         }
@@ -283,7 +293,7 @@ class _Estimate:
         """Held-out text through three models, and the same questions to each; besides n-grams and xz."""
         heldout = self.corpus.kept_bytes * self.blueprint.curate.heldout
         held_tokens = round(self.corpus.tokens * self.blueprint.curate.heldout)
-        answers = 3 * self.blueprint.sft.subjects
+        answers = 3 * self.blueprint.sft.subjects * (1 if self.blueprint.align == "none" else 2)  # of each model
         flops = {
             "forward": 3.0 * held_tokens * self._forward(self.blueprint.pretrain.sequence),
             "generate": float(answers * ANSWER_TOKENS) * self._forward(self.row),
@@ -309,54 +319,47 @@ class _Estimate:
         memory = {"program": held.ANSWERING_PROGRAM_BYTES, "weights": 2 * 4 * self.n}
         return StagePlan("export", speeds.START_SECONDS, memory=memory, disk={"model": 2 * width * self.n})
 
-    def _questions(self) -> int:
-        """Questions of an epoch: the main one of each subject, and some of the others."""
-        sft = self.blueprint.sft
-        return round(sft.subjects * (1 + QUESTIONS_PER_SUBJECT * sft.other_questions))
-
-    def _pairs(self) -> int:
-        """Pairs to train on."""
-        for stage in ("reward", "dpo"):
-            if "pairs" in self.figures.get(stage, {}):
-                return int(self.figures[stage]["pairs"])
-        config = self.blueprint.reward
-        return round(self.blueprint.sft.subjects * config.pairs_per_subject * (1 - config.heldout))
-
-    def _own_answers(self) -> int:
-        """Answers that the SFT model gives for pairs of its own."""
-        config = self.blueprint.reward
-        return 0 if config.data else self.blueprint.sft.subjects * config.samples_per_subject
-
     def _rows(
         self,
         stage: str,
         steps: int,
         rows: int,
         micro_rows: int,
-        validated: int,
-        answers: int = 0,
+        at_a_time: int,
+        validated: float,
+        answered: int = 0,
         reference: bool = False,
     ) -> StagePlan:
-        """A stage that samples `answers`, trains on rows of question and answer, and validates on `validated` of them
-        at a time."""
+        """A stage that trains on rows of question and answer.
+
+        Args:
+            rows: of a step.
+            at_a_time: rows of a validation that are computed together, of `validated` in all.
+            answered: questions that the model answers itself when it is trained.
+        """
         tokens = round(steps * rows * self.row * PADDING)
+        work = row_flops(self.model, self.row * PADDING, ANSWER_TOKENS, self.row)  # of one row
         flops = {
-            "train": tokens * self._training(self.row),
-            "forward": answers * QUESTION_TOKENS * self._forward(self.row),
-            "generate": answers * ANSWER_TOKENS * self._forward(self.row),
+            "rows": steps * rows * work,
+            "forward": min(counts.VALIDATIONS, steps) * validated * work / 3,
+            "generate": answered * ANSWER_TOKENS * self._forward(self.row),
         }
         memory = self._trained()
+        if answered:
+            memory["key-value cache"] = held.cache_bytes(
+                self.model, EVALUATED_ROWS, self._longest_row(), self.precision
+            )
         if reference:
-            flops["forward"] += tokens * self._forward(self.row)
+            flops["forward"] += steps * rows * work / 3
             memory["reference"] = 4 * self.n
         micro = round(micro_rows * self.row * PADDING)
         memory["activations"] = held.activation_bytes(self.model, micro, self.precision)
         memory["logits"] = max(
             held.answer_logits_bytes(self.model, micro_rows * ANSWER_TOKENS, self.precision),
-            held.answer_logits_bytes(self.model, validated * ANSWER_TOKENS, self.precision, training=False),
+            held.answer_logits_bytes(self.model, at_a_time * ANSWER_TOKENS, self.precision, training=False),
         )
         answer = self._longest_answer()
-        validation = self._shapes(validated, answer, VALIDATION_BATCHES)
+        validation = self._shapes(at_a_time, answer, VALIDATION_BATCHES)
         memory |= self._compiled(self._shapes(micro_rows, answer, steps), validation)
         return self._stage(stage, tokens, steps, flops, memory)
 
@@ -392,9 +395,6 @@ class _Estimate:
 
     def _longest_row(self) -> int:
         return min(self.model.max_position_embeddings, 2 * QUESTION_TOKENS + self.blueprint.evaluate.max_answer_tokens)
-
-    def _training(self, context: int) -> float:
-        return float(self.model.flops_per_token(context))
 
     def _forward(self, context: int) -> float:
         return self.model.flops_per_token(context) / 3

@@ -26,7 +26,11 @@ PROBE_SECONDS = 0.15
 # work of the probe's float32 one.
 EFFICIENCY: dict[tuple[str, str], float] = {
     ("train", "bf16"): 1.75,
-    ("train", "fp32"): 0.90,
+    ("train", "fp32"): 0.73,
+    ("muon", "bf16"): 1.75,
+    ("muon", "fp32"): 0.73,
+    ("rows", "bf16"): 1.75,  # training on rows of a few dozen tokens
+    ("rows", "fp32"): 0.60,
     ("forward", "bf16"): 1.60,  # a third of the work of training, without the optimizer, over padded rows
     ("forward", "fp32"): 0.90,
     ("generate", "bf16"): 0.30,  # one token of each row at a time: bound by memory and by calls
@@ -34,6 +38,8 @@ EFFICIENCY: dict[tuple[str, str], float] = {
     ("train", "fp16"): 0.02,  # PyTorch's matmuls in float16 where the processor has none: 1/40 to 1/200 of fp32's rate
     ("forward", "fp16"): 0.02,
     ("generate", "fp16"): 0.02,
+    ("muon", "fp16"): 0.73,  # its iterations are in float32 there
+    ("rows", "fp16"): 0.02,
 }
 STEP_SECONDS = 0.003  # an optimizer step of any size: Python, clipping, metrics
 
@@ -64,8 +70,13 @@ class Machine:
         return wanted if wanted != "auto" else "bf16" if self.bf16 else "fp32"
 
     def rate(self, work: str, precision: str) -> float:
-        """FLOP/s of all cores in `train`, `forward` or `generate`."""
-        return self.cores * self.core_flops * EFFICIENCY[work, precision]
+        """FLOP/s of all cores in `train`, `muon`, `rows`, `forward` or `generate`."""
+        slow = "fp16" if self.slow_in(precision) else precision
+        return self.cores * self.core_flops * EFFICIENCY[work, slow]
+
+    def slow_in(self, precision: str) -> bool:
+        """Whether the processor has no instruction that multiplies in this precision."""
+        return precision == "fp16" or (precision == "bf16" and not self.bf16)
 
 
 def measure(folder: Path | None = None) -> Machine:

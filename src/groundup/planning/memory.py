@@ -2,6 +2,7 @@
 
     weights, gradients      4 N bytes each, float32
     optimizer state         8 N: two float32 averages (AdamW, arXiv 1711.05101); 4 N of matrices under Muon
+    checkpoint              a copy of weights and optimizer state, which a thread writes during the next steps
     bf16 or fp16 copies     2 N: what autocast casts the weights to
     activations             `activation_bytes`
     logits                  `chunked_logits_bytes` in pretraining, `answer_logits_bytes` on rows of answers
@@ -46,7 +47,9 @@ def state_bytes(parameters: int, precision: str, matrices: int = 0) -> dict[str,
     Args:
         matrices: parameters that Muon trains: it keeps one average of each where AdamW keeps two.
     """
-    found = {"weights": 4 * parameters, "gradients": 4 * parameters, "optimizer state": 8 * parameters - 4 * matrices}
+    kept = 8 * parameters - 4 * matrices
+    found = {"weights": 4 * parameters, "gradients": 4 * parameters, "optimizer state": kept}
+    found["checkpoint"] = found["weights"] + kept
     return found | ({f"{precision} copies": 2 * parameters} if precision != "fp32" else {})
 
 

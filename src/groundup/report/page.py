@@ -10,6 +10,7 @@ from groundup.report.configuration import ReportConfig
 from groundup.report.markup import Html, join, p, tag
 from groundup.report.run import Run
 from groundup.report.sections import head
+from groundup.report.sections.again import again
 from groundup.report.sections.alignment import alignment
 from groundup.report.sections.blueprint import blueprint
 from groundup.report.sections.cost import cost
@@ -32,6 +33,7 @@ SECTIONS: tuple[tuple[str, str, Callable[[Run, ReportConfig], Html | None]], ...
     ("alignment", "Alignment", alignment),
     ("scores", "Scores", scores),
     ("cost", "Time, memory, lineage", cost),
+    ("again", "Run it again", again),
 )
 # Nothing may be fetched and no script may run, whatever a document tries.
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"

@@ -34,6 +34,8 @@ class Curve:
     """With `high`: a band around the line."""
     high: Sequence[float] | None = None
     dots: bool = False
+    line: bool = True
+    """False: the dots alone."""
 
 
 def curve_of(
@@ -69,6 +71,7 @@ def curves(
     y_label: str = "",
     below: Curve | None = None,
     zero: bool = False,
+    log_x: bool = False,
 ) -> Html:
     """Lines over a shared axis; `below` is drawn in a strip of its own under them, on the same x axis.
 
@@ -76,6 +79,7 @@ def curves(
         name: unique in the page.
         label: the drawing in words.
         zero: draw a line at 0.
+        log_x: a logarithmic x axis, for sizes and compute.
     """
     drawn = [line for line in lines if line is not None]
     with settings(name):
@@ -85,6 +89,8 @@ def curves(
         axes = _axes(figure, height, BOTTOM + (strip + 20 if below else 0), TOP if len(drawn) > 1 else 8)
         for line in drawn:
             _draw(axes, line)
+        if log_x:
+            _logarithmic(axes, drawn)
         if zero:
             axes.axhline(0, color=COLOURS["soft"], linewidth=1)
         axes.set_ylabel(y_label, color=COLOURS["soft"])
@@ -181,6 +187,26 @@ def _axes(
     return axes
 
 
+def _logarithmic(axes: Axes, lines: Sequence[Curve]) -> None:
+    """A logarithmic x axis with ticks at 1, 2 and 5, at powers of ten alone over three decades and more."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
+
+    values = [x for line in lines for x in line.x]
+    wide = max(values) / min(values) > 1000
+    axes.set_xscale("log")
+    axes.xaxis.set_major_locator(LogLocator(10, (1.0,) if wide else (1.0, 2.0, 5.0), numticks=7))
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.xaxis.set_major_formatter(FuncFormatter(_scaled))
+
+
+def _scaled(value: float, _position: int | None = None) -> str:
+    """`200k`, `1.5M`, `1e12`."""
+    for unit, scale in (("B", 1e9), ("M", 1e6), ("k", 1e3)):
+        if scale <= value < 1e12:
+            return f"{value / scale:g}{unit}"
+    return f"{value:.0e}".replace("e+", "e") if value >= 1e12 else f"{value:g}"
+
+
 def _tick(value: float, _position: int | None = None) -> str:
     if abs(value) >= 1000:
         return f"{value:,.0f}".replace("-", "\u2212")
@@ -195,6 +221,7 @@ def _draw(axes: Axes, line: Curve) -> None:
     if line.low is not None and line.high is not None:
         axes.fill_between(line.x, line.low, line.high, color=colour, alpha=0.18, linewidth=0)
     dots: Any = {"marker": "o", "markersize": 4} if line.dots or len(line.x) == 1 else {}
+    style = style if line.line else "none"
     axes.plot(line.x, line.y, color=colour, linestyle=style, linewidth=1.8, label=line.label, **dots)
 
 

@@ -15,6 +15,7 @@ from groundup.artifacts import Artifact, Figures, read_metrics
 from groundup.blueprint.load import LoadedBlueprint, load
 from groundup.corpus.documents import Document, read_documents
 from groundup.corpus.ledger import LEDGER, LedgerEntry, dropped_entries
+from groundup.model.configuration import LLMConfig, config_of
 from groundup.pipeline.folder import RunFolder
 
 METHODS = ("ppo", "grpo", "dpo")
@@ -88,6 +89,12 @@ class Run:
         """The rows that a stage wrote while it worked, one a step."""
         path = self.file(stage, "records/metrics.jsonl")
         return read_metrics(path) if path else []
+
+    @cached_property
+    def model(self) -> LLMConfig | None:
+        """The shape of the pretrained model, or of the one that the run started from."""
+        path = self.file("pretrain", "model/config.json") or self.file("start", "model/config.json")
+        return config_of(json.loads(path.read_text(encoding="utf-8")), path) if path else None
 
     @cached_property
     def taught(self) -> list[Item]:

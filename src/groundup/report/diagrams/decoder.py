@@ -12,9 +12,13 @@ ACTIVATIONS = {"silu": "SiLU", "gelu": "GELU", "gelu_new": "GELU", "relu": "ReLU
 CELLS = 16  # a side of a mask that is drawn
 
 
-def decoder(config: LLMConfig) -> Html:
-    """From token ids to logits, with the sizes of `config`; one layer is drawn out."""
-    canvas, left, w = Canvas(640, 560), 60, 250
+def decoder(config: LLMConfig, notes: bool = True) -> Html:
+    """From token ids to logits, with the sizes of `config`; one layer is drawn out.
+
+    Args:
+        notes: next to it what each part does, and the parameters by part; without them it fits a phone.
+    """
+    canvas, left, w = Canvas(640 if notes else 350, 560), 60, 250
     d, heads, groups = config.hidden_size, config.num_attention_heads, config.num_key_value_heads
     norm = "LayerNorm" if config.norm == "layer_norm" else "RMSNorm"
     act = ACTIVATIONS.get(config.hidden_act, config.hidden_act)
@@ -41,6 +45,14 @@ def decoder(config: LLMConfig) -> Html:
     for low, high in ((436, 301), (296, 164)):  # past the part, and added to what it gives
         canvas.arrow((middle, low), (left + w + 16, low), (left + w + 16, high), (middle + 8, high))
         canvas.words(middle, high, "+", size=17, bold=True)
+    if notes:
+        _notes(canvas, config, left + w + 46)
+    total = config.num_parameters
+    return canvas.svg(f"A decoder of {config.num_hidden_layers} layers and width {d}, with {total:,} parameters")
+
+
+def _notes(canvas: Canvas, config: LLMConfig, x: float) -> None:
+    """What each part does, and the parameters by part, from `x` on."""
     notes = [
         (
             472,
@@ -53,15 +65,12 @@ def decoder(config: LLMConfig) -> Html:
         (301, "the residual stream"),
     ]
     for y, note in notes:
-        canvas.words(left + w + 46, y, note, anchor="start", colour="soft", size=12.5)
-    parts = config.parts
-    total = sum(parts.values())
-    canvas.words(left + w + 46, 60, f"{total:,} parameters:", anchor="start", bold=True)
-    for number, (name, count) in enumerate(parts.items()):
+        canvas.words(x, y, note, anchor="start", colour="soft", size=12.5)
+    canvas.words(x, 60, f"{config.num_parameters:,} parameters:", anchor="start", bold=True)
+    for number, (name, count) in enumerate(config.parts.items()):
         y = 80 + 17 * number
-        canvas.words(left + w + 46, y, name, anchor="start", colour="soft", size=12)
-        canvas.words(left + w + 262, y, f"{count:,}", anchor="end", colour="soft", size=12)
-    return canvas.svg(f"A decoder of {config.num_hidden_layers} layers and width {d}, with {total:,} parameters")
+        canvas.words(x, y, name, anchor="start", colour="soft", size=12)
+        canvas.words(x + 216, y, f"{count:,}", anchor="end", colour="soft", size=12)
 
 
 def masks(window: int = 5, documents: tuple[int, ...] = (6, 4, 6)) -> Html:

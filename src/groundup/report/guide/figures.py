@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from groundup.errors import GroundupError
-from groundup.model.configuration import LLMConfig, config_of
+from groundup.model.configuration import LLMConfig
 from groundup.parallel.configuration import ParallelConfig
 from groundup.pipeline.folder import RunFolder
 from groundup.report import plots
@@ -51,12 +51,9 @@ def open_run(folder: Path) -> Run:
 
 def own_model(run: Run) -> LLMConfig:
     """The shape of the run's pretrained model."""
-    where = run.file("pretrain", "model/config.json") or run.file("start", "model/config.json")
-    if where is None:
+    if run.model is None:
         raise GroundupError("has no pretrained model", where=run.name)
-    import json
-
-    return config_of(json.loads(where.read_text(encoding="utf-8")), where)
+    return run.model
 
 
 def _decoder(run: Run, name: str, family: str = "own") -> Html:

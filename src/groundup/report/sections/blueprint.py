@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from groundup.blueprint.dump import yaml
 from groundup.report.configuration import ReportConfig
-from groundup.report.markup import Html, code, details, join, p, table, tag
+from groundup.report.markup import Html, code, details, join, p, table, tag, text
 from groundup.report.run import NAMES, Run
 from groundup.report.wording import counted
 
@@ -70,8 +70,13 @@ def _section(name: str, notes: list[tuple[str, str]], decided: list[tuple[str, s
         for where, note in notes
     ]
     rows = [
-        tag("div", tag("dt", key), tag("dd", code(value), tag("small", _hint(origin))))
+        tag("div", tag("dt", _breakable(key)), tag("dd", code(value), tag("small", _hint(origin))))
         for key, value, origin in decided
     ]
     values = tag("dl", *rows, class_="decided") if rows else None
     return tag("section", tag("h3", TITLES.get(name, name)), *asides, values)
+
+
+def _breakable(key: str) -> Html:
+    """A key that may be broken after its dots and underscores."""
+    return Html(text(key).replace(".", ".<wbr>").replace("_", "_<wbr>"))

@@ -1,4 +1,4 @@
-"""The outcome in words and in six figures; how to talk to the model; where its training data came from."""
+"""The outcome in words and in a few figures; how to talk to the model; where its training data came from."""
 
 from __future__ import annotations
 
@@ -131,7 +131,8 @@ def tiles(run: Run) -> Html:
     """The key figures, as far as there are any."""
     gain = run.figure("evaluate", "true_score_gain")
     asked, rates = correct(run)
-    of_what = "taught" if asked == "taught" else "questions of yours"
+    of_what = "in taught phrasings" if asked == "taught" else "of yours"
+    unseen = run.figure("evaluate", "answers", run.before, "unseen") or {}
     bits = run.figure("evaluate", "bits_per_byte") or {}
     parameters = run.figure("pretrain", "parameters")
     peak = max((artifact.manifest.measured.peak_rss_bytes for artifact in run.artifacts.values()), default=None)
@@ -140,7 +141,8 @@ def tiles(run: Run) -> Html:
     shown: list[tuple[str, str, str | None]] = [
         (millions(parameters) if parameters else ABSENT, "parameters", _shape(run)),
         (count(run.figure("curate", "documents")), "documents", size(run.figure("curate", "bytes"))),
-        (percent(rates.get("exact_match")), "answered exactly", f"of {rates.get('questions', 0):,} {of_what}"),
+        (percent(rates.get("exact_match")), "answered exactly", f"{rates.get('questions', 0):,} {of_what}"),
+        (percent(unseen.get("exact_match")), "answered exactly", f"{unseen.get('questions', 0):,} in unseen phrasings"),
         (
             points(gain["mean"]) if gain else ABSENT,
             gain_of,

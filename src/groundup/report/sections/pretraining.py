@@ -7,6 +7,7 @@ from statistics import median
 from typing import Any
 
 from groundup.report.configuration import ReportConfig
+from groundup.report.diagrams.decoder import decoder
 from groundup.report.markup import BAR, Html, bar, facts, figure, h3, join, number, p, side_by_side, table, tag, term
 from groundup.report.plots import curve_of, curves
 from groundup.report.run import Run
@@ -43,7 +44,7 @@ def pretraining(run: Run, config: ReportConfig) -> Html | None:
                 term("nat", "nats"),
                 " per token: how surprised it is on average, lower is better.",
             ),
-            _shape(run),
+            _model(run),
             _read(run),
             _curves(run),
             *_bits(run),
@@ -51,17 +52,13 @@ def pretraining(run: Run, config: ReportConfig) -> Html | None:
     )
 
 
-def _shape(run: Run) -> Html:
-    figures, shape = run.figures("pretrain"), run.json("pretrain", "model/config.json") or {}
-    heads = shape.get("num_attention_heads")
-    return facts(
+def _model(run: Run) -> Html:
+    """The architecture, drawn from the model's own configuration, next to what was read."""
+    figures, model = run.figures("pretrain"), run.model
+    read = facts(
         [
             ("parameters", millions(figures["parameters"])),
-            ("layers", shape.get("num_hidden_layers")),
-            ("width", shape.get("hidden_size")),
-            ("heads", f"{heads}, {shape['num_key_value_heads']} for keys and values" if heads else None),
-            ("feed-forward", shape.get("intermediate_size")),
-            ("context", f"{shape['max_position_embeddings']} tokens" if shape else None),
+            *([(f"in {part}", count(numbers)) for part, numbers in model.parts.items()] if model else []),
             ("tokens read", millions(figures["tokens"])),
             ("epochs", decimal(figures["epochs"], 2)),
             ("steps", count(figures["steps"])),
@@ -69,6 +66,10 @@ def _shape(run: Run) -> Html:
             ("speed", _speed(run)),
         ]
     )
+    if model is None:
+        return read
+    note = "From token ids at the foot to the next token's logits at the top; one layer is drawn out."
+    return side_by_side(figure("The model", decoder(model, notes=False), note), read)
 
 
 def _speed(run: Run) -> str | None:

@@ -1,0 +1,44 @@
+"""How many questions, pairs and validations the later stages have, as the blueprint says or as earlier runs found."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from groundup.alignment.configuration import CONTROL_ANSWERS, CONTROL_QUESTIONS, SftConfig
+from groundup.planning.size import Sections
+
+QUESTIONS_PER_SUBJECT = 2  # other than the main one: parameters, which function does this
+VALIDATIONS, VALIDATION_QUESTIONS = 20, 256  # in a training, and about how many (alignment/training.py, sft.py)
+
+
+def questions(sft: SftConfig) -> int:
+    """Questions of an epoch: the main one of each subject, and some of the others."""
+    return round(sft.subjects * (1 + QUESTIONS_PER_SUBJECT * sft.other_questions))
+
+
+def pairs(blueprint: Sections, figures: Mapping[str, Mapping[str, Any]]) -> int:
+    """Pairs to train on; those that a stage has found already, where one has."""
+    for stage in ("reward", "dpo"):
+        if "pairs" in figures.get(stage, {}):
+            return int(figures[stage]["pairs"])
+    config = blueprint.reward
+    return round(blueprint.sft.subjects * config.pairs_per_subject * (1 - config.heldout))
+
+
+def validated(subjects: int) -> int:
+    """Questions of each validation in SFT."""
+    return _spread(subjects, VALIDATION_QUESTIONS)
+
+
+def controls(blueprint: Sections) -> int:
+    """Answers that the SFT model gives for the reward model to judge."""
+    return 0 if blueprint.reward.data else CONTROL_ANSWERS * _spread(blueprint.sft.subjects, CONTROL_QUESTIONS)
+
+
+def own_answers(blueprint: Sections) -> int:
+    """Answers that the SFT model gives for pairs of its own."""
+    return 0 if blueprint.reward.data else blueprint.sft.subjects * blueprint.reward.samples_per_subject
+
+
+def _spread(subjects: int, wanted: int) -> int:
+    """How many are every n-th subject, n the smallest that leaves less than twice as many as are wanted."""
+    return -(-subjects // max(1, subjects // wanted))
