@@ -45,7 +45,7 @@ from groundup.planning.step import muon_flops, row_flops
 from groundup.training.batch_size import BatchSizes, rising, rows_of
 
 # Assumed where nothing has run yet. Edit here.
-QUESTION_TOKENS, ANSWER_TOKENS = 14, 14  # of questions made from documents, with a vocabulary of 4,096
+QUESTION_TOKENS, ANSWER_TOKENS = 20, 14  # of questions made from documents, with a vocabulary of 4,096
 VALIDATION_ROWS, VALIDATION_BATCHES = 64, 8  # at a time (alignment/sft.py, alignment/reward.py)
 SCORED_ROWS, EVALUATED_ROWS = 16, 128  # windows of held-out text, and questions, at a time (evaluation/)
 PADDING = 1.3  # rows are as long as their batch's longest

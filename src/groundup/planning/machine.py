@@ -30,11 +30,11 @@ EFFICIENCY: dict[tuple[str, str], float] = {
     ("muon", "bf16"): 1.75,
     ("muon", "fp32"): 0.73,
     ("rows", "bf16"): 1.75,  # training on rows of a few dozen tokens
-    ("rows", "fp32"): 0.60,
+    ("rows", "fp32"): 0.55,
     ("forward", "bf16"): 1.60,  # a third of the work of training, without the optimizer, over padded rows
     ("forward", "fp32"): 0.90,
     ("generate", "bf16"): 0.30,  # one token of each row at a time: bound by memory and by calls
-    ("generate", "fp32"): 0.25,
+    ("generate", "fp32"): 0.15,
     ("train", "fp16"): 0.02,  # PyTorch's matmuls in float16 where the processor has none: 1/40 to 1/200 of fp32's rate
     ("forward", "fp16"): 0.02,
     ("generate", "fp16"): 0.02,
