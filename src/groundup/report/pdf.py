@@ -97,6 +97,9 @@ class _Setter:
                 return self._drawing(one)
             case "article":
                 return f"#card[{self._inside(one)}]\n\n"
+            case "div" if "figures" in kinds:
+                cells = "".join(f"[{self.block(child).strip()}], " for child in one)
+                return f"#side({cells})\n\n"
             case "div" if any(child.tag in INLINE for child in one):
                 return f"#para[{self.inline(one)}]\n\n"
             case "header" | "main" | "section" | "div" | "dd":

@@ -17,7 +17,7 @@ def again(run: Run, config: ReportConfig) -> Html | None:
     if made is None:
         return None
     overrides = "".join(f" --set {shlex.quote(one)}" for one in run.loaded.overrides)
-    versions = " ".join(f"{name}=={made[name]}" for name in PACKAGES if made.get(name))
+    versions = " ".join(f"{name}=={str(made[name]).partition('+')[0]}" for name in PACKAGES if made.get(name))
     commands = [
         f"pip install {versions}" if versions else None,
         f"groundup run blueprint.source.yaml{overrides} --run again",
