@@ -13,7 +13,7 @@ from typing import Any
 from benchmarks.measure import in_process, peer_in_process
 from benchmarks.rows import Row, compare
 
-PEER = "llama-cpp-py-sync"
+PEER = "cyllama"
 FAMILIES = ("llama", "qwen3", "gpt2")
 PATTERNS = ("gpt2", "llama3", "qwen2")
 TOLERANCE = {"gpt2": 2e-2}

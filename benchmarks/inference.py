@@ -26,7 +26,7 @@ SIZES = {"4M": (4_000_000, 4096), "10M": (10_000_000, 8192), "30M": (30_000_000,
 ROWS = (1, 8, 64, 256)
 PEERS = ("transformers", "llama.cpp", "server")
 CLIENTS = (1, 8, 32)
-LLAMA_CPP = "llama-cpp-py-sync"
+LLAMA_CPP = "cyllama"
 METRICS: tuple[tuple[str, str, Better], ...] = (
     ("speed", "tokens/s", "higher"),
     ("CPU time", "ms/token", "lower"),

@@ -1,4 +1,4 @@
-"""llama.cpp through its own C interface, by the shared library of the package `llama-cpp-py-sync`.
+"""llama.cpp, by the package `cyllama`, which has it built in.
 
 Sequences are decoded together as its server does it: one batch with a token of each. Where tokens are counted per
 second, its defaults are kept (keys and values in 16 bits, flash attention where it has it); where logits are compared,
@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 F32, OFF = 0, 0  # of `ggml_type` and `llama_flash_attn_type`
-LAST, ALL = range(2)  # whose logits are wanted
+LEAST_CONTEXT = 256  # of a sequence; it pads shorter ones
 
 
 class LlamaCpp:
@@ -24,11 +24,10 @@ class LlamaCpp:
         sequences: how many are decoded together.
         context: tokens of each.
         exact: keys and values in 32 bits, and attention as it is written.
-        vocabulary_only: no weights are read.
+        vocabulary_only: only to tokenize.
 
     Raises:
         ModuleNotFoundError: the package isn't installed.
-        RuntimeError: llama.cpp refuses the file.
     """
 
     def __init__(
@@ -37,38 +36,40 @@ class LlamaCpp:
         *,
         threads: int = 1,
         sequences: int = 1,
-        context: int = 256,
+        context: int = LEAST_CONTEXT,
         exact: bool = False,
         vocabulary_only: bool = False,
     ) -> None:
-        from llama_cpp_py_sync._cffi_bindings import get_ffi, get_lib
+        from cyllama.llama import llama_cpp
 
-        self._ffi, self._lib = get_ffi(), get_lib()
-        self._silent = self._ffi.callback("ggml_log_callback", lambda *_: None)
-        self._lib.llama_log_set(self._silent, self._ffi.NULL)
-        self._lib.llama_backend_init()
-        options = self._lib.llama_model_default_params()
-        options.vocab_only = vocabulary_only
-        self._model = self._lib.llama_model_load_from_file(str(path).encode(), options)
-        if self._model == self._ffi.NULL:
-            raise RuntimeError(f"llama.cpp refuses {path}")
-        self._vocabulary = self._lib.llama_model_get_vocab(self._model)
-        self.size = int(self._lib.llama_vocab_n_tokens(self._vocabulary))
-        self._context = self._ffi.NULL
+        llama_cpp.disable_logging()
+        llama_cpp.ggml_backend_load_all()
+        options = llama_cpp.LlamaModelParams()
+        options.n_gpu_layers = 0
+
+        class SizedModel(llama_cpp.LlamaModel):  # type: ignore[misc]  # the package has no types
+            """With what the package's `get_logits_ith` asks for, and its model has not."""
+
+            @property
+            def n_vocab(self) -> int:
+                return int(self.get_vocab().n_vocab)
+
+        self._model = SizedModel(str(path), options)
+        self._vocabulary = self._model.get_vocab()
+        self.size = int(self._vocabulary.n_vocab)
+        self._context: Any = None
         if vocabulary_only:
             return
-        settings = self._lib.llama_context_default_params()
-        settings.n_ctx = settings.n_batch = settings.n_ubatch = max(256, context) * sequences
-        settings.n_ubatch = min(512, settings.n_batch)  # its default
-        settings.n_seq_max = sequences
-        settings.n_threads = settings.n_threads_batch = threads
+        settings = llama_cpp.LlamaContextParams()
+        room = max(LEAST_CONTEXT, context) * sequences
+        settings.n_ctx, settings.n_batch, settings.n_seq_max = room, room, sequences
+        settings.n_threads, settings.n_threads_batch = threads, threads
         if exact:
-            settings.type_k = settings.type_v = F32
-            settings.flash_attn_type = OFF
-        self._context = self._lib.llama_init_from_model(self._model, settings)
-        if self._context == self._ffi.NULL:
-            raise RuntimeError(f"llama.cpp makes no context of {sequences} x {context} tokens")
-        self._batch = self._lib.llama_batch_init(settings.n_batch, 0, 1)
+            settings.type_k, settings.type_v, settings.flash_attn_type = F32, F32, OFF
+        self._context = llama_cpp.LlamaContext(self._model, settings)
+        self._batch = llama_cpp.LlamaBatch(n_tokens=room, embd=0, n_seq_max=sequences)
+        self._sampler = llama_cpp.LlamaSampler(llama_cpp.LlamaSamplerChainParams())
+        self._sampler.add_greedy()
 
     def __enter__(self) -> Self:
         return self
@@ -76,58 +77,39 @@ class LlamaCpp:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._context != self._ffi.NULL:
-            self._lib.llama_batch_free(self._batch)
-            self._lib.llama_free(self._context)
-        self._lib.llama_model_free(self._model)
+        if self._context is not None:
+            self._batch.close()
+            self._context.close()
+        self._model.close()
 
     def tokenize(self, text: str) -> list[int]:
         """The ids of a text; what spells a special token is text."""
-        data = text.encode()
-        room = self._ffi.new("llama_token[]", len(data) + 8)
-        count = self._lib.llama_tokenize(self._vocabulary, data, len(data), room, len(data) + 8, False, False)
-        return [room[index] for index in range(count)]
+        return [int(token) for token in self._vocabulary.tokenize(text, add_special=False, parse_special=False)]
 
     def logits(self, ids: Sequence[int]) -> NDArray[np.float32]:
         """[T, V] after each token of a text."""
-        self._forget()
-        return self._decode([ids], [0], ALL)
+        self._context.kv_cache_clear(True)
+        self._decode([ids], [0], every=True)
+        return np.array([self._context.get_logits_ith(index) for index in range(len(ids))], dtype=np.float32)
 
     def greedy(self, prompts: Sequence[Sequence[int]], count: int) -> list[list[int]]:
         """`count` likeliest tokens after each prompt, all prompts together, whatever they are."""
-        self._forget()
-        starts = [len(prompt) for prompt in prompts]
-        chosen = self._decode(prompts, [0] * len(prompts), LAST).argmax(-1)
-        answers = [[int(token)] for token in chosen]
-        for step in range(count - 1):
+        self._context.kv_cache_clear(True)
+        answers: list[list[int]] = [[] for _ in prompts]
+        read, starts = list(prompts), [0] * len(prompts)
+        for _ in range(count):
+            self._decode(read, starts)
+            last = np.cumsum([len(ids) for ids in read]) - 1
+            for answer, index in zip(answers, last.tolist(), strict=True):
+                answer.append(int(self._sampler.sample(self._context, index)))
+            starts = [start + len(ids) for start, ids in zip(starts, read, strict=True)]
             read = [answer[-1:] for answer in answers]
-            chosen = self._decode(read, [start + step for start in starts], LAST).argmax(-1)
-            for answer, token in zip(answers, chosen, strict=True):
-                answer.append(int(token))
         return answers
 
-    def system(self) -> str:
-        """What instructions of the processor the library was built with."""
-        return str(self._ffi.string(self._lib.llama_print_system_info()).decode())
-
-    def _forget(self) -> None:
-        self._lib.llama_memory_clear(self._lib.llama_get_memory(self._context), True)
-
-    def _decode(self, rows: Sequence[Sequence[int]], starts: Sequence[int], which: int) -> NDArray[np.float32]:
-        """Read tokens of each sequence; the logits that were asked for, [N, V]."""
-        batch: Any = self._batch
-        at = 0
+    def _decode(self, rows: Sequence[Sequence[int]], starts: Sequence[int], every: bool = False) -> None:
+        """Read tokens of each sequence, for the logits after its last one, or after each."""
+        self._batch.clear()
         for row, (ids, start) in enumerate(zip(rows, starts, strict=True)):
             for number, token in enumerate(ids):
-                batch.token[at], batch.pos[at] = token, start + number
-                batch.n_seq_id[at] = 1
-                batch.seq_id[at][0] = row
-                batch.logits[at] = which == ALL or number == len(ids) - 1
-                at += 1
-        batch.n_tokens = at
-        status = self._lib.llama_decode(self._context, batch)
-        if status != 0:
-            raise RuntimeError(f"llama_decode ended with {status}")
-        found = len(rows) if which == LAST else at
-        data = self._ffi.buffer(self._lib.llama_get_logits(self._context), found * self.size * 4)
-        return np.frombuffer(data, dtype=np.float32).reshape(found, self.size)
+                self._batch.add(token, start + number, [row], every or number == len(ids) - 1)
+        self._context.decode(self._batch)

@@ -172,7 +172,7 @@ def test_a_folder_becomes_a_file_with_its_recipe(tmp_path: Path) -> None:
 @pytest.mark.parametrize("family", ["llama", "qwen2", "qwen3", "gpt2", "mixtral", "qwen3_moe"])
 def test_llama_cpp_computes_the_same(family: str, tmp_path: Path) -> None:
     """Logits in F32 within 1e-3 (gpt2: its table of gelu values is in float16), and the same 32 greedy tokens."""
-    pytest.importorskip("llama_cpp_py_sync")
+    pytest.importorskip("cyllama")
     words = tokenizer()
     made = model(config(family, words.vocabulary_size))
     write_gguf(tmp_path / "m.gguf", made, words, "f32", name="m", template=None)
@@ -190,7 +190,7 @@ def test_llama_cpp_computes_the_same(family: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("pattern", ["gpt2", "llama3", "qwen2"])
 def test_llama_cpp_gives_the_same_ids(pattern: PatternName, tmp_path: Path) -> None:
     """On 1,000 strings of words, digits, white space, scripts, emoji and halves of words."""
-    pytest.importorskip("llama_cpp_py_sync")
+    pytest.importorskip("cyllama")
     words = tokenizer(pattern)
     write_gguf(
         tmp_path / "m.gguf", model(config("llama", words.vocabulary_size)), words, "f32", name="m", template=None
