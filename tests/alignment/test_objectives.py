@@ -61,7 +61,8 @@ def taught(batches: list[AnswerBatch | RankingBatch]) -> list[tuple[int, ...]]:
 
 
 def test_sft_trains_the_answer_and_its_stop_token_and_nothing_else() -> None:
-    """The loss moves with the logits before answer tokens alone, by softmax minus one-hot (its derivative)."""
+    """The loss moves with the features before answer tokens alone, by softmax minus one-hot (its derivative) times the
+    head's matrix."""
     made, one = tiny.model(), Answer([1, 2, 3], [4, 5, 60])
     objective = sft([Lesson([one])], batch=1)
     (batch,) = objective.batches(0)
@@ -70,17 +71,17 @@ def test_sft_trains_the_answer_and_its_stop_token_and_nothing_else() -> None:
 
     def keep(module: torch.nn.Module, inputs: object, output: torch.Tensor) -> None:
         output.retain_grad()
-        seen["logits"] = output
+        seen["features"] = output
 
-    made.lm_head.register_forward_hook(keep)
+    made.model.register_forward_hook(keep)
     loss, _ = objective.loss(made, batch)
     loss.backward()
-    gradient = seen["logits"].grad
+    (gradient,) = seen["features"].grad
     logits = made(torch.tensor([[1, 2, 3, 4, 5]]))[0][0].detach()
     assert loss.item() == pytest.approx(float(F.cross_entropy(logits[2:], torch.tensor([4, 5, 60]), reduction="sum")))
     expected = logits[2:].softmax(-1) - F.one_hot(torch.tensor([4, 5, 60]), 61)
-    assert torch.allclose(gradient[:3], expected, atol=1e-5)
-    assert not gradient[3:].any()  # rows that only round up the shape
+    assert torch.allclose(gradient[2:5], expected @ made.lm_head.weight, atol=1e-5)
+    assert not gradient[:2].any() and not gradient[5:].any()
 
 
 def test_an_epoch_asks_each_lesson_once_in_turning_phrasings() -> None:

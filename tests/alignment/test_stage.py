@@ -87,6 +87,19 @@ def all_stages(start: dict[str, Artifact], root: Path) -> dict[str, Artifact]:
     return made
 
 
+def test_kto_on_labels_without_pairs(road: dict[str, Artifact], tmp_path: Path) -> None:
+    """Every prompt has one answer, good or bad; the artifact says what was trained on and what measured."""
+    rows = [{"prompt": f"q{n}", "completion": f"answer {n}", "label": n % 3 > 0} for n in range(12)]
+    (tmp_path / "labels.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    config = DpoConfig(loss="kto", data=Path("labels.jsonl"), heldout=0.25, batch_pairs=2, epochs=2, **FAST)
+    made = run("dpo", config, road, tmp_path / "out", tmp_path)
+    figures, kept = made.figures, [json.loads(line) for line in made.file("labels.jsonl").read_text().splitlines()]
+    assert (figures["answers"], figures["heldout_answers"], figures["steps"]) == (9, 3, 5)
+    assert figures["good_answers"] == sum(row["label"] for row in kept if row["split"] == "train")
+    assert [(row["answer"], row["label"]) for row in kept] == [(row["completion"], row["label"]) for row in rows]
+    assert 0 <= figures["heldout_accuracy"] <= 1 and "9 labelled answers" in figures["summary"]
+
+
 def test_what_was_taught(road: dict[str, Artifact]) -> None:
     items = read_items(road["sft"].file("items.jsonl"))
     assert sorted(item.subject for item in items if item.aspect == "summary") == sorted(NAMES)

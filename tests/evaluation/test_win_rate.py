@@ -14,6 +14,15 @@ def test_rate_and_interval():
     assert (together.rate.low, together.rate.high) == (0.0, 1.0)  # two prompts, however many answers
 
 
+def test_trainings_are_drawn_too():
+    """Where one training always wins and the other always loses, no number of questions says which is usual."""
+    scores, groups = [1.0] * 100 + [0.0] * 100, [str(n) for n in range(100)] * 2
+    found = win_rate(scores, [(4, 4)] * 200, groups, trainings=[0] * 100 + [1] * 100)
+    assert (found.rate.low, found.rate.mean, found.rate.high) == (0.0, 0.5, 1.0)
+    alike = win_rate([1.0, 0.0] * 100, [(4, 4)] * 200, groups, trainings=[0] * 100 + [1] * 100)
+    assert 0.3 < alike.rate.low < 0.5 < alike.rate.high < 0.7
+
+
 def test_length_alone_is_no_merit():
     """Judges who prefer the longer answer make the longer model win; at equal length nothing is left of it. A model
     that wins at every length keeps its rate."""

@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from groundup.errors import GroundupError
+from groundup.model.cross_entropy import IGNORED
 from groundup.model.decoder import CustomLanguageModel
 from groundup.model.inputs import DecoderInputs
 from groundup.training.telemetry import run_lengths
@@ -126,25 +127,52 @@ def head_rows(model: CustomLanguageModel, x_ND: Tensor) -> Tensor:
 
     How many answer tokens a batch has differs from step to step, and every number would be a shape of its own.
     """
-    if x_ND.device.type != "cpu":
-        return model.head(x_ND)
-    return model.head(F.pad(x_ND, [0, 0] * (x_ND.dim() - 1) + [0, -len(x_ND) % SAME_ROWS]))[: len(x_ND)]
+    return model.head(_same_rows(x_ND))[: len(x_ND)]
 
 
-def log_probabilities(model: nn.Module, batch: AnswerBatch, temperature: float = 1.0) -> tuple[Tensor, Tensor]:
-    """(log-probability of each answer token, entropy before it), float32 [N]; the head runs on answers alone.
+def _same_rows(x: Tensor, value: int = 0) -> Tensor:
+    """With as many rows as the next multiple of `SAME_ROWS` on a CPU."""
+    more = -len(x) % SAME_ROWS if x.device.type == "cpu" else 0
+    return F.pad(x, [0, 0] * (x.dim() - 1) + [0, more], value=value)
+
+
+def answer_log_probabilities(model: nn.Module, batch: AnswerBatch, temperature: float = 1.0) -> Tensor:
+    """Log-probability of each answer token, float32 [N]; the head runs on answers alone, and less is held than
+    for `log_probabilities`.
 
     `model` is a `CustomLanguageModel`, as engines and objectives hold it.
     """
+    logits_NV = _logits(model, batch, temperature)
+    return -F.cross_entropy(logits_NV, batch.ids_BT[batch.answer_BT], reduction="none")
+
+
+def answer_nats(model: nn.Module, batch: AnswerBatch) -> Tensor:
+    """The negative log-probability of all answer tokens together, a scalar, without ever holding all logits."""
     assert isinstance(model, CustomLanguageModel)
-    x_BTD = model.features(DecoderInputs(*batch.decoder_inputs()))
-    logits_NV = head_rows(model, before_answers(batch, x_BTD)) / temperature
-    all_NV = torch.log_softmax(logits_NV, -1)
+    x_ND = before_answers(batch, model.features(DecoderInputs(*batch.decoder_inputs())))
+    return model.nats(_same_rows(x_ND), _same_rows(batch.ids_BT[batch.answer_BT], IGNORED))
+
+
+def log_probabilities(model: nn.Module, batch: AnswerBatch, temperature: float = 1.0) -> tuple[Tensor, Tensor]:
+    """(log-probability of each answer token, entropy before it), float32 [N]."""
+    all_NV = token_distributions(model, batch, temperature)
     chosen_N = all_NV.gather(1, batch.ids_BT[batch.answer_BT][:, None])[:, 0]
     entropy_N = -(all_NV.detach().exp() * all_NV.detach()).sum(-1)
     return chosen_N, entropy_N
 
 
+def token_distributions(model: nn.Module, batch: AnswerBatch, temperature: float = 1.0) -> Tensor:
+    """Log-probabilities of every token before each answer token, float32 [N, V]."""
+    return torch.log_softmax(_logits(model, batch, temperature), -1)
+
+
+def _logits(model: nn.Module, batch: AnswerBatch, temperature: float) -> Tensor:
+    assert isinstance(model, CustomLanguageModel)
+    x_BTD = model.features(DecoderInputs(*batch.decoder_inputs()))
+    logits_NV = head_rows(model, before_answers(batch, x_BTD))
+    return logits_NV if temperature == 1 else logits_NV / temperature
+
+
 def summed_log_probabilities(model: nn.Module, batch: AnswerBatch) -> Tensor:
     """Log-probability of each whole answer, [B]."""
-    return batch.rows(log_probabilities(model, batch)[0]).sum(1)
+    return batch.rows(answer_log_probabilities(model, batch)).sum(1)

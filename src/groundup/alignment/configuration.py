@@ -211,7 +211,7 @@ class DpoConfig(LoopConfig):
         "sigmoid"
     )
     """`sigmoid` is DPO; `robust` and `sigmoid` read `label_smoothing`; `simpo` and `orpo` need no reference; `kto`
-    takes the two answers of a pair as one good and one bad example."""
+    takes single answers with a `label`, and the two answers of a pair as a good and a bad one."""
     beta: float = Field(default=0.1, gt=0)
     label_smoothing: float = Field(default=0.0, ge=0, lt=0.5)
     """The fraction of the labels that is taken to be wrong."""

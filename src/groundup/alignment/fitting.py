@@ -10,6 +10,7 @@ from groundup.alignment.answers import Answer
 from groundup.alignment.configuration import GrpoConfig, PolicyConfig
 from groundup.alignment.data.examples import answer_ids, ask, fitted, prompt_ids
 from groundup.alignment.data.records import Task, task_of
+from groundup.alignment.labelled import LabelledObjective, labels_of
 from groundup.alignment.losses import RankingLoss
 from groundup.alignment.policy import PolicyObjective
 from groundup.alignment.preference import PreferenceObjective
@@ -24,6 +25,7 @@ from groundup.parallel.single_device import SingleDevice
 from groundup.tokenizer.tokenizer import Tokenizer
 from groundup.training.configuration import LoopConfig
 from groundup.training.fitting import run
+from groundup.training.objective import Objective
 from groundup.training.optimizer import make_optimizer
 
 Rows = list[dict[str, float]]
@@ -144,19 +146,15 @@ def fit_preferences(
         GroundupError: a prompt alone fills the model's context.
     """
     config = config or LoopConfig()
-    objective = PreferenceObjective(
-        [_pair(model, tokenizer, pair) for pair in pairs],
-        [],
-        copy.deepcopy(model).to(best_device()).requires_grad_(False),
-        loss=loss,
-        beta=beta,
-        label_smoothing=label_smoothing,
-        nll=nll,
-        batch=batch,
-        accumulate=config.accumulate,
-        pad=tokenizer.pad,
-        seed=seed,
-    )
+    encoded = [_pair(model, tokenizer, pair) for pair in pairs]
+    reference = copy.deepcopy(model).to(best_device()).requires_grad_(False)
+    drawing = {"accumulate": config.accumulate, "pad": tokenizer.pad, "seed": seed}
+    objective: Objective
+    if loss == "kto":
+        objective = LabelledObjective(labels_of(encoded), [], reference, beta=beta, batch=2 * batch, **drawing)
+    else:
+        given = {"loss": loss, "beta": beta, "label_smoothing": label_smoothing, "nll": nll}
+        objective = PreferenceObjective(encoded, [], reference, batch=batch, **given, **drawing)
     return run(model, objective, math.ceil(epochs * len(pairs) / batch), learning_rate, config)
 
 

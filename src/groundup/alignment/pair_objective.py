@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from groundup.alignment.answers import Answer, AnswerBatch, collate
+from groundup.alignment.by_length import SortedDraws
 from groundup.parallel.data_rank import SINGLE, DataRank
 from groundup.parallel.engine import Engine
 from groundup.shards.order import samples_at
@@ -17,7 +18,7 @@ class PairObjective(Objective):
     """Draws `batch` pairs a step, in a fresh order per epoch, and splits them into `accumulate` micro-batches.
 
     A step's batch is a function of the step. The loss of a subclass is summed over pairs, and its statistics contain
-    `accuracy`, a count of pairs. A subclass may draw other examples, by its own `collated` and `weight`.
+    `accuracy`, a count of pairs. A subclass may draw other examples, by its own `collated`, `length` and `weight`.
     """
 
     unit = "pairs"
@@ -31,16 +32,27 @@ class PairObjective(Objective):
         accumulate: int,
         pad: int,
         seed: int,
+        by_length: bool = True,
     ) -> None:
+        """`by_length`: whether the pairs of a step are about equally long."""
         self.pairs, self.validation = list(pairs), list(validation)
         self.batch, self.accumulate, self.pad, self.seed = batch, accumulate, pad, seed
+        self._sorted = None
+        if by_length:
+            self._sorted = SortedDraws(self._drawn, self.length, batch=batch, epoch=len(self.pairs), seed=seed)
 
     def batches(self, step: int, data_rank: DataRank = SINGLE) -> list[Any]:
-        indices = samples_at(step * self.batch, self.batch, len(self.pairs), self.seed).tolist()
-        drawn = [self.pairs[index] for index in indices]
+        drawn = self._sorted.at(step) if self._sorted else self._drawn(step * self.batch, self.batch)
         every = self.accumulate * data_rank.size
         parts = range(data_rank.rank, min(every, self.batch), data_rank.size)
         return [self.collated(drawn[i::every]) for i in parts]
+
+    def _drawn(self, first: int, count: int) -> list[Any]:
+        return [self.pairs[index] for index in samples_at(first, count, len(self.pairs), self.seed).tolist()]
+
+    def length(self, pair: Any) -> int:
+        """The tokens of one of `pairs`."""
+        return max(map(len, pair))
 
     def collated(self, pairs: Sequence[Any]) -> Any:
         """Some of `pairs` or `validation` as a batch."""

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from groundup.alignment.advantages import KlController, generalised, group_mean, leave_one_out, token_rewards, whiten
-from groundup.alignment.answers import AnswerBatch, collate, log_probabilities
+from groundup.alignment.answers import AnswerBatch, answer_log_probabilities, collate
 from groundup.alignment.configuration import PolicyConfig
 from groundup.alignment.looks import Looks
 from groundup.alignment.losses import kl_k1, kl_k2, kl_k3, masked_mean, policy_loss, policy_ratio, value_loss
@@ -228,7 +228,7 @@ class PolicyObjective(Objective):
     def loss(self, model: nn.Module, batch: Minibatch) -> tuple[Tensor, Statistics]:
         assert self.experience is not None
         config, mask_BR = self.config, batch.batch.mask_BR.float()
-        logp_BR = batch.batch.rows(log_probabilities(model, batch.batch, config.temperature)[0])
+        logp_BR = batch.batch.rows(answer_log_probabilities(model, batch.batch, config.temperature))
         loss_BR = policy_loss(
             logp_BR,
             batch.old_BR,

@@ -12,13 +12,15 @@ from torch import Tensor, nn
 
 from groundup.alignment.answers import AnswerBatch, summed_log_probabilities
 from groundup.alignment.configuration import DpoConfig, RewardConfig
-from groundup.alignment.losses import WITHOUT_REFERENCE, PairLogProbabilities, kto, preference_loss
+from groundup.alignment.labelled import StageLabels, label_objective, labels_of, stage_labels
+from groundup.alignment.losses import WITHOUT_REFERENCE, PairLogProbabilities, preference_loss
 from groundup.alignment.pair_objective import EncodedPair, PairObjective
 from groundup.alignment.stage_pairs import stage_pairs
 from groundup.alignment.training import StageTraining, cut_pairs
 from groundup.artifacts import Artifact, Figures, Work
+from groundup.model.decoder import CustomLanguageModel
 from groundup.model.lora import adapters_off
-from groundup.parallel.engine import Statistics
+from groundup.parallel.engine import Engine, Statistics
 
 
 class PreferenceObjective(PairObjective):
@@ -39,7 +41,7 @@ class PreferenceObjective(PairObjective):
         """
         Args:
             reference: None: the policy with its adapters switched off.
-            loss: a name in `losses.PREFERENCE_LOSSES`, or `kto`; the other arguments as in `preference_loss`.
+            loss: a name in `losses.PREFERENCE_LOSSES`; the other arguments as in `preference_loss`.
             drawing: `batch`, `accumulate`, `pad` and `seed` of `PairObjective`.
         """
         super().__init__(pairs, validation, **drawing)
@@ -57,10 +59,7 @@ class PreferenceObjective(PairObjective):
         pairs = PairLogProbabilities(
             *policy_B.chunk(2), *reference_B.chunk(2), *batch.mask_BR.sum(1).to(policy_B.dtype).chunk(2)
         )
-        if self.name == "kto":
-            loss = self._kto(policy_B - reference_B)
-        else:
-            loss = preference_loss(pairs, self.name, self.beta, self.label_smoothing, self.nll, "sum")
+        loss = preference_loss(pairs, self.name, self.beta, self.label_smoothing, self.nll, "sum")
         statistics = {
             "accuracy": (pairs.margin > 0).sum(),
             "chosen_gain": pairs.chosen_gain.sum().detach(),
@@ -68,16 +67,36 @@ class PreferenceObjective(PairObjective):
         }
         return loss, statistics
 
-    def _kto(self, gain_B: Tensor) -> Tensor:
-        """Both answers of a pair as examples of their own; the baseline is the batch's mean gain (at least 0), an
-        estimate of the policy's KL that needs no further forward pass."""
-        good_B = torch.arange(len(gain_B), device=gain_B.device) < len(gain_B) // 2
-        baseline = gain_B.detach().mean().clamp(min=0)
-        return kto(gain_B, good_B, baseline, self.beta, "sum") / 2
+
+def preference_objective(
+    config: DpoConfig,
+    pairs: Sequence[EncodedPair],
+    heldout: Sequence[EncodedPair],
+    reference: nn.Module | None,
+    *,
+    pad: int,
+    seed: int,
+) -> PairObjective:
+    """What the section trains by on pairs."""
+    if config.loss == "kto":
+        return label_objective(config, labels_of(pairs), labels_of(heldout), reference, pad=pad, seed=seed)
+    return PreferenceObjective(
+        pairs,
+        heldout,
+        reference,
+        loss=config.loss,
+        beta=config.beta,
+        label_smoothing=config.label_smoothing,
+        nll=config.nll,
+        batch=config.batch_pairs,
+        accumulate=config.accumulate,
+        pad=pad,
+        seed=seed,
+    )
 
 
 def stage(config: DpoConfig, inputs: Mapping[str, Artifact], work: Work) -> Figures:
-    """Move the model towards the chosen answers of pairs; writes `model/` and `pairs.jsonl`."""
+    """Move the model towards the chosen answers of pairs; writes `model/`, and `pairs.jsonl` or `labels.jsonl`."""
     training = StageTraining("dpo", config, inputs, "sft", work)
     start = training.model()
     shape = start.config
@@ -86,6 +105,9 @@ def stage(config: DpoConfig, inputs: Mapping[str, Artifact], work: Work) -> Figu
     context = shape.max_position_embeddings
     complete = config.with_pairs_of(RewardConfig())
     assert complete.pairs_per_subject and complete.samples_per_subject is not None and complete.heldout
+    if config.loss == "kto" and complete.data is not None:
+        labels = stage_labels(training, context, complete.data, complete.heldout)
+        return _on_labels(training, policy, reference, config, labels)
     pairs = stage_pairs(
         training,
         inputs,
@@ -95,19 +117,8 @@ def stage(config: DpoConfig, inputs: Mapping[str, Artifact], work: Work) -> Figu
         samples_per_subject=complete.samples_per_subject,
         heldout=complete.heldout,
     )
-    objective = PreferenceObjective(
-        pairs.train,
-        pairs.heldout,
-        reference,
-        loss=config.loss,
-        beta=config.beta,
-        label_smoothing=config.label_smoothing,
-        nll=config.nll,
-        batch=config.batch_pairs,
-        accumulate=config.accumulate,
-        pad=training.tokenizer.pad,
-        seed=work.seed,
-    )
+    pad = training.tokenizer.pad
+    objective = preference_objective(config, pairs.train, pairs.heldout, reference, pad=pad, seed=work.seed)
     steps = math.ceil(config.epochs * len(pairs.train) / config.batch_pairs)
     figures = training.train(policy, objective, steps, shape, passes=4 / 3)
     training.save(policy)
@@ -121,5 +132,30 @@ def stage(config: DpoConfig, inputs: Mapping[str, Artifact], work: Work) -> Figu
         "steps": steps,
         "precision": policy.precision,
         **pairs.figures,
+        **figures,
+    }
+
+
+def _on_labels(
+    training: StageTraining,
+    policy: Engine,
+    reference: CustomLanguageModel | None,
+    config: DpoConfig,
+    labels: StageLabels,
+) -> Figures:
+    pad, seed = training.tokenizer.pad, training.work.seed
+    objective = label_objective(config, labels.train, labels.heldout, reference, pad=pad, seed=seed)
+    steps = math.ceil(config.epochs * len(labels.train) / objective.batch)
+    figures = training.train(policy, objective, steps)
+    training.save(policy)
+    good = sum(is_good for _, is_good in labels.train)
+    return {
+        "summary": f"{len(labels.train):,} labelled answers, {good:,} of them good{labels.noted}",
+        "answers": len(labels.train),
+        "good_answers": good,
+        "heldout_answers": len(labels.heldout),
+        "steps": steps,
+        "precision": policy.precision,
+        **labels.figures,
         **figures,
     }

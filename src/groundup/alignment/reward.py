@@ -131,7 +131,7 @@ class RewardObjective(PairObjective):
         **drawing: int,
     ) -> None:
         """`drawing`: `batch`, `accumulate`, `pad` and `seed` of `PairObjective`."""
-        super().__init__(rankings, ranked((pair, None) for pair in validation), **drawing)
+        super().__init__(rankings, ranked((pair, None) for pair in validation), **drawing, by_length=False)
         self.centering, self.name = centering, loss
 
     def collated(self, pairs: Sequence[EncodedRanking]) -> RankingBatch:

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from groundup.alignment.answers import log_probabilities
+from groundup.alignment.answers import answer_log_probabilities
 from groundup.alignment.pair_objective import EncodedPair, collate_pairs
 from groundup.parallel.engine import ModelOnDevice
 
@@ -30,7 +30,7 @@ def free_scores(on_device: ModelOnDevice, pairs: Sequence[EncodedPair], pad: int
     for start in range(0, len(pairs), ROWS):
         batch = collate_pairs(pairs[start : start + ROWS], pad).to(on_device.device)
         with on_device.autocast():
-            logp_BR = batch.rows(log_probabilities(on_device.model, batch)[0])
+            logp_BR = batch.rows(answer_log_probabilities(on_device.model, batch))
         sums.append(logp_BR.sum(1).view(2, -1).cpu())
         lengths.append(batch.mask_BR.sum(1).float().view(2, -1).cpu())
     summed, tokens = torch.cat(sums, 1), torch.cat(lengths, 1)

@@ -28,7 +28,7 @@ from groundup.shards.order import samples_at
 
 T = TypeVar("T")
 
-FORWARD_ROWS = 64  # rows per forward pass where nothing is learnt
+FORWARD_TOKENS = 4096  # per forward pass where nothing is learnt
 
 
 @dataclass(frozen=True)
@@ -171,8 +171,9 @@ class Sampler:
         longest = max((len(answer.answer) for answer in answers), default=0)
         columns = [torch.empty(4, 0, longest)]
         by_length = sorted(range(len(answers)), key=lambda index: len(answers[index]))  # so that little is padded
-        for start in range(0, len(answers), FORWARD_ROWS):
-            some = [answers[index] for index in by_length[start : start + FORWARD_ROWS]]
+        at_once = max(1, FORWARD_TOKENS // max(map(len, answers), default=1))
+        for start in range(0, len(answers), at_once):
+            some = [answers[index] for index in by_length[start : start + at_once]]
             batch = collate(some, self.pad, on.device)
             with on.autocast():
                 logp_N, entropy_N = log_probabilities(policy, batch, self.config.temperature)

@@ -7,7 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from groundup.alignment.answers import Answer, AnswerBatch, collate, log_probabilities
+from groundup.alignment.answers import Answer, AnswerBatch, answer_nats, collate
+from groundup.alignment.by_length import WINDOW, SortedDraws
 from groundup.alignment.configuration import SftConfig
 from groundup.alignment.data.data_reading import read_conversations
 from groundup.alignment.data.examples import answer_ids, ask, encode_conversations
@@ -21,13 +22,12 @@ from groundup.inference.continuation import continue_prompts
 from groundup.model.decoder import CustomLanguageModel
 from groundup.parallel.data_rank import SINGLE, DataRank
 from groundup.parallel.engine import Engine, Statistics
-from groundup.shards.order import Permutation, sample_at
+from groundup.shards.order import sample_at
 from groundup.tokenizer.tokenizer import Tokenizer
 from groundup.training.objective import Objective
 
 VALIDATION_QUESTIONS = 256  # for the curve of the validation loss
 EVALUATED = 64  # rows at a time
-SORTED_STEPS = 8  # batches whose examples are sorted by length together, so that little is padded
 
 
 class Lesson:
@@ -59,8 +59,8 @@ class ItemLesson(Lesson):
 class SftObjective(Objective):
     """Draws lessons in a fresh order per epoch, each in the phrasing of that turn.
 
-    Draw k is lesson `sample_at(k)`; batches of `SORTED_STEPS` steps are filled together by length, packed ones in the
-    order of draws. So a step's batch is a function of the step alone.
+    Draw k is lesson `sample_at(k)`; batches are sorted by length (`by_length`), packed ones are in the order of draws.
+    So a step's batch is a function of the step alone.
     """
 
     unit = "tokens"
@@ -80,8 +80,7 @@ class SftObjective(Objective):
         self.lessons, self.validation = list(lessons), list(validation)
         self.batch, self.accumulate, self.pad, self.seed = batch, accumulate, pad, seed
         self.context = context
-        self._group = -1
-        self._batches: list[list[Answer]] = []
+        self._sorted = SortedDraws(self._drawn, len, batch=batch, epoch=len(self.lessons), seed=seed)
 
     def example(self, draw: int) -> Answer:
         index = sample_at(draw, len(self.lessons), self.seed)
@@ -91,18 +90,13 @@ class SftObjective(Objective):
         every = self.accumulate * data_rank.size
         parts = range(data_rank.rank, min(every, self.batch), data_rank.size)
         if self.context is not None:
-            chosen = [self.example(step * self.batch + offset) for offset in range(self.batch)]
+            chosen = self._drawn(step * self.batch, self.batch)
             return [pack(chosen[i::every], self.context, self.pad) for i in parts]
-        group, position = divmod(step, SORTED_STEPS)
-        if group != self._group:
-            first = group * SORTED_STEPS * self.batch
-            drawn = [self.example(first + offset) for offset in range(SORTED_STEPS * self.batch)]
-            drawn.sort(key=len)
-            order = Permutation(SORTED_STEPS, self.seed, group)
-            pieces = [drawn[i * self.batch : (i + 1) * self.batch] for i in range(SORTED_STEPS)]
-            self._batches, self._group = [pieces[int(order(i))] for i in range(SORTED_STEPS)], group
-        chosen = self._batches[position]
+        chosen = self._sorted.at(step)
         return [collate(chosen[i::every], self.pad) for i in parts]
+
+    def _drawn(self, first: int, count: int) -> list[Answer]:
+        return [self.example(draw) for draw in range(first, first + count)]
 
     def sizes(self, steps: int) -> tuple[int, int]:
         """(tokens of the examples, tokens of the batches that hold them) of the first `steps` steps."""
@@ -115,8 +109,7 @@ class SftObjective(Objective):
 
     def loss(self, model: nn.Module, batch: AnswerBatch) -> tuple[Tensor, Statistics]:
         batch = batch.to(next(model.parameters()).device)
-        logp_N, _ = log_probabilities(model, batch)
-        return -logp_N.sum(), {}
+        return answer_nats(model, batch), {}
 
     def validate(self, engine: Engine) -> dict[str, float]:
         """Mean nats per answer token on questions in phrasings that are not trained."""
@@ -189,7 +182,7 @@ def stage(config: SftConfig, inputs: Mapping[str, Artifact], work: Work) -> Figu
         "made_from_documents": config.data is None,
         "steps": steps,
         "precision": engine.precision,
-        "padding": padding({"padded": padded, "packed": packed}, min(steps, SORTED_STEPS)),
+        "padding": padding({"padded": padded, "packed": packed}, min(steps, WINDOW)),
         **given,
         **figures,
     }

@@ -67,12 +67,14 @@ def unusable_data(blueprint: Blueprint, root: Node, base: Path) -> list[Problem]
     from groundup.alignment.data.data_reading import (  # loading needs none
         read_comparisons,
         read_conversations,
+        read_labelled,
         read_tasks,
     )
 
     readers: dict[str, tuple[Path | None, Callable[[Path], object]]] = {
         "sft.data": (blueprint.sft.data, read_conversations),
         "reward.data": (blueprint.reward.data, read_comparisons),
+        "dpo.data": (blueprint.dpo.data, read_labelled if blueprint.dpo.loss == "kto" else read_comparisons),
         "grpo.data": (blueprint.grpo.data, partial(read_tasks, verifier=blueprint.grpo.verifier)),
         "evaluate.data": (blueprint.evaluate.data, partial(read_tasks, answered=True)),
     }

@@ -13,6 +13,8 @@ from groundup.errors import GroundupError
 
 if TYPE_CHECKING:
     from groundup.blueprint.configuration import Blueprint
+    from groundup.blueprint.load import LoadedBlueprint
+    from groundup.evaluation.comparing.asked import AskedQuestions
     from groundup.evaluation.comparing.measuring import Measuring
     from groundup.evaluation.comparing.methods import Ingredients
     from groundup.pipeline.folder import RunFolder
@@ -61,7 +63,8 @@ def compare_methods(
             name: [None] if name == "sft" else [own[name] * factor for factor in (KL_FACTORS if own[name] else (1.0,))]
             for name in chosen
         }
-        ingredients, measuring = _prepared(folder, sections, questions, looks)
+        asked = _asked(folder, loaded).limited(questions)
+        ingredients, measuring = _prepared(folder, sections, asked, looks)
         settings: dict[str, Any] = {
             "sft": folder.artifact("sft").manifest.content,
             "reward": folder.artifact("reward").manifest.content,
@@ -69,6 +72,7 @@ def compare_methods(
                 name: config.model_dump(mode="json", exclude={"notes"}) for name, config in ingredients.configs.items()
             },
             "questions": len(measuring.questions),
+            "truth": asked.truth,
             "temperature": measuring.temperature,
             "seeds": seeds,
             "looks": looks,
@@ -78,28 +82,46 @@ def compare_methods(
             target, MethodTrainer(ingredients), measuring, betas, seeds, json.loads(json.dumps(settings)), print
         )
         write_text(target / "index.html", comparison_page(found, sections.name))
-        print(f"token F1 of sampled answers, SFT {found['start']['truth']:.3f}")
-        kl, compute = found["equal_kl"], found["equal_compute"]
-        print(f"{'':10} at KL {kl['kl']:.2f}   in {compute['seconds']:,.0f} CPU s")
-        for name, scores in kl["scores"].items():
-            spent = compute["scores"].get(name)
-            print(f"{name:10} {_mean(scores):10}   {_mean(spent) if spent else '':>10}")
+        print_comparison(found)
         print(f"{target / 'index.html'}, {target / COMPARISON}")
 
 
-def _mean(scores: list[float]) -> str:
-    return f"{sum(scores) / len(scores):.3f}"
+def print_comparison(found: dict[str, Any]) -> None:
+    """The true scores, as lines of text."""
+    print(f"token F1 of sampled answers; SFT has {found['start']['truth']:.3f}")
+    print(f"{'':10}{'at the end':>11}{'wins over SFT':>22}")
+    for name, end in found["ends"].items():
+        rate = end["wins"]["rate"]
+        wins = f"{100 * rate['mean']:.0f} % ({100 * rate['low']:.0f} to {100 * rate['high']:.0f})"
+        print(f"{name:10}{sum(end['truth']) / len(end['truth']):11.3f}{wins:>22}")
+    for axis, head, form in (("equal_kl", "at KL", ".2f"), ("equal_compute", "at CPU s", ",.0f")):
+        print(f"{head:10}" + "".join(f"{at:>9{form}}" for at in found[axis]["at"]))
+        for name, by_seed in found[axis]["scores"].items():
+            means = [f"{sum(scores) / len(scores):.3f}" if scores else "" for scores in by_seed]
+            print(f"{name:10}" + "".join(f"{mean:>9}" for mean in means))
 
 
-def _prepared(folder: RunFolder, sections: Blueprint, questions: int, looks: int) -> tuple[Ingredients, Measuring]:
-    """What the methods start from, and what measures them; raises GroundupError where the run has no such stages."""
+def _asked(folder: RunFolder, loaded: LoadedBlueprint) -> AskedQuestions:
+    """The questions of the newest run; raises GroundupError where it has no SFT model or no reward model."""
+    from groundup.alignment.training import ITEMS, PAIRS
+    from groundup.evaluation.comparing.asked import asked_questions
+
+    exam = loaded.blueprint.evaluate.data
+    return asked_questions(
+        folder.artifact("sft").path / ITEMS,
+        folder.artifact("reward").file(PAIRS),
+        None if exam is None else loaded.path.parent / exam.expanduser(),
+    )
+
+
+def _prepared(
+    folder: RunFolder, sections: Blueprint, asked: AskedQuestions, looks: int
+) -> tuple[Ingredients, Measuring]:
+    """What the methods start from, and what measures them."""
     from groundup.alignment.data.pairs import read_pairs
-    from groundup.alignment.data.questions import MAIN_ASPECTS, read_items
-    from groundup.alignment.data.records import task_of
     from groundup.alignment.reward import load_reward_model
     from groundup.alignment.rewards.model import ModelReward
-    from groundup.alignment.training import ITEMS, PAIRS, encode_pair
-    from groundup.evaluation.answering import Question
+    from groundup.alignment.training import PAIRS, encode_pair
     from groundup.evaluation.comparing.measuring import Measuring
     from groundup.evaluation.comparing.methods import Ingredients, configurations
     from groundup.model.weights import load_model
@@ -110,15 +132,6 @@ def _prepared(folder: RunFolder, sections: Blueprint, questions: int, looks: int
     settle()
     tokenizer = Tokenizer.load(folder.artifact("tokenizer").file("tokenizer.json"))
     sft, reward_path = folder.artifact("sft"), folder.artifact("reward").path / "model"
-    items = [item for item in read_items(sft.file(ITEMS)) if item.aspect in MAIN_ASPECTS]
-    if not items:
-        raise GroundupError(
-            "the run's questions are not made from its documents, so no true answers are known",
-            where=str(folder.path),
-            do="compare a blueprint without sft.data",
-        )
-    asked = [Question(text, item.answer, item.subject) for item in items for text in item.questions("evaluate")]
-    asked = asked[:: -(-len(asked) // questions)]
     device = best_device()
     model, scale = load_reward_model(reward_path, device)
     reward = ModelReward(ModelOnDevice(model, device, "fp32"), scale, tokenizer.pad)
@@ -128,7 +141,7 @@ def _prepared(folder: RunFolder, sections: Blueprint, questions: int, looks: int
         critic=lambda: load_reward_model(reward_path)[0].language,
         tokenizer=tokenizer,
         reward=reward,
-        tasks=[task_of(text, item.answer) for item in items for text in item.questions("rl")],
+        tasks=asked.tasks,
         pairs=[
             encode_pair(pair, tokenizer, context) for pair in read_pairs(folder.artifact("reward").file(PAIRS), "train")
         ],
@@ -139,7 +152,7 @@ def _prepared(folder: RunFolder, sections: Blueprint, questions: int, looks: int
         load_model(sft.path / "model").to(device),
         tokenizer,
         reward,
-        asked,
+        asked.questions,
         temperature=sections.ppo.temperature,
         max_tokens=sections.ppo.max_answer_tokens,
         seed=sections.seed,

@@ -42,19 +42,33 @@ class Interval:
     high: float
 
 
-def bootstrap(differences: Sequence[float], groups: Sequence[str], resamples: int, seed: int) -> Interval:
+def bootstrap(
+    differences: Sequence[float],
+    groups: Sequence[str],
+    resamples: int,
+    seed: int,
+    trainings: Sequence[int] | None = None,
+) -> Interval:
     """Percentile bootstrap of the mean over groups (Efron 1979).
 
     The questions about one subject are drawn together: their scores are not independent, and an interval that took
     them for so would be too narrow.
+
+    Args:
+        trainings: which of several trainings each difference is of, numbered from 0. They are drawn too, each with all
+            of its questions (Owen 2007): of few the interval is rather too narrow.
     """
     names, index = np.unique(np.asarray(groups), return_inverse=True)
-    sums = np.bincount(index, weights=np.asarray(differences, dtype=np.float64))
-    counts = np.bincount(index)
+    training = np.zeros(len(index), dtype=np.int64) if trainings is None else np.asarray(trainings)
+    shape = int(training.max()) + 1, len(names)
+    cell = training * len(names) + index
+    sums = np.bincount(cell, np.asarray(differences, dtype=np.float64), shape[0] * shape[1]).reshape(shape)
+    counts = np.bincount(cell, minlength=shape[0] * shape[1]).reshape(shape)
     rng = np.random.default_rng(seed)
     means = np.empty(resamples)
     for sample in range(resamples):
-        drawn = rng.integers(0, len(names), len(names))
-        means[sample] = sums[drawn].sum() / counts[drawn].sum()
+        drawn = np.bincount(rng.integers(0, shape[1], shape[1]), minlength=shape[1])
+        of = np.bincount(rng.integers(0, shape[0], shape[0]), minlength=shape[0]) if shape[0] > 1 else np.ones(1)
+        means[sample] = (of @ sums @ drawn) / (of @ counts @ drawn)
     low, high = np.percentile(means, [2.5, 97.5])
     return Interval(float(np.mean(differences)), float(low), float(high))

@@ -24,7 +24,11 @@ class WinRate:
 
 
 def win_rate(
-    scores: Sequence[float], lengths: Sequence[tuple[int, int]], groups: Sequence[str], seed: int = 0
+    scores: Sequence[float],
+    lengths: Sequence[tuple[int, int]],
+    groups: Sequence[str],
+    seed: int = 0,
+    trainings: Sequence[int] | None = None,
 ) -> WinRate:
     """The win rate of the first of two models.
 
@@ -32,11 +36,14 @@ def win_rate(
         scores: of each comparison: 1 the first is preferred, 0 the second, 0.5 neither.
         lengths: of the two answers, in any unit.
         groups: what makes comparisons dependent on each other, as their prompt; drawn together in the interval.
+        trainings: of which training of the first model each comparison is; see `bootstrap`.
 
     >>> win_rate([1, 1, 0, 1], [(5, 5)] * 4, ["a", "b", "c", "d"]).rate.mean
     0.75
     """
-    return WinRate(len(scores), bootstrap(scores, groups, RESAMPLES, seed), length_controlled(scores, lengths))
+    return WinRate(
+        len(scores), bootstrap(scores, groups, RESAMPLES, seed, trainings), length_controlled(scores, lengths)
+    )
 
 
 def length_controlled(scores: Sequence[float], lengths: Sequence[tuple[int, int]]) -> float:

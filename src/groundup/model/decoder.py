@@ -327,21 +327,23 @@ class CustomLanguageModel(nn.Module):
         Args:
             auxiliary: whether the z-loss and the load-balancing loss are part of it; without them it is nats.
         """
-        config, routing = self.config, list[Tensor]()
+        routing: list[Tensor] = []
         x_ND = self.features(DecoderInputs(idx_BT, documents_BT, routing=routing)).flatten(0, 1)
-        if config.mup_base_width:
-            x_ND = x_ND / config.width_multiplier
         targets_N = targets_BT.flatten()
-        loss = self.cross_entropy(
-            x_ND,
-            self.lm_head.weight,
-            targets_N,
-            softcap=config.final_logit_softcapping,
-            z_loss=config.z_loss_coef if auxiliary else 0.0,
-        )
+        loss = self.nats(x_ND, targets_N, self.config.z_loss_coef if auxiliary else 0.0)
         if auxiliary and routing:
             loss = loss + self.balance(routing) * (targets_N != IGNORED).sum()
         return loss
+
+    def nats(self, x_ND: Tensor, targets_N: Tensor, z_loss: float = 0.0) -> Tensor:
+        """The cross-entropy of what the head makes of features, summed over the targets that count, and the z-loss of
+        that weight, without ever holding all logits."""
+        config = self.config
+        if config.mup_base_width:
+            x_ND = x_ND / config.width_multiplier
+        return self.cross_entropy(
+            x_ND, self.lm_head.weight, targets_N, softcap=config.final_logit_softcapping, z_loss=z_loss
+        )
 
     def balance(self, routing: list[Tensor]) -> Tensor:
         """The load-balancing loss of a batch, as part of the mean loss of its tokens."""

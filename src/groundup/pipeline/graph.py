@@ -105,7 +105,7 @@ def stages(blueprint: Blueprint) -> tuple[Stage, ...]:
         *(
             Stage(
                 name,
-                2,
+                3 if name == "dpo" else 2,
                 ("tokenizer", "sft", "reward", *outside),
                 METHODS[name],
                 trained(name),

@@ -10,6 +10,7 @@ from typing import Any
 from groundup.report.markup import Html, figure, h3, join, number, p, side_by_side, table, tag
 from groundup.report.page import SPROUT, document_head
 from groundup.report.plots import Curve, curves
+from groundup.report.wording import ABSENT, counted
 
 NAMES = {
     "sft": "SFT on the same questions",
@@ -18,6 +19,11 @@ NAMES = {
     "dpo_own": "DPO on the model's own answers",
     "ppo": "PPO",
     "grpo": "GRPO",
+}
+TRUTHS = {
+    "documents": "the documents' own",
+    "exam": "those of evaluate.data",
+    "pairs": "those preferred in held-out pairs",
 }
 Points = Sequence[Mapping[str, Any]]
 
@@ -37,7 +43,7 @@ def comparison_page(found: Mapping[str, Any], title: str) -> Html:
 
 
 def _methods(found: Mapping[str, Any]) -> list[str]:
-    return [name for name in NAMES if name in found["equal_kl"]["scores"]]
+    return [name for name in NAMES if name in found["ends"]]
 
 
 def _lead(found: Mapping[str, Any]) -> Html:
@@ -46,78 +52,71 @@ def _lead(found: Mapping[str, Any]) -> Html:
         [
             p(
                 "Every method starts from one SFT model. Its own sampled answers have a token F1 of ",
-                f"{start['truth']:.3f} against the true ones, on {settings['questions']:,} questions in phrasings ",
-                "that nothing has trained on. ",
-                f"Answers are sampled at temperature {settings['temperature']:g}; {settings['seeds']} seeds.",
+                f"{start['truth']:.3f} against {TRUTHS[settings['truth']]}, on ",
+                f"{counted(settings['questions'], 'question')} that nothing has trained on. ",
+                f"Answers are sampled at temperature {settings['temperature']:g}; ",
+                f"{counted(settings['seeds'], 'seed')}.",
                 class_="lead",
             ),
             p(
-                "SFT on the questions that reinforcement learning asks, with their true answers, is the control: what "
-                "doesn't do better than that has learnt from the reward model nothing that its labels could not teach "
-                "directly. Best of n needs no training, but n times as many answers each time.",
+                "SFT on the questions that reinforcement learning asks, with good answers and about as much compute as "
+                "PPO has, is the control: what doesn't do better than that has learnt from the reward model nothing "
+                "that its labels could not teach directly. Best of n needs no training, but n times as many answers "
+                "each time.",
             ),
         ]
     )
 
 
 def _table(found: Mapping[str, Any]) -> Html:
-    points: Points = found["points"]
-    kl, compute = found["equal_kl"], found["equal_compute"]
     rows = []
     for name in _methods(found):
-        own = [one for one in points if one["method"] == name and one["last"]]
-        own = [one for one in own if one["beta"] == own[0]["beta"]] if name != "best_of" else own[-1:]
-        wins = [one["wins"] for one in own]
+        end = found["ends"][name]
+        rate = end["wins"]["rate"]
         rows.append(
             (
-                NAMES[name] + (f" (n = {own[0]['beta']})" if name == "best_of" else ""),
-                _range(kl["scores"][name]),
-                _range(compute["scores"].get(name)),
-                f"{mean(one['truth'] for one in own):.3f}",
-                f"{mean(one['kl'] for one in own):.2f}",
-                _wins(wins),
-                f"{100 * mean(one['length_controlled'] for one in wins):.0f} %",
-                f"{mean(one['tokens'] for one in own):.1f}",
-                f"{mean(one['seconds'] for one in own):,.0f}",
+                NAMES[name] + (f" (n = {end['beta']})" if name == "best_of" else ""),
+                _range(end["truth"]),
+                f"{100 * rate['mean']:.0f} % ({100 * rate['low']:.0f} to {100 * rate['high']:.0f})",
+                f"{100 * end['wins']['length_controlled']:.0f} %",
+                f"{end['kl']:.2f}",
+                f"{end['tokens']:.1f}",
+                f"{end['seconds']:,.0f}",
             )
         )
-    heads = (
-        "at equal KL",
-        "at equal compute",
-        "at the end",
-        "KL",
-        "wins over SFT",
-        "at equal length",
-        "tokens",
-        "CPU s",
-    )
+    heads = ("token F1", "wins over SFT", "at equal length", "KL", "tokens", "CPU s")
     return join(
         [
             table(["", *(number(name) for name in heads)], rows),
             p(
-                f"Token F1. Equal KL is {kl['kl']:.2f} nats from the SFT model, the most that all methods reach; equal "
-                f"compute {compute['seconds']:,.0f} processor seconds of training, the shortest training of all. The "
-                "range is over seeds. From “at the end” on a method has the blueprint's own weight of the KL; wins are "
-                "in truth over the SFT model's sampled answers, ties half, with a 95 % interval over subjects.",
+                "At the end of training with the blueprint's own weight of the KL; ranges are over seeds. Wins are in "
+                "token F1 over the SFT model's sampled answers, ties half, of all seeds together, with a 95 % interval "
+                "over subjects and seeds.",
                 class_="note",
             ),
+            *_along(found, "equal_kl", "Token F1 at equal KL", "KL ", ".2f"),
+            p(
+                "Along each method's frontier, which its trainings with all weights of the KL make together, at the "
+                "distances from the SFT model up to which the methods get. A dash: the method does not get so far.",
+                class_="note",
+            ),
+            *_along(found, "equal_compute", "Token F1 at equal compute", "", ",.0f", " CPU s"),
+            p("With the blueprint's own weight of the KL, at the times at which trainings end.", class_="note"),
         ]
     )
 
 
-def _range(scores: Sequence[float] | None) -> str | None:
+def _along(found: Mapping[str, Any], axis: str, title: str, before: str, form: str, after: str = "") -> list[Html]:
+    at, scores = found[axis]["at"], found[axis]["scores"]
+    rows = [(NAMES[name], *map(_range, scores[name])) for name in _methods(found) if name in scores]
+    return [h3(title), table(["", *(number(f"{before}{one:{form}}{after}") for one in at)], rows)]
+
+
+def _range(scores: Sequence[float] | None) -> str:
     if scores is None:
-        return None
+        return ABSENT
     spread = f" ({min(scores):.3f} to {max(scores):.3f})" if len(scores) > 1 else ""
     return f"{mean(scores):.3f}{spread}"
-
-
-def _wins(wins: Points) -> str:
-    """The first seed's interval: those of seeds are of the same questions, and no sum of them is one."""
-    rate = wins[0]["rate"]
-    return (
-        f"{100 * mean(one['rate']['mean'] for one in wins):.0f} % ({100 * rate['low']:.0f} to {100 * rate['high']:.0f})"
-    )
 
 
 def _curves(found: Mapping[str, Any]) -> Html:
@@ -151,6 +150,6 @@ def _line(label: str, points: Points, key: str, start: Mapping[str, float], colo
     rows = [(0.0, start[key], start[key], start[key])]
     for group in looks.values():
         values = [one[key] for one in group]
-        rows.append((math.sqrt(max(0.0, mean(one["kl"] for one in group))), mean(values), min(values), max(values)))
+        rows.append((math.sqrt(mean(one["kl"] for one in group)), mean(values), min(values), max(values)))
     x, y, low, high = (list(column) for column in zip(*sorted(rows), strict=True))
     return Curve(label, x, y, colour, low, high, dots=True)

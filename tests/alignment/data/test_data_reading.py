@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from groundup.alignment.data.data_reading import read_comparisons, read_conversations, read_tasks
+from groundup.alignment.data.data_reading import read_comparisons, read_conversations, read_labelled, read_tasks
 from groundup.errors import GroundupError
 
 
@@ -53,6 +53,16 @@ def test_labelled_answers_are_compared_within_their_prompt(tmp_path: Path) -> No
     assert [(one.chosen, one.rejected) for _, one in file.records] == [("1", "3"), ("1", "4"), ("2", "5")]
     with pytest.raises(GroundupError, match="no answer to its prompt is labelled bad"):
         read_comparisons(lines(tmp_path / "alone.jsonl", rows[0]))
+
+
+def test_labelled_answers_need_no_others_to_their_prompt(tmp_path: Path) -> None:
+    """As KTO reads them; a comparison is one of each kind, and one kind alone is refused."""
+    rows = [{"prompt": "a", "completion": "1", "label": True}, {"prompt": "b", "completion": "2", "label": "bad"}]
+    file = read_labelled(lines(tmp_path / "labels.jsonl", *rows, {"prompt": "c", "chosen": "3", "rejected": "4"}))
+    found = [(one.prompt[0]["content"], one.answer, one.good) for _, one in file.records]
+    assert found == [("a", "1", True), ("b", "2", False), ("c", "3", True), ("c", "4", False)]
+    with pytest.raises(GroundupError, match="all of its answers are labelled good"):
+        read_labelled(lines(tmp_path / "good.jsonl", rows[0]))
 
 
 def test_ranked_lists_are_all_their_pairs(tmp_path: Path) -> None:

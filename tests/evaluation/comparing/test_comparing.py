@@ -10,9 +10,11 @@ import tiny
 from groundup.alignment.answers import Answer
 from groundup.alignment.configuration import DpoConfig, GrpoConfig, PpoConfig, SftConfig
 from groundup.alignment.data.examples import answer_ids, ask
+from groundup.alignment.data.pairs import Pair, write_pairs
 from groundup.alignment.data.records import Task, task_of
 from groundup.errors import GroundupError
 from groundup.evaluation.answering import Question
+from groundup.evaluation.comparing.asked import asked_questions
 from groundup.evaluation.comparing.compare import COUNTS, compare, summary
 from groundup.evaluation.comparing.measuring import Measuring
 from groundup.evaluation.comparing.methods import METHODS, Ingredients, MethodTrainer, configurations
@@ -30,6 +32,7 @@ CONFIGS = configurations(
     PpoConfig(**PPO),
     GrpoConfig(group=4, **PPO),
 )
+SETTINGS = {"questions": 4, "truth": "documents", "temperature": 1.0, "seeds": 1}
 BETAS = {name: [None] if name == "sft" else [0.1] for name in METHODS}
 
 
@@ -62,9 +65,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def found(folder: Path) -> dict:
-    return compare(
-        folder, MethodTrainer(ingredients()), measuring(), BETAS, 1, {"questions": 4, "temperature": 1.0, "seeds": 1}
-    )
+    return compare(folder, MethodTrainer(ingredients()), measuring(), BETAS, 1, SETTINGS)
 
 
 def test_all_methods_are_measured(found: dict) -> None:
@@ -83,8 +84,20 @@ def test_the_start_is_its_own_equal(found: dict) -> None:
     """KL 0 from itself, wins half of the time, and the same answers each time."""
     own = measuring()
     again = own.policy(start())
-    assert again["kl"] == pytest.approx(0.0, abs=1e-5) and again["wins"]["rate"]["mean"] == 0.5
+    assert again["kl"] == pytest.approx(0.0, abs=1e-5) and again["better"] == [0.5] * 4
     assert again["proxy"] == found["start"]["proxy"]
+
+
+def test_kl_is_that_of_the_definition() -> None:
+    """Of one-token answers it is the sum over the vocabulary of p log(p / q), whichever token was drawn."""
+    own, other = measuring(), tiny.model(4, spread=0.1, vocab_size=TOKENIZER.vocabulary_size)
+    prompt = torch.tensor([own.prompts[0]])
+    with torch.no_grad():
+        p_V, q_V = (model(prompt)[0, -1].log_softmax(-1) for model in (other, start()))
+    expected = float((p_V.exp() * (p_V - q_V)).sum())
+    for token in (5, 77):
+        assert own.kl(other, [Answer(own.prompts[0], [token])]) == pytest.approx(expected, rel=1e-4)
+    assert expected > 0
 
 
 def test_what_is_done_is_not_done_again(found: dict, folder: Path) -> None:
@@ -95,16 +108,15 @@ def test_what_is_done_is_not_done_again(found: dict, folder: Path) -> None:
             raise AssertionError("trains again")
 
     given = (measuring(), BETAS, 1)
-    same = {"questions": 4, "temperature": 1.0, "seeds": 1}
-    assert compare(folder, Idle(), *given, same) == found  # type: ignore[arg-type]
+    assert compare(folder, Idle(), *given, SETTINGS) == found  # type: ignore[arg-type]
     points = folder / "points.jsonl"
     whole = points.read_text()
     points.write_text("".join(whole.splitlines(keepends=True)[:-1]))  # the end of the last one is missing
     with pytest.raises(AssertionError, match="trains again"):
-        compare(folder, Idle(), *given, same)  # type: ignore[arg-type]
+        compare(folder, Idle(), *given, SETTINGS)  # type: ignore[arg-type]
     points.write_text(whole)
     with pytest.raises(GroundupError, match="was made with other settings"):
-        compare(folder, Idle(), *given, same | {"seeds": 2})  # type: ignore[arg-type]
+        compare(folder, Idle(), *given, SETTINGS | {"seeds": 2})  # type: ignore[arg-type]
 
 
 def test_scores_are_read_at_equal_kl_and_compute() -> None:
@@ -118,15 +130,38 @@ def test_scores_are_read_at_equal_kl_and_compute() -> None:
         point("ppo", 2.0, 100.0, 0.8),
         point("ppo", 4.0, 100.0, 0.6, seed=1),
         point("dpo", 1.0, 25.0, 0.5),
+        point("dpo", 0.5, 99.0, 0.9) | {"beta": 0.4},
+        point("sft", 0.2, 40.0, 0.5) | {"beta": None},
     ]
-    result = summary(points, 0.4, {"ppo": [0.1], "dpo": [0.1]})
-    assert result["equal_kl"]["kl"] == 1.0 and result["equal_compute"]["seconds"] == 25.0
-    assert result["equal_kl"]["scores"] == {"dpo": [0.5], "ppo": pytest.approx([0.6, 0.45])}
-    assert result["equal_compute"]["scores"] == {"dpo": [0.5], "ppo": pytest.approx([0.5, 0.45])}
+    result = summary(points, 0.4, {"ppo": 0.1, "dpo": 0.1, "sft": None})
+    assert result["equal_kl"]["at"] == [0.2, 1.0] and result["equal_compute"]["at"] == [25.0, 40.0]
+    by_kl, by_seconds = result["equal_kl"]["scores"], result["equal_compute"]["scores"]
+    assert by_kl["dpo"] == [pytest.approx([0.6]), [0.5]]  # at .2 on the way to the point of the larger beta
+    assert by_kl["ppo"] == [pytest.approx([0.44, 0.41]), pytest.approx([0.6, 0.45])]
+    assert by_kl["sft"] == [[0.5], None]  # it does not get so far
+    assert by_seconds["dpo"] == [[0.5], None] and by_seconds["sft"] == [pytest.approx([0.4625]), [0.5]]
+    assert by_seconds["ppo"] == [pytest.approx([0.5, 0.45]), pytest.approx([0.56, 0.48])]
+
+
+def test_questions_of_a_persons_own_pairs(tmp_path: Path) -> None:
+    """Each prompt once, with the answer that no pair rejects; held-out pairs measure, or an exam where there is one."""
+    rows = [("a", "fair", "bad", "train"), ("a", "good", "fair", "train"), ("b", "best", "worst", "heldout")]
+    pairs = [Pair(question, better, worse, "given", question, split) for question, better, worse, split in rows]
+    write_pairs(tmp_path / "pairs.jsonl", pairs)
+    asked = asked_questions(tmp_path / "items.jsonl", tmp_path / "pairs.jsonl", None)
+    assert [(task.question, task.answer) for task in asked.tasks] == [("a", "good")]
+    assert [(one.text, one.truth) for one in asked.questions] == [("b", "best")] and asked.truth == "pairs"
+    (tmp_path / "exam.jsonl").write_text('{"prompt": "c", "answer": "see"}\n' * 3)
+    asked = asked_questions(tmp_path / "items.jsonl", tmp_path / "pairs.jsonl", tmp_path / "exam.jsonl")
+    assert len(asked.questions) == 3 and len(asked.limited(2).questions) == 2 and asked.truth == "exam"
+    write_pairs(tmp_path / "pairs.jsonl", pairs[:2])
+    with pytest.raises(GroundupError, match="no question is left"):
+        asked_questions(tmp_path / "items.jsonl", tmp_path / "pairs.jsonl", None)
 
 
 def test_page(found: dict) -> None:
     page = comparison_page(found, "mine <b>")
+    assert "1 seed." in page and "4 questions" in page
     assert "mine &lt;b&gt;: alignment compared" in page and page.count("<svg") == 1 + 2 * len(METHODS)
     assert all(f">{name}" in page for name in ("PPO", "GRPO", "best of n", "SFT on the same questions"))
     assert "http://" not in page.replace("http://www.w3.org", "") and "<script" not in page

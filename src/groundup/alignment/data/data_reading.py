@@ -172,6 +172,31 @@ def read_comparisons(path: Path) -> FileRecords[AnswerPair]:
     return _finished(file, lambda comparison: comparison.prompt)
 
 
+def read_labelled(path: Path) -> FileRecords[LabelledAnswer]:
+    """Answers that are labelled good or bad, with or without others to the same prompt. A comparison is one of each.
+
+    Raises:
+        GroundupError: the file can't be read, too many of its rows can't be used, or all labels are alike.
+    """
+    file: FileRecords[LabelledAnswer] = _open(path)
+    for where, row in file.objects():
+        with file.skipping(where):
+            if "chosen" in row:
+                name, pair = comparison_of(row)
+                file.add(name, where, LabelledAnswer(pair.prompt, pair.chosen, True))
+                file.records.append((where, LabelledAnswer(pair.prompt, pair.rejected, False)))
+            else:
+                file.add("unpaired labels", where, labelled_of(row))
+    kinds = {one.good for _, one in file.records}
+    if len(kinds) == 1:
+        raise GroundupError(
+            f"all of its answers are labelled {'good' if kinds.pop() else 'bad'}",
+            where=str(path),
+            do="add some of the other kind, or use sft.data for good answers alone",
+        )
+    return _finished(file, lambda one: one.prompt)
+
+
 def read_tasks(path: Path, verifier: str = "exact", *, answered: bool = False) -> FileRecords[Task]:
     """Prompts with what their answers are checked by.
 

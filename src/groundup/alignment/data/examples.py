@@ -5,6 +5,7 @@ from typing import Literal, TypeVar
 
 from groundup.alignment.answers import Answer
 from groundup.alignment.data.data_reading import FileRecords
+from groundup.alignment.data.formats import LabelledAnswer
 from groundup.alignment.data.records import AnswerPair, Conversation, Message, Task
 from groundup.errors import GroundupError
 from groundup.tokenizer.chat import render
@@ -12,7 +13,7 @@ from groundup.tokenizer.tokenizer import Tokenizer
 
 TooLong = Literal["cut", "skip", "refuse"]
 Turns = Literal["all", "last"]
-PromptedT = TypeVar("PromptedT", AnswerPair, Task)
+PromptedT = TypeVar("PromptedT", AnswerPair, LabelledAnswer, Task)
 
 
 def ask(question: str, tokenizer: Tokenizer) -> list[int]:

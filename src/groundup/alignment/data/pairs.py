@@ -46,7 +46,7 @@ def make_pairs(
     All pairs of a subject are in one split, so that held-out accuracy is about subjects never compared in training.
     """
     rng = random.Random(seed)
-    heldout_subjects = _heldout({item.subject for item in items}, heldout, rng)
+    heldout_subjects = heldout_names({item.subject for item in items}, heldout, rng)
     by_aspect: dict[str, list[Item]] = {}
     for item in items:
         by_aspect.setdefault(item.aspect, []).append(item)
@@ -67,7 +67,7 @@ def make_pairs(
     return pairs
 
 
-def _heldout(names: Set[str], fraction: float, rng: random.Random) -> set[str]:
+def heldout_names(names: Set[str], fraction: float, rng: random.Random) -> set[str]:
     """About that fraction of the names: at least one where there are two or more, and never all."""
     shuffled = sorted(names)
     rng.shuffle(shuffled)
@@ -97,7 +97,7 @@ def _worse(item: Item, kind: str, pool: Sequence[Item], rng: random.Random) -> s
 def split_given(given: Sequence[AnswerPair], heldout: float, seed: int) -> list[Pair]:
     """Pairs from a file; all pairs that end with one question are in one split."""
     questions = [one.prompt[-1]["content"] for one in given]
-    heldout_questions = _heldout(set(questions), heldout, random.Random(seed))
+    heldout_questions = heldout_names(set(questions), heldout, random.Random(seed))
     rankings = {name: number for number, name in enumerate(dict.fromkeys(one.ranking for one in given if one.ranking))}
     return [
         Pair(

@@ -2,10 +2,13 @@
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from groundup.artifacts.durable import sync, write_text
 from groundup.artifacts.json_files import parse_json
@@ -39,11 +42,12 @@ def compare(
     """
     folder.mkdir(parents=True, exist_ok=True)
     done = _read(folder / POINTS, settings)
-    for count in COUNTS:
-        if not any(one["method"] == "best_of" and one["beta"] == count for one in done):
-            note(f"best of {count}")
-            of_count = {"method": "best_of", "beta": count, "seed": 0, "step": 0, "last": True, "seconds": 0.0}
-            done += _append(folder / POINTS, [of_count | measuring.best_of(count)])
+    for seed in range(seeds):
+        if not any(one["method"] == "best_of" and one["seed"] == seed for one in done):
+            note(f"best of {max(COUNTS)}, seed {seed}")
+            key = {"method": "best_of", "seed": seed, "step": 0, "last": True, "seconds": 0.0}
+            best = zip(COUNTS, measuring.best_of(COUNTS, seed), strict=True)
+            done += _append(folder / POINTS, [key | {"beta": count} | scores for count, scores in best])
     for method in METHODS:
         for beta in betas.get(method, ()):
             for seed in range(seeds):
@@ -53,7 +57,14 @@ def compare(
                 note(f"{method}, beta {beta}, seed {seed}" if beta is not None else f"{method}, seed {seed}")
                 done += _append(folder / POINTS, _trained(trainer, measuring, *key))
     start = {"kl": 0.0} | measuring.scores(measuring.start)
-    result = {"settings": dict(settings), "start": start, "points": done, **summary(done, start["truth"], betas)}
+    own = {"best_of": max(COUNTS)} | {name: of[0] for name, of in betas.items()}
+    result = {
+        "settings": dict(settings),
+        "start": _without_answers(start),
+        "points": [_without_answers(one) for one in done],
+        "ends": ends(done, own, measuring),
+        **summary(done, start["truth"], own),
+    }
     write_text(folder / COMPARISON, json.dumps(result, indent=1) + "\n")
     return result
 
@@ -70,39 +81,57 @@ def _trained(trainer: MethodTrainer, measuring: Measuring, method: str, beta: fl
     return found
 
 
-def summary(
-    points: Sequence[Point], start: float, betas: Mapping[str, Sequence[float | None]]
-) -> dict[str, dict[str, Any]]:
-    """`equal_kl`: each method's true score at the largest KL that all reach. `equal_compute`: with the blueprint's own
-    beta, at the processor seconds that the shortest training takes.
+def ends(points: Sequence[Point], own: Mapping[str, float | None], measuring: Measuring) -> dict[str, dict[str, Any]]:
+    """Of each method at the end of training with its `own` beta: means over seeds, `truth` of each seed, and `wins`
+    over the SFT model of all seeds together."""
+    found = {}
+    for name in _methods(points):
+        of = [one for one in points if one["method"] == name and one["last"] and one["beta"] == own[name]]
+        means = {key: fmean(one[key] for one in of) for key in ("kl", "proxy", "tokens", "ended", "seconds")}
+        truth = [one["truth"] for one in of]
+        found[name] = {"beta": own[name], "truth": truth, "wins": asdict(measuring.wins(of)), **means}
+    return found
 
-    Both are read between points, of which the SFT model is the first; `scores` has a number for each seed.
+
+def summary(points: Sequence[Point], start: float, own: Mapping[str, float | None]) -> dict[str, dict[str, Any]]:
+    """`equal_kl`: each method's true score along its frontier, which all of its points make, whatever their beta.
+    `equal_compute`: along its training with its `own` beta, over processor seconds.
+
+    Read at the values `at` of the axis up to which the methods but the farthest get, and there between points, of which
+    the SFT model is the first; `scores` has a number for each seed, or null where the method does not get so far.
     """
-    methods = [name for name in ("best_of", *METHODS) if any(one["method"] == name for one in points)]
-    of = {name: [one for one in points if one["method"] == name] for name in methods}
-    kl = min(max(one["kl"] for one in of[name] if one["last"]) for name in methods)
-    trained = [name for name in methods if name != "best_of"]
-    own = {name: [one for one in of[name] if one["beta"] == betas[name][0]] for name in trained}
-    seconds = min((max(one["seconds"] for one in own[name]) for name in trained), default=0.0)
-    at_kl, at_seconds = {}, {}
-    for name in methods:
-        ends = [one for one in of[name] if one["last"]]
-        at_kl[name] = _by_seed(ends, "kl", kl, start)
-    for name in trained:
-        at_seconds[name] = _by_seed(own[name], "seconds", seconds, start)
-    return {
-        "equal_kl": {"kl": kl, "scores": at_kl},
-        "equal_compute": {"seconds": seconds, "scores": at_seconds},
+    of = {name: [one for one in points if one["method"] == name] for name in _methods(points)}
+    trained = {name: [one for one in its if one["beta"] == own[name]] for name, its in of.items() if name != "best_of"}
+    return {"equal_kl": _along("kl", of, start), "equal_compute": _along("seconds", trained, start)}
+
+
+def _along(axis: str, of: Mapping[str, Sequence[Point]], start: float) -> dict[str, Any]:
+    curves = {name: _curves(axis, points, start) for name, points in of.items()}
+    reach = {name: min(float(curve[0][-1]) for curve in its) for name, its in curves.items()}
+    every = sorted(set(reach.values()))
+    at = every[:-1] or every
+    scores = {
+        name: [[float(np.interp(x, *curve)) for curve in its] if x <= reach[name] else None for x in at]
+        for name, its in curves.items()
     }
+    return {"at": at, "scores": scores}
 
 
-def _by_seed(points: Sequence[Point], axis: str, at: float, start: float) -> list[float]:
-    """Of each seed the true score at a value of the axis, read between its points."""
+def _curves(axis: str, points: Sequence[Point], start: float) -> list[NDArray[np.float64]]:
+    """Of each seed the axis and the true score [2, points]."""
     found = []
     for seed in sorted({one["seed"] for one in points}):
-        curve = sorted([(0.0, start), *((max(0.0, one[axis]), one["truth"]) for one in points if one["seed"] == seed)])
-        found.append(float(np.interp(at, *np.array(curve).T)))
+        curve = sorted([(0.0, start), *((one[axis], one["truth"]) for one in points if one["seed"] == seed)])
+        found.append(np.array(curve).T)
     return found
+
+
+def _methods(points: Sequence[Point]) -> list[str]:
+    return [name for name in ("best_of", *METHODS) if any(one["method"] == name for one in points)]
+
+
+def _without_answers(point: Point) -> Point:
+    return {key: value for key, value in point.items() if key not in ("better", "lengths")}
 
 
 def _append(path: Path, points: list[Point]) -> list[Point]:

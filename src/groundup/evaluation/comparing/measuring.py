@@ -1,18 +1,20 @@
 """What a policy's answers are worth: under the reward model, in truth, against the SFT model's, and at which KL."""
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 
-from groundup.alignment.answers import Answer, collate, log_probabilities
+from groundup.alignment.answers import Answer, collate, token_distributions
 from groundup.alignment.data.examples import prompt_ids
 from groundup.alignment.data.records import Task
 from groundup.alignment.rewards.reward import Reward, answer_text
 from groundup.evaluation.answering import Question
 from groundup.evaluation.checker import token_f1
-from groundup.evaluation.win_rate import win_rate
+from groundup.evaluation.win_rate import WinRate, win_rate
 from groundup.inference.continuation import continue_prompts
 from groundup.inference.sampling import Sampling
 from groundup.model.decoder import CustomLanguageModel
@@ -75,46 +77,63 @@ class Measuring:
         return SampledAnswers(answers, texts, self.reward.score(self.tasks, answers).tolist(), truth)
 
     def policy(self, model: CustomLanguageModel) -> dict[str, Any]:
-        """`kl` (nats per answer), `proxy`, `truth`, `tokens`, `ended` and `wins` of a policy."""
+        """`kl` (nats per answer), `proxy`, `truth`, `tokens`, `ended`, `better` and `lengths` of a policy."""
         found = self.sampled(model)
         return {"kl": self.kl(model, found.answers)} | self.scores(found)
 
-    def best_of(self, count: int) -> dict[str, Any]:
-        """The same of the SFT model with the best of `count` answers under the reward model. Its KL is at most log n -
-        (n - 1) / n (arXiv 2204.05862, 2401.01879)."""
-        drawn = [self.sampled(self.reference, number) for number in range(1, count + 1)]
-        best = [max(range(count), key=lambda n: drawn[n].proxy[row]) for row in range(len(self.questions))]
-        chosen = SampledAnswers(*([getattr(drawn[n], name)[row] for row, n in enumerate(best)] for name in FIELDS))
-        kl = float(torch.tensor(float(count)).log()) - (count - 1) / count
-        return {"kl": kl} | self.scores(chosen)
+    def best_of(self, counts: Sequence[int], seed: int) -> list[dict[str, Any]]:
+        """The same of the SFT model with the best of so many answers under the reward model, for each of `counts`. The
+        KL of the best of n is at most log n - (n - 1) / n (arXiv 2204.05862, 2401.01879)."""
+        most = max(counts)
+        drawn = [self.sampled(self.reference, 1 + seed * most + number) for number in range(most)]
+        found = []
+        for count in counts:
+            best = [max(range(count), key=lambda n: drawn[n].proxy[row]) for row in range(len(self.questions))]
+            chosen = SampledAnswers(*([getattr(drawn[n], name)[row] for row, n in enumerate(best)] for name in FIELDS))
+            found.append({"kl": math.log(count) - (count - 1) / count} | self.scores(chosen))
+        return found
 
     def scores(self, found: SampledAnswers) -> dict[str, Any]:
-        """Means over the questions, and the win rate in truth over the SFT model's answers."""
+        """Means over the questions; for each whether the answer is better in truth than the SFT model's (1, or .5
+        where they are equal), and the lengths of the two in characters."""
         count = len(self.questions)
         better = [
             0.5 if mine == theirs else float(mine > theirs)
             for mine, theirs in zip(found.truth, self.start.truth, strict=True)
         ]
-        lengths = [(len(mine), len(theirs)) for mine, theirs in zip(found.texts, self.start.texts, strict=True)]
-        wins = win_rate(better, lengths, [question.group for question in self.questions], self.seed)
         return {
             "proxy": sum(found.proxy) / count,
             "truth": sum(found.truth) / count,
             "tokens": sum(len(answer.answer) for answer in found.answers) / count,
             "ended": sum(answer.answer[-1] == self.tokenizer.end for answer in found.answers) / count,
-            "wins": asdict(wins),
+            "better": better,
+            "lengths": [[len(mine), len(theirs)] for mine, theirs in zip(found.texts, self.start.texts, strict=True)],
         }
+
+    def wins(self, of: Sequence[Mapping[str, Any]]) -> WinRate:
+        """The win rate in truth over the SFT model's answers, of the `scores` of several trainings together."""
+        return win_rate(
+            [better for one in of for better in one["better"]],
+            [(mine, theirs) for one in of for mine, theirs in one["lengths"]],
+            [question.group for question in self.questions] * len(of),
+            self.seed,
+            [number for number, one in enumerate(of) for _ in one["better"]],
+        )
 
     @torch.no_grad()
     def kl(self, model: CustomLanguageModel, answers: Sequence[Answer]) -> float:
-        """Mean over answers that the policy sampled of log pi - log ref (k1), in nats per answer."""
+        """KL of the policy from the SFT model in nats per answer, from answers that the policy sampled.
+
+        Before each of their tokens the KL of the two distributions is summed exactly, so that chance enters by the
+        beginnings alone and no estimate is negative (arXiv 2504.10637).
+        """
         total = 0.0
         device = next(model.parameters()).device
         for start in range(0, len(answers), ROWS):
             batch = collate(answers[start : start + ROWS], self.tokenizer.pad, device)
-            new_N, _ = log_probabilities(model, batch, self.temperature)
-            old_N, _ = log_probabilities(self.reference, batch, self.temperature)
-            total += float((new_N - old_N).sum())
+            new_NV = token_distributions(model, batch, self.temperature)
+            old_NV = token_distributions(self.reference, batch, self.temperature)
+            total += float(F.kl_div(old_NV, new_NV, reduction="sum", log_target=True))
         return total / len(answers)
 
 

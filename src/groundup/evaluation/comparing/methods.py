@@ -1,6 +1,7 @@
 """The methods, each as a training of a copy of the SFT model with looks on the way.
 
-    sft       SFT continued on the questions that reinforcement learning asks, with their true answers: the control
+    sft       SFT continued on the questions that reinforcement learning asks, with their true answers and about as much
+              compute: the control
     dpo       on the reward stage's pairs
     dpo_own   on pairs of the SFT model's own answers: the best against the worst under the reward model
     ppo, grpo against the reward model
@@ -18,11 +19,11 @@ from torch import Tensor, nn
 
 from groundup.alignment.answers import Answer
 from groundup.alignment.configuration import DpoConfig, GrpoConfig, PolicyConfig, PpoConfig, SftConfig
-from groundup.alignment.data.examples import answer_ids, ask, prompt_ids
+from groundup.alignment.data.examples import answer_ids, fitted, prompt_ids
 from groundup.alignment.data.records import Task
 from groundup.alignment.pair_objective import EncodedPair
 from groundup.alignment.policy import PolicyObjective
-from groundup.alignment.preference import PreferenceObjective
+from groundup.alignment.preference import preference_objective
 from groundup.alignment.reward import ScalarModel
 from groundup.alignment.rewards.reward import Reward
 from groundup.alignment.rollout import Sampler
@@ -41,6 +42,8 @@ from groundup.training.objective import Objective
 from groundup.training.optimizer import make_optimizer
 
 METHODS = ("sft", "dpo", "dpo_own", "ppo", "grpo")
+MAX_EPOCHS = 20
+FORWARDS = 5  # of a sampled answer: sampling, reward, and the scores of policy, reference and critic
 OWN_ANSWERS = 4  # to each prompt, of which `dpo_own` compares the best with the worst
 Look = Callable[[int, float, CustomLanguageModel], None]  # (step, processor seconds of training so far, policy)
 
@@ -92,7 +95,7 @@ class Ingredients:
     tokenizer: Tokenizer
     reward: Reward
     tasks: Sequence[Task]
-    """Of the training, with their true answers, which only `sft` reads."""
+    """Of the training, with true answers, or those that a person preferred, which only `sft` reads."""
     pairs: Sequence[EncodedPair]
     configs: Mapping[str, LoopConfig]
     """The sections `sft`, `dpo`, `ppo` and `grpo`."""
@@ -126,25 +129,16 @@ class MethodTrainer:
         """(objective, steps)."""
         pad = self.given.tokenizer.pad
         if isinstance(config, SftConfig):
-            lessons = [Lesson([self._answer(task)]) for task in self.given.tasks]
+            context = self.given.start().config.max_position_embeddings
+            lessons = [Lesson([self._answer(task, context)]) for task in self.given.tasks]
             batch = config.batch_examples
             objective = SftObjective(lessons, [], batch=batch, accumulate=config.accumulate, pad=pad, seed=seed)
             return objective, self._steps(len(lessons), batch)
         if isinstance(config, DpoConfig):
             pairs = list(self.given.pairs) if method == "dpo" else self._own_pairs(seed)
-            preference = PreferenceObjective(
-                pairs,
-                [],
-                self.given.start().to(self.device).requires_grad_(False),
-                loss=config.loss,
-                beta=config.beta if beta is None else beta,
-                label_smoothing=config.label_smoothing,
-                nll=config.nll,
-                batch=config.batch_pairs,
-                accumulate=config.accumulate,
-                pad=pad,
-                seed=seed,
-            )
+            reference = self.given.start().to(self.device).requires_grad_(False)
+            chosen = config if beta is None else config.model_copy(update={"beta": beta})
+            preference = preference_objective(chosen, pairs, [], reference, pad=pad, seed=seed)
             return preference, math.ceil(config.epochs * len(pairs) / config.batch_pairs)
         assert isinstance(config, PolicyConfig)
         policy = config.model_copy(update={} if beta is None else {"kl": beta})
@@ -165,13 +159,17 @@ class MethodTrainer:
         return PolicyObjective(sampler, policy, critic), policy.iterations
 
     def _steps(self, examples: int, batch: int) -> int:
-        """Of SFT: as many examples as PPO samples answers."""
+        """Of SFT: about PPO's compute, but no example is repeated more than `MAX_EPOCHS` times."""
         ppo = self.given.configs["ppo"]
         assert isinstance(ppo, PolicyConfig)
-        return max(1, math.ceil(min(ppo.iterations * ppo.rollouts, 20 * examples) / batch))
+        trained = 2 if ppo.advantage == "gae" else 1
+        passes = FORWARDS / 3 + ppo.epochs * trained
+        return max(1, math.ceil(min(passes * ppo.iterations * ppo.rollouts, MAX_EPOCHS * examples) / batch))
 
-    def _answer(self, task: Task) -> Answer:
-        return Answer(ask(task.question, self.given.tokenizer), answer_ids(task.answer, self.given.tokenizer))
+    def _answer(self, task: Task, context: int) -> Answer:
+        tokenizer = self.given.tokenizer
+        prompt = prompt_ids(task.prompt, tokenizer)
+        return fitted(prompt, answer_ids(task.answer, tokenizer), context, f"the question {task.question[:60]!r}")
 
     def _own_pairs(self, seed: int) -> list[EncodedPair]:
         """The best and the worst of some sampled answers to each task, where their scores differ."""

@@ -50,16 +50,13 @@ class LastStage(CustomLanguageModel):
         logits = gather_from_tensor_model_parallel_region(self._own_logits(x_ND))
         return logits[..., : self.config.vocab_size]
 
-    def loss_sum(
-        self, idx_BT: Tensor, targets_BT: Tensor, documents_BT: Tensor | None = None, auxiliary: bool = True
-    ) -> Tensor:
+    def nats(self, x_ND: Tensor, targets_N: Tensor, z_loss: float = 0.0) -> Tensor:
         """Each rank computes the softmax over its own part of the vocabulary; no rank holds all logits."""
-        x_ND, targets_N = self.features(DecoderInputs(idx_BT)).flatten(0, 1), targets_BT.flatten()
         logits_NV = self._own_logits(x_ND)
         losses_N = vocab_parallel_cross_entropy(logits_NV.clone(), targets_N.clamp_min(0))  # it writes into its input
-        if auxiliary and self.config.z_loss_coef:
+        if z_loss:
             sums_N = gather_from_tensor_model_parallel_region(logits_NV).logsumexp(-1)
-            losses_N = losses_N + self.config.z_loss_coef * sums_N.square()
+            losses_N = losses_N + z_loss * sums_N.square()
         return losses_N.masked_fill(targets_N == IGNORED, 0).sum()
 
     def _own_logits(self, x_ND: Tensor) -> Tensor:

@@ -1,0 +1,45 @@
+"""Batches of examples that are about equally long, so that little is padded.
+
+Examples are drawn in a random order. Those of a window of steps are sorted by length and cut into batches, which come
+in random order: a step's batch is a function of the step. A window ends with its epoch, so that an epoch has each
+example once.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Generic, TypeVar
+
+from groundup.shards.order import Permutation
+
+T = TypeVar("T")
+
+WINDOW = 8  # steps
+
+
+class SortedDraws(Generic[T]):
+    """The examples of each step."""
+
+    def __init__(
+        self, drawn: Callable[[int, int], Sequence[T]], length: Callable[[T], int], *, batch: int, epoch: int, seed: int
+    ) -> None:
+        """
+        Args:
+            drawn: `drawn(first, count)`: the examples of so many draws, counted over all epochs.
+            batch: examples of a step.
+            epoch: examples there are.
+        """
+        self.drawn, self.length, self.batch, self.seed = drawn, length, batch, seed
+        self.steps = max(1, -(-epoch // batch))  # of an epoch
+        self._first = -1  # step of the window that is at hand
+        self._batches: list[list[T]] = []
+
+    def at(self, step: int) -> list[T]:
+        epoch, within = divmod(step, self.steps)
+        window = within // WINDOW
+        first = epoch * self.steps + window * WINDOW
+        if first != self._first:
+            steps = min(WINDOW, self.steps - window * WINDOW)
+            examples = sorted(self.drawn(first * self.batch, steps * self.batch), key=self.length)
+            order = Permutation(steps, self.seed, first // WINDOW)
+            pieces = [examples[index * self.batch : (index + 1) * self.batch] for index in range(steps)]
+            self._batches, self._first = [pieces[int(order(index))] for index in range(steps)], first
+        return self._batches[step - first]
