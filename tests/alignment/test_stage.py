@@ -100,6 +100,27 @@ def test_kto_on_labels_without_pairs(road: dict[str, Artifact], tmp_path: Path) 
     assert 0 <= figures["heldout_accuracy"] <= 1 and "9 labelled answers" in figures["summary"]
 
 
+@pytest.mark.parametrize("loss", ["sigmoid", "imitate"])
+def test_dpo_on_own_answers(road: dict[str, Artifact], tmp_path: Path, loss: str) -> None:
+    """The reward model picks the best and the worst of the SFT model's own answers; held-out subjects only measure."""
+    own = {"answers": 3, "temperature": 1.0, "max_answer_tokens": 8}
+    config = DpoConfig(own=own, loss=loss, pairs_per_subject=2, heldout=0.3, batch_pairs=4, **FAST)
+    made = run("dpo", config, road, tmp_path)
+    figures = made.figures
+    train, heldout = (list(read_pairs(made.file("pairs.jsonl"), split)) for split in ("train", "heldout"))
+    assert (figures["pairs"], figures["heldout_pairs"]) == (len(train), len(heldout))
+    assert figures["answers"] == 6 * 2 * 3 and figures["questions"] == 12
+    assert len(train) + len(heldout) == 12 - figures["questions_alike"]
+    assert heldout and not {pair.subject for pair in train} & {pair.subject for pair in heldout}
+    model, scale = load_reward_model(road["reward"].path / "model")
+    encoded = [encode_pair(pair, TOKENIZER, 160) for pair in train if len(pair.chosen) and len(pair.rejected)]
+    ended = [pair for pair in encoded if all(len(answer.answer) < 8 for answer in pair)]  # texts lose a missing end
+    chosen, rejected = (
+        score_pairs(tiny.engine(model), ended, TOKENIZER.pad) if ended else (torch.ones(1), torch.zeros(1))
+    )
+    assert (chosen > rejected).all()
+
+
 def test_what_was_taught(road: dict[str, Artifact]) -> None:
     items = read_items(road["sft"].file("items.jsonl"))
     assert sorted(item.subject for item in items if item.aspect == "summary") == sorted(NAMES)

@@ -48,6 +48,7 @@ GRAPHS = [
     (DOCUMENTS + "align: none\n", "curate tokenizer tokens pretrain sft"),
     (DOCUMENTS + "align: dpo\n", "curate tokenizer tokens pretrain sft dpo"),
     (DOCUMENTS + "align: dpo\ndpo: {loss: ipo, data: pairs.jsonl}\n", "curate tokenizer tokens pretrain sft dpo"),
+    (DOCUMENTS + "align: dpo\ndpo: {own: {answers: 4}}\n", "curate tokenizer tokens pretrain sft reward dpo"),
     (DOCUMENTS + "align: grpo\n", "curate tokenizer tokens pretrain sft reward grpo"),
     (DOCUMENTS + "align: grpo\nGRPO", "curate tokenizer tokens pretrain sft grpo"),
     (START.replace("FIRST", "pretrain") + DOCUMENTS, "curate start tokenizer tokens pretrain sft reward ppo"),

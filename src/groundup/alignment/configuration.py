@@ -6,6 +6,7 @@ from typing import Any, ClassVar, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
+from groundup.section import Section
 from groundup.training.configuration import LoopConfig, OptimizerConfig
 
 
@@ -193,6 +194,15 @@ class GrpoConfig(PolicyConfig):
 PAIR_KEYS = ("data", "pairs_per_subject", "samples_per_subject", "heldout")
 
 
+class OwnAnswersConfig(Section):
+    """Answers that the SFT model gives itself, from which the reward model picks pairs."""
+
+    answers: int = Field(default=4, ge=2)
+    """To each question; the best and the worst are compared."""
+    temperature: float = Field(default=0.7, gt=0)
+    max_answer_tokens: int = Field(default=40, ge=1)
+
+
 class DpoConfig(LoopConfig):
     """Learning from pairs without a reward model or sampling (DPO, arXiv 2305.18290)."""
 
@@ -206,12 +216,16 @@ class DpoConfig(LoopConfig):
     """Null: as in `reward`."""
     heldout: float | None = Field(default=None, gt=0, lt=1)
     """Null: as in `reward`."""
+    own: OwnAnswersConfig | None = None
+    """Learn from pairs of the SFT model's own answers, as the reward model ranks them (on-policy DPO, arXiv
+    2402.04792), to `pairs_per_subject` questions about each subject. null: from `data`."""
 
-    loss: Literal["sigmoid", "sigmoid_per_token", "robust", "ipo", "ipo_per_token", "hinge", "simpo", "orpo", "kto"] = (
-        "sigmoid"
-    )
+    loss: Literal[
+        "sigmoid", "sigmoid_per_token", "robust", "ipo", "ipo_per_token", "hinge", "simpo", "orpo", "kto", "imitate"
+    ] = "sigmoid"
     """`sigmoid` is DPO; `robust` and `sigmoid` read `label_smoothing`; `simpo` and `orpo` need no reference; `kto`
-    takes single answers with a `label`, and the two answers of a pair as a good and a bad one."""
+    takes single answers with a `label`, and the two answers of a pair as a good and a bad one. `imitate` reads the
+    chosen answers alone: with `own` that is rejection sampling (arXiv 2304.06767)."""
     beta: float = Field(default=0.1, gt=0)
     label_smoothing: float = Field(default=0.0, ge=0, lt=0.5)
     """The fraction of the labels that is taken to be wrong."""
@@ -220,7 +234,15 @@ class DpoConfig(LoopConfig):
     epochs: float = Field(default=1.0, gt=0)
     batch_pairs: int = Field(default=16, ge=1)
 
+    @model_validator(mode="after")
+    def _one_source(self) -> "DpoConfig":
+        if self.own is not None and self.data is not None:
+            raise ValueError("both data and own say which pairs are learnt from: give one of them")
+        return self
+
     def with_pairs_of(self, reward: RewardConfig) -> "DpoConfig":
         """The section with the pairs of the `reward` section where it names none of its own."""
         missing = {name: getattr(reward, name) for name in PAIR_KEYS if getattr(self, name) is None}
+        if self.own is not None:
+            missing.pop("data", None)
         return self.model_copy(update=missing)

@@ -256,6 +256,11 @@ def _orpo(x: PairLogProbabilities, beta: float, label_smoothing: float) -> Tenso
     return -chosen_B + beta * _smoothed(odds_B, label_smoothing)
 
 
+def _imitate(x: PairLogProbabilities, beta: float, label_smoothing: float) -> Tensor:
+    """The chosen answer's nats per token: fine-tuning on the better answers."""
+    return -x.chosen_per_token
+
+
 def _log_complement(logp_B: Tensor) -> Tensor:
     """log(1 - p), finite also where p is 1."""
     return torch.log1p(-torch.exp(logp_B.clamp(max=-1e-6)))
@@ -270,8 +275,9 @@ PREFERENCE_LOSSES: dict[str, PreferenceLoss] = {
     "hinge": _hinge,
     "simpo": _simpo,
     "orpo": _orpo,
+    "imitate": _imitate,
 }
-WITHOUT_REFERENCE = frozenset({"simpo", "orpo"})
+WITHOUT_REFERENCE = frozenset({"simpo", "orpo", "imitate"})
 
 
 def preference_loss(

@@ -1,26 +1,23 @@
 """The stages `ppo` and `grpo`: the SFT model is moved towards what a reward prefers."""
 
-import json
 from collections.abc import Mapping, Sequence
 
 from groundup.alignment.configuration import GrpoConfig, PolicyConfig, PpoConfig
 from groundup.alignment.data.data_reading import read_tasks
 from groundup.alignment.data.examples import prompt_ids, skip_long_prompts
-from groundup.alignment.data.pairs import read_pairs
-from groundup.alignment.data.questions import MAIN_ASPECTS, Item, read_items
 from groundup.alignment.data.records import Task, task_of
 from groundup.alignment.looks import Looks
 from groundup.alignment.policy import PolicyObjective
 from groundup.alignment.reward import ScalarModel, load_reward_model
-from groundup.alignment.rewards.model import ModelReward
 from groundup.alignment.rewards.reward import FunctionReward, Reward
 from groundup.alignment.rewards.user_function import is_function, load_function
 from groundup.alignment.rewards.verifiers import verify
 from groundup.alignment.rollout import Sampler
-from groundup.alignment.training import ITEMS, PAIRS, StageTraining
+from groundup.alignment.stage_tasks import main_items, reward_of, taught_tasks
+from groundup.alignment.training import StageTraining
 from groundup.artifacts import Artifact, Figures, Work
 from groundup.errors import GroundupError
-from groundup.parallel.engine import Engine, ModelOnDevice
+from groundup.parallel.engine import Engine
 
 LOOKED_AT = 96  # questions from the tune set
 
@@ -68,16 +65,16 @@ def _train_on_reward(
             where=training.title,
             do=f"train the reward model longer or on more pairs, or set {training.title}.weak_reward: use",
         )
-    reward = _reward_model(training, inputs, policy)
+    reward = reward_of(training, inputs, policy)
     looks = _looks(training, config, inputs, reward)
-    return _train(training, config, inputs, policy, _taught(inputs), reward, looks)
+    return _train(training, config, inputs, policy, taught_tasks(inputs), reward, looks)
 
 
 def _looks(
     training: StageTraining, config: PolicyConfig, inputs: Mapping[str, Artifact], reward: Reward
 ) -> Looks | None:
     """At questions from the tune set about what was taught; None where SFT taught a person's own examples."""
-    main = [item for item in _items(inputs) if item.aspect in MAIN_ASPECTS]
+    main = main_items(inputs)
     tasks = [task_of(item.questions("tune")[0], item.answer) for item in main[:: max(1, len(main) // LOOKED_AT)]]
     if not tasks:
         return None
@@ -89,10 +86,6 @@ def _looks(
         max_answer_tokens=config.max_answer_tokens,
         stop=training.tokenizer.end,
     )
-
-
-def _items(inputs: Mapping[str, Artifact]) -> list[Item]:
-    return read_items(inputs["sft"].file(ITEMS)) if "sft" in inputs else []
 
 
 def _train(
@@ -134,19 +127,3 @@ def _train(
         **figures,
         **seen,
     }
-
-
-def _taught(inputs: Mapping[str, Artifact]) -> list[Task]:
-    """What SFT taught, in the phrasings of `rl`; where that was a person's own examples, the questions of the pairs."""
-    items = [item for item in _items(inputs) if item.aspect in MAIN_ASPECTS]
-    tasks = [task_of(question, item.answer) for item in items for question in item.questions("rl")]
-    if tasks:
-        return tasks
-    pairs = read_pairs(inputs["reward"].file(PAIRS), "train")
-    prompts = {json.dumps(pair.prompt): pair.prompt for pair in pairs}
-    return [Task(prompt) for _, prompt in sorted(prompts.items())]
-
-
-def _reward_model(training: StageTraining, inputs: Mapping[str, Artifact], policy: Engine) -> Reward:
-    model, scale = load_reward_model(inputs["reward"].path / "model", policy.device)
-    return ModelReward(ModelOnDevice(model, policy.device, policy.precision), scale, training.tokenizer.pad)

@@ -14,8 +14,10 @@ from groundup.alignment.answers import AnswerBatch, summed_log_probabilities
 from groundup.alignment.configuration import DpoConfig, RewardConfig
 from groundup.alignment.labelled import StageLabels, label_objective, labels_of, stage_labels
 from groundup.alignment.losses import WITHOUT_REFERENCE, PairLogProbabilities, preference_loss
+from groundup.alignment.own_pairs import stage_own_pairs
 from groundup.alignment.pair_objective import EncodedPair, PairObjective
 from groundup.alignment.stage_pairs import stage_pairs
+from groundup.alignment.stage_tasks import reward_of, taught_tasks
 from groundup.alignment.training import StageTraining, cut_pairs
 from groundup.artifacts import Artifact, Figures, Work
 from groundup.model.decoder import CustomLanguageModel
@@ -108,15 +110,19 @@ def stage(config: DpoConfig, inputs: Mapping[str, Artifact], work: Work) -> Figu
     if config.loss == "kto" and complete.data is not None:
         labels = stage_labels(training, context, complete.data, complete.heldout)
         return _on_labels(training, policy, reference, config, labels)
-    pairs = stage_pairs(
-        training,
-        inputs,
-        context,
-        data=complete.data,
-        per_subject=complete.pairs_per_subject,
-        samples_per_subject=complete.samples_per_subject,
-        heldout=complete.heldout,
-    )
+    if config.own is not None:
+        tasks, reward = taught_tasks(inputs, complete.pairs_per_subject), reward_of(training, inputs, policy)
+        pairs = stage_own_pairs(training, tasks, reward, policy, config.own, complete.heldout)
+    else:
+        pairs = stage_pairs(
+            training,
+            inputs,
+            context,
+            data=complete.data,
+            per_subject=complete.pairs_per_subject,
+            samples_per_subject=complete.samples_per_subject,
+            heldout=complete.heldout,
+        )
     pad = training.tokenizer.pad
     objective = preference_objective(config, pairs.train, pairs.heldout, reference, pad=pad, seed=work.seed)
     steps = math.ceil(config.epochs * len(pairs.train) / config.batch_pairs)

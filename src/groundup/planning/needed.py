@@ -31,16 +31,18 @@ def needed(blueprint: StagedSections) -> tuple[str, ...]:
 
     - Documents are curated, and tokenized, where `curate` names sources.
     - `start.first` skips pretraining (`sft`), or fine-tuning too (`align`).
-    - A reward model is trained for PPO, and for GRPO on tasks that name no verifier. DPO reads pairs itself.
+    - A reward model is trained for PPO, for GRPO on tasks that name no verifier, and for DPO on the model's own
+      answers. Other DPO reads pairs itself.
     """
     first, align = first_trained(blueprint), blueprint.align
+    judged = {"ppo": True, "grpo": blueprint.grpo.data is None, "dpo": blueprint.dpo.own is not None}
     return (
         *(["curate"] if blueprint.curate.sources else []),
         *(["start"] if blueprint.start is not None else []),
         *(["tokenizer", "tokens"] if blueprint.curate.sources else []),
         *(["pretrain"] if first == "pretrain" else []),
         *(["sft"] if first != "align" else []),
-        *(["reward"] if align == "ppo" or (align == "grpo" and blueprint.grpo.data is None) else []),
+        *(["reward"] if judged.get(align) else []),
         *([align] if align != "none" else []),
         "evaluate",
         "export",
@@ -66,7 +68,7 @@ def missing_inputs(blueprint: StagedSections) -> list[tuple[str, str]]:
         unpaired = "is missing: without fine-tuning no pairs are made, so name a file that has some"
         if align == "none":
             found.append(("align", "nothing is left to do after start.first: align; choose ppo, grpo or dpo"))
-        elif align == "dpo" and blueprint.dpo.data is None and blueprint.reward.data is None:
+        elif align == "dpo" and "reward" not in names and blueprint.dpo.data is None and blueprint.reward.data is None:
             found.append(("dpo.data", unpaired))
         elif "reward" in names and blueprint.reward.data is None:
             found.append(("reward.data", unpaired))

@@ -18,9 +18,10 @@ from typing import Any
 from torch import Tensor, nn
 
 from groundup.alignment.answers import Answer
-from groundup.alignment.configuration import DpoConfig, GrpoConfig, PolicyConfig, PpoConfig, SftConfig
+from groundup.alignment.configuration import DpoConfig, GrpoConfig, OwnAnswersConfig, PolicyConfig, PpoConfig, SftConfig
 from groundup.alignment.data.examples import answer_ids, fitted, prompt_ids
 from groundup.alignment.data.records import Task
+from groundup.alignment.own_pairs import own_pairs
 from groundup.alignment.pair_objective import EncodedPair
 from groundup.alignment.policy import PolicyObjective
 from groundup.alignment.preference import preference_objective
@@ -28,8 +29,6 @@ from groundup.alignment.reward import ScalarModel
 from groundup.alignment.rewards.reward import Reward
 from groundup.alignment.rollout import Sampler
 from groundup.alignment.sft import Lesson, SftObjective
-from groundup.inference.continuation import continue_prompts
-from groundup.inference.sampling import Sampling
 from groundup.model.decoder import CustomLanguageModel
 from groundup.parallel.data_rank import DataRank
 from groundup.parallel.device import best_device
@@ -44,7 +43,6 @@ from groundup.training.optimizer import make_optimizer
 METHODS = ("sft", "dpo", "dpo_own", "ppo", "grpo")
 MAX_EPOCHS = 20
 FORWARDS = 5  # of a sampled answer: sampling, reward, and the scores of policy, reference and critic
-OWN_ANSWERS = 4  # to each prompt, of which `dpo_own` compares the best with the worst
 Look = Callable[[int, float, CustomLanguageModel], None]  # (step, processor seconds of training so far, policy)
 
 
@@ -172,27 +170,13 @@ class MethodTrainer:
         return fitted(prompt, answer_ids(task.answer, tokenizer), context, f"the question {task.question[:60]!r}")
 
     def _own_pairs(self, seed: int) -> list[EncodedPair]:
-        """The best and the worst of some sampled answers to each task, where their scores differ."""
-        ppo, tokenizer = self.given.configs["ppo"], self.given.tokenizer
+        """Of each task whose sampled answers have different scores."""
+        ppo = self.given.configs["ppo"]
         assert isinstance(ppo, PolicyConfig)
-        tasks = [task for task in self.given.tasks for _ in range(OWN_ANSWERS)]
-        prompts = [prompt_ids(task.prompt, tokenizer) for task in tasks]
-        found = continue_prompts(
-            self.given.start().to(self.device),
-            prompts,
-            stop={tokenizer.end},
-            max_tokens=ppo.max_answer_tokens,
-            sampling=Sampling(ppo.temperature),
-            seeds=[(seed << 32) + row for row in range(len(prompts))],
-        )
-        answers = [Answer(prompt, one.tokens) for prompt, one in zip(prompts, found, strict=True)]
-        scores = self.given.reward.score(tasks, answers).tolist()
-        pairs = []
-        for first in range(0, len(answers), OWN_ANSWERS):
-            group = sorted(range(first, first + OWN_ANSWERS), key=scores.__getitem__)
-            if scores[group[-1]] > scores[group[0]]:
-                pairs.append((answers[group[-1]], answers[group[0]]))
-        return pairs
+        own = OwnAnswersConfig(temperature=ppo.temperature, max_answer_tokens=ppo.max_answer_tokens)
+        start = self.given.start().to(self.device)
+        found = own_pairs(start, self.given.tokenizer, self.given.tasks, self.given.reward, own, seed)
+        return [pair for pair in found if pair is not None]
 
 
 def configurations(sft: SftConfig, dpo: DpoConfig, ppo: PpoConfig, grpo: GrpoConfig) -> dict[str, LoopConfig]:
