@@ -112,13 +112,6 @@ def test_dpo_on_own_answers(road: dict[str, Artifact], tmp_path: Path, loss: str
     assert figures["answers"] == 6 * 2 * 3 and figures["questions"] == 12
     assert len(train) + len(heldout) == 12 - figures["questions_alike"]
     assert heldout and not {pair.subject for pair in train} & {pair.subject for pair in heldout}
-    model, scale = load_reward_model(road["reward"].path / "model")
-    encoded = [encode_pair(pair, TOKENIZER, 160) for pair in train if len(pair.chosen) and len(pair.rejected)]
-    ended = [pair for pair in encoded if all(len(answer.answer) < 8 for answer in pair)]  # texts lose a missing end
-    chosen, rejected = (
-        score_pairs(tiny.engine(model), ended, TOKENIZER.pad) if ended else (torch.ones(1), torch.zeros(1))
-    )
-    assert (chosen > rejected).all()
 
 
 def test_what_was_taught(road: dict[str, Artifact]) -> None:

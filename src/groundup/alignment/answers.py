@@ -99,11 +99,11 @@ def collate(answers: Sequence[Answer], pad: int, device: torch.device | str = "c
     checked(answers)
     width = max(map(len, answers))
     width += -width % SAME_WIDTH
-    ids_BT = torch.full((len(answers), width), pad, dtype=torch.long)
-    answer_BT = torch.zeros(len(answers), width, dtype=torch.bool)
-    for row, answer in enumerate(answers):
-        ids_BT[row, : len(answer)] = torch.tensor(answer.prompt + answer.answer)
-        answer_BT[row, len(answer.prompt) : len(answer)] = torch.tensor(answer.trained)
+    real_BT = torch.arange(width) < torch.tensor(list(map(len, answers)))[:, None]
+    ids = [token for answer in answers for token in (*answer.prompt, *answer.answer)]
+    trained = [flag for answer in answers for flag in (*[False] * len(answer.prompt), *answer.trained)]
+    ids_BT = torch.full(real_BT.shape, pad).masked_scatter(real_BT, torch.tensor(ids))
+    answer_BT = torch.zeros_like(real_BT).masked_scatter(real_BT, torch.tensor(trained))
     counts_B = answer_BT.sum(1)
     mask_BR = torch.arange(int(counts_B.max())) < counts_B[:, None]
     return AnswerBatch(ids_BT, answer_BT, mask_BR).to(torch.device(device))
