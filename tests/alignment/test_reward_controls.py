@@ -79,7 +79,7 @@ def test_a_reward_model_that_is_no_better_is_refused(monkeypatch: pytest.MonkeyP
     def continues(*given: Any) -> None:
         raise ContinuedError
 
-    monkeypatch.setattr(policy_stage, "_reward_model", continues)
+    monkeypatch.setattr(policy_stage, "reward_of", continues)
     for config, judgement in ((PpoConfig(learning_rate=1e-4, weak_reward="use"), False), (PpoConfig(), None)):
         own["better"] = judgement
         with pytest.raises(ContinuedError):

@@ -13,9 +13,9 @@ from groundup.alignment.configuration import DpoConfig, GrpoConfig, PpoConfig, R
 from groundup.alignment.data.examples import answer_ids, ask
 from groundup.alignment.data.pairs import Pair, read_pairs
 from groundup.alignment.data.questions import Item, read_items
-from groundup.alignment.policy_stage import _taught
 from groundup.alignment.reward import load_reward_model, score_pairs
 from groundup.alignment.sft import fits
+from groundup.alignment.stage_tasks import taught_tasks
 from groundup.alignment.training import encode_pair
 from groundup.artifacts import Artifact, Work
 from groundup.corpus.documents import Document, Fact, write_documents
@@ -220,7 +220,7 @@ def test_what_was_recognised_and_cut_is_in_the_figures(start: dict[str, Artifact
     pairs = list(read_pairs(made["reward"].file("pairs.jsonl"), "train"))
     chosen, _ = encode_pair(pairs[0], TOKENIZER, 160)
     assert TOKENIZER.decode(chosen.prompt) == f"<|system|>S<|user|>{pairs[0].question}<|assistant|>"
-    tasks = _taught(made)
+    tasks = taught_tasks(made)
     assert [task.prompt for task in tasks] == sorted((pair.prompt for pair in pairs), key=json.dumps)
 
 
