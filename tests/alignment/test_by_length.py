@@ -18,9 +18,9 @@ def draws(batch: int, examples: int = 150) -> SortedDraws[int]:
     return SortedDraws(drawn, lambda index: LENGTHS[index], batch=batch, epoch=examples, seed=5)
 
 
-@pytest.mark.parametrize("batch", [10, 50, 75])
+@pytest.mark.parametrize("batch", [3, 10, 75])
 def test_an_epoch_has_each_example_once(batch: int) -> None:
-    """Also where its steps are no multiple of the window's: 15, 3 and 2."""
+    """Also where its steps are no multiple of the window's: 50 of 8, and 15 of 3."""
     made = draws(batch)
     for epoch in range(2):
         steps = range(epoch * made.steps, (epoch + 1) * made.steps)
@@ -36,8 +36,15 @@ def test_any_step_can_come_first() -> None:
 
 def test_little_is_padded() -> None:
     """Within a window no batch's lengths overlap another's, and batches come in no order of length."""
-    made = draws(10)
+    made = draws(3)
     batches = [sorted(LENGTHS[index] for index in made.at(step)) for step in range(WINDOW)]
     ordered = sorted(batches)
     assert all(a[-1] <= b[0] for a, b in pairwise(ordered))
     assert batches != ordered
+
+
+def test_the_next_epoch_has_other_batches() -> None:
+    """Also where an epoch has few steps: a window that held all of it would sort it alike each time."""
+    made = draws(30)
+    first, second = ({frozenset(made.at(step)) for step in range(start, start + 5)} for start in (0, 5))
+    assert not first & second

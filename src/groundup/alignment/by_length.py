@@ -2,7 +2,7 @@
 
 Examples are drawn in a random order. Those of a window of steps are sorted by length and cut into batches, which come
 in random order: a step's batch is a function of the step. A window ends with its epoch, so that an epoch has each
-example once.
+example once; it is at most a quarter of an epoch, so that the next epoch's batches are other ones.
 """
 
 from collections.abc import Callable, Sequence
@@ -12,7 +12,7 @@ from groundup.shards.order import Permutation
 
 T = TypeVar("T")
 
-WINDOW = 8  # steps
+WINDOW = 8  # steps, in long epochs
 
 
 class SortedDraws(Generic[T]):
@@ -29,17 +29,18 @@ class SortedDraws(Generic[T]):
         """
         self.drawn, self.length, self.batch, self.seed = drawn, length, batch, seed
         self.steps = max(1, -(-epoch // batch))  # of an epoch
+        self.window = max(1, min(WINDOW, self.steps // 4))
         self._first = -1  # step of the window that is at hand
         self._batches: list[list[T]] = []
 
     def at(self, step: int) -> list[T]:
         epoch, within = divmod(step, self.steps)
-        window = within // WINDOW
-        first = epoch * self.steps + window * WINDOW
+        start = within - within % self.window
+        first = epoch * self.steps + start
         if first != self._first:
-            steps = min(WINDOW, self.steps - window * WINDOW)
+            steps = min(self.window, self.steps - start)
             examples = sorted(self.drawn(first * self.batch, steps * self.batch), key=self.length)
-            order = Permutation(steps, self.seed, first // WINDOW)
+            order = Permutation(steps, self.seed, first // self.window)
             pieces = [examples[index * self.batch : (index + 1) * self.batch] for index in range(steps)]
             self._batches, self._first = [pieces[int(order(index))] for index in range(steps)], first
         return self._batches[step - first]

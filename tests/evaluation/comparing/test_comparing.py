@@ -93,7 +93,7 @@ def test_kl_is_that_of_the_definition() -> None:
     own, other = measuring(), tiny.model(4, spread=0.1, vocab_size=TOKENIZER.vocabulary_size)
     prompt = torch.tensor([own.prompts[0]])
     with torch.no_grad():
-        p_V, q_V = (model(prompt)[0, -1].log_softmax(-1) for model in (other, start()))
+        p_V, q_V = (model(prompt)[0][0, -1].log_softmax(-1) for model in (other, start()))
     expected = float((p_V.exp() * (p_V - q_V)).sum())
     for token in (5, 77):
         assert own.kl(other, [Answer(own.prompts[0], [token])]) == pytest.approx(expected, rel=1e-4)
