@@ -26,6 +26,8 @@ from groundup.model.decoder import CustomLanguageModel
 from groundup.parallel.engine import Engine
 from groundup.tokenizer.tokenizer import Tokenizer
 
+KIND = "worst"  # of the rejected answer: that of its question with the lowest score
+
 
 @torch.no_grad()
 def own_pairs(
@@ -85,13 +87,13 @@ def stage_own_pairs(
         split = "heldout" if _subject(task) in kept else "train"
         sides[split].append(pair)
         chosen, rejected = (answer_text(answer, tokenizer) for answer in pair)
-        rows.append(Pair(task.question, chosen, rejected, "own", _subject(task), split, task.prompt[:-1]))
+        rows.append(Pair(task.question, chosen, rejected, KIND, _subject(task), split, task.prompt[:-1]))
     write_pairs(work.out / PAIRS, rows)
     alike = sum(pair is None for pair in found)
     figures = {"questions": len(tasks), "answers": len(tasks) * config.answers, "questions_alike": alike}
     noted = f" of the model's own answers, {alike:,} of {len(tasks):,} questions gave none"
     return StagePairs(
-        sides["train"], [None] * len(sides["train"]), sides["heldout"], ["own"] * len(sides["heldout"]), figures, noted
+        sides["train"], [None] * len(sides["train"]), sides["heldout"], [KIND] * len(sides["heldout"]), figures, noted
     )
 
 
