@@ -39,6 +39,15 @@ def own_answers(blueprint: Sections) -> int:
     return 0 if blueprint.reward.data else blueprint.sft.subjects * blueprint.reward.samples_per_subject
 
 
+def answers_for_dpo(blueprint: Sections) -> int:
+    """Answers that the SFT model gives before DPO, to pick or to add pairs."""
+    own = blueprint.dpo.own
+    if own is None:
+        return own_answers(blueprint)
+    per_subject = blueprint.dpo.pairs_per_subject or blueprint.reward.pairs_per_subject
+    return blueprint.sft.subjects * per_subject * own.answers
+
+
 def _spread(subjects: int, wanted: int) -> int:
     """How many are every n-th subject, n the smallest that leaves less than twice as many as are wanted."""
     return -(-subjects // max(1, subjects // wanted))

@@ -252,7 +252,7 @@ class _Estimate:
         steps = math.ceil(config.epochs * pairs / config.batch_pairs)
         rows = 2 * math.ceil(config.batch_pairs / config.accumulate)
         validated = 2 * pairs * self.blueprint.reward.heldout / (1 - self.blueprint.reward.heldout)
-        asked = counts.own_answers(self.blueprint)
+        asked = counts.answers_for_dpo(self.blueprint)
         return self._rows("dpo", steps, 2 * config.batch_pairs, rows, 2 * VALIDATION_ROWS, validated, asked, True)
 
     def ppo(self) -> StagePlan:
