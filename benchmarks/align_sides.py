@@ -83,7 +83,10 @@ def our_dpo(values: dict) -> dict[str, Any]:
     pairs = [(Answer(prompt, [*good, END]), Answer(prompt, [*bad, END])) for prompt, good, bad in _rows(job)]
     reference = from_pretrained(f"{job.folder}/model").requires_grad_(False)
     objective = PreferenceObjective(pairs, [], reference, batch=BATCH // 2, accumulate=1, pad=PAD, seed=0)
-    return _timed(_training(job, lambda: objective, 2 * job.examples // BATCH), sum(map(len, sum(pairs, ()))))
+    return _timed(
+        _training(job, lambda: objective, 2 * job.examples // BATCH),
+        sum(len(answer) for pair in pairs for answer in pair),
+    )
 
 
 def our_grpo(values: dict) -> dict[str, Any]:

@@ -153,7 +153,7 @@ def fit_preferences(
     if loss == "kto":
         objective = LabelledObjective(labels_of(encoded), [], reference, beta=beta, batch=2 * batch, **drawing)
     else:
-        given = {"loss": loss, "beta": beta, "label_smoothing": label_smoothing, "nll": nll}
+        given: dict[str, Any] = {"loss": loss, "beta": beta, "label_smoothing": label_smoothing, "nll": nll}
         objective = PreferenceObjective(encoded, [], reference, batch=batch, **given, **drawing)
     return run(model, objective, math.ceil(epochs * len(pairs) / batch), learning_rate, config)
 

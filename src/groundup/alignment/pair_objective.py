@@ -37,7 +37,7 @@ class PairObjective(Objective):
         """`by_length`: whether the pairs of a step are about equally long."""
         self.pairs, self.validation = list(pairs), list(validation)
         self.batch, self.accumulate, self.pad, self.seed = batch, accumulate, pad, seed
-        self._sorted = None
+        self._sorted: SortedDraws[Any] | None = None
         if by_length:
             self._sorted = SortedDraws(self._drawn, self.length, batch=batch, epoch=len(self.pairs), seed=seed)
 
