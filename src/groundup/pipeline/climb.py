@@ -18,7 +18,7 @@ from groundup.pipeline.graph import stages
 from groundup.pipeline.runner import Selection, run
 from groundup.planning.ladder import Rung
 from groundup.planning.study import MeasuredRung
-from groundup.progress import Bar, Progress
+from groundup.progress import Bar, Progress, Silent
 
 DATA_STAGES = ("curate", "tokenizer", "tokens")
 
@@ -31,7 +31,7 @@ def prepare(loaded: LoadedBlueprint, folder: RunFolder, progress: Progress) -> A
     """
     steps = stages(loaded.blueprint)
     for name in DATA_STAGES:
-        result = run(loaded, folder, steps, Selection(only=name), _TasksOnly(progress))
+        result = run(loaded, folder, steps, Selection(only=name), _without_lines(progress))
     return result.artifacts["tokens"]
 
 
@@ -45,7 +45,7 @@ def climb(
     """
     for rung in rungs:
         one = load(loaded.path, [*loaded.overrides, *rung.overrides])
-        result = run(one, folder, stages(one.blueprint), Selection(only="pretrain"), _TasksOnly(progress))
+        result = run(one, folder, stages(one.blueprint), Selection(only="pretrain"), _without_lines(progress))
         artifact = result.artifacts["pretrain"]
         figures = artifact.figures
         if "heldout_loss" not in figures:
@@ -56,6 +56,11 @@ def climb(
             )
         measured = [figures[name] for name in ("parameters", "tokens", "steps", "heldout_loss")]
         yield MeasuredRung(rung, *measured, artifact.manifest.measured.seconds, figures["epochs"]), result.artifacts
+
+
+def _without_lines(progress: Progress) -> Progress | None:
+    """None where nothing is shown: the stages' own processes are silent then too."""
+    return None if isinstance(progress, Silent) else _TasksOnly(progress)
 
 
 class _TasksOnly:
