@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 import groundup
+from groundup.planning.advice import short
 from groundup.planning.data_forecast import ComparedCorpora
 from groundup.planning.ladder import Rung
 from groundup.planning.scaling import FLOPS_PER_PARAMETER_TOKEN, parabola
@@ -15,7 +16,7 @@ from groundup.report.markup import Html, code, figure, join, number, p, side_by_
 from groundup.report.markup import listed as bullets
 from groundup.report.page import brand, document
 from groundup.report.plots import Curve, curves
-from groundup.report.wording import SPACE, count, decimal, duration, millions
+from groundup.report.wording import SPACE, count, decimal, duration
 
 MARKS = "abc"  # colours of budgets; with more of them they come again
 POINTS = 24  # of a line
@@ -194,8 +195,8 @@ def _minima(found: ScalingStudy) -> Html | None:
     for rungs in _by_budget(found).values():
         flops = float(np.mean([one.flops for one in rungs]))
         bent = parabola([one.rung.n for one in rungs], [one.loss for one in rungs])
-        least = millions(float(np.exp(-bent[1] / 2 / bent[2]))) if bent else "none"
-        law = millions(found.law.optimum(flops)[0]) if found.law.has_optimum else "none"
+        least = short(float(np.exp(-bent[1] / 2 / bent[2]))) if bent else "none"
+        law = short(found.law.optimum(flops)[0]) if found.law.has_optimum else "none"
         rows.append((f"{flops:.2g}", law, least))
     note = p(
         "A parabola through a budget's models is the older way (approach 2), and biased where the best size is not "
@@ -219,7 +220,7 @@ def _row(found: ScalingStudy, one: MeasuredRung, note: str = "") -> tuple[object
     size = join([rung.size, tag("small", f" {note}") if note else None])
     return (
         size,
-        millions(rung.n),
+        short(rung.n),
         count(one.tokens),
         f"{one.epochs:.2f}",
         f"{one.flops:.2g}",
