@@ -7,10 +7,11 @@ F32. llama.cpp reads the file: its logits must be ours within 1e-3 (GPT-2: 2e-2,
 
 import tempfile
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from benchmarks.measure import in_process, peer_in_process
+from benchmarks.measure import Measurement, in_process, peer_in_process
 from benchmarks.rows import Row, compare
 
 PEER = "cyllama"
@@ -34,25 +35,30 @@ def run(data: Path | None, check: bool = False) -> Iterator[Row]:
             ours = in_process(by_groundup, file, family, size).value
             theirs = peer_in_process(by_llama_cpp, file, ours["prompts"])
             tolerance = TOLERANCE.get(family, 1e-3)
-            off = theirs.figure(lambda one, ours=ours: _largest_difference(ours["logits"], one.value["logits"]))  # type: ignore[misc]
+            off = theirs.figure(partial(_largest_difference, ours["logits"]))
             yield compare(family, "difference of logits allowed", tolerance, off, PEER, "", "higher")
-            same = theirs.figure(lambda one, ours=ours: _equal(ours["answers"], one.value["answers"]))  # type: ignore[misc]
+            same = theirs.figure(partial(_equal_answers, ours["answers"]))
             yield compare(family, f"answers of {ANSWER} tokens", PROMPTS, same, PEER, "equal", "lower")
     for pattern in PATTERNS:
         with tempfile.TemporaryDirectory() as folder:
             file = str(Path(folder) / "m.gguf")
             ids = in_process(ids_by_groundup, file, pattern).value
             peer = peer_in_process(ids_by_llama_cpp, file)
-            same = peer.figure(lambda one, ids=ids: _equal(ids, one.value))  # type: ignore[misc]
+            same = peer.figure(partial(_equal_ids, ids))
             yield compare(f"pattern {pattern}", "ids of strings", STRINGS, same, PEER, "equal", "lower")
 
 
-def _largest_difference(ours: list[list[float]], theirs: list[list[float]]) -> float:
-    return max(abs(a - b) for one, other in zip(ours, theirs, strict=True) for a, b in zip(one, other, strict=True))
+def _largest_difference(ours: list[list[float]], theirs: Measurement) -> float:
+    rows = zip(ours, theirs.value["logits"], strict=True)
+    return max(abs(a - b) for one, other in rows for a, b in zip(one, other, strict=True))
 
 
-def _equal(ours: list[Any], theirs: list[Any]) -> int:
-    return sum(one == other for one, other in zip(ours, theirs, strict=True))
+def _equal_answers(ours: list[list[int]], theirs: Measurement) -> float:
+    return sum(one == other for one, other in zip(ours, theirs.value["answers"], strict=True))
+
+
+def _equal_ids(ours: list[list[int]], theirs: Measurement) -> float:
+    return sum(one == other for one, other in zip(ours, theirs.value, strict=True))
 
 
 def by_groundup(file: str, family: Any, width: int) -> dict[str, Any]:

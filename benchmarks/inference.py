@@ -84,10 +84,10 @@ def _served(path: str, name: str, clients: Sequence[int]) -> Iterator[Row]:
         single = in_process(by_server, path, count, 1, cores=CORES)
         for metric in ("time to first token", "time between tokens"):
             for other, who in ((single, "groundup, 1 thread"), *([(alone, "groundup, 1 client")] if count > 1 else [])):
-                figures = [float(one.value[metric]) for one in (measured, other)]
-                yield compare(f"{name}, {count} clients", metric, *figures, who, "ms", "lower")
-        memory = [one.peak_rss_bytes / 1e6 for one in (measured, alone)]
-        yield compare(f"{name}, {count} clients", "peak memory", *memory, "groundup, 1 client", "MB", "lower")
+                ours, theirs = float(measured.value[metric]), float(other.value[metric])
+                yield compare(f"{name}, {count} clients", metric, ours, theirs, who, "ms", "lower")
+        ours, theirs = measured.peak_rss_bytes / 1e6, alone.peak_rss_bytes / 1e6
+        yield compare(f"{name}, {count} clients", "peak memory", ours, theirs, "groundup, 1 client", "MB", "lower")
 
 
 def _figure(metric: str, measured: Measurement) -> float:

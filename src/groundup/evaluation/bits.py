@@ -62,7 +62,7 @@ def document_nats(
             ids, counts = ids.to(on_device.device), counts.to(on_device.device)
             with on_device.autocast():
                 logits = on_device.model.head(on_device.model.features(DecoderInputs(ids[:, :-1]))[counts])
-            each = F.cross_entropy(logits, ids[:, 1:][counts], reduction="none").split(sizes)
+            each = torch.split(F.cross_entropy(logits, ids[:, 1:][counts], reduction="none"), sizes)
             for (document, _, _), some in zip(rows, each, strict=True):
                 nats[document] += float(some.sum(dtype=torch.float64))
             task.advance(len(rows))

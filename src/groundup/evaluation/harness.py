@@ -47,7 +47,7 @@ def harness_model(model: "str | Path | LoadedModel") -> "LM":
         model = load(model).loaded
     loaded = model
 
-    class GroundupHarnessModel(LM):
+    class GroundupHarnessModel(LM):  # type: ignore[misc]  # the harness may be absent, and has no types
         """Answers the harness's three kinds of requests; batches are made by length, whatever the order."""
 
         def loglikelihood(self, requests: Sequence[Any]) -> list[tuple[float, bool]]:
