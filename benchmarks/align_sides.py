@@ -144,7 +144,7 @@ def _policy_objective(job: AlignJob, config: Any) -> Any:
     path, device = f"{job.folder}/model", best_device()
     if config.advantage == "gae":
         critic = SingleDevice(ScalarModel(from_pretrained(path)), make_optimizer(config.optimizer), device, "fp32")
-        judge = RewardModel(from_pretrained(path), seed=0).to(device)
+        judge = RewardModel(from_pretrained(path)).to(device)
         reward = ModelReward(ModelOnDevice(judge, device, "fp32"), Scale(0.0, 1.0), PAD)
     prompts = [prompt for prompt, _, _ in _rows(job)]
     reference = from_pretrained(path).to(device)

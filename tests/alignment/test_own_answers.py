@@ -6,9 +6,11 @@ import torch
 from torch import Tensor, tensor
 
 import tiny
+from groundup.alignment.configuration import OwnAnswersConfig
+from groundup.alignment.data.examples import ask
 from groundup.alignment.data.questions import DRAWS, Item
 from groundup.alignment.data.records import task_of
-from groundup.alignment.own_answers import sample_pairs, wrong_answers
+from groundup.alignment.own_answers import best_and_worst, sample_pairs, wrong_answers
 from groundup.alignment.rewards.verifiers import verify
 from groundup.parallel.engine import ModelOnDevice
 
@@ -57,3 +59,35 @@ def test_each_error_of_the_model_makes_one_pair_with_the_right_answer() -> None:
         assert pair.split == ("heldout" if pair.subject == "math.cos" else "train")
     knows = [Item(pair.subject, "summary", pair.rejected, "d") for pair in pairs[:1]]
     assert all(pair.rejected != knows[0].answer for pair in wrong_answers(made, knows, {}, 5, tokenizer))
+
+
+TOKENIZER = tiny.tokenizer()
+ASKED = [task_of(question) for question in ("thing?", "other?", "a?")]
+OWN_ANSWERS = OwnAnswersConfig(answers=4, temperature=1.0, max_answer_tokens=5)
+
+
+class Recorded:
+    """Small first tokens are good; to the question `a?` every answer is worth the same."""
+
+    def __init__(self) -> None:
+        self.scores: list[float] = []
+
+    def score(self, tasks: Any, answers: Any) -> Tensor:
+        self.scores = [
+            0.0 if task.question == "a?" else -float(answer.answer[0])
+            for task, answer in zip(tasks, answers, strict=True)
+        ]
+        return tensor(self.scores)
+
+
+def test_the_best_against_the_worst() -> None:
+    model, reward = tiny.model(vocab_size=TOKENIZER.vocabulary_size), Recorded()
+    made = ModelOnDevice(model, torch.device("cpu"), "fp32")
+    first, second, third = best_and_worst(made, ASKED, reward, OWN_ANSWERS, TOKENIZER, seed=5)
+    assert third is None and first is not None and second is not None
+    for number, pair in enumerate((first, second)):
+        of_task = reward.scores[4 * number : 4 * number + 4]
+        assert [-float(answer.answer[0]) for answer in pair] == [max(of_task), min(of_task)]
+        assert all(answer.prompt == ask(ASKED[number].question, TOKENIZER) for answer in pair)
+    assert best_and_worst(made, ASKED, reward, OWN_ANSWERS, TOKENIZER, seed=5) == [first, second, None]
+    assert best_and_worst(made, ASKED, reward, OWN_ANSWERS, TOKENIZER, seed=6) != [first, second, None]

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from groundup.alignment.answers import Answer
+from groundup.alignment.configuration import OwnAnswersConfig
 from groundup.alignment.data.examples import answer_ids, prompt_ids
 from groundup.alignment.data.pairs import OWN, Pair
 from groundup.alignment.data.questions import DRAWS, Item
@@ -92,6 +93,29 @@ def sample_pairs(
         if any(right) and not all(right):
             found.append(Sampled((answers[right.index(True)], answers[right.index(False)]), category))
     return found
+
+
+def best_and_worst(
+    on_device: ModelOnDevice,
+    tasks: Sequence[Task],
+    reward: Reward,
+    config: OwnAnswersConfig,
+    tokenizer: Tokenizer,
+    *,
+    seed: int = 0,
+) -> list[EncodedPair | None]:
+    """For each task the best and the worst of some answers under a reward (on-policy DPO, arXiv 2402.04792); None where
+    all have the same score."""
+    repeated = [task for task in tasks for _ in range(config.answers)]
+    prompts = [prompt_ids(task.prompt, tokenizer) for task in repeated]
+    answers = _answers(on_device, prompts, tokenizer.end, config.max_answer_tokens, config.temperature, seed)
+    scores = reward.score(repeated, answers).tolist()
+    pairs: list[EncodedPair | None] = []
+    for first in range(0, len(answers), config.answers):
+        group = sorted(range(first, first + config.answers), key=scores.__getitem__)
+        worst, best = group[0], group[-1]
+        pairs.append((answers[best], answers[worst]) if scores[best] > scores[worst] else None)
+    return pairs
 
 
 def _answers(

@@ -14,9 +14,8 @@ from groundup.alignment.answers import AnswerBatch, summed_log_probabilities
 from groundup.alignment.configuration import DpoConfig, RewardConfig
 from groundup.alignment.labelled import StageLabels, label_objective, labels_of, stage_labels
 from groundup.alignment.losses import WITHOUT_REFERENCE, PairLogProbabilities, preference_loss
-from groundup.alignment.own_pairs import stage_own_pairs
 from groundup.alignment.pair_objective import EncodedPair, PairObjective
-from groundup.alignment.stage_pairs import stage_pairs
+from groundup.alignment.stage_pairs import ranked_stage_pairs, stage_pairs
 from groundup.alignment.stage_tasks import reward_of, taught_tasks
 from groundup.alignment.training import StageTraining, cut_pairs
 from groundup.artifacts import Artifact, Figures, Work
@@ -112,7 +111,7 @@ def stage(config: DpoConfig, inputs: Mapping[str, Artifact], work: Work) -> Figu
         return _on_labels(training, policy, reference, config, labels)
     if config.own is not None:
         tasks, reward = taught_tasks(inputs, complete.pairs_per_subject), reward_of(training, inputs, policy)
-        pairs = stage_own_pairs(training, tasks, reward, policy, config.own, complete.heldout)
+        pairs = ranked_stage_pairs(training, tasks, reward, config.own, complete.heldout)
     else:
         pairs = stage_pairs(
             training,

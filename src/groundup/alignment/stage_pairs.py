@@ -1,16 +1,20 @@
 """The pairs that a stage learns from: a person's own, or made from what SFT taught."""
 
+import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from groundup.alignment.configuration import OwnAnswersConfig
 from groundup.alignment.data.data_reading import read_comparisons
 from groundup.alignment.data.examples import skip_long_prompts
-from groundup.alignment.data.pairs import Pair, make_pairs, split_given, write_pairs
+from groundup.alignment.data.pairs import WORST, Pair, heldout_names, make_pairs, split_given, write_pairs
 from groundup.alignment.data.questions import MAIN_ASPECTS, Item, read_items
-from groundup.alignment.own_answers import wrong_answers
+from groundup.alignment.data.records import Task
+from groundup.alignment.own_answers import best_and_worst, wrong_answers
 from groundup.alignment.pair_objective import EncodedPair
+from groundup.alignment.rewards.reward import Reward, answer_text
 from groundup.alignment.training import ITEMS, PAIRS, StageTraining, encode_pair
 from groundup.artifacts import Artifact
 from groundup.errors import GroundupError
@@ -84,10 +88,45 @@ def stage_pairs(
     return StagePairs(encoded["train"], rankings, encoded["heldout"], kinds, figures, noted)
 
 
+def ranked_stage_pairs(
+    training: StageTraining, tasks: Sequence[Task], reward: Reward, config: OwnAnswersConfig, heldout: float
+) -> StagePairs:
+    """The best against the worst of the model's own answers to each task, written to the artifact's `pairs.jsonl`.
+
+    Args:
+        heldout: the fraction of the subjects (each has its own true answer, where these are known) that only measure.
+    """
+    tokenizer, work = training.tokenizer, training.work
+    found = best_and_worst(_on_device(training), tasks, reward, config, tokenizer, seed=work.seed)
+    kept = heldout_names({_subject(task) for task in tasks}, heldout, random.Random(work.seed))
+    sides: dict[str, list[EncodedPair]] = {"train": [], "heldout": []}
+    rows = []
+    for task, pair in zip(tasks, found, strict=True):
+        if pair is None:
+            continue
+        split = "heldout" if _subject(task) in kept else "train"
+        sides[split].append(pair)
+        chosen, rejected = (answer_text(answer, tokenizer) for answer in pair)
+        rows.append(Pair(task.question, chosen, rejected, WORST, _subject(task), split, task.prompt[:-1]))
+    write_pairs(work.out / PAIRS, rows)
+    alike = sum(pair is None for pair in found)
+    figures = {"questions": len(tasks), "answers": len(tasks) * config.answers, "questions_alike": alike}
+    noted = f" of the model's own answers, {alike:,} of {len(tasks):,} questions gave none"
+    train, measured = sides["train"], sides["heldout"]
+    return StagePairs(train, [None] * len(train), measured, [WORST] * len(measured), figures, noted)
+
+
+def _subject(task: Task) -> str:
+    return task.answer or task.question
+
+
+def _on_device(training: StageTraining) -> ModelOnDevice:
+    """The model that training starts from, to sample from."""
+    settle()
+    return ModelOnDevice(training.model(), own_device(), training.start.figures["precision"])
+
+
 def _own_pairs(training: StageTraining, items: Sequence[Item], splits: Mapping[str, str], samples: int) -> list[Pair]:
     if not samples:
         return []
-    settle()
-    precision = training.start.figures["precision"]
-    model = ModelOnDevice(training.model(), own_device(), precision)
-    return wrong_answers(model, items, splits, samples, training.tokenizer, seed=training.work.seed)
+    return wrong_answers(_on_device(training), items, splits, samples, training.tokenizer, seed=training.work.seed)

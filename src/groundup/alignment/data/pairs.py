@@ -11,6 +11,7 @@ from groundup.alignment.data.records import AnswerPair, Message
 
 KINDS = ("other", "truncated", "repeated", "off_topic")
 OWN = "own"  # an error that the SFT model made itself
+WORST = "worst"  # of its answers to a question, by the reward model
 
 
 @dataclass(frozen=True)
@@ -20,7 +21,7 @@ class Pair:
     question: str
     chosen: str
     rejected: str
-    kind: str  # how the rejected answer is wrong, one of KINDS or OWN; "given" for pairs from a file
+    kind: str  # how the rejected answer is wrong, one of KINDS, OWN or WORST; "given" for pairs from a file
     subject: str
     split: str  # "train" or "heldout"
     earlier: tuple[Message, ...] = ()  # what was said before the question

@@ -21,7 +21,7 @@ from groundup.alignment.answers import Answer
 from groundup.alignment.configuration import DpoConfig, GrpoConfig, OwnAnswersConfig, PolicyConfig, PpoConfig, SftConfig
 from groundup.alignment.data.examples import answer_ids, fitted, prompt_ids
 from groundup.alignment.data.records import Task
-from groundup.alignment.own_pairs import own_pairs
+from groundup.alignment.own_answers import best_and_worst
 from groundup.alignment.pair_objective import EncodedPair
 from groundup.alignment.policy import PolicyObjective
 from groundup.alignment.preference import preference_objective
@@ -32,7 +32,7 @@ from groundup.alignment.sft import Lesson, SftObjective
 from groundup.model.decoder import CustomLanguageModel
 from groundup.parallel.data_rank import DataRank
 from groundup.parallel.device import best_device
-from groundup.parallel.engine import Engine, Statistics, StepResult
+from groundup.parallel.engine import Engine, ModelOnDevice, Statistics, StepResult
 from groundup.parallel.single_device import SingleDevice
 from groundup.tokenizer.tokenizer import Tokenizer
 from groundup.training.configuration import LoopConfig
@@ -174,8 +174,8 @@ class MethodTrainer:
         ppo = self.given.configs["ppo"]
         assert isinstance(ppo, PolicyConfig)
         own = OwnAnswersConfig(temperature=ppo.temperature, max_answer_tokens=ppo.max_answer_tokens)
-        start = self.given.start().to(self.device)
-        found = own_pairs(start, self.given.tokenizer, self.given.tasks, self.given.reward, own, seed)
+        start = ModelOnDevice(self.given.start().to(self.device), self.device, "fp32")
+        found = best_and_worst(start, self.given.tasks, self.given.reward, own, self.given.tokenizer, seed=seed)
         return [pair for pair in found if pair is not None]
 
 
