@@ -141,7 +141,8 @@ def _compared(
 
     chosen = middle_rungs(rungs)
     progress.say(f"{len(chosen)} models of each side, in {folder.path}")
-    nats, sizes = [], {}
+    nats = []
+    sizes: dict[str, int] = {}
     for side in (loaded, other):
         prepare(side, folder, progress)
         of_side = []

@@ -54,8 +54,18 @@ def climb(
                 where="curate.heldout",
                 do="raise it, or add documents",
             )
-        measured = [figures[name] for name in ("parameters", "tokens", "steps", "heldout_loss")]
-        yield MeasuredRung(rung, *measured, artifact.manifest.measured.seconds, figures["epochs"]), result.artifacts
+        yield (
+            MeasuredRung(
+                rung,
+                figures["parameters"],
+                figures["tokens"],
+                figures["steps"],
+                figures["heldout_loss"],
+                artifact.manifest.measured.seconds,
+                figures["epochs"],
+            ),
+            result.artifacts,
+        )
 
 
 def _without_lines(progress: Progress) -> Progress | None:

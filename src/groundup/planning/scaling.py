@@ -144,8 +144,8 @@ def _fits(n: NDArray[np.float64], d: NDArray[np.float64], y_MR: NDArray[np.float
         beta_MG = np.maximum(beta_M[:, None] + near_b, 1e-3)
         step *= 2 / (FINE - 1)
     return [
-        ScalingLaw(*map(float, solved), float(alpha), float(beta))
-        for solved, alpha, beta in zip(solved_M3, alpha_M, beta_M, strict=True)
+        ScalingLaw(float(e), float(a), float(b), float(alpha), float(beta))
+        for (e, a, b), alpha, beta in zip(solved_M3, alpha_M, beta_M, strict=True)
     ]
 
 

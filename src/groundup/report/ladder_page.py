@@ -210,8 +210,8 @@ def _rungs(found: ScalingStudy) -> Html:
     rows = [_row(found, one) for one in found.rungs]
     if found.test:
         rows.append(_row(found, found.test.measured, "held-out"))
-    columns = ["size", number("N"), number("tokens"), number("epochs"), number("FLOPs"), number("time")]
-    return table([*columns, number("loss"), number("less the law")], rows)
+    numbers = ("N", "tokens", "epochs", "FLOPs", "time", "loss", "less the law")
+    return table(["size", *map(number, numbers)], rows)
 
 
 def _row(found: ScalingStudy, one: MeasuredRung, note: str = "") -> tuple[object, ...]:

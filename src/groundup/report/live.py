@@ -160,8 +160,8 @@ def _stages(found: list[WatchedStage]) -> Html:
         )
         for one in found
     ]
-    columns = ["stage", "", BAR, number("time"), number("predicted"), number("peak memory"), "result"]
-    return table(columns, rows, class_="prose")
+    numbers = (number("time"), number("predicted"), number("peak memory"))
+    return table(["stage", "", BAR, *numbers, "result"], rows, class_="prose")
 
 
 def _drawn(found: list[WatchedStage]) -> list[Html]:

@@ -28,8 +28,11 @@ from groundup.evaluation.tasks.run import centred, mean_of
 from groundup.evaluation.tasks.task import read_rows
 from groundup.inference.loading import LoadedModel
 
-KINDS = {"multiple_choice": ("query", "choices", "gold"), "schema": ("context_options", "continuation", "gold")}
-KINDS |= {"language_modeling": ("context", "continuation")}
+KINDS: dict[str, tuple[str, ...]] = {
+    "multiple_choice": ("query", "choices", "gold"),
+    "schema": ("context_options", "continuation", "gold"),
+    "language_modeling": ("context", "continuation"),
+}
 ORDER, EXAMPLES = 1337, 1234  # seeds: of the rows, and with a row's index of its examples
 AT_ONCE = 256  # rows whose prompts are scored together
 
