@@ -11,6 +11,7 @@ from groundup.planning.scaling import FLOPS_PER_PARAMETER_TOKEN
 from groundup.planning.size import llm_config
 from groundup.planning.study import SEEDS, Recommendation, ScalingStudy, recommend
 
+UNSURE = 30  # times the low end of the size's interval, at its high end: nothing is recommended
 FAR = 100  # times the largest rung: beyond, an extrapolation is named one
 
 
@@ -116,6 +117,9 @@ def advised(
     if found.undecided > 0.05:
         lines.append(f"in {found.undecided:.0%} of the bootstrap's fits size or text has no effect: widen the ladder")
     lines += _own(found, blueprint, own, best, flops)
+    if best.n.high > UNSURE * best.n.low:
+        lines.append("the best size is too uncertain to put into a blueprint: give the ladder more scale.flops")
+        return best, lines, {}
     return best, lines, {"size": name, "pretrain.tokens": f"{round_tokens(best.tokens.value):_}"}
 
 

@@ -140,8 +140,8 @@ def _fits(n: NDArray[np.float64], d: NDArray[np.float64], y_MR: NDArray[np.float
         solved_M3 = solved_MG3[rows, best_M]
         around = np.linspace(-step, step, FINE)
         near_a, near_b = (axis.ravel()[None] for axis in np.meshgrid(around, around))
-        alpha_MG = np.maximum(alpha_M[:, None] + near_a, 1e-3)
-        beta_MG = np.maximum(beta_M[:, None] + near_b, 1e-3)
+        alpha_MG = np.clip(alpha_M[:, None] + near_a, *EXPONENTS)
+        beta_MG = np.clip(beta_M[:, None] + near_b, *EXPONENTS)
         step *= 2 / (FINE - 1)
     return [
         ScalingLaw(float(e), float(a), float(b), float(alpha), float(beta))

@@ -103,7 +103,7 @@ def _difference(one: Spread) -> str:
 def _budget(sentences: Sequence[str], best: Recommendation | None, values: dict[str, str]) -> Html:
     lines = [f"{key.partition('.')[0]}:" if "." in key else f"{key}: {value}" for key, value in values.items()]
     nested = [f"  {key.partition('.')[2]}: {value}" for key, value in values.items() if "." in key]
-    block = tag("pre", "\n".join([*lines, *nested])) if best is not None else None
+    block = tag("pre", "\n".join([*lines, *nested])) if best is not None and values else None
     return join([bullets(sentences), p("In the blueprint:") if block else None, block])
 
 
