@@ -89,7 +89,7 @@ def _where(chat_model: "ChatModel", conversation: list[dict[str, str]]) -> Itera
     if not answer["content"]:
         yield "(There is no answer yet.)"
         return
-    from groundup.corpus.nearest import nearest
+    from groundup.corpus.near_documents import nearest
 
     found = nearest(documents, answer["content"], question["content"])
     if not found:

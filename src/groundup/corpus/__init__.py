@@ -27,7 +27,7 @@ from groundup.lazy import exports
 
 if TYPE_CHECKING:
     from groundup.corpus import quality
-    from groundup.corpus.nearest import nearest
+    from groundup.corpus.near_documents import nearest
     from groundup.corpus.notebook import deduplicate, extract, language, redact
 
 __all__ = ["deduplicate", "extract", "language", "nearest", "quality", "redact"]
@@ -37,7 +37,7 @@ __getattr__, __dir__ = exports(
         "deduplicate": "groundup.corpus.notebook:deduplicate",
         "extract": "groundup.corpus.notebook:extract",
         "language": "groundup.corpus.notebook:language",
-        "nearest": "groundup.corpus.nearest:nearest",
+        "nearest": "groundup.corpus.near_documents:nearest",
         "quality": "groundup.corpus.quality",
         "redact": "groundup.corpus.notebook:redact",
     },

@@ -47,7 +47,7 @@ async def near(loaded: "LoadedModel", question: str, answer: str, count: int) ->
     documents = loaded.documents
     if documents is None:
         raise ApiError(400, NO_DOCUMENTS, code="no_documents")
-    from groundup.corpus.nearest import nearest
+    from groundup.corpus.near_documents import nearest
 
     def search() -> list[dict[str, Any]]:
         with _one_at_a_time:

@@ -61,6 +61,16 @@ class NearDocument:
 def nearest(documents: Path, text: str, question: str = "", count: int = 3) -> list[NearDocument]:
     """The training documents nearest to a text, the nearest first; fewer where few have a word of it.
 
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> from groundup.corpus.documents import Document, write_documents
+    >>> kept = Document("1", "Join two or more path components.", "join", "docs", "a.md", "MIT", "train")
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     write_documents(Path(folder), [kept])
+    ...     found = nearest(Path(folder), "Join two or more paths")
+    >>> found[0].title, found[0].common
+    ('join', 'Join two or more')
+
     Args:
         documents: the folder `documents` of a `curate` artifact.
         question: what the text answers; its words count as much as the text's.

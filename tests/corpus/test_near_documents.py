@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from groundup.corpus.documents import Document, document_id, write_documents
-from groundup.corpus.nearest import K1, MIN_RUN, B, nearest
+from groundup.corpus.near_documents import K1, MIN_RUN, B, nearest
 
 TEXTS = [
     "os.path.join\n\nJoin two or more pathname components, inserting '/' as needed.\nIf any is absolute, it restarts.",
