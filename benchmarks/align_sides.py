@@ -140,7 +140,8 @@ def _policy_objective(job: AlignJob, config: Any) -> Any:
     from groundup.parallel.single_device import SingleDevice
     from groundup.training.optimizer import make_optimizer
 
-    critic, reward = None, _SmallTokens(job.vocabulary)
+    critic = None
+    reward: Any = _SmallTokens(job.vocabulary)
     path, device = f"{job.folder}/model", best_device()
     if config.advantage == "gae":
         critic = SingleDevice(ScalarModel(from_pretrained(path)), make_optimizer(config.optimizer), device, "fp32")
@@ -270,9 +271,10 @@ def _words(job: AlignJob) -> Any:
     from tokenizers import Tokenizer, models, pre_tokenizers
     from transformers import PreTrainedTokenizerFast
 
+    kind: Any = PreTrainedTokenizerFast
     made = Tokenizer(models.WordLevel({f"w{index}": index for index in range(job.vocabulary)}, unk_token="w3"))
     made.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
-    return PreTrainedTokenizerFast(
+    return kind(
         tokenizer_object=made,
         pad_token=f"w{PAD}",
         bos_token=f"w{BOS}",

@@ -148,7 +148,7 @@ def fit_preferences(
     config = config or LoopConfig()
     encoded = [_pair(model, tokenizer, pair) for pair in pairs]
     reference = copy.deepcopy(model).to(best_device()).requires_grad_(False)
-    drawing = {"accumulate": config.accumulate, "pad": tokenizer.pad, "seed": seed}
+    drawing: dict[str, Any] = {"accumulate": config.accumulate, "pad": tokenizer.pad, "seed": seed}
     objective: Objective
     if loss == "kto":
         objective = LabelledObjective(labels_of(encoded), [], reference, beta=beta, batch=2 * batch, **drawing)

@@ -1,7 +1,7 @@
 """Pairs of a chosen and a rejected answer, drawn and laid out by step: for reward models and for preferences."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 from groundup.alignment.answers import Answer, AnswerBatch, collate
 from groundup.alignment.by_length import SortedDraws
@@ -22,6 +22,8 @@ class PairObjective(Objective):
     """
 
     unit = "pairs"
+    by_length: ClassVar[bool] = True
+    """Whether the pairs of a step are about equally long."""
 
     def __init__(
         self,
@@ -32,13 +34,11 @@ class PairObjective(Objective):
         accumulate: int,
         pad: int,
         seed: int,
-        by_length: bool = True,
     ) -> None:
-        """`by_length`: whether the pairs of a step are about equally long."""
         self.pairs, self.validation = list(pairs), list(validation)
         self.batch, self.accumulate, self.pad, self.seed = batch, accumulate, pad, seed
         self._sorted: SortedDraws[Any] | None = None
-        if by_length:
+        if self.by_length:
             self._sorted = SortedDraws(self._drawn, self.length, batch=batch, epoch=len(self.pairs), seed=seed)
 
     def batches(self, step: int, data_rank: DataRank = SINGLE) -> list[Any]:

@@ -121,6 +121,8 @@ def load_reward_model(folder: Path, device: torch.device | str = "cpu") -> tuple
 class RewardObjective(PairObjective):
     """Rankings, each of which counts once, with a pull of the scores of pairs towards 0 of weight `centering`."""
 
+    by_length = False
+
     def __init__(
         self,
         rankings: Sequence[EncodedRanking],
@@ -131,7 +133,7 @@ class RewardObjective(PairObjective):
         **drawing: int,
     ) -> None:
         """`drawing`: `batch`, `accumulate`, `pad` and `seed` of `PairObjective`."""
-        super().__init__(rankings, ranked((pair, None) for pair in validation), **drawing, by_length=False)
+        super().__init__(rankings, ranked((pair, None) for pair in validation), **drawing)
         self.centering, self.name = centering, loss
 
     def collated(self, pairs: Sequence[EncodedRanking]) -> RankingBatch:

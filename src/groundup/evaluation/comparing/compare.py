@@ -45,9 +45,9 @@ def compare(
     for seed in range(seeds):
         if not any(one["method"] == "best_of" and one["seed"] == seed for one in done):
             note(f"best of {max(COUNTS)}, seed {seed}")
-            key = {"method": "best_of", "seed": seed, "step": 0, "last": True, "seconds": 0.0}
+            of_seed = {"method": "best_of", "seed": seed, "step": 0, "last": True, "seconds": 0.0}
             best = zip(COUNTS, measuring.best_of(COUNTS, seed), strict=True)
-            done += _append(folder / POINTS, [key | {"beta": count} | scores for count, scores in best])
+            done += _append(folder / POINTS, [of_seed | {"beta": count} | scores for count, scores in best])
     for method in METHODS:
         for beta in betas.get(method, ()):
             for seed in range(seeds):
