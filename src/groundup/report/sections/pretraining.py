@@ -158,9 +158,13 @@ def _bits(run: Run) -> list[Html]:
 def _groups(bits: Mapping[str, Any]) -> list[Html]:
     """The model's bits per byte by source, language and length, where there are several."""
     rows = [
-        (f"{kind}: {name}", decimal(group["model"], 3), counted(group["documents"], "document"), size(group["bytes"]))
+        (f"{kind}: {name}", decimal(group["model"], 3), count(group["documents"]), size(group["bytes"]))
         for kind, groups in (bits.get("by") or {}).items()
         if len(groups) > 1
         for name, group in groups.items()
     ]
-    return [table(["of the held-out documents", number("bits per byte"), "", number("text")], rows)] if rows else []
+    return (
+        [table(["of the held-out documents", number("bits per byte"), number("documents"), number("text")], rows)]
+        if rows
+        else []
+    )
