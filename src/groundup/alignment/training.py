@@ -28,7 +28,7 @@ from groundup.training.objective import Objective
 from groundup.training.telemetry import flops_of, publish
 
 ITEMS, PAIRS = "items.jsonl", "pairs.jsonl"
-VALIDATIONS = 20  # in a training
+VALIDATIONS = 10  # in a training
 
 
 class StageTraining:

@@ -7,7 +7,7 @@ from groundup.alignment.configuration import CONTROL_ANSWERS, CONTROL_QUESTIONS,
 from groundup.planning.size import Sections
 
 QUESTIONS_PER_SUBJECT = 2  # other than the main one: parameters, which function does this
-VALIDATIONS, VALIDATION_QUESTIONS = 20, 256  # in a training, and about how many (alignment/training.py, sft.py)
+VALIDATIONS, VALIDATION_QUESTIONS = 10, 256  # in a training, and about how many (alignment/training.py, sft.py)
 
 
 def questions(sft: SftConfig) -> int:
