@@ -18,9 +18,12 @@ ASPECTS = tuple(GRAMMARS)
 CAREFUL = Carelessness(0, 0, 0, 0, 0, 0, 0, 0, 0)
 
 
+NO_LETTERS = str.maketrans("", "", string.punctuation + string.whitespace)
+
+
 def squeezed(sentence: str) -> str:
     """A sentence but for case, punctuation and white space."""
-    return "".join(letter for letter in sentence.lower() if letter not in string.punctuation + string.whitespace)
+    return sentence.lower().translate(NO_LETTERS)
 
 
 @pytest.fixture(scope="module")
