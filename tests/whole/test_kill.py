@@ -27,7 +27,7 @@ def under_way(run: Path) -> str | None:
     return stage
 
 
-@pytest.mark.parametrize("kills", [8, pytest.param(20, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("kills", [5, pytest.param(20, marks=pytest.mark.slow)])
 def test_kills_change_nothing(finished, tmp_path: Path, kills: int) -> None:
     """Times are drawn so that some attempts die while their stage starts and others some way into the next one. A run
     that gets to its end all the same is compared, and the kills that are left go to a new one."""
