@@ -49,7 +49,7 @@ def scale(
     dry: Annotated[bool, typer.Option("--dry-run", help="Show the ladder and train nothing.")] = False,
     json: Json = False,
 ) -> None:
-    """Train a ladder of small models on the blueprint's corpus; predict the best size for a budget.
+    """Predict the best size for a budget by a ladder of small models.
 
     A stopped ladder resumes where it was. The fit is drawn on a page in the ladder's folder.
     """
