@@ -49,9 +49,10 @@ def test_those_for_gpus_fit_an_h100(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["tinyshakespeare", "gpt2-124m", "llama-1b", "llama3-8b"])
 def test_those_of_the_engine_torch_are_built_without_data(name: str) -> None:
-    """Two layers of each, and few tokens of the longest: shapes and layouts are what can go wrong."""
-    few = ["pretrain.model.layers=2", *(["pretrain.batch_tokens=131072"] if name == "llama3-8b" else [])]
-    few += ["pretrain.accumulate=2", "pretrain.sequence=1024"] if name == "llama3-8b" else []
+    """Two layers of each, and few tokens: shapes and layouts are what can go wrong."""
+    tokens = {"gpt2-124m": 32_768, "llama-1b": 65_536, "llama3-8b": 131_072}
+    few = ["pretrain.model.layers=2", *([f"pretrain.batch_tokens={tokens[name]}"] if name in tokens else [])]
+    few += ["pretrain.accumulate=2", "pretrain.sequence=1024"] if name.startswith("llama") else []
     blueprint, found = planned(name, *few)
     layout = layouts(blueprint)["pretrain"]
     held = dry_run(found.model, blueprint.pretrain, layout, "bf16")
