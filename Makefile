@@ -71,7 +71,7 @@ setup: $(INSTALLED)
 $(INSTALLED): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 		|| { echo "groundup needs Python 3.11 or newer: make PYTHON=python3.12 ..."; exit 1; }
-	@echo "Setting up $(VENV) (once, about a minute) ..."
+	@echo "Setting up $(VENV) (once, a few minutes) ..."
 	@test -x $(VENV)/bin/python || $(PYTHON) -m venv $(VENV)
 	@PIP_CONSTRAINT=constraints.txt $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check \
 		--editable '.[serve,dev]'
@@ -84,7 +84,7 @@ $(VENV)/.engines: $(INSTALLED)
 	@touch $@
 
 $(PEERS)/.installed: pyproject.toml constraints.txt benchmarks/peers.txt benchmarks/peers-alone.txt
-	@echo "Setting up $(PEERS) (once, about two minutes) ..."
+	@echo "Setting up $(PEERS) (once, some minutes) ..."
 	@test -x $(PEERS)/bin/python || $(PYTHON) -m venv $(PEERS)
 	@PIP_CONSTRAINT=constraints.txt $(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check \
 		--requirement benchmarks/peers.txt --editable '.[serve,dev]'

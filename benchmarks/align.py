@@ -74,11 +74,12 @@ def _method(name: str, job: AlignJob, rounds: int, cores: int) -> Iterator[Row]:
 
 
 def _ppo(job: AlignJob, cores: int) -> Iterator[Row]:
-    """An iteration in the shape of the default run: rollout, scores, updates of policy and critic."""
+    """An iteration of 128 short answers, as many as the default run samples: rollout, scores, updates of policy and
+    critic."""
     packed, padded = (in_process(sides.our_ppo, asdict(job), pack, cores=cores) for pack in (True, False))
     for metric, unit in (("seconds", "s"), ("CPU seconds", "s")):
         figures = packed.value[metric], padded.value[metric]
-        yield compare("ppo iteration of the default run", metric, *figures, "groundup, padded", unit, "lower")
+        yield compare("ppo iteration, 128 answers", metric, *figures, "groundup, padded", unit, "lower")
 
 
 def _best(measured: list[Measurement]) -> Measurement:

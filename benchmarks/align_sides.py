@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter, process_time
-from typing import Any
+from typing import Any, Literal
 
 BATCH, GROUP, LEARNING_RATE = 16, 8, 1e-4
 PACKED_ROWS, PACKED_LENGTH = 4, 256  # about as many tokens as BATCH examples
@@ -23,7 +23,7 @@ class AlignJob:
     examples: int
     prompts: int  # of GRPO, a training step for every eight
     answer: int  # tokens that GRPO samples
-    precision: str = "fp32"
+    precision: Literal["fp32", "bf16"] = "fp32"
     folder: str = ""
 
 
@@ -176,7 +176,7 @@ def _training(job: AlignJob, objective: Callable[[], Any], steps: int) -> Callab
     from groundup.training.fitting import run
 
     model = from_pretrained(f"{job.folder}/model")
-    return lambda: run(model, objective(), steps, LEARNING_RATE, precision=job.precision)  # type: ignore[arg-type]
+    return lambda: run(model, objective(), steps, LEARNING_RATE, precision=job.precision)
 
 
 def trl_sft(values: dict, way: str) -> dict[str, Any]:

@@ -9,6 +9,11 @@ from pydantic import Field, field_validator, model_validator
 from groundup.section import Section
 from groundup.training.configuration import LoopConfig, OptimizerConfig
 
+# What plans must know of the stages besides their sections.
+VALIDATIONS = 10  # in a training
+VALIDATION_QUESTIONS = 256  # of SFT, about
+CONTROL_QUESTIONS, CONTROL_ANSWERS = 384, 4  # by which the reward model is judged, and the SFT model's answers to each
+
 
 class SftConfig(LoopConfig):
     """Supervised fine-tuning: the loss is on answers and their stop token only."""
@@ -35,12 +40,6 @@ class SftConfig(LoopConfig):
     batch_examples: int = Field(default=32, ge=1)
     pack: bool = False
     """Put several examples into a row, each to itself, instead of padding: worth it where lengths differ much."""
-
-
-CONTROL_QUESTIONS, CONTROL_ANSWERS = (
-    384,
-    4,
-)  # the SFT model answers so many questions so often, to judge the reward model
 
 
 class RewardConfig(LoopConfig):

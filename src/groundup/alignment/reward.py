@@ -65,7 +65,7 @@ class RewardModel(nn.Module):
     """
 
     def __init__(self, model: CustomLanguageModel) -> None:
-        """Surprise counts against an answer, and the head starts at 0: training begins with the best that is free."""
+        """Surprise counts against an answer, and the head starts at 0, so that training begins with surprise alone."""
         super().__init__()
         self.config: LLMConfig = model.config
         self.language = model
@@ -121,7 +121,7 @@ def load_reward_model(folder: Path, device: torch.device | str = "cpu") -> tuple
 class RewardObjective(PairObjective):
     """Rankings, each of which counts once, with a pull of the scores of pairs towards 0 of weight `centering`."""
 
-    by_length = False
+    by_length = False  # the figures in docs/experiments.md are of batches drawn at random
 
     def __init__(
         self,

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from groundup.alignment.answers import Answer, AnswerBatch, answer_nats, collate
 from groundup.alignment.by_length import WINDOW, SortedDraws
-from groundup.alignment.configuration import SftConfig
+from groundup.alignment.configuration import VALIDATION_QUESTIONS, SftConfig
 from groundup.alignment.data.data_reading import read_conversations
 from groundup.alignment.data.examples import answer_ids, ask, encode_conversations
 from groundup.alignment.data.questions import MAIN_ASPECTS, Item, choose, items_of, write_items
@@ -26,7 +26,6 @@ from groundup.shards.order import sample_at
 from groundup.tokenizer.tokenizer import Tokenizer
 from groundup.training.objective import Objective
 
-VALIDATION_QUESTIONS = 256  # for the curve of the validation loss
 EVALUATED = 64  # rows at a time
 
 

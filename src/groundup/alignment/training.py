@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from groundup.alignment.answers import Answer
+from groundup.alignment.configuration import VALIDATIONS
 from groundup.alignment.data.examples import answer_ids, fitted, prompt_ids
 from groundup.alignment.data.pairs import Pair
 from groundup.alignment.pair_objective import EncodedPair
@@ -28,7 +29,6 @@ from groundup.training.objective import Objective
 from groundup.training.telemetry import flops_of, publish
 
 ITEMS, PAIRS = "items.jsonl", "pairs.jsonl"
-VALIDATIONS = 10  # in a training
 
 
 class StageTraining:

@@ -60,6 +60,25 @@ class Document:
         return len(self.text.encode())
 
 
+@dataclass(frozen=True)
+class NearDocument:
+    """A training document near to a text."""
+
+    id: str
+    title: str
+    source: str
+    origin: str
+    licence: str
+    url: str
+    score: float
+    """BM25 of the text's and the question's words."""
+    excerpt: str
+    """Of the document, around what both have in common."""
+    common: str
+    """The longest run of words that both have, as the document writes it; empty below four words."""
+    common_words: int
+
+
 @dataclass(frozen=True, slots=True)
 class Dropped:
     """A document that could not be kept, or a file without any, and the reason."""

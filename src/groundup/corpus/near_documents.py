@@ -10,7 +10,6 @@ model learnt elsewhere, in fine-tuning or from another corpus, is not found.
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from difflib import SequenceMatcher
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,7 +17,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from groundup.corpus.documents import Document, part_paths, read_batches
+from groundup.corpus.documents import Document, NearDocument, part_paths, read_batches
 from groundup.corpus.duplicates.minhash import PADDING, Words, hash_words
 from groundup.corpus.duplicates.normal_form import MOST_GROWTH, FormTable, normalised, table, write_form
 from groundup.errors import GroundupError
@@ -37,25 +36,6 @@ COLUMNS = ("id", "text", "title", "source", "origin", "licence", "url")
 EXCERPT = 240  # characters of a document that are shown
 K1, B = 1.2, 0.75  # BM25's usual saturation and length normalisation
 _WORD = re.compile(r"\w+")
-
-
-@dataclass(frozen=True)
-class NearDocument:
-    """A training document near to a text."""
-
-    id: str
-    title: str
-    source: str
-    origin: str
-    licence: str
-    url: str
-    score: float
-    """BM25 of the text's and the question's words."""
-    excerpt: str
-    """Of the document, around what both have in common."""
-    common: str
-    """The longest run of words that both have, as the document writes it; empty below `MIN_RUN` words."""
-    common_words: int
 
 
 def nearest(documents: Path, text: str, question: str = "", count: int = 3) -> list[NearDocument]:

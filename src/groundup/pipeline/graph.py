@@ -44,6 +44,7 @@ METHODS = {
     "grpo": "groundup.alignment.policy_stage:grpo",
     "dpo": "groundup.alignment.preference:stage",
 }
+VERSIONS = {"ppo": 2, "grpo": 2, "dpo": 3}
 
 
 def stages(blueprint: Blueprint) -> tuple[Stage, ...]:
@@ -88,7 +89,7 @@ def stages(blueprint: Blueprint) -> tuple[Stage, ...]:
         Stage("pretrain", 2, ("tokens", "tokenizer", "start"), "groundup.training.stage:stage", trained("pretrain")),
         Stage(
             "sft",
-            2,
+            3,
             ("curate", "tokenizer", first),
             "groundup.alignment.sft:stage",
             trained("sft"),
@@ -105,7 +106,7 @@ def stages(blueprint: Blueprint) -> tuple[Stage, ...]:
         *(
             Stage(
                 name,
-                3 if name == "dpo" else 2,
+                VERSIONS[name],
                 ("tokenizer", "sft", "reward", *outside),
                 METHODS[name],
                 trained(name),

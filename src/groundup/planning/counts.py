@@ -3,11 +3,10 @@
 from collections.abc import Mapping
 from typing import Any
 
-from groundup.alignment.configuration import CONTROL_ANSWERS, CONTROL_QUESTIONS, SftConfig
+from groundup.alignment.configuration import CONTROL_ANSWERS, CONTROL_QUESTIONS, VALIDATION_QUESTIONS, SftConfig
 from groundup.planning.size import Sections
 
 QUESTIONS_PER_SUBJECT = 2  # other than the main one: parameters, which function does this
-VALIDATIONS, VALIDATION_QUESTIONS = 10, 256  # in a training, and about how many (alignment/training.py, sft.py)
 
 
 def questions(sft: SftConfig) -> int:

@@ -6,10 +6,9 @@ Formulas, with N parameters (for FLOPs those of matrix products: no norms, no un
     training      6 N + 12 L d T FLOPs a token (PaLM, arXiv 2204.02311, appendix B)
     forward       2 N +  4 L d T
     pretrain      tokens x training, and Muon's own work (`planning.step`) for each step
-    sft           questions x epochs x (question + answer) x training, the head on answers alone; 20 validations; the
+    sft           questions x epochs x (question + answer) x training, the head on answers alone; the validations; the
                     validated questions answered once more
-    reward        pairs x 2 x epochs x (question + answer) x training, 20 validations; 4 answers of the SFT model to
-                    each question
+    reward        pairs x 2 x epochs x (question + answer) x training, the validations; the SFT model's own answers
     dpo           pairs as for the reward, x (training + forward of the reference)
     ppo           iterations x rollouts x ( answer x forward, one token at a time
                     + (question + answer) x 4 forward: policy, reference, critic, reward model
@@ -28,7 +27,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
 
-from groundup.alignment.configuration import PolicyConfig
+from groundup.alignment.configuration import VALIDATIONS, PolicyConfig
 from groundup.evaluation.configuration import EvaluateConfig
 from groundup.export.configuration import ExportConfig
 from groundup.model.configuration import LLMConfig
@@ -341,7 +340,7 @@ class _Estimate:
         work = row_flops(self.model, self.row * PADDING, ANSWER_TOKENS, self.row)  # of one row
         flops = {
             "rows": steps * rows * work,
-            "forward": min(counts.VALIDATIONS, steps) * validated * work / 3,
+            "forward": min(VALIDATIONS, steps) * validated * work / 3,
             "generate": answered * ANSWER_TOKENS * self._forward(self.row),
         }
         memory = self._trained()

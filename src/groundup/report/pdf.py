@@ -35,12 +35,6 @@ def write_report_pdf(page: Path, out: Path) -> Path:
     Raises:
         GroundupError: typst is not installed, or can't read what was made of the page.
     """
-    try:
-        import typst  # noqa: F401
-    except ImportError as error:
-        raise GroundupError(
-            "a PDF needs typst", where="--pdf", do="pip install 'groundup[guide]', or print the page from a browser"
-        ) from error
     from groundup.report.guide.printed import compile_pdf
 
     folder = Path(tempfile.mkdtemp(prefix="report-"))

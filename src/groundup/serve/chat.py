@@ -15,7 +15,7 @@ from groundup.serve.models import Models
 from groundup.serve.replies import ChatReply, Deltas, event
 from groundup.serve.requests import ChatRequest
 from groundup.serve.schemas import ChatCompletionBody, streaming
-from groundup.serve.where import NO_DOCUMENTS, near
+from groundup.serve.where import NO_DOCUMENTS, near_each
 from groundup.serve.worker import Generation, Worker
 
 if TYPE_CHECKING:  # they bring torch
@@ -130,7 +130,7 @@ async def _whole(
     messages = [one.message(text) for one, text in zip(deltas, texts, strict=True)]
     reasons = [one.reason(answer.finish_reason) for one, answer in zip(deltas, generation.answers, strict=True)]
     if body.where:
-        reply.note["where"] = [await near(loaded, body.question, text, body.where) for text in texts]
+        reply.note["where"] = await near_each(loaded, body.question, texts, body.where)
     return JSONResponse(reply.whole(messages, reasons, tokens if body.logprobs else None, generation.usage))
 
 
@@ -163,7 +163,7 @@ async def _streamed(
                 chunks.append(reply.chunk(index, last))
             chunks.append(reply.chunk(index, {}, deltas[index].reason(answer.finish_reason)))
         if body.where:
-            where = [await near(loaded, body.question, text, body.where) for text in texts]
+            where = await near_each(loaded, body.question, texts, body.where)
             chunks[-1]["groundup"] = reply.note | {"where": where}
         return chunks
 

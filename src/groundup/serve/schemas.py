@@ -4,6 +4,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel
 
+from groundup.corpus.documents import NearDocument
 from groundup.serve.functions import EarlierCall
 
 Finish = Literal["stop", "length", "tool_calls"]
@@ -147,25 +148,10 @@ class DetokenizedText(BaseModel):
     prompt: str
 
 
-class NearDocumentEntry(BaseModel):
-    """A training document near to an answer."""
-
-    id: str
-    title: str
-    source: str
-    origin: str
-    licence: str
-    url: str
-    score: float
-    excerpt: str
-    common: str
-    common_words: int
-
-
 class WhereBody(BaseModel):
     """The training documents nearest to an answer, the nearest first."""
 
-    documents: list[NearDocumentEntry]
+    documents: list[NearDocument]
 
 
 class HealthBody(BaseModel):

@@ -2,12 +2,14 @@
 
 import asyncio
 import threading
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
 
 from fastapi import APIRouter
 from pydantic import Field
 
+from groundup.corpus.documents import NearDocument
 from groundup.serve.errors import REFUSALS, ApiError
 from groundup.serve.models import Models
 from groundup.serve.requests import MAX_DOCUMENTS, Body, Text
@@ -37,20 +39,25 @@ def routes(models: Models) -> APIRouter:
     async def where(body: WhereRequest) -> WhereBody:
         """The training documents nearest to an answer, with source, licence and address."""
         loaded = await models.get(body.model)
-        return WhereBody.model_validate({"documents": await near(loaded, body.question, body.answer, body.count)})
+        return WhereBody(documents=await near(loaded, body.question, body.answer, body.count))
 
     return router
 
 
-async def near(loaded: "LoadedModel", question: str, answer: str, count: int) -> list[dict[str, Any]]:
-    """The documents, as the API gives them; a 400 where the model's are not here."""
+async def near(loaded: "LoadedModel", question: str, answer: str, count: int) -> list[NearDocument]:
+    """The documents; a 400 where the model's are not here."""
     documents = loaded.documents
     if documents is None:
         raise ApiError(400, NO_DOCUMENTS, code="no_documents")
     from groundup.corpus.near_documents import nearest
 
-    def search() -> list[dict[str, Any]]:
+    def search() -> list[NearDocument]:
         with _one_at_a_time:
-            return [asdict(one) for one in nearest(documents, answer, question, count)]
+            return nearest(documents, answer, question, count)
 
     return await asyncio.to_thread(search)
+
+
+async def near_each(loaded: "LoadedModel", question: str, answers: Sequence[str], count: int) -> list[list[Any]]:
+    """Those of each answer, JSON-ready."""
+    return [[asdict(one) for one in await near(loaded, question, answer, count)] for answer in answers]

@@ -55,7 +55,7 @@ def asked_questions(items: Path, pairs: Path, exam: Path | None) -> AskedQuestio
         asked = [Question(pair.question, pair.chosen, pair.question, pair.earlier) for pair in preferred["heldout"]]
     if not tasks or not asked:
         raise GroundupError(
-            "no question is left to train on and none to measure on",
+            "no question is left to train on, or none to measure on",
             where=str(pairs),
             do="give reward.data more pairs, or name questions with answers in evaluate.data",
         )

@@ -51,10 +51,15 @@ def markup(built: BuiltBook, folder: Path) -> str:
 
 
 def compile_pdf(folder: Path, source: str) -> bytes:
-    """The PDF of a typst file; raises GroundupError with what typst says."""
+    """The PDF of a typst file; raises GroundupError with what typst says, or where it is not installed."""
     import matplotlib
-    import typst
 
+    try:
+        import typst
+    except ModuleNotFoundError as error:
+        raise GroundupError(
+            "a PDF needs typst", do="pip install 'groundup[guide]', or print the page from a browser"
+        ) from error
     fonts = Path(matplotlib.get_data_path()) / "fonts" / "ttf"
     try:
         made = typst.compile(str(folder / source), root=str(folder), font_paths=[str(fonts)])
