@@ -1,9 +1,10 @@
 """`make bench NAME=align`: tokens per second and peak memory of SFT, DPO and GRPO against TRL; a PPO iteration.
 
 A llama of 4 million random parameters learns from random prompts and answers of real lengths; every side has the same
-weights, examples, batch, optimizer and precision, and a process of its own. TRL trains in each of its configurations
-(random order, grouped by length, packed), and the fastest counts, also for memory. Each side's figure is the best of
-two rounds, which alternate.
+weights, examples, batch and optimizer, and a process of its own. TRL trains in each of its configurations (random
+order, grouped by length, packed), in fp32 and where the processor multiplies it in bf16. The fastest of them in each
+precision is measured again, and counts, also for memory; the rows `either` compare the faster precision of each side.
+A side's figure is the best of two rounds, which alternate.
 """
 
 from collections.abc import Callable, Iterator
@@ -11,13 +12,15 @@ from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, Literal
 
 from benchmarks import align_sides as sides
 from benchmarks.align_sides import CHECK, JOB, AlignJob
 from benchmarks.measure import Failure, Measurement, in_process, peer_in_process
 from benchmarks.rows import Better, Row, compare
 
+Peer = tuple[str, Measurement]  # (configuration, what it measured)
+Precision = Literal["fp32", "bf16"]
 ROUNDS = 2
 LIMIT = 240.0  # seconds for each peer
 OURS = {"sft": sides.our_sft, "dpo": sides.our_dpo, "grpo": sides.our_grpo}
@@ -37,20 +40,26 @@ def run(data: Path | None, check: bool = False) -> Iterator[Row]:
     """Rows for each method, in bf16 too where the processor multiplies it; examples are random, not `data`."""
     from groundup.machine import multiplies_bf16, usable_cores
 
-    cores = usable_cores()
+    cores, rounds = usable_cores(), 1 if check else ROUNDS
     with TemporaryDirectory() as folder:
         job = replace(CHECK if check else JOB, folder=folder)
         in_process(sides.make, asdict(job), cores=cores)
-        for precision in ("fp32", "bf16") if multiplies_bf16() else ("fp32",):
-            for name in OURS:
-                yield from _method(name, replace(job, precision=precision), 1 if check else ROUNDS, cores)
+        precisions: tuple[Precision, ...] = ("fp32", "bf16") if multiplies_bf16() else ("fp32",)
+        for name in OURS:
+            found = {one: _measured(name, replace(job, precision=one), rounds, cores) for one in precisions}
+            for precision, (ours, theirs) in found.items():
+                yield from _rows(f"{name}, {precision}", ours, theirs)
+            peers = [theirs for _, theirs in found.values() if not isinstance(theirs, Failure)]
+            if len(peers) == len(precisions) > 1:
+                yield from _rows(f"{name}, either", _best([ours for ours, _ in found.values()]), _fastest(peers))
         yield from _ppo(job, cores)
 
 
-def _method(name: str, job: AlignJob, rounds: int, cores: int) -> Iterator[Row]:
+def _measured(name: str, job: AlignJob, rounds: int, cores: int) -> tuple[Measurement, Peer | Failure]:
+    """(our best, TRL's fastest configuration's best)."""
     function, ways = PEERS[name]
     ours: list[Measurement] = []
-    peers: list[tuple[str, Measurement]] = []
+    peers: list[Peer] = []
     failure = Failure("no configuration")
     for _ in range(rounds):
         ours.append(in_process(OURS[name], asdict(job), cores=cores))
@@ -59,18 +68,17 @@ def _method(name: str, job: AlignJob, rounds: int, cores: int) -> Iterator[Row]:
             if isinstance(found, Failure):
                 failure = Failure(f"{way}: {found.reason}")
             else:
-                peers.append((way, found))
+                peers.append((f"{way}, {job.precision}", found))
         if peers:
-            ways = (_fastest(peers)[0],)  # the others are not tried again
-    case = f"{name}, {job.precision}"
-    if not peers:
-        for metric, unit, better in METRICS:
-            yield compare(case, metric, _figure(metric, _best(ours)), failure, "trl", unit, better)
-        return
-    way, theirs = _fastest(peers)
+            ways = (_fastest(peers)[0].partition(",")[0],)  # the others are not tried again
+    return _best(ours), _fastest(peers) if peers else failure
+
+
+def _rows(case: str, ours: Measurement, peer: Peer | Failure) -> Iterator[Row]:
+    way, theirs = ("", peer) if isinstance(peer, Failure) else (f", trl {peer[0]}", peer[1])
     for metric, unit, better in METRICS:
         figure = partial(_figure, metric)
-        yield compare(f"{case}, trl {way}", metric, figure(_best(ours)), figure(theirs), "trl", unit, better)
+        yield compare(f"{case}{way}", metric, figure(ours), theirs.figure(figure), "trl", unit, better)
 
 
 def _ppo(job: AlignJob, cores: int) -> Iterator[Row]:
@@ -86,7 +94,7 @@ def _best(measured: list[Measurement]) -> Measurement:
     return max(measured, key=lambda one: float(one.value["speed"]))
 
 
-def _fastest(peers: list[tuple[str, Measurement]]) -> tuple[str, Measurement]:
+def _fastest(peers: list[Peer]) -> Peer:
     return max(peers, key=lambda one: float(one[1].value["speed"]))
 
 

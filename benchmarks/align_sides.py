@@ -74,19 +74,24 @@ def our_sft(values: dict) -> dict[str, Any]:
 
 
 def our_dpo(values: dict) -> dict[str, Any]:
-    """An epoch over pairs, the reference's log-probabilities in every step."""
+    """An epoch over pairs, after the reference's log-probabilities, which count."""
     from groundup.alignment.answers import Answer
     from groundup.alignment.preference import PreferenceObjective
+    from groundup.alignment.reference import referred
     from groundup.model import from_pretrained
+    from groundup.parallel.device import best_device
+    from groundup.parallel.engine import ModelOnDevice
 
     job = AlignJob(**values)
     pairs = [(Answer(prompt, [*good, END]), Answer(prompt, [*bad, END])) for prompt, good, bad in _rows(job)]
-    reference = from_pretrained(f"{job.folder}/model").requires_grad_(False)
-    objective = PreferenceObjective(pairs, [], reference, batch=BATCH // 2, accumulate=1, pad=PAD, seed=0)
-    return _timed(
-        _training(job, lambda: objective, 2 * job.examples // BATCH),
-        sum(len(answer) for pair in pairs for answer in pair),
-    )
+    start = from_pretrained(f"{job.folder}/model").requires_grad_(False)
+
+    def objective() -> PreferenceObjective:
+        known = referred(pairs, ModelOnDevice(start, best_device(), job.precision), PAD)
+        return PreferenceObjective(known, [], batch=BATCH // 2, accumulate=1, pad=PAD, seed=0)
+
+    tokens = sum(len(answer) for pair in pairs for answer in pair)
+    return _timed(_training(job, objective, 2 * job.examples // BATCH), tokens)
 
 
 def our_grpo(values: dict) -> dict[str, Any]:
@@ -129,9 +134,10 @@ def our_ppo(values: dict, pack: bool) -> dict[str, float]:
 
 def _policy_objective(job: AlignJob, config: Any) -> Any:
     """Against a reward that costs nothing in GRPO, and a reward model and a critic of the policy's size in PPO."""
+    from groundup.alignment.critic import ScalarModel
     from groundup.alignment.data.records import task_of
     from groundup.alignment.policy import PolicyObjective
-    from groundup.alignment.reward import RewardModel, ScalarModel, Scale
+    from groundup.alignment.reward import RewardModel, Scale
     from groundup.alignment.rewards.model import ModelReward
     from groundup.alignment.rollout import Sampler
     from groundup.model import from_pretrained

@@ -7,9 +7,12 @@ from typing import Any
 
 import torch
 
+from groundup.alignment.pair_objective import EncodedPair
+from groundup.alignment.reference import ReferredPair, reference_of, with_reference
 from groundup.artifacts import Artifact, Manifest, Measured, StageKey
 from groundup.model.configuration import LLMConfig
 from groundup.model.decoder import CustomLanguageModel
+from groundup.parallel.engine import ModelOnDevice
 from groundup.parallel.single_device import SingleDevice
 from groundup.tokenizer.tokenizer import Tokenizer
 from groundup.training.configuration import OptimizerConfig
@@ -57,6 +60,11 @@ def tokenizer() -> Tokenizer:
 
 def engine(of: torch.nn.Module, weight_decay: float = 0.1) -> SingleDevice:
     return SingleDevice(of, make_optimizer(OptimizerConfig(weight_decay=weight_decay)), torch.device("cpu"), "fp32")
+
+
+def referred(pairs: Sequence[EncodedPair], reference: CustomLanguageModel, pad: int = 0) -> list[ReferredPair]:
+    """Pairs with what a model on the CPU gives them."""
+    return with_reference(pairs, reference_of(pairs, ModelOnDevice(reference, torch.device("cpu"), "fp32"), pad))
 
 
 def artifact(

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from groundup.alignment.answers import Answer, AnswerBatch
+from groundup.alignment.critic import ScalarModel, ValuedPolicy
 from groundup.alignment.data.records import Task
-from groundup.alignment.reward import ScalarModel
 from groundup.alignment.rollout import Sampler
 from groundup.model.configuration import LLMConfig
 from groundup.model.decoder import CustomLanguageModel
@@ -82,6 +82,18 @@ class TableScalar(ScalarModel):
 
     def values(self, batch: AnswerBatch) -> Tensor:
         return self.table[self._states(batch)[:, :-1][batch.answer_BT[:, 1:]]]
+
+
+class TableValued(ValuedPolicy):
+    """A table policy with a value for each of its features, which are beginnings."""
+
+    def __init__(self, policy: TablePolicy) -> None:
+        super().__init__(policy)
+        self.score = nn.Linear(len(policy.table), 1, bias=False)
+        nn.init.zeros_(self.score.weight)
+
+    def values_of(self, x_ND: Tensor) -> Tensor:
+        return self.score.weight[0, x_ND]
 
 
 class DirectSampler(Sampler):

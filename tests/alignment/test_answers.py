@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 
 import tiny
 from groundup.alignment.answers import Answer, collate, log_probabilities, summed_log_probabilities
-from groundup.alignment.reward import RewardModel, ScalarModel
+from groundup.alignment.critic import ScalarModel
+from groundup.alignment.reward import RewardModel
 from groundup.errors import GroundupError
 from groundup.model.inputs import DecoderInputs
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import torch
-from tabular import LONGEST, START, DirectSampler, TablePolicy, TableScalar, World
+from tabular import LONGEST, START, DirectSampler, TablePolicy, TableScalar, TableValued, World
 from torch import Tensor
 
 import tiny
@@ -19,6 +19,7 @@ from groundup.alignment.data.records import task_of
 from groundup.alignment.losses import kl_k1, kl_k2, kl_k3
 from groundup.alignment.policy import PolicyObjective
 from groundup.alignment.preference import PreferenceObjective
+from groundup.alignment.reference import with_reference
 from groundup.alignment.rollout import Sampler
 from groundup.training.configuration import LoopConfig
 from groundup.training.schedule import learning_rate
@@ -62,11 +63,12 @@ def trained(
     world = World(seed)
     table = TablePolicy(world.reference_SA * temperature)
     critic = None
-    if settings.advantage == "gae":
+    if settings.advantage == "gae" and not settings.valued:
         critic = tiny.engine(TableScalar(torch.zeros(world.beginnings)), weight_decay=0)
     reference = TablePolicy(world.reference_SA * temperature)
     sampler = sampler_class([task_of("")], [[START]], world, reference, settings, stop=-1, pad=0, seed=seed)
-    objective, engine = PolicyObjective(sampler, settings, critic), tiny.engine(table, weight_decay=0)
+    objective = PolicyObjective(sampler, settings, critic)
+    engine = tiny.engine(TableValued(table) if settings.valued else table, weight_decay=0)
     for step in range(settings.iterations):
         objective.prepare(step, engine)
         now = learning_rate(step, settings.iterations, rate, FALLING)
@@ -173,10 +175,10 @@ def dpo_reaches(seed: int, beta: float | None = None, swapped: float = 0.0) -> t
     drawn[swap] = drawn[swap].flip(1)
     answers = [Answer([START], answer) for answer in world.answers_YT.tolist()]
     table = TablePolicy(world.reference_SA)
+    known_Y = world.log_probabilities(world.reference_SA)
     objective = PreferenceObjective(
-        [(answers[chosen], answers[rejected]) for chosen, rejected in drawn.tolist()],
+        with_reference([(answers[chosen], answers[rejected]) for chosen, rejected in drawn.tolist()], known_Y[drawn]),
         [],
-        TablePolicy(world.reference_SA).requires_grad_(False),
         batch=200,
         accumulate=1,
         beta=beta or world.beta,

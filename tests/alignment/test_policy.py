@@ -12,9 +12,10 @@ from torch import Tensor, nn
 import tiny
 from groundup.alignment.answers import collate, log_probabilities
 from groundup.alignment.configuration import GrpoConfig, PolicyConfig, PpoConfig
+from groundup.alignment.critic import ScalarModel, ValuedPolicy
 from groundup.alignment.data.records import task_of
 from groundup.alignment.policy import Experience, PolicyObjective
-from groundup.alignment.reward import RewardModel, ScalarModel, Scale
+from groundup.alignment.reward import RewardModel, Scale
 from groundup.alignment.rewards.model import ModelReward
 from groundup.alignment.rollout import Rollout, Sampler
 from groundup.errors import GroundupError
@@ -58,12 +59,14 @@ class Made:
                     parameter.add_(0.01 * weights)
             return SingleDevice(model, make_optimizer(settings.optimizer), torch.device("cpu"), precision)
 
-        critic = ScalarModel(shaped(3))
+        critic, policy = ScalarModel(shaped(3)), shaped(policy_seed)
+        if settings.valued:
+            policy = critic = ValuedPolicy(policy, settings.critic_speed)
         with torch.no_grad():
             critic.score.weight.normal_(generator=torch.Generator().manual_seed(0))
         self.config = settings
-        self.policy = engine(shaped(policy_seed))
-        self.critic = engine(critic) if settings.advantage == "gae" else None
+        self.policy = engine(policy)
+        self.critic = engine(critic) if settings.advantage == "gae" and not settings.valued else None
         self.reference, self.reward = shaped(0), RewardModel(shaped(2))
         scored = ModelReward(ModelOnDevice(self.reward, torch.device("cpu"), precision), SCALE, PAD)
         tasks = [task_of(str(prompt)) for prompt in PROMPTS]
@@ -261,12 +264,13 @@ def test_reference_and_reward_stay_frozen() -> None:
     assert all(torch.equal(a, b) for a, b in zip(frozen, after, strict=True))
 
 
-def run(folder: Path, period: int, at: int = -1, inside: int = -1) -> Outcome:
+def run(folder: Path, period: int, at: int = -1, inside: int = -1, critic: str = "separate") -> Outcome:
     """All iterations, or those up to the kill in iteration `at`: before its rollout, or `inside` that many updates.
 
     A process that resumes begins with other weights.
     """
-    made = loop(weights=1 if any(folder.glob("checkpoint-*")) else 0, kl_target=0.5, kl_horizon=40)
+    weights = 1 if any(folder.glob("checkpoint-*")) else 0
+    made = loop(weights=weights, kl_target=0.5, kl_horizon=40, critic=critic)
     objective = made.objective
 
     class Killed(PolicyObjective):
@@ -290,24 +294,27 @@ def run(folder: Path, period: int, at: int = -1, inside: int = -1) -> Outcome:
         metrics_path=folder / "metrics.jsonl",
         progress=Silent(),
     )
-    assert made.critic is not None
     tensors = {f"policy.{name}": tensor for name, tensor in made.policy.state().items()}
-    tensors |= {f"critic.{name}": tensor for name, tensor in made.critic.state().items()}
+    if made.critic is not None:
+        tensors |= {f"critic.{name}": tensor for name, tensor in made.critic.state().items()}
     return outcome(tensors, folder / "metrics.jsonl", figures | objective.figures | {"beta": objective.kl.beta})
 
 
-@pytest.mark.parametrize(("period", "inside"), [(1, -1), (2, -1), (1, 0), (1, 3)])
-def test_a_killed_run_resumes_bit_for_bit(period: int, inside: int, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("period", "inside", "critic"),
+    [(1, -1, "separate"), (2, -1, "separate"), (1, 0, "separate"), (1, 3, "separate"), (1, 3, "trunk")],
+)
+def test_a_killed_run_resumes_bit_for_bit(period: int, inside: int, critic: str, tmp_path: Path) -> None:
     """Policy, critic, the optimizers' state, the KL penalty's weight and the metrics."""
-    expected = run(tmp_path / "whole", 100)
+    expected = run(tmp_path / "whole", 100, critic=critic)
     betas = [row["kl_beta"] for row in expected.rows]
     assert len(set(betas)) == len(betas) == 4
     assert all(row["gradient_norm"] > 0 for row in expected.rows)
     for at in range(4):
         folder = tmp_path / str(at)
         with pytest.raises(KilledError):
-            run(folder, period, at, inside)
-        assert run(folder, period).equals(expected), at
+            run(folder, period, at, inside, critic)
+        assert run(folder, period, critic=critic).equals(expected), at
 
 
 def test_a_diverging_policy_is_an_error(tmp_path: Path) -> None:

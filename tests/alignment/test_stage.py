@@ -61,7 +61,7 @@ def start(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Artifact]:
 def run(name: str, config: Any, inputs: Mapping[str, Artifact], root: Path, base: Path | None = None) -> Artifact:
     out, keep = root / name, root / f"{name}.keep"
     out.mkdir(parents=True)
-    keep.mkdir()
+    keep.mkdir(exist_ok=True)
     figures = load(FUNCTIONS[name])(config, inputs, Work(out, keep, seed=1, base=base or root))
     return tiny.artifact(out, name, json.loads(json.dumps(figures, allow_nan=False)))
 
@@ -168,6 +168,13 @@ def test_adapters_are_trained_and_merged_in_every_stage(start: dict[str, Artifac
         assert all(torch.allclose(weight, after[key], atol=1e-6) for key, weight in named_weights(base).items())
     assert load_reward_model(made["reward"].path / "model")[0].score.weight.abs().max() > 0
     assert made["ppo"].figures["kl"] != 0  # as it would be against a reference whose adapters are on
+
+
+def test_a_critic_on_the_policy_leaves_a_language_model(road: dict[str, Artifact], tmp_path: Path) -> None:
+    made = run("ppo", PPO.model_copy(update={"critic": "trunk"}), road, tmp_path)
+    before, after = load_model(road["sft"].path / "model"), load_model(made.path / "model")
+    assert not torch.equal(before.lm_head.weight, after.lm_head.weight)
+    assert "explained_variance" in made.figures
 
 
 def test_the_same_inputs_give_the_same_files(

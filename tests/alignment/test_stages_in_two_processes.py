@@ -100,9 +100,10 @@ def test_only_the_first_process_writes_the_model(road: dict[str, Artifact], tmp_
     assert not (tmp_path / "rank-1" / "model").exists()
 
 
-def test_ppo_accumulates_and_shares_uneven_minibatches(road: dict[str, Artifact], tmp_path: Path) -> None:
+@pytest.mark.parametrize("critic", ["separate", "trunk"])
+def test_ppo_accumulates_and_shares_uneven_minibatches(critic: str, road: dict[str, Artifact], tmp_path: Path) -> None:
     """Six answers in minibatches of five and one would leave a process without any; of four and two they do not."""
-    changes = {"minibatch": 4, "accumulate": 2, "rollouts": 6}
+    changes = {"minibatch": 4, "accumulate": 2, "rollouts": 6, "critic": critic}
     alone = tmp_path / "alone"
     alone.mkdir()
     (alone / "keep").mkdir()

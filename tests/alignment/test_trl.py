@@ -11,6 +11,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+import tiny
 from groundup.alignment.answers import Answer, collate, log_probabilities
 from groundup.alignment.configuration import GrpoConfig
 from groundup.alignment.data.records import task_of
@@ -99,9 +100,8 @@ def test_preferences(theirs: str, ours: str) -> None:
     """TRL's `sigmoid` ignores label smoothing, and only its `robust` reads it here."""
     policy = model("policy")
     objective = PreferenceObjective(
-        pairs(),
+        tiny.referred(pairs(), model("reference"), DRAWN["pad"]),
         [],
-        model("reference").requires_grad_(False),
         loss=ours,
         beta=BETA,
         label_smoothing=SMOOTHING if ours == "robust" else 0.0,

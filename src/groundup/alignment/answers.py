@@ -142,20 +142,41 @@ def answer_log_probabilities(model: nn.Module, batch: AnswerBatch, temperature: 
 
     `model` is a `CustomLanguageModel`, as engines and objectives hold it.
     """
-    logits_NV = _logits(model, batch, temperature)
+    assert isinstance(model, CustomLanguageModel)
+    return chosen_log_probabilities(model, answer_features(model, batch), batch, temperature)
+
+
+def answer_features(model: CustomLanguageModel, batch: AnswerBatch) -> Tensor:
+    """The features from which each answer token is predicted, [N, D]."""
+    return before_answers(batch, model.features(DecoderInputs(*batch.decoder_inputs())))
+
+
+def chosen_log_probabilities(
+    model: CustomLanguageModel, x_ND: Tensor, batch: AnswerBatch, temperature: float = 1.0
+) -> Tensor:
+    """`answer_log_probabilities` of a batch's `answer_features`."""
+    logits_NV = _divided(head_rows(model, x_ND), temperature)
     return -F.cross_entropy(logits_NV, batch.ids_BT[batch.answer_BT], reduction="none")
 
 
 def answer_nats(model: nn.Module, batch: AnswerBatch) -> Tensor:
     """The negative log-probability of all answer tokens together, a scalar, without ever holding all logits."""
     assert isinstance(model, CustomLanguageModel)
-    x_ND = before_answers(batch, model.features(DecoderInputs(*batch.decoder_inputs())))
+    x_ND = answer_features(model, batch)
     return model.nats(_same_rows(x_ND), _same_rows(batch.ids_BT[batch.answer_BT], IGNORED))
 
 
 def log_probabilities(model: nn.Module, batch: AnswerBatch, temperature: float = 1.0) -> tuple[Tensor, Tensor]:
     """(log-probability of each answer token, entropy before it), float32 [N]."""
-    all_NV = token_distributions(model, batch, temperature)
+    assert isinstance(model, CustomLanguageModel)
+    return chances_and_entropies(model, answer_features(model, batch), batch, temperature)
+
+
+def chances_and_entropies(
+    model: CustomLanguageModel, x_ND: Tensor, batch: AnswerBatch, temperature: float = 1.0
+) -> tuple[Tensor, Tensor]:
+    """`log_probabilities` of a batch's `answer_features`."""
+    all_NV = torch.log_softmax(_divided(head_rows(model, x_ND), temperature), -1)
     chosen_N = all_NV.gather(1, batch.ids_BT[batch.answer_BT][:, None])[:, 0]
     entropy_N = -(all_NV.detach().exp() * all_NV.detach()).sum(-1)
     return chosen_N, entropy_N
@@ -163,13 +184,11 @@ def log_probabilities(model: nn.Module, batch: AnswerBatch, temperature: float =
 
 def token_distributions(model: nn.Module, batch: AnswerBatch, temperature: float = 1.0) -> Tensor:
     """Log-probabilities of every token before each answer token, float32 [N, V]."""
-    return torch.log_softmax(_logits(model, batch, temperature), -1)
-
-
-def _logits(model: nn.Module, batch: AnswerBatch, temperature: float) -> Tensor:
     assert isinstance(model, CustomLanguageModel)
-    x_BTD = model.features(DecoderInputs(*batch.decoder_inputs()))
-    logits_NV = head_rows(model, before_answers(batch, x_BTD))
+    return torch.log_softmax(_divided(head_rows(model, answer_features(model, batch)), temperature), -1)
+
+
+def _divided(logits_NV: Tensor, temperature: float) -> Tensor:
     return logits_NV if temperature == 1 else logits_NV / temperature
 
 

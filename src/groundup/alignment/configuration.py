@@ -126,8 +126,12 @@ class PolicyConfig(LoopConfig):
     kl_horizon: int = Field(default=10_000, ge=1)
     missing_end_penalty: float = Field(default=1.0, ge=0)
     """Taken from the score of an answer that did not end in time."""
+    critic: Literal["separate", "trunk"] = "separate"
+    """Of `gae`: a model of its own, which starts as the reward model, or a head on the policy's features. That
+    saves the second model's passes and memory, and the value's errors move the policy's features too."""
     critic_speed: float = Field(default=10.0, gt=0)
-    """The critic's learning rate over the policy's: it must keep up as the policy moves (verl: 10, OpenRLHF: 18)."""
+    """The critic's learning rate over the policy's (of `trunk`: its head's): it must keep up as the policy moves
+    (verl: 10, OpenRLHF: 18)."""
     gamma: float = Field(default=1.0, gt=0, le=1)
     gae_lambda: float = Field(default=0.95, ge=0, le=1)
     value_clip: float = Field(default=0.2, gt=0)
@@ -139,6 +143,11 @@ class PolicyConfig(LoopConfig):
             if name not in self.model_fields_set:
                 object.__setattr__(self, name, value)
         return self
+
+    @property
+    def valued(self) -> bool:
+        """Whether the policy has a value head."""
+        return self.advantage == "gae" and self.critic == "trunk"
 
     @model_validator(mode="after")
     def _groups(self) -> "PolicyConfig":

@@ -6,8 +6,11 @@ from collections.abc import Callable, Sequence
 from itertools import combinations
 from typing import Any
 
+from torch import nn
+
 from groundup.alignment.answers import Answer
 from groundup.alignment.configuration import GrpoConfig, PolicyConfig
+from groundup.alignment.critic import ScalarModel, ValuedPolicy
 from groundup.alignment.data.examples import answer_ids, ask, fitted, prompt_ids
 from groundup.alignment.data.records import Task, task_of
 from groundup.alignment.labelled import LabelledObjective, labels_of
@@ -15,12 +18,14 @@ from groundup.alignment.losses import RankingLoss
 from groundup.alignment.policy import PolicyObjective
 from groundup.alignment.preference import PreferenceObjective
 from groundup.alignment.rankings import ranked
-from groundup.alignment.reward import RewardModel, RewardObjective, ScalarModel
+from groundup.alignment.reference import referred
+from groundup.alignment.reward import RewardModel, RewardObjective
 from groundup.alignment.rewards.reward import FunctionReward, Reward
 from groundup.alignment.rollout import Sampler
 from groundup.alignment.sft import Lesson, SftObjective
 from groundup.model.decoder import CustomLanguageModel
 from groundup.parallel.device import best_device
+from groundup.parallel.engine import ModelOnDevice
 from groundup.parallel.single_device import SingleDevice
 from groundup.tokenizer.tokenizer import Tokenizer
 from groundup.training.configuration import LoopConfig
@@ -147,14 +152,15 @@ def fit_preferences(
     """
     config = config or LoopConfig()
     encoded = [_pair(model, tokenizer, pair) for pair in pairs]
-    reference = copy.deepcopy(model).to(best_device()).requires_grad_(False)
+    reference = ModelOnDevice(copy.deepcopy(model).requires_grad_(False), best_device(), "fp32")
     drawing: dict[str, Any] = {"accumulate": config.accumulate, "pad": tokenizer.pad, "seed": seed}
     objective: Objective
     if loss == "kto":
-        objective = LabelledObjective(labels_of(encoded), [], reference, beta=beta, batch=2 * batch, **drawing)
+        objective = LabelledObjective(labels_of(encoded), [], reference.model, beta=beta, batch=2 * batch, **drawing)
     else:
         given: dict[str, Any] = {"loss": loss, "beta": beta, "label_smoothing": label_smoothing, "nll": nll}
-        objective = PreferenceObjective(encoded, [], reference, batch=batch, **given, **drawing)
+        known = referred(encoded, reference, tokenizer.pad)
+        objective = PreferenceObjective(known, [], batch=batch, **given, **drawing)
     return run(model, objective, math.ceil(epochs * len(pairs) / batch), learning_rate, config)
 
 
@@ -195,7 +201,8 @@ def fit_policy(
     config = kind.model_validate(settings)
     given = [task_of(task) if isinstance(task, str) else task for task in tasks]
     critic = None
-    if config.advantage == "gae":
+    trained: nn.Module = ValuedPolicy(model, config.critic_speed) if config.valued else model
+    if config.advantage == "gae" and not config.valued:
         value = ScalarModel(copy.deepcopy(model))
         critic = SingleDevice(value, make_optimizer(config.optimizer), best_device(), "fp32")
     sampler = Sampler(
@@ -208,7 +215,7 @@ def fit_policy(
         pad=tokenizer.pad,
         seed=seed,
     )
-    return run(model, PolicyObjective(sampler, config, critic), config.iterations, learning_rate, config)
+    return run(trained, PolicyObjective(sampler, config, critic), config.iterations, learning_rate, config)
 
 
 def _answer(model: CustomLanguageModel, tokenizer: Tokenizer, prompt: str, answer: str) -> Answer:

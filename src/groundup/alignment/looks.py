@@ -9,10 +9,10 @@ from collections.abc import Sequence
 import torch
 
 from groundup.alignment.answers import Answer
+from groundup.alignment.critic import language_of
 from groundup.alignment.data.records import Task
 from groundup.alignment.rewards.reward import Reward
 from groundup.inference.continuation import continue_prompts
-from groundup.model.decoder import CustomLanguageModel
 from groundup.parallel.engine import Engine
 
 
@@ -42,9 +42,12 @@ class Looks:
     def measure(self, engine: Engine) -> dict[str, float]:
         """`heldout_truth`, `heldout_score` and `heldout_ended`, means over the tasks. Collective."""
         with engine.whole() as model:
-            assert isinstance(model, CustomLanguageModel)
             given = continue_prompts(
-                model, self.prompts, stop={self.stop}, max_tokens=self.max_answer_tokens, dtype=engine.dtype
+                language_of(model),
+                self.prompts,
+                stop={self.stop},
+                max_tokens=self.max_answer_tokens,
+                dtype=engine.dtype,
             )
         answers = [Answer(prompt, one.tokens) for prompt, one in zip(self.prompts, given, strict=True)]
         return {

@@ -22,10 +22,10 @@ from torch import Tensor, nn
 from groundup.alignment.advantages import KlController, generalised, group_mean, leave_one_out, token_rewards, whiten
 from groundup.alignment.answers import AnswerBatch, answer_log_probabilities, collate
 from groundup.alignment.configuration import PolicyConfig
+from groundup.alignment.critic import ScalarModel, ValuedPolicy
 from groundup.alignment.looks import Looks
 from groundup.alignment.losses import kl_k1, kl_k2, kl_k3, masked_mean, policy_loss, policy_ratio, value_loss
 from groundup.alignment.packing import pack
-from groundup.alignment.reward import ScalarModel
 from groundup.alignment.rollout import Rollout, Sampler
 from groundup.errors import GroundupError
 from groundup.parallel.checkpointing.files import TensorFiles
@@ -84,7 +84,8 @@ class PolicyObjective(Objective):
     ) -> None:
         """
         Args:
-            critic: the engine of a `ScalarModel`; needed for the estimator `gae` and for no other.
+            critic: the engine of a `ScalarModel`; needed for the estimator `gae` where the policy is no
+                `ValuedPolicy`, and for nothing else.
             ranks: of the data, among which each minibatch is divided.
             looks: what `validate` measures; None: nothing.
 
@@ -98,7 +99,7 @@ class PolicyObjective(Objective):
                 where="ppo.minibatch",
                 do=f"let minibatch divide rollouts ({config.rollouts}) and be at least {ranks}",
             )
-        assert (critic is not None) == (config.advantage == "gae")
+        assert (critic is not None) == (config.advantage == "gae" and not config.valued)
         self.sampler, self.config, self.critic, self.looks = sampler, config, critic, looks
         self.per_epoch = -(-config.rollouts // config.minibatch)
         self.updates = config.epochs * self.per_epoch
@@ -228,7 +229,12 @@ class PolicyObjective(Objective):
     def loss(self, model: nn.Module, batch: Minibatch) -> tuple[Tensor, Statistics]:
         assert self.experience is not None
         config, mask_BR = self.config, batch.batch.mask_BR.float()
-        logp_BR = batch.batch.rows(answer_log_probabilities(model, batch.batch, config.temperature))
+        values_N = None
+        if isinstance(model, ValuedPolicy):
+            logp_N, values_N = model.answers(batch.batch, config.temperature)
+        else:
+            logp_N = answer_log_probabilities(model, batch.batch, config.temperature)
+        logp_BR = batch.batch.rows(logp_N)
         loss_BR = policy_loss(
             logp_BR,
             batch.old_BR,
@@ -254,7 +260,11 @@ class PolicyObjective(Objective):
                 "squared_ratio": ratio_BR.expand_as(mask_BR) ** 2,
             }
             statistics = {name: (x_BR * mask_BR).sum() for name, x_BR in watched.items()}
-        return (loss_BR * batch.weights_BR).sum(), statistics
+        loss = (loss_BR * batch.weights_BR).sum()
+        if values_N is not None:
+            error = self._value_losses(batch, values_N).sum()
+            loss, statistics["value_loss"] = loss + error, error.detach()
+        return loss, statistics
 
     def after(self, update: int, batches: Sequence[Any], learning_rate: float, result: StepResult) -> dict[str, float]:
         """Train the critic on the same answers; the effective sample size as a fraction of the minibatch's tokens.
@@ -295,16 +305,14 @@ class PolicyObjective(Objective):
 
     def _value_loss(self, model: nn.Module, minibatch: Minibatch) -> tuple[Tensor, Statistics]:
         assert isinstance(model, ScalarModel)
-        batch = minibatch.batch
-        loss = value_loss(
-            batch.rows(model.values(batch)),
-            minibatch.values_BR,
-            minibatch.returns_BR,
-            batch.mask_BR.float(),
-            self.config.value_clip,
-            reduction="sum",
-        )
-        return self.config.value_coefficient * loss, {}
+        return self._value_losses(minibatch, model.values(minibatch.batch)).sum(), {}
+
+    def _value_losses(self, minibatch: Minibatch, values_N: Tensor) -> Tensor:
+        """Of each token, [B, R], by its weight in the loss."""
+        batch, config = minibatch.batch, self.config
+        known = minibatch.values_BR, minibatch.returns_BR, batch.mask_BR.float()
+        losses_BR = value_loss(batch.rows(values_N), *known, config.value_clip, reduction="none")
+        return config.value_coefficient * losses_BR
 
     def snapshot(self) -> Snapshot:
         return {} if self.critic is None else below(CRITIC, self.critic.snapshot())

@@ -3,12 +3,13 @@
 from collections.abc import Mapping, Sequence
 
 from groundup.alignment.configuration import GrpoConfig, PolicyConfig, PpoConfig
+from groundup.alignment.critic import ScalarModel, ValuedPolicy
 from groundup.alignment.data.data_reading import read_tasks
 from groundup.alignment.data.examples import prompt_ids, skip_long_prompts
 from groundup.alignment.data.records import Task, task_of
 from groundup.alignment.looks import Looks
 from groundup.alignment.policy import PolicyObjective
-from groundup.alignment.reward import ScalarModel, load_reward_model
+from groundup.alignment.reward import load_reward_model
 from groundup.alignment.rewards.reward import FunctionReward, Reward
 from groundup.alignment.rewards.user_function import is_function, load_function
 from groundup.alignment.rewards.verifiers import verify
@@ -25,14 +26,14 @@ LOOKED_AT = 96  # questions from the tune set
 def ppo(config: PpoConfig, inputs: Mapping[str, Artifact], work: Work) -> Figures:
     """With the reward model of the reward stage, and a critic that starts from it; writes `model/`."""
     training = StageTraining("ppo", config, inputs, "sft", work)
-    policy = training.engine(training.model())
+    policy = _policy(training, config)
     return _train_on_reward(training, config, inputs, policy)
 
 
 def grpo(config: GrpoConfig, inputs: Mapping[str, Artifact], work: Work) -> Figures:
     """Without a critic, on a person's own tasks and their verifiers or as `ppo`; writes `model/`."""
     training = StageTraining("grpo", config, inputs, "sft", work)
-    policy = training.engine(training.model())
+    policy = _policy(training, config)
     if config.data is None:
         return _train_on_reward(training, config, inputs, policy)
     file = read_tasks(work.base / config.data.expanduser(), config.verifier)
@@ -45,6 +46,12 @@ def grpo(config: GrpoConfig, inputs: Mapping[str, Artifact], work: Work) -> Figu
 
     figures = _train(training, config, inputs, policy, tasks, FunctionReward(score, training.tokenizer))
     return figures | {"summary": f"{figures['summary']}; {file.summary}", "data": file.figures()}
+
+
+def _policy(training: StageTraining, config: PolicyConfig) -> Engine:
+    """The policy to train, with a value head where that is the critic."""
+    model = training.model()
+    return training.engine(ValuedPolicy(model, config.critic_speed) if config.valued else model)
 
 
 def _train_on_reward(
@@ -98,7 +105,8 @@ def _train(
     looks: Looks | None = None,
 ) -> Figures:
     critic = None
-    if config.advantage == "gae":  # starts with the reward model's features, where there is one, and values of 0
+    # a critic of its own starts with the reward model's features, where there is one, and values of 0
+    if config.advantage == "gae" and not config.valued:
         rewarded = load_reward_model(inputs["reward"].path / "model")[0].language if "reward" in inputs else None
         critic = training.engine(ScalarModel(rewarded or training.model()))
     sampler = Sampler(

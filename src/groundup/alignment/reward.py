@@ -1,4 +1,4 @@
-"""The reward model, trained on ranked pairs (Bradley-Terry): the model, the objective and the stage; and the critic."""
+"""The reward model, trained on ranked pairs (Bradley-Terry): the model, the objective and the stage."""
 
 import json
 import math
@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from groundup.alignment.answers import AnswerBatch, before_answers, head_rows
 from groundup.alignment.configuration import CONTROL_ANSWERS, CONTROL_QUESTIONS, RewardConfig
+from groundup.alignment.critic import linear_float32
 from groundup.alignment.data.examples import answer_ids, prompt_ids
 from groundup.alignment.data.pairs import KINDS, OWN, read_pairs
 from groundup.alignment.data.questions import MAIN_ASPECTS, read_items
@@ -30,28 +31,12 @@ from groundup.artifacts import Artifact, Figures, Work
 from groundup.artifacts.durable import write_text
 from groundup.artifacts.json_files import read_json
 from groundup.model.configuration import LLMConfig, config_of
-from groundup.model.decoder import CustomLanguageModel, Decoder
+from groundup.model.decoder import CustomLanguageModel
 from groundup.model.inputs import DecoderInputs
 from groundup.model.weights import CONFIG, WEIGHTS, load_weights, named_weights, read_tensors
 from groundup.parallel.engine import ModelOnDevice, Statistics
 
 SCALE = "scale.json"
-
-
-class ScalarModel(nn.Module):
-    """A decoder whose features become one number: a critic's value of each state of an answer. It starts at 0."""
-
-    def __init__(self, model: CustomLanguageModel) -> None:
-        """Takes over the decoder's weights (shared, not copied)."""
-        super().__init__()
-        self.config: LLMConfig = model.config
-        self.model: Decoder = model.model
-        self.score = nn.Linear(model.config.hidden_size, 1, bias=False)
-        nn.init.zeros_(self.score.weight)
-
-    def values(self, batch: AnswerBatch) -> Tensor:
-        """Float32 [N]: the value of the state before each answer token, in row order."""
-        return linear_float32(before_answers(batch, self.model(DecoderInputs(*batch.decoder_inputs()))), self.score)
 
 
 class RewardModel(nn.Module):
@@ -85,12 +70,6 @@ class RewardModel(nn.Module):
         nats_BR = batch.rows(nats_N)
         surprise_B2 = torch.stack((nats_BR.sum(1) / batch.mask_BR.sum(1), nats_BR.amax(1)), 1)
         return linear_float32(x_BD, self.score) + linear_float32(surprise_B2, self.surprise)
-
-
-def linear_float32(x_ND: Tensor, layer: nn.Linear) -> Tensor:
-    """[N]: the last matmul is in float32, whatever the autocast: scores a hair apart decide a pair."""
-    with torch.autocast(x_ND.device.type, enabled=False):
-        return F.linear(x_ND.float(), layer.weight.float())[:, 0]
 
 
 @dataclass(frozen=True)

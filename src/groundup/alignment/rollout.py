@@ -12,10 +12,10 @@ from typing import TypeVar
 import torch
 from torch import Tensor, nn
 
-from groundup.alignment.answers import Answer, collate, log_probabilities
+from groundup.alignment.answers import Answer, answer_log_probabilities, collate, log_probabilities
 from groundup.alignment.configuration import PolicyConfig
+from groundup.alignment.critic import ScalarModel, ValuedPolicy, language_of
 from groundup.alignment.data.records import Task
-from groundup.alignment.reward import ScalarModel
 from groundup.alignment.rewards.reward import Reward
 from groundup.inference.continuation import continue_prompts
 from groundup.inference.sampling import Sampling
@@ -99,15 +99,15 @@ class Sampler:
 
     def _round(self, iteration: int, number: int, policy: Engine, critic: Engine | None) -> Rollout:
         indices = self._drawn(iteration * (self.config.refill + 1) + number)
-        with policy.whole() as model:
-            assert isinstance(model, CustomLanguageModel)
+        with policy.whole() as whole:
+            model = language_of(whole)
             context = model.config.max_position_embeddings
             answers, chances = self.sample(model, indices, policy, (self.seed << 20) + iteration + (number << 54))
             if critic is None:
-                known, scores = self._known_of([answers[i] for i in self._mine], indices, model, None, policy)
+                known, scores = self._known_of([answers[i] for i in self._mine], indices, whole, None, policy)
             else:
                 with critic.whole() as values:
-                    known, scores = self._known_of([answers[i] for i in self._mine], indices, model, values, policy)
+                    known, scores = self._known_of([answers[i] for i in self._mine], indices, whole, values, policy)
         device = policy.device
         longest = max(len(answer.answer) for answer in answers)
         parts = [(_wide(rows, longest), part) for rows, part in self._gathered((known.cpu(), scores.cpu()))]
@@ -176,13 +176,17 @@ class Sampler:
             some = [answers[index] for index in by_length[start : start + at_once]]
             batch = collate(some, self.pad, on.device)
             with on.autocast():
-                logp_N, entropy_N = log_probabilities(policy, batch, self.config.temperature)
-                with adapters_off(policy):
-                    reference_N, _ = log_probabilities(self.reference or policy, batch, self.config.temperature)
-                values_N = torch.zeros_like(logp_N)
+                if isinstance(policy, ValuedPolicy):
+                    logp_N, entropy_N, values_N = policy.known(batch, self.config.temperature)
+                else:
+                    logp_N, entropy_N = log_probabilities(policy, batch, self.config.temperature)
+                    values_N = torch.zeros_like(logp_N)
                 if critic is not None:
                     assert isinstance(critic, ScalarModel)
                     values_N = critic.values(batch)
+                reference = self.reference or language_of(policy)
+                with adapters_off(policy):
+                    reference_N = answer_log_probabilities(reference, batch, self.config.temperature)
             rows = torch.stack([batch.rows(x) for x in (logp_N, reference_N, values_N, entropy_N)])
             columns.append(_wide(rows, longest))
         tasks = [self.tasks[indices[index]] for index in self._mine]

@@ -8,6 +8,7 @@ from torch import nn
 
 from groundup.alignment.answers import Answer
 from groundup.alignment.configuration import VALIDATIONS
+from groundup.alignment.critic import language_of
 from groundup.alignment.data.examples import answer_ids, fitted, prompt_ids
 from groundup.alignment.data.pairs import Pair
 from groundup.alignment.pair_objective import EncodedPair
@@ -97,11 +98,11 @@ class StageTraining:
     def save(self, engine: Engine) -> None:
         """Write the trained language model to `model/`, and adapters, which are merged there, to `adapter/` too."""
         with engine.whole() as whole:
-            assert isinstance(whole, CustomLanguageModel)
+            language = language_of(whole)
             if engine.leader:
-                save_model(self.work.out / "model", whole)
+                save_model(self.work.out / "model", language)
                 if self.config.lora:
-                    save_adapter(self.work.out / "adapter", whole)
+                    save_adapter(self.work.out / "adapter", language)
 
 
 def encode_pair(pair: Pair, tokenizer: Tokenizer, context: int) -> EncodedPair:

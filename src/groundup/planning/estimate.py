@@ -261,7 +261,7 @@ class _Estimate:
         return self._policy("grpo", self.blueprint.grpo)
 
     def _policy(self, stage: str, config: PolicyConfig) -> StagePlan:
-        models = 2 if config.advantage == "gae" else 1  # a critic is as large as the policy
+        models = 2 if config.advantage == "gae" and not config.valued else 1  # such a critic is as large as the policy
         rewarded = "reward" in needed(self.blueprint)
         answer = min(config.max_answer_tokens, ANSWER_TOKENS)
         answers = config.iterations * config.rollouts

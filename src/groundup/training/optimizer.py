@@ -1,13 +1,13 @@
 """Which parameters are trained by which rule: AdamW, Muon for matrices, or Adafactor; decay only where it belongs."""
 
 from collections.abc import Callable, Iterable
-from typing import Any, Literal, get_args
+from typing import Any, Literal, Protocol, get_args, runtime_checkable
 
 import torch
 from torch import Tensor, nn
 
 from groundup.machine import multiplies_bf16
-from groundup.model.decoder import CustomLanguageModel, Decoder
+from groundup.model.decoder import Decoder
 from groundup.model.shortcuts import Smear, StreamScalars
 from groundup.training.adafactor import Adafactor
 from groundup.training.configuration import OptimizerConfig
@@ -18,6 +18,14 @@ from groundup.training.muon import Muon
 Kind = Literal["matrix", "embedding", "values", "head", "vector", "scalar", "stream"]
 VALUES, STREAM = 0.5, 0.01
 MakeOptimizer = Callable[[nn.Module], torch.optim.Optimizer]
+
+
+@runtime_checkable
+class ScaledRates(Protocol):
+    """A model some of whose parameters have learning rates of their own."""
+
+    def learning_rate_multipliers(self) -> dict[str, float]:
+        """What each parameter's learning rate is multiplied by; 1 where its name is missing."""
 
 
 def make_optimizer(config: OptimizerConfig) -> MakeOptimizer:
@@ -77,8 +85,8 @@ def _adafactor(config: OptimizerConfig) -> MakeOptimizer:
 
 
 def _by_shape(model: nn.Module, config: OptimizerConfig) -> list[dict[str, Any]]:
-    """Matrices, which decay, and vectors, which do not; apart where muP gives them other learning rates."""
-    scales = model.learning_rate_multipliers() if isinstance(model, CustomLanguageModel) else {}
+    """Matrices, which decay, and vectors, which do not; apart where the model gives them other learning rates."""
+    scales = model.learning_rate_multipliers() if isinstance(model, ScaledRates) else {}
     members: dict[tuple[float, float], list[Tensor]] = {}
     for matrices in (True, False):
         for name, parameter in model.named_parameters():

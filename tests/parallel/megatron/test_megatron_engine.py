@@ -10,8 +10,9 @@ from torch import Tensor
 
 import tiny
 from groundup.alignment.answers import Answer
+from groundup.alignment.critic import ScalarModel
 from groundup.alignment.preference import PreferenceObjective
-from groundup.alignment.reward import RewardModel, ScalarModel
+from groundup.alignment.reward import RewardModel
 from groundup.alignment.sft import Lesson, SftObjective
 from groundup.errors import GroundupError
 from groundup.model.configuration import FAMILIES
@@ -206,13 +207,11 @@ def answers(count: int, seed: int) -> list[Answer]:
 def objectives() -> dict[str, Any]:
     drawing = {"batch": 8, "accumulate": 2, "pad": 0, "seed": 3}
     lessons = [Lesson([answer]) for answer in answers(24, 1)]
-    pairs = list(zip(answers(16, 1), answers(16, 2), strict=True))
+    known = tiny.referred(list(zip(answers(16, 1), answers(16, 2), strict=True)), curves.model(seed=9).eval())
     return {
         "sft": SftObjective(lessons, answers(5, 4), **drawing),
         "sft, packed": SftObjective(lessons, answers(5, 4), **drawing, context=40),
-        "dpo": PreferenceObjective(
-            pairs, pairs[:5], curves.model(seed=9).eval(), beta=0.1, label_smoothing=0.0, **drawing
-        ),
+        "dpo": PreferenceObjective(known, known[:5], beta=0.1, label_smoothing=0.0, **drawing),
     }
 
 

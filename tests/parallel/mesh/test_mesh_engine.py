@@ -89,7 +89,8 @@ def objective(kind: str) -> SftObjective | RewardObjective | PreferenceObjective
     pairs = list(zip(answers(20, 0), answers(20, 2), strict=True))
     if kind == "reward":
         return RewardObjective(ranked((pair, None) for pair in pairs[5:]), pairs[:5], centering=0.01, **drawing)
-    return PreferenceObjective(pairs[5:], pairs[:5], tiny.model(seed=9), beta=0.1, label_smoothing=0.0, **drawing)
+    known = tiny.referred(pairs, tiny.model(seed=9))
+    return PreferenceObjective(known[5:], known[:5], beta=0.1, label_smoothing=0.0, **drawing)
 
 
 def model_for(kind: str) -> nn.Module:

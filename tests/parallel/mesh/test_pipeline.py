@@ -173,9 +173,9 @@ def sft_packed() -> SftObjective:
 
 def dpo() -> PreferenceObjective:
     pairs = list(zip(answers(20, 2), answers(20, 3), strict=True))
-    reference = tiny.model(seed=1, num_hidden_layers=4).requires_grad_(False)
+    known = tiny.referred(pairs, tiny.model(seed=1, num_hidden_layers=4))
     drawing = {"batch": 9, "accumulate": 4, "pad": 0, "seed": 0}
-    return PreferenceObjective(pairs, pairs[:6], reference, beta=0.1, label_smoothing=0.1, **drawing)
+    return PreferenceObjective(known, known[:6], beta=0.1, label_smoothing=0.1, **drawing)
 
 
 def align(parallel: ParallelConfig | None, objective_of: Callable[[], Any]) -> list[float]:

@@ -19,13 +19,15 @@ from torch import Tensor, nn
 
 from groundup.alignment.answers import Answer
 from groundup.alignment.configuration import DpoConfig, GrpoConfig, OwnAnswersConfig, PolicyConfig, PpoConfig, SftConfig
+from groundup.alignment.critic import ScalarModel, ValuedPolicy, language_of
 from groundup.alignment.data.examples import answer_ids, fitted, prompt_ids
 from groundup.alignment.data.records import Task
+from groundup.alignment.labelled import label_objective, labels_of
 from groundup.alignment.own_answers import best_and_worst
 from groundup.alignment.pair_objective import EncodedPair
 from groundup.alignment.policy import PolicyObjective
 from groundup.alignment.preference import preference_objective
-from groundup.alignment.reward import ScalarModel
+from groundup.alignment.reference import referred
 from groundup.alignment.rewards.reward import Reward
 from groundup.alignment.rollout import Sampler
 from groundup.alignment.sft import Lesson, SftObjective
@@ -64,8 +66,7 @@ class ObservedObjective(Objective):
         if step and step % self.every == 0:
             seconds = self.seconds
             with engine.whole() as model:
-                assert isinstance(model, CustomLanguageModel)
-                self.look(step, seconds, model)
+                self.look(step, seconds, language_of(model))
             self.began = time.process_time() - seconds
         return self.inner.prepare(step, engine)
 
@@ -117,11 +118,13 @@ class MethodTrainer:
         began = time.process_time()
         config = self.given.configs["dpo" if method == "dpo_own" else method]
         objective, steps = self._objective(method, config, beta, seed)
-        model = self.given.start()
+        model: nn.Module = self.given.start()
+        if isinstance(config, PolicyConfig) and config.valued:
+            model = ValuedPolicy(self.given.start(), config.critic_speed)
         watched = ObservedObjective(objective, math.ceil(steps / self.given.looks), look, time.process_time() - began)
         assert config.learning_rate is not None
         run(model, watched, steps, config.learning_rate, config)
-        look(steps, watched.seconds, model.eval())
+        look(steps, watched.seconds, language_of(model.eval()))
 
     def _objective(self, method: str, config: LoopConfig, beta: float | None, seed: int) -> tuple[Objective, int]:
         """(objective, steps)."""
@@ -136,12 +139,17 @@ class MethodTrainer:
             pairs = list(self.given.pairs) if method == "dpo" else self._own_pairs(seed)
             reference = self.given.start().to(self.device).requires_grad_(False)
             chosen = config if beta is None else config.model_copy(update={"beta": beta})
-            preference = preference_objective(chosen, pairs, [], reference, pad=pad, seed=seed)
+            preference: Objective
+            if chosen.loss == "kto":
+                preference = label_objective(chosen, labels_of(pairs), [], reference, pad=pad, seed=seed)
+            else:
+                known = referred(pairs, ModelOnDevice(reference, self.device, "fp32"), pad)
+                preference = preference_objective(chosen, known, [], pad=pad, seed=seed)
             return preference, math.ceil(config.epochs * len(pairs) / config.batch_pairs)
         assert isinstance(config, PolicyConfig)
         policy = config.model_copy(update={} if beta is None else {"kl": beta})
         critic = None
-        if policy.advantage == "gae":
+        if policy.advantage == "gae" and not policy.valued:
             value = ScalarModel(self.given.critic())
             critic = SingleDevice(value, make_optimizer(policy.optimizer), self.device, "fp32")
         sampler = Sampler(
@@ -160,7 +168,7 @@ class MethodTrainer:
         """Of SFT: about PPO's compute, but no example is repeated more than `MAX_EPOCHS` times."""
         ppo = self.given.configs["ppo"]
         assert isinstance(ppo, PolicyConfig)
-        trained = 2 if ppo.advantage == "gae" else 1
+        trained = 2 if ppo.advantage == "gae" and not ppo.valued else 1
         passes = FORWARDS / 3 + ppo.epochs * trained
         return max(1, math.ceil(min(passes * ppo.iterations * ppo.rollouts, MAX_EPOCHS * examples) / batch))
 
