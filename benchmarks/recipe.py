@@ -11,19 +11,25 @@ held-out documents is looked at on the way, the other half at the end. Compiling
     nanochat     karpathy/nanochat's recipe at depth 4, from a checkout in PEER
     nanogpt      nanoGPT's model and AdamW
 
-A side whose name ends in `@.6` has .6 of the time; one that ends in `-eager` is not compiled.
+A side whose name ends in `@.6` has .6 of the time; one that ends in `-eager` is not compiled. A recipe with changes is
+another side, measured against that recipe: `"portable:schedule=cosine warmup=.1"`, by the keys of a blueprint's
+`pretrain:`, by `decoder.` and the fields of the decoder's configuration, `size` and `seed`. The side `parts` means all
+of `PARTS`.
 """
 
+import copy
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+from ruamel.yaml import YAML
+
 from benchmarks.measure import Failure, Measurement, peer_in_process
-from benchmarks.recipe_race import Clock, Job
+from benchmarks.recipe_race import SEED, Clock, Job
 from benchmarks.rows import Row, compare
 from groundup.artifacts.durable import write_text
 from groundup.errors import GroundupError
@@ -37,16 +43,31 @@ MUON = {"name": "muon", "iterations": 3, "weight_decay": 0.0, "betas": [0.8, 0.9
 
 @dataclass(frozen=True)
 class Recipe:
-    """The size of a model, and how a blueprint's `pretrain:` section trains it."""
+    """The size of a model, how a blueprint's `pretrain:` section trains it, and fields of the decoder set beside it."""
 
-    parameters: int
+    size: str
     pretrain: dict[str, Any]
+    decoder: dict[str, Any] = field(default_factory=dict)
+    seed: int = SEED
+
+    def changed(self, changes: Sequence[str]) -> "Recipe":
+        """With each `key=value` of `changes`, whose value is YAML."""
+        values = {"size": self.size, "pretrain": copy.deepcopy(self.pretrain), "decoder": dict(self.decoder)}
+        values["seed"] = self.seed
+        for change in changes:
+            key, _, text = change.partition("=")
+            *path, last = key.split(".") if key.split(".")[0] in values else ("pretrain", *key.split("."))
+            inner = values
+            for part in path:
+                inner = inner.setdefault(part, {})
+            inner[last] = YAML(typ="safe").load(text)
+        return Recipe(**values)
 
 
 RECIPES = {
-    "plain": Recipe(4_000_000, {"learning_rate": 2e-3}),
+    "plain": Recipe("4M", {"learning_rate": 2e-3}),
     "portable": Recipe(
-        4_000_000,
+        "4M",
         {
             **FASTER,
             "model": {"architecture": "qwen3", "unit_start": True, "layers": 3, "width": 256},
@@ -54,7 +75,7 @@ RECIPES = {
         },
     ),
     "fast": Recipe(
-        4_000_000,
+        "4M",
         {
             **FASTER,
             "model": {"architecture": "fast", "layers": 3, "width": 256},
@@ -62,6 +83,44 @@ RECIPES = {
         },
     ),
 }
+UNGATED = "decoder.hidden_act=relu2 decoder.gated_mlp=false decoder.intermediate_size=1024"
+GATED = "decoder.hidden_act=silu decoder.gated_mlp=true decoder.intermediate_size=704"
+FREE = "model.layers=null model.width=null"  # shapes other than that of 4M
+PARTS = (
+    "portable",
+    *(f"portable:seed={seed}" for seed in (1, 2)),  # how much is luck
+    "portable:optimizer.name=adamw learning_rate=2e-3",
+    "portable:optimizer.name=adamw learning_rate=4e-3",
+    "portable:model.unit_start=false",
+    "portable:model.unit_start=false model.tied=false",
+    "portable:decoder.embedding_norm=false",
+    "portable:decoder.zero_init_outputs=false",
+    "portable:decoder.fan_in=false",
+    "portable:decoder.qk_norm=false",
+    "portable:decoder.qk_gain=1",
+    f"portable:{UNGATED}",
+    "portable:decoder.final_logit_softcapping=15",
+    "portable:optimizer.embedding_scale=1",
+    "portable:optimizer.betas=[.9,.95] optimizer.eps=1e-8",
+    "portable:optimizer.momentum_warmup=0",
+    "portable:optimizer.iterations=5",
+    "portable:optimizer.weight_decay=.1",
+    "portable:optimizer.weight_decay=.1 optimizer.cautious=true",
+    "portable:schedule=cosine",
+    "portable:decay=.2",
+    "portable:ema=.99",
+    f"portable:{FREE}",  # what `size` alone chooses
+    "portable:batch_tokens=1024",
+    "portable:batch_tokens=4096",
+    "portable:learning_rate=5e-3",
+    "portable:learning_rate=2e-2",
+    "fast",
+    *(f"fast:decoder.{part}=false" for part in ("smear", "stream_scalars", "value_embeddings", "backout")),
+    "fast:decoder.final_logit_softcapping=null",
+    f"fast:{GATED}",
+    *(f"portable:size=1M {FREE} learning_rate={rate}" for rate in ("5e-3", "1e-2", "2e-2")),
+    *(f"portable:size=10M {FREE} learning_rate={rate}" for rate in ("5e-3", "1e-2", "2e-2")),
+)
 
 
 def run(
@@ -81,7 +140,7 @@ def run(
     tokens, tokenizer = _checked() if check else _tokens(data)
     precision = "bf16" if multiplies_bf16() else "fp32"
     sides = ["plain", "portable", "fast", "nanogpt"] if check else list(sides)
-    sides = [side for side in sides if peer or not side.startswith("nanochat")]
+    sides = list(PARTS) if sides == ["parts"] else [s for s in sides if peer or not s.startswith("nanochat")]
     found = {}
     for name in sides:
         base, _, part = name.partition("@")
@@ -92,25 +151,27 @@ def run(
         print(f"{name}: {_said(found[name])}", flush=True)
     others = [name for name in sides if name.startswith("nanochat")]
     against = others[0] if others else "plain" if "plain" in sides else sides[0]
-    other = found[against]
     for name in sides:
-        mine = found[name]
-        if name == against or isinstance(mine, Failure):
+        whole = name.partition(":")[0]
+        rival = whole if ":" in name and whole in found else against
+        mine, other = found[name], found[rival]
+        if name == rival or isinstance(mine, Failure):
             continue
         case = f"{name}, {budget:g} s on {usable_cores()} cores"
         value = other if isinstance(other, Failure) else other["test"]
-        yield compare(case, "bits per byte, test", mine["test"], value, against, "bits", "lower")
+        yield compare(case, "bits per byte, test", mine["test"], value, rival, "bits", "lower")
         if isinstance(other, dict):
             goal, seconds = other["looks"][-1][1], _reached(mine["looks"], other["looks"][-1][1])
             if seconds is not None:
                 metric = f"time to {goal:.3f} bits, validation"
-                yield compare(case, metric, seconds, other["seconds"], against, "s", "lower")
+                yield compare(case, metric, seconds, other["seconds"], rival, "s", "lower")
 
 
 def _raced(name: str, job: Job, peer: Path | None) -> dict[str, Any] | Failure:
     from benchmarks import recipe_sides
 
     base, eager = name.removesuffix("-eager"), name.endswith("-eager")
+    base, _, changes = base.partition(":")
     values = {**vars(job), "compiled": job.compiled and not eager}
     cores = usable_cores()
     measured: Measurement | Failure
@@ -119,7 +180,7 @@ def _raced(name: str, job: Job, peer: Path | None) -> dict[str, Any] | Failure:
     elif base == "nanogpt":
         measured = peer_in_process(recipe_sides.nanogpt, values, cores=cores)
     elif base in RECIPES:
-        measured = peer_in_process(recipe_sides.ours, base, values, cores=cores)
+        measured = peer_in_process(recipe_sides.ours, base, changes.split(), values, cores=cores)
     else:
         known = ", ".join((*RECIPES, "nanochat", "nanogpt"))
         raise GroundupError(f"there is no side {name!r}", do=f"choose of {known}")

@@ -43,6 +43,7 @@ class Job:
     precision: str
     compiled: bool
     check: bool = False  # a few steps of a tiny model
+    seed: int = SEED  # of the project's models, and of the order of the samples
 
 
 class Side(ABC):
@@ -100,7 +101,7 @@ class Texts:
     def __init__(self, job: Job) -> None:
         tokenizer = Tokenizer.load(Path(job.tokenizer))
         train, heldout = (TokenShard.open(Path(job.tokens), split, tokenizer) for split in ("train", "heldout"))
-        self._stream, windows = SampleStream(train, CONTEXT, SEED), Windows(heldout, CONTEXT)
+        self._stream, windows = SampleStream(train, CONTEXT, job.seed), Windows(heldout, CONTEXT)
         samples, validation = len(windows), 1 if job.check else VALIDATION
         half = samples // 2
         sizes = np.array([len(tokenizer.token_bytes(token)) for token in range(tokenizer.vocabulary_size)])

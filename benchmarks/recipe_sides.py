@@ -9,21 +9,28 @@ import copy
 import math
 import os
 import sys
-from typing import Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
 from benchmarks.recipe_race import CONTEXT, SEED, Job, Side, race
 
+if TYPE_CHECKING:
+    from benchmarks.recipe import Recipe
+
 DEPTH, WIDTH = 4, 256
 SCHEDULE = 10**6  # steps of a schedule that is read by parts of the time
 
 
-def ours(name: str, values: dict[str, Any]) -> dict[str, Any]:
-    """The recipe called `name` of `RECIPES`."""
-    job = Job(**values)
-    return race(Groundup(name, job), job)
+def ours(name: str, changes: Sequence[str], values: dict[str, Any]) -> dict[str, Any]:
+    """The recipe called `name` of `RECIPES`, with changes."""
+    from benchmarks.recipe import RECIPES
+
+    recipe = RECIPES[name].changed(changes)
+    job = Job(**{**values, "seed": recipe.seed})
+    return race(Groundup(recipe, job), job)
 
 
 def nanochat(peer: str, values: dict[str, Any]) -> dict[str, Any]:
@@ -41,27 +48,26 @@ def nanogpt(values: dict[str, Any]) -> dict[str, Any]:
 
 
 class Groundup(Side):
-    """A blueprint's `pretrain:` section for `size: 4M`, with the clock in place of the steps."""
+    """A blueprint's `pretrain:` section for a size, with the clock in place of the steps."""
 
-    def __init__(self, name: str, job: Job) -> None:
-        from benchmarks.recipe import RECIPES
+    def __init__(self, recipe: "Recipe", job: Job) -> None:
         from groundup.model.decoder import CustomLanguageModel
         from groundup.parallel.compilation import compile_blocks
         from groundup.parallel.device import settle
-        from groundup.planning.size import shape_for
+        from groundup.planning.size import parameters_of, shape_for
         from groundup.tokenizer.tokenizer import Tokenizer
         from groundup.training.configuration import PretrainConfig
 
         settle()
-        recipe = RECIPES[name]
         given = {**recipe.pretrain, "sequence": CONTEXT}
         if job.check:  # of any shape, as long as it is small
             given["model"] = {**given.get("model", {}), "layers": 2, "width": 32}
         self.config = PretrainConfig.model_validate(given)
         vocabulary = Tokenizer.load(job.tokenizer).vocabulary_size
-        shape = shape_for(recipe.parameters, vocabulary, self.config.model)
+        shape = shape_for(parameters_of(recipe.size), vocabulary, self.config.model)
+        fields = {**shape.model_dump(exclude_unset=True), **recipe.decoder}
         self.rows, self.job = (self.config.batch_tokens or 2048) // CONTEXT, job
-        self.model = CustomLanguageModel(type(shape).model_validate(shape.model_dump(exclude_unset=True)), seed=SEED)
+        self.model = CustomLanguageModel(type(shape).model_validate(fields), seed=job.seed)
         self.first = copy.deepcopy(self.model.state_dict())
         if job.compiled:
             compile_blocks(self.model.model.layers)

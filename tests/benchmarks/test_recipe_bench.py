@@ -24,7 +24,7 @@ def job(tmp_path: Path) -> Job:
 
 def test_a_side_starts_again_after_its_warm_up(job: Job) -> None:
     """With the weights that it had, and an optimizer that has seen nothing."""
-    side, texts = Groundup("fast", job), Texts(job)
+    side, texts = Groundup(recipe.RECIPES["fast"], job), Texts(job)
     before = texts.validation.bits(side)
     side.step(texts.batch(0, side.rows), 0, 0.5)
     assert texts.validation.bits(side) != before
@@ -44,11 +44,11 @@ def test_bits_per_byte_are_those_of_the_targets_bytes(job: Job) -> None:
     tokenizer = tiny.tokenizer()
     text = b"".join(tokenizer.token_bytes(token) for row in texts.test.rows[:, 1:].tolist() for token in row)
     nats = texts.test.rows[:, 1:].numel()
-    assert texts.test.bits(One("plain", job)) == pytest.approx(nats / math.log(2) / len(text))
+    assert texts.test.bits(One(recipe.RECIPES["plain"], job)) == pytest.approx(nats / math.log(2) / len(text))
 
 
 def test_a_race_returns_looks_and_a_test_figure(job: Job) -> None:
-    found = race(Groundup("portable", job), job)
+    found = race(Groundup(recipe.RECIPES["portable"], job), job)
     assert found["steps"] == 2 and found["tokens"] == 2 * 2048 and found["seconds"] > 0
     assert 0 < found["test"] < 8 and found["looks"][-1][0] == found["seconds"]
 
@@ -63,3 +63,13 @@ def test_the_time_of_a_value_lies_between_two_looks() -> None:
 def test_an_unknown_side_is_refused(job: Job) -> None:
     with pytest.raises(GroundupError, match="no side 'slow'"):
         recipe._raced("slow", job, None)
+
+
+@pytest.mark.parametrize("side", sorted({*recipe.PARTS} - {*recipe.RECIPES}))
+def test_every_part_is_a_recipe_of_its_own(side: str, job: Job) -> None:
+    """That the project's own configurations accept, and which is another than the one it was taken from."""
+    name, _, changes = side.partition(":")
+    whole, changed = recipe.RECIPES[name], recipe.RECIPES[name].changed(changes.split())
+    assert changed != whole and recipe.RECIPES[name] == whole
+    side_of = Groundup(changed, job)
+    assert side_of.config.learning_rate and side_of.parameters > 0

@@ -52,7 +52,7 @@ def test_a_former_key_is_an_error_that_names_the_present_one(write, monkeypatch)
 def test_the_least_blueprint_loads_and_is_complete(write):
     loaded = load(write(LEAST))
     pretrain, model = loaded.blueprint.pretrain, loaded.blueprint.pretrain.model
-    assert (model.layers, model.width, model.heads, model.kv_heads, model.feed_forward) == (4, 256, 4, 2, 704)
+    assert (model.layers, model.width, model.heads, model.kv_heads, model.feed_forward) == (5, 192, 3, 3, 512)
     assert pretrain.tokens and pretrain.batch_tokens and pretrain.learning_rate
     for stage in ("sft", "reward", "ppo", "dpo"):
         assert 0 < getattr(loaded.blueprint, stage).learning_rate <= pretrain.learning_rate
@@ -223,7 +223,7 @@ def test_every_unknown_key_is_found_but_only_some_are_shown(write):
         (
             "pretrain: {model: {window: 64}}",
             "pretrain.model.window",
-            "llama has no window; remove it, or choose the architecture mistral",
+            "qwen3 has no window; remove it, or choose the architecture mistral",
         ),
         (
             "pretrain: {sequence: 512}",

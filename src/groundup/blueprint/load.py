@@ -14,6 +14,7 @@ from groundup.blueprint.start import SOURCE, rewarmed, start_values
 from groundup.blueprint.tree import Node, parse
 from groundup.blueprint.validate import validate, where_of
 from groundup.errors import GroundupError
+from groundup.planning.recipe import recipe
 from groundup.planning.size import Derived, derive
 from groundup.section import Section
 
@@ -107,6 +108,8 @@ def load(path: Path, overrides: Sequence[str] = ()) -> LoadedBlueprint:
         raise BlueprintError(problems)
     derived = _start_values(blueprint, tree, path.resolve().parent)
     blueprint = _filled(blueprint, {path: one.value for path, one in derived.items()})
+    derived |= (taken := recipe(blueprint))
+    blueprint = _filled(blueprint, {path: one.value for path, one in taken.items()})
     if problems := checks.size_of(blueprint, tree):
         raise BlueprintError(problems)
     derived |= derive(blueprint)

@@ -26,7 +26,16 @@ HANDLED = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)  # for 
 
 
 class RankFailedError(Exception):
-    """A rank ended otherwise than by returning."""
+    """A rank ended otherwise than by returning.
+
+    Attributes:
+        rank: the one whose end was seen first; the others have been ended because of it.
+        exit_code: of that rank's process; the negative number of a signal if one ended it.
+    """
+
+    def __init__(self, rank: int, exit_code: int) -> None:
+        super().__init__(f"rank {rank} ended with {exit_code}")
+        self.rank, self.exit_code = rank, exit_code
 
 
 def run_ranks(
@@ -62,7 +71,8 @@ def run_ranks(
     try:
         return dict(elastic_launch(config, function)(*arguments))
     except ChildFailedError as error:
-        raise RankFailedError(str(error.get_first_failure()[0])) from error
+        rank, failure = error.get_first_failure()
+        raise RankFailedError(int(rank), failure.exitcode) from error
     except SignalException as error:
         raise KeyboardInterrupt from error
     finally:

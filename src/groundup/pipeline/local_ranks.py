@@ -38,14 +38,14 @@ def run_local_ranks(request: StageRequest, out: Path, keep: Path, progress: Prog
                     local_rank, (request, out, keep, folder), processes, [request.function.partition(":")[0]]
                 )[0]
                 return made
-            except RankFailedError:
-                answers = _answers(folder)
+            except RankFailedError as error:
+                answers, killed = _answers(folder), error.rank if error.exit_code < 0 else None
             foreseen = [answer for answer in answers.values() if "what" in answer]
             if foreseen:
                 raise GroundupError(foreseen[0]["what"], where=foreseen[0]["where"], do=foreseen[0]["do"])
             tries = tries + 1 if _newest(keep) == newest else 1
             newest = _newest(keep)
-            failure = _failure(stage, answers, processes)
+            failure = _failure(stage, answers, processes, killed)
             if tries > RESTARTS:
                 raise GroundupError(
                     f"{failure}, {tries} times without a new checkpoint",
@@ -58,8 +58,11 @@ def run_local_ranks(request: StageRequest, out: Path, keep: Path, progress: Prog
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _failure(stage: str, answers: Mapping[int, Mapping[str, str]], processes: int) -> str:
-    """What happened, as a sentence. A rank without a report was killed, or was ended because another one was."""
+def _failure(stage: str, answers: Mapping[int, Mapping[str, str]], processes: int, killed: int | None) -> str:
+    """What happened, as a sentence. `killed` is the rank that a signal ended first.
+
+    Without it, a rank that left no report was killed, or was ended because another one was.
+    """
     hangs = next((answer[HANGS] for answer in answers.values() if HANGS in answer), None)
     if hangs:
         return f"{stage} hangs: {hangs}"
@@ -68,8 +71,9 @@ def _failure(stage: str, answers: Mapping[int, Mapping[str, str]], processes: in
     if causes:
         rank, what = next(iter(causes.items()))
         return f"{stage} failed in rank {rank} ({what.splitlines()[0][:160]})"
-    silent = [str(rank) for rank in range(processes) if rank not in answers]
-    lost = f"rank {silent[0]}" if len(silent) == 1 else f"one of the ranks {', '.join(silent)}" if silent else "a rank"
+    silent = [killed] if killed is not None else [rank for rank in range(processes) if rank not in answers]
+    names = ", ".join(map(str, silent))
+    lost = f"one of the ranks {names}" if len(silent) > 1 else f"rank {names}" if silent else "a rank"
     return f"{stage} lost {lost}, which was killed, most often because memory ran out"
 
 

@@ -68,7 +68,7 @@ class Sections(Protocol):
 class Derived:
     """A value that nobody wrote, the rule that gave it, and where the rule is from."""
 
-    value: int | float | str | bool
+    value: int | float | str | bool | tuple[float, ...]
     rule: str
     source: str
 

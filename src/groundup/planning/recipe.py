@@ -1,0 +1,67 @@
+"""What pretraining is where nobody says otherwise: the portable recipe, whose model any other program can load.
+
+Muon for the matrices, a start at unit scale, Qwen3's normalised queries and keys, and a rate that is full for a third
+of the steps and falls in the rest. `make bench NAME=recipe SIDES=parts` measures what each part brings, and
+docs/experiments.md has the figures.
+"""
+
+from typing import Any, Protocol
+
+from groundup.parallel.configuration import ParallelConfig
+from groundup.planning.size import Derived
+from groundup.section import Section
+from groundup.training.configuration import PretrainConfig, ScheduleConfig
+
+SOURCE = "docs/experiments.md"
+
+# Muon's rate holds for every width, since its step is as large as the matrix asks for.
+SCHEDULE: dict[str, Any] = {
+    "learning_rate": 1e-2,
+    "warmup": 0.05,
+    "schedule": "wsd",
+    "decay": 0.65,
+    "final_learning_rate": 0.05,
+}
+OPTIMIZER: dict[str, Any] = {
+    "name": "muon",
+    "iterations": 3,
+    "weight_decay": 0.0,
+    "momentum_warmup": 200,
+    "embedding_scale": 30.0,
+    "betas": (0.8, 0.95),
+    "eps": 1e-10,
+}
+
+
+class Sections(Protocol):
+    """The part of a blueprint that the recipe reads."""
+
+    @property
+    def start(self) -> Section | None: ...
+    @property
+    def parallel(self) -> ParallelConfig: ...
+    @property
+    def pretrain(self) -> PretrainConfig: ...
+
+
+def recipe(blueprint: Sections) -> dict[str, Derived]:
+    """The recipe's values that the blueprint leaves open, by their dotted paths.
+
+    Optimizer, rate and schedule belong together: who sets one of them, or trains by an engine that has no Muon, gets
+    AdamW and a cosine for the rest. A model that is there already (`start:`) keeps its shape.
+    """
+    if blueprint.start is not None:
+        return {}
+    pretrain, found = blueprint.pretrain, dict[str, Any]()
+    shape = pretrain.model
+    if "architecture" not in shape.model_fields_set:
+        found["model.architecture"] = "qwen3"
+    engine = (pretrain.parallel or blueprint.parallel).engine
+    training = {"optimizer", *ScheduleConfig.model_fields} - {"notes"}
+    if engine == "torch" and not training & pretrain.model_fields_set:
+        found |= SCHEDULE
+        found |= {f"optimizer.{name}": value for name, value in OPTIMIZER.items()}
+    muon = found.get("optimizer.name", pretrain.optimizer.name) == "muon"
+    if muon and shape.architecture != "gpt2" and not {"unit_start", "tied"} & shape.model_fields_set:
+        found["model.unit_start"] = True
+    return {f"pretrain.{path}": Derived(value, "the portable recipe", SOURCE) for path, value in found.items()}
