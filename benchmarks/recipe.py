@@ -43,7 +43,7 @@ MUON = {"name": "muon", "iterations": 3, "weight_decay": 0.0, "betas": [0.8, 0.9
 
 @dataclass(frozen=True)
 class Recipe:
-    """The size of a model, how a blueprint's `pretrain:` section trains it, and fields of the decoder set beside it."""
+    """The size of a model, how a blueprint's `pretrain:` section trains it, and fields of the decoder on top."""
 
     size: str
     pretrain: dict[str, Any]
