@@ -28,6 +28,7 @@ BENCHMARKS = {
     "train": "steps of the training engine",
     "inference": "tokens per second of generation",
     "gguf": "what llama.cpp makes of exported models",
+    "harness": "scores of tasks, ours and lm-evaluation-harness's",
     "align": "SFT, DPO and GRPO, and an iteration of PPO",
     "curve": "time to a validation loss",
     "recipe": "what is learnt in a given time",

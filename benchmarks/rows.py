@@ -42,7 +42,7 @@ def compare(
     """
     if isinstance(peer, Failure):
         return Row(case, metric, ours, None, peer_name, version_of(peer_name), None, unit, peer.reason)
-    ratio = ours / peer if better == "higher" else peer / ours
+    ratio = 1.0 if ours == peer else ours / peer if better == "higher" else peer / ours
     return Row(case, metric, ours, peer, peer_name, version_of(peer_name), ratio, unit)
 
 

@@ -1,5 +1,7 @@
 """The engine's answers are those of full forward passes, whoever else is being answered and whatever is reused."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -13,6 +15,8 @@ from groundup.inference import engine as engine_module
 from groundup.inference.engine import InferenceEngine
 from groundup.inference.request import Request
 from groundup.inference.sampling import Sampling
+from groundup.inference.speculation import NgramDraft
+from groundup.kernels.matmul import HAS_BFLOAT16
 from groundup.model.configuration import FAMILIES, Family
 from groundup.model.decoder import CustomLanguageModel
 
@@ -206,6 +210,27 @@ def test_bfloat16_and_int8_are_near_float32() -> None:
     assert made.lm_head.weight.dtype == torch.float32
 
 
+@pytest.mark.skipif(not HAS_BFLOAT16, reason="this processor doesn't multiply bfloat16")
+@pytest.mark.parametrize("family", ["gpt2", "qwen3"])
+def test_bfloat16_by_the_kernel_is_as_near_as_pytorch_s(family: Family) -> None:
+    """To float32, in the mean over many positions."""
+    made = tiny.model(
+        seed=5, **{"max_position_embeddings": 64, "tie_word_embeddings": False, **FAMILIES[family]}
+    ).eval()
+    ids = tiny.ids(1, 60)
+    engine = InferenceEngine(made, slots=4, dtype=torch.bfloat16)
+    assert engine._compiled is not None
+    requests = [engine.add(ids[0, : 2 * number + 2].tolist(), max_tokens=1, top=61) for number in range(24)]
+    engine.run()
+    found = torch.tensor([[one.top_logprobs[0][token] for token in range(61)] for one in requests])
+    with torch.no_grad():
+        exact = torch.log_softmax(made(ids)[0][0, 1:49:2], -1)
+        with torch.autocast("cpu", torch.bfloat16):
+            by_pytorch = torch.log_softmax(made(ids)[0][0, 1:49:2].float(), -1)
+    off, theirs = (float((one - exact).abs().mean()) for one in (found, by_pytorch))
+    assert 0 < off < 1.5 * theirs
+
+
 def test_only_allowed_tokens_come() -> None:
     made = untied()
     engine = InferenceEngine(made, slots=2)
@@ -251,17 +276,27 @@ def test_the_kernel_leaves_what_it_does_not_know_to_pytorch(monkeypatch: pytest.
     assert compiled.supports(untied()) and not compiled.supports(untied(sliding_window=4))
 
 
-def test_threads_change_nothing() -> None:
-    made, found = untied(), []
+@pytest.mark.parametrize("shared", [0, 64])
+@pytest.mark.parametrize("options", [{}, {"int8": True}, {"dtype": torch.bfloat16}])
+def test_threads_change_nothing(options: dict[str, Any], shared: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whether each has some of the rows or a part of the work on all; also of a draft's guesses."""
+    monkeypatch.setattr(compiled, "SHARED_ROWS", shared)
+    monkeypatch.setattr(compiled, "WORTH_A_THREAD", 1)
+    made = untied(attention_bias=True, mlp_bias=True)
     threads = torch.get_num_threads()
-    for count in (1, 3):
-        torch.set_num_threads(count)
-        engine = InferenceEngine(made, slots=len(PROMPTS))
-        requests = [engine.add(prompt, max_tokens=9, stop={STOP}) for prompt in PROMPTS]
-        engine.run()
-        found.append([outcome(request) for request in requests])
-    torch.set_num_threads(threads)
-    assert found[0] == found[1]
+    for slots in (1, len(PROMPTS)):
+        found = []
+        for count in (1, 2, 3):
+            torch.set_num_threads(count)
+            engine = InferenceEngine(made, slots=slots, draft=NgramDraft(), **options)
+            requests = [engine.add(prompt, max_tokens=9, stop={STOP}, top=0) for prompt in PROMPTS]
+            engine.run()
+            found.append(requests)
+        torch.set_num_threads(threads)
+        for alone, *others in zip(*found, strict=True):
+            for other in others:
+                assert outcome(other) == outcome(alone)
+                assert other.logprobs == pytest.approx(alone.logprobs, abs=1e-4)
 
 
 def test_each_field_of_a_configuration_is_computed_or_indifferent_or_switched_off() -> None:

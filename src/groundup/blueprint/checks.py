@@ -70,6 +70,7 @@ def unusable_data(blueprint: Blueprint, root: Node, base: Path) -> list[Problem]
         read_labelled,
         read_tasks,
     )
+    from groundup.evaluation.tasks.task import read_rows, read_task
 
     readers: dict[str, tuple[Path | None, Callable[[Path], object]]] = {
         "sft.data": (blueprint.sft.data, read_conversations),
@@ -77,6 +78,10 @@ def unusable_data(blueprint: Blueprint, root: Node, base: Path) -> list[Problem]
         "dpo.data": (blueprint.dpo.data, read_labelled if blueprint.dpo.loss == "kto" else read_comparisons),
         "grpo.data": (blueprint.grpo.data, partial(read_tasks, verifier=blueprint.grpo.verifier)),
         "evaluate.data": (blueprint.evaluate.data, partial(read_tasks, answered=True)),
+        **{
+            f"pretrain.validation_tasks.{index}": (path, lambda path: read_rows(read_task(path).data))
+            for index, path in enumerate(blueprint.pretrain.validation_tasks)
+        },
     }
     problems = []
     for dotted, (path, read) in readers.items():

@@ -1,9 +1,9 @@
-"""A decoder whose steps are machine code (`kernel.py`): one call for all rows, or one for each thread's rows. For dense
-models on a CPU."""
+"""A decoder whose steps are machine code (`kernel.py`): a call for each thread, which has some of many rows, or a part
+of the work on a few. For dense models on a CPU."""
 
+import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -21,10 +21,12 @@ from groundup.inference.kernel import (
     SILU,
     Shape,
     StepScratch,
+    ThreadPart,
     Weights,
     decode,
 )
-from groundup.kernels.matmul import packed, padded_columns
+from groundup.kernels.matmul import HAS_BFLOAT16, packed, padded_columns
+from groundup.kernels.meeting import GONE, POSSIBLE, meetings
 from groundup.model.cache import KeyValueCache
 from groundup.model.configuration import Activation, LLMConfig
 from groundup.model.decoder import Block, CustomLanguageModel
@@ -32,6 +34,10 @@ from groundup.model.lora import LoraLinear
 
 MAX_GUESSED = 8  # rows of a step with guesses: of more, a step takes longer than guessing saves
 ROWS_OF_A_THREAD = 4  # a multiple of it: what the kernel multiplies at once
+SHARED_ROWS = 64  # up to so many rows may be several threads' work together: reading the weights is much of it
+WORTH_A_THREAD = 2_000_000  # multiplications, for which another one is worth meeting it
+TOGETHER, APART = 0, 1  # ways of several threads: parts of the work on all rows; some of the rows each
+AGAIN = 64  # steps after which the slower way is tried again
 _ACTIVATIONS: dict[Activation, int] = {
     "silu": SILU,
     "gelu": GELU,
@@ -56,11 +62,12 @@ _INDIFFERENT = frozenset(
 )
 
 
-def supports(model: CustomLanguageModel) -> bool:
-    """Whether the compiled step computes this model: of a configuration it knows, in a CPU's memory, and no subclass
-    with other features."""
+def supports(model: CustomLanguageModel, dtype: torch.dtype = torch.float32) -> bool:
+    """Whether the compiled step computes this model: of a configuration it knows, in a CPU's memory, in a precision
+    that this processor multiplies, and no subclass with other features."""
     own = type(model).features is not CustomLanguageModel.features
-    return not own and _knows(model.config) and model.lm_head.weight.device.type == "cpu"
+    multiplied = dtype == torch.float32 or (dtype == torch.bfloat16 and HAS_BFLOAT16)
+    return multiplied and not own and _knows(model.config) and model.lm_head.weight.device.type == "cpu"
 
 
 def _knows(config: LLMConfig) -> bool:
@@ -69,18 +76,60 @@ def _knows(config: LLMConfig) -> bool:
     return all(getattr(config, name) == LLMConfig.model_fields[name].default for name in others)
 
 
+class Pace:
+    """Which way several threads are faster here and now, for each number of rows. Both compute the same numbers.
+
+    On an idle machine that is together, for few rows. Where others compute too, threads that meet wait for the one that
+    has no processor at the moment, six times in each layer.
+
+    >>> pace = Pace()
+    >>> for seconds in (2.0, 1.0):
+    ...     pace.record(4, pace.choice(4), seconds)
+    >>> pace.choice(4) == APART
+    True
+    """
+
+    def __init__(self) -> None:
+        self._seconds: dict[int, list[float | None]] = {}  # of a step, by number of rows: of both ways
+        self._steps = 0
+
+    def choice(self, rows: int) -> int:
+        """The way of the next step: the faster one; a way that hasn't been tried yet, or not for long."""
+        together, apart = self._seconds.get(rows, (None, None))
+        if together is None or apart is None:
+            return TOGETHER if together is None else APART
+        self._steps += 1
+        faster = TOGETHER if together <= apart else APART
+        return 1 - faster if self._steps % AGAIN == 0 else faster
+
+    def record(self, rows: int, way: int, seconds: float) -> None:
+        """What a step took; later steps count more."""
+        known = self._seconds.setdefault(rows, [None, None])
+        before = known[way]
+        known[way] = seconds if before is None else 0.7 * before + 0.3 * seconds
+
+
 class CompiledDecoder:
     """A copy of a model's weights, as the kernel reads them.
 
     Args:
+        cache: in float32, whatever the matrices are.
+        dtype: of the matrices, and of what they are multiplied with: float32 or bfloat16. Sums are float32.
         int8: keep matrices as integers of 8 bits with a scale for each row: a quarter of the memory to read. Each
-            weight is off by up to 1/254 of its row's largest.
+            weight is off by up to 1/254 of its row's largest. With float32.
     """
 
-    def __init__(self, model: CustomLanguageModel, cache: KeyValueCache, *, int8: bool = False) -> None:
-        assert supports(model) and cache.keys.dtype == torch.float32
+    def __init__(
+        self,
+        model: CustomLanguageModel,
+        cache: KeyValueCache,
+        *,
+        dtype: torch.dtype = torch.float32,
+        int8: bool = False,
+    ) -> None:
+        assert supports(model, dtype) and cache.keys.dtype == torch.float32
         config = model.config
-        self._model, self._int8 = model, int8
+        self._model, self._dtype, self._int8 = model, dtype, int8
         self._weights, self._cache = self._packed(model), cache
         self._keys, self._values = cache.keys.numpy(), cache.values.numpy()
         self._shape = Shape(
@@ -96,6 +145,9 @@ class CompiledDecoder:
         )
         unlimited = cache.capacity + 1
         self._windows = np.array([window or unlimited for window in model.model.windows], dtype=np.int64)
+        matrices = (self._weights.qkv, self._weights.o, self._weights.up, self._weights.down, self._weights.head)
+        self._multiplications = sum(one.size for one in matrices) * (2 if dtype == torch.bfloat16 else 1)  # of a row
+        self._helpers, self._threads, self._pace = 1, ThreadPoolExecutor(1), Pace()
         self._scratch = self._room(0)
         self._logits = self._zeros(0, config.vocab_size)
 
@@ -109,45 +161,59 @@ class CompiledDecoder:
         Args:
             positions: each token's own, that is, how many tokens are before it in its slot.
         """
-        rows = len(ids)
-        if rows > len(self._logits):
-            self._logits = self._zeros(rows, self._model.config.vocab_size)
-        # tokens of one slot, which need each other, are one thread's
-        threads = torch.get_num_threads() if len(set(slots)) == rows else 1
-        each = -(-rows // (threads * ROWS_OF_A_THREAD)) * ROWS_OF_A_THREAD
-        self._decode(ids, slots, positions, [*range(0, rows, each), rows], self._logits)
-        return self._model.scale_logits(torch.from_numpy(self._logits[:rows, : self._model.config.vocab_size]))
+        rows, threads = np.array([ids, slots, positions], dtype=np.int64), torch.get_num_threads()
+        count = rows.shape[1]
+        if count > len(self._logits):
+            self._logits = self._zeros(count, self._model.config.vocab_size)
+        if count > len(self._scratch.qkv) or threads > len(self._scratch.x):
+            self._scratch = self._room(max(count, len(self._scratch.qkv)))
+        met = meetings()
+        shared = max(1, min(threads, count * self._multiplications // WORTH_A_THREAD))
+        both = POSSIBLE and count <= SHARED_ROWS and shared > 1
+        way, began = self._pace.choice(count) if both else APART, time.perf_counter()
+        if way == TOGETHER:
+            work = [(slice(0, count), ThreadPart(thread, shared, met)) for thread in range(shared)]
+        else:
+            # tokens of one slot, which need each other, are one thread's
+            divided = threads if len(set(slots)) == count else 1
+            each = -(-count // (divided * ROWS_OF_A_THREAD)) * ROWS_OF_A_THREAD
+            work = [(slice(first, min(first + each, count)), ThreadPart(0, 1, met)) for first in range(0, count, each)]
+        self._decode(rows, work, met)
+        if both:
+            self._pace.record(count, way, time.perf_counter() - began)
+        return self._model.scale_logits(torch.from_numpy(self._logits[:count, : self._model.config.vocab_size]))
 
     def _decode(
-        self,
-        ids: Sequence[int],
-        slots: Sequence[int],
-        positions: Sequence[int],
-        borders: Sequence[int],
-        logits: NDArray[np.float32],
+        self, rows: NDArray[np.int64], work: Sequence[tuple[slice, ThreadPart]], met: NDArray[np.int64]
     ) -> None:
-        """Rows from each border to the next are a thread's."""
-        rows = np.array([ids, slots, positions], dtype=np.int64)
-        if rows.shape[1] > len(self._scratch.x):
-            self._scratch = self._room(rows.shape[1])
+        """Each piece of work, rows and the part of them, is a thread's."""
 
         def decode_some(thread: int) -> None:
-            some = slice(borders[thread], borders[thread + 1])
-            x, normed, qkv, attended, out, up = (array[some] for array in self._scratch[:-1])
-            scratch = StepScratch(x, normed, qkv, attended, out, up, self._scratch.scores[thread])
+            some, part = work[thread]
+            count, room = some.stop - some.start, self._scratch
+            own = (
+                room.x[thread][:count],
+                room.normed[thread][:count],
+                room.halves[thread][:count],
+                room.scores[thread],
+            )
+            scratch = StepScratch(*own, room.qkv[some], room.attended[some], room.out[some], room.up[some])
             decode(
                 self._weights, self._shape, scratch, self._windows, self._keys, self._values,
-                rows[0, some], rows[1, some], rows[2, some], logits[some],
+                rows[0, some], rows[1, some], rows[2, some], self._logits[some], part,
             )  # fmt: skip
 
-        others = [self._threads.submit(decode_some, thread) for thread in range(1, len(borders) - 1)]
-        decode_some(0)
-        for other in others:
-            other.result()
-
-    @cached_property
-    def _threads(self) -> ThreadPoolExecutor:
-        return ThreadPoolExecutor(max(1, torch.get_num_threads() - 1))
+        if len(work) - 1 > self._helpers:
+            self._helpers = len(work) - 1
+            self._threads = ThreadPoolExecutor(self._helpers)
+        try:
+            others = [self._threads.submit(decode_some, thread) for thread in range(1, len(work))]
+            decode_some(0)
+            for other in others:
+                other.result()
+        except BaseException:  # an interrupt, say: nobody waits for this thread any more
+            met[GONE] = 1
+            raise
 
     @staticmethod
     def _zeros(rows: int, columns: int) -> NDArray[np.float32]:
@@ -161,14 +227,18 @@ class CompiledDecoder:
             config.head_dim,
             config.hidden_size,
         )
+        threads = torch.get_num_threads()
+        inputs = max(D, heads * K, config.intermediate_size)
+        widest = padded_columns(inputs) if self._dtype == torch.bfloat16 else 0
         return StepScratch(
-            x=self._zeros(rows, D),
-            normed=self._zeros(rows, D),
+            x=np.stack([self._zeros(rows, D)] * threads),
+            normed=np.stack([self._zeros(rows, D)] * threads),
+            halves=np.zeros((threads, rows, widest // 2), dtype=np.uint32),
+            scores=self._zeros(threads, self._cache.capacity + 4),
             qkv=self._zeros(rows, (heads + 2 * groups) * K),
             attended=self._zeros(rows, heads * K),
             out=self._zeros(rows, D),
             up=self._zeros(rows, config.intermediate_size * (2 if config.gated_mlp else 1)),
-            scores=self._zeros(torch.get_num_threads(), self._cache.capacity + 4),
         )
 
     def _packed(self, model: CustomLanguageModel) -> Weights:
@@ -183,6 +253,8 @@ class CompiledDecoder:
             biases = _NONE
             if layers[0][0].bias is not None:
                 biases = np.stack([_rows(*(module.bias for module in layer)) for layer in layers])
+            if self._dtype == torch.bfloat16:
+                return np.stack([packed(_bfloat16(matrix)) for matrix in matrices]), _NONE, biases
             if not self._int8:
                 return np.stack([packed(matrix) for matrix in matrices]), _NONE, biases
             scales = np.stack([np.abs(matrix).max(-1) / 127 for matrix in matrices])
@@ -247,6 +319,12 @@ def _matrix(module: nn.Module) -> Tensor:
         return module.merged()
     assert isinstance(module.weight, Tensor)
     return module.weight
+
+
+def _bfloat16(matrix: NDArray[np.float32]) -> NDArray[np.uint16]:
+    """Its bits, rounded to the nearest as PyTorch does it."""
+    bits: NDArray[np.uint16] = torch.from_numpy(matrix).to(torch.bfloat16).view(torch.int16).numpy().view(np.uint16)
+    return bits
 
 
 def _rows(*tensors: Tensor) -> NDArray[np.float32]:

@@ -53,7 +53,8 @@ class InferenceEngine:
     Args:
         slots: requests that are continued together.
         capacity: tokens of a prompt and its answer together; at most, and by default, the model's context.
-        dtype: of matmuls and the cache: float32, bfloat16 or float16.
+        dtype: of matmuls: float32, bfloat16 or float16; the cache's too, but for bfloat16 by the kernel, which is
+            where the processor multiplies it.
         int8: matrices as integers of 8 bits where a few rows are decoded on a CPU: half the time or less for one
             request, and weights that are off by up to 1/254 of their row's largest.
         draft: guesses next tokens, so that one step can confirm several; for a few requests on a CPU. The tokens are
@@ -75,13 +76,17 @@ class InferenceEngine:
         self.model = in_precision(model, dtype)
         self.device = model.lm_head.weight.device
         self.capacity = min(capacity or model.config.max_position_embeddings, model.config.max_position_embeddings)
-        self._cache = KeyValueCache(model.config, slots, self.capacity, dtype, self.device)
+        by_kernel = compiled.supports(model, dtype)
+        cached = torch.float32 if by_kernel else dtype
+        self._cache = KeyValueCache(model.config, slots, self.capacity, cached, self.device)
         self._slots = [Slot() for _ in range(slots)]
         self._active = 0
         self._waiting: deque[Request] = deque()
         self._compiled: compiled.CompiledDecoder | None = None
-        if dtype == torch.float32 and compiled.supports(model):
-            self._compiled = compiled.CompiledDecoder(model, self._cache, int8=int8)
+        if by_kernel:
+            self._compiled = compiled.CompiledDecoder(
+                model, self._cache, dtype=dtype, int8=int8 and dtype == torch.float32
+            )
         self._clock = 0
 
     @property

@@ -1,10 +1,11 @@
 """Steps of a decoder as one call of machine code: what a small model spends its time on otherwise is calling.
 
-Float32 on a CPU; matrices may be int8 with a scale for each of their rows.
+Float32 on a CPU; matrices may be bfloat16, or int8 with a scale for each of their rows.
 
 Rows are tokens of any sequences: row n appends token `ids[n]` at `positions[n]` of slot `slots[n]`, whose earlier
 tokens are in the cache. Several rows may be consecutive tokens of one slot, if one call has them all. Rows need nothing
-of each other otherwise, so that threads can have some of them each, and need not wait for each other.
+of each other otherwise. So threads can have some of many rows each, and need not wait for each other; or all work
+on the same few rows, each has some of every matrix's outputs and some of the heads, and all meet in between.
 
 Suffixes: N rows, V vocabulary, D width, H query heads, G key-value heads, K head size, I inner width, S positions, P
 panels of 32 outputs.
@@ -18,10 +19,11 @@ from numpy.typing import NDArray
 
 from groundup.kernels.compilation import fast_helper, fast_kernel
 from groundup.kernels.exponential import exp
-from groundup.kernels.matmul import multiply
+from groundup.kernels.matmul import PANEL, in_bfloat16, multiply, operand
+from groundup.kernels.meeting import meet
 
 Array = NDArray[np.float32]
-Matrices = Any  # float32 or int8, [L, P, columns, 32]: packed for `multiply`
+Matrices = Any  # float32, int8 or bfloat16, [L, P, columns, 32]: packed for `multiply`
 
 RMS_NORM, LAYER_NORM = 0, 1
 SILU, GELU, GELU_TANH, RELU, RELU2 = range(5)
@@ -75,13 +77,22 @@ class Shape(NamedTuple):
 class StepScratch(NamedTuple):
     """Room for what is between the matrices, N rows each; columns are padded as `multiply` needs it."""
 
-    x: Array  # the residual stream [N, D]
+    x: Array  # the residual stream [N, D]; of this thread, as are the next three
     normed: Array  # [N, D]
-    qkv: Array  # [N, (H + 2 G) K]
+    halves: NDArray[np.uint32]  # what is multiplied, two numbers of bfloat16 in each; empty where matrices are others
+    scores: Array  # [S, and 3 more]
+    qkv: Array  # [N, (H + 2 G) K]; of all threads, as are the others
     attended: Array  # [N, H K]
     out: Array  # [N, D]
     up: Array  # [N, I or 2 I]
-    scores: Array  # of a thread [S, and 3 more]
+
+
+class ThreadPart(NamedTuple):
+    """Which part of the work on these rows a thread does."""
+
+    thread: int
+    threads: int
+    meetings: NDArray[np.int64]
 
 
 @fast_kernel
@@ -96,6 +107,7 @@ def decode(
     slots: NDArray[np.int64],
     positions: NDArray[np.int64],
     logits: Array,
+    part: ThreadPart,
 ) -> None:
     """Append a token to each row's slot, and write the logits of the next.
 
@@ -104,8 +116,8 @@ def decode(
         keys, values: of the cache, [L, slots, G, capacity, K].
         logits: [N, V padded]; no rows: none are wanted.
     """
-    x, normed, out = scratch.x, scratch.normed, scratch.out
-    N, D = len(ids), weights.norm.shape[1]
+    x, normed, out, halves = scratch.x, scratch.normed, scratch.out, scratch.halves
+    N, D, come = len(ids), weights.norm.shape[1], 0
     for n in range(N):
         for d in range(D):
             x[n, d] = weights.embedding[ids[n], d]
@@ -114,19 +126,31 @@ def decode(
                 x[n, d] += weights.positions[positions[n], d]
     for layer in range(len(windows)):
         _norm(x, N, weights.attention_norm, weights.attention_norm_bias, layer, shape.norm, shape.epsilon, normed)
-        _multiply(weights.qkv, weights.qkv_scale, weights.qkv_bias, layer, N, normed, scratch.qkv)
-        _append(weights, shape, layer, keys, values, slots, positions, scratch.qkv)
-        _attend(shape, layer, windows[layer], keys, values, slots, positions, scratch)
-        _multiply(weights.o, weights.o_scale, weights.o_bias, layer, N, scratch.attended, out)
+        _multiply(weights.qkv, weights.qkv_scale, weights.qkv_bias, layer, N, normed, halves, scratch.qkv, part)
+        come = meet(part.meetings, part.threads, come)
+        _append(weights, shape, layer, keys, values, slots, positions, scratch.qkv, part)
+        _attend(shape, layer, windows[layer], keys, values, slots, positions, scratch, part)
+        come = meet(part.meetings, part.threads, come)
+        _multiply(weights.o, weights.o_scale, weights.o_bias, layer, N, scratch.attended, halves, out, part)
+        come = meet(part.meetings, part.threads, come)
         _add(x, out, N, D)
         _norm(x, N, weights.mlp_norm, weights.mlp_norm_bias, layer, shape.norm, shape.epsilon, normed)
-        _multiply(weights.up, weights.up_scale, weights.up_bias, layer, N, normed, scratch.up)
-        _activate(scratch.up, N, shape)
-        _multiply(weights.down, weights.down_scale, weights.down_bias, layer, N, scratch.up, out)
+        _multiply(weights.up, weights.up_scale, weights.up_bias, layer, N, normed, halves, scratch.up, part)
+        come = meet(part.meetings, part.threads, come)
+        _activate(scratch.up, N, shape, part)
+        come = meet(part.meetings, part.threads, come)
+        _multiply(weights.down, weights.down_scale, weights.down_bias, layer, N, scratch.up, halves, out, part)
+        come = meet(part.meetings, part.threads, come)
         _add(x, out, N, D)
     if len(logits):
         _norm(x, N, weights.norm, weights.norm_bias, 0, shape.norm, shape.epsilon, normed)
-        _multiply(weights.head, weights.head_scale, weights.norm_bias[:0], 0, N, normed, logits)
+        _multiply(weights.head, weights.head_scale, weights.norm_bias[:0], 0, N, normed, halves, logits, part)
+
+
+@fast_helper
+def _own(things: int, part: ThreadPart) -> tuple[int, int]:
+    """From which to which of so many things are this thread's."""
+    return things * part.thread // part.threads, things * (part.thread + 1) // part.threads
 
 
 @fast_helper
@@ -157,15 +181,28 @@ def _norm(x: Array, N: int, gains: Array, biases: Array, layer: int, kind: int, 
 
 
 @fast_helper
-def _multiply(matrices: Matrices, scales: Array, biases: Array, layer: int, N: int, x: Array, out: Array) -> None:
+def _multiply(
+    matrices: Matrices,
+    scales: Array,
+    biases: Array,
+    layer: int,
+    N: int,
+    x: Array,
+    halves: NDArray[np.uint32],
+    out: Array,
+    part: ThreadPart,
+) -> None:
     """out[n, i] = scale_i sum_k W[i, k] x[n, k] + bias_i."""
-    multiply(matrices[layer], x, N, out)
+    first, last = _own(matrices.shape[1], part)
+    if halves.size:
+        in_bfloat16(x, N, 2 * matrices.shape[2], halves)
+    multiply(matrices[layer], first, last, operand(matrices, x, halves), N, out)
     for n in range(N):
         if scales.size:
-            for i in range(scales.shape[1]):
+            for i in range(first * PANEL, min(last * PANEL, scales.shape[1])):
                 out[n, i] *= scales[layer, i]
         if biases.size:
-            for i in range(biases.shape[1]):
+            for i in range(first * PANEL, min(last * PANEL, biases.shape[1])):
                 out[n, i] += biases[layer, i]
 
 
@@ -179,17 +216,20 @@ def _append(
     slots: NDArray[np.int64],
     positions: NDArray[np.int64],
     qkv: Array,
+    part: ThreadPart,
 ) -> None:
     """Norm and turn queries and keys in place, and append keys and values to the cache."""
     H, G, K = shape.heads, shape.groups, shape.head_dim
+    first, last = _own(G, part)
     for n in range(len(slots)):
-        for head in range(H + G):
-            vector = qkv[n, head * K : (head + 1) * K]
-            if weights.q_norm.size:
-                _norm_head(vector, weights.q_norm if head < H else weights.k_norm, layer, shape.qk_epsilon)
-            if weights.cos.size:
-                _turn(vector, weights.cos, weights.sin, positions[n])
-        for g in range(G):
+        for g in range(first, last):
+            for index in range(H // G + 1):  # the group's queries, then its key
+                head = g * (H // G) + index if index < H // G else H + g
+                vector = qkv[n, head * K : (head + 1) * K]
+                if weights.q_norm.size:
+                    _norm_head(vector, weights.q_norm if head < H else weights.k_norm, layer, shape.qk_epsilon)
+                if weights.cos.size:
+                    _turn(vector, weights.cos, weights.sin, positions[n])
             key, value = qkv[n, (H + g) * K : (H + g + 1) * K], qkv[n, (H + G + g) * K : (H + G + g + 1) * K]
             keys[layer, slots[n], g, positions[n]] = key
             values[layer, slots[n], g, positions[n]] = value
@@ -205,14 +245,17 @@ def _attend(
     slots: NDArray[np.int64],
     positions: NDArray[np.int64],
     scratch: StepScratch,
+    part: ThreadPart,
 ) -> None:
     """`scratch.attended` of the queries in `scratch.qkv`."""
     H, K = shape.heads, shape.head_dim
+    from_group, to_group = _own(shape.groups, part)
     scores, scale = scratch.scores, np.float32(1 / math.sqrt(K))
     for n in range(len(slots)):
         last = positions[n]
         first = max(0, last - window + 1)
-        for head in range(H):  # views: only plain indices become vector instructions
+        for head in range(from_group * (H // shape.groups), to_group * (H // shape.groups)):
+            # views: only plain indices become vector instructions
             columns = slice(head * K, (head + 1) * K)
             query, out = scratch.qkv[n, columns], scratch.attended[n, columns]
             g = head // (H // shape.groups)
@@ -266,12 +309,14 @@ def _turn(vector: Array, cos: Array, sin: Array, position: int) -> None:
 
 
 @fast_helper
-def _activate(up: Array, N: int, shape: Shape) -> None:
+def _activate(up: Array, N: int, shape: Shape, part: ThreadPart) -> None:
     """In place: act(gate) * up in the first half, or act(up)."""
-    inner, activation, gated = shape.inner, shape.activation, shape.gated
+    activation, gated = shape.activation, shape.gated
+    first, last = _own(shape.inner, part)
+    inner = last - first
     one, half = np.float32(1), np.float32(0.5)
     for n in range(N):
-        gate, other = up[n, :inner], up[n, inner : 2 * inner]
+        gate, other = up[n, first:last], up[n, shape.inner + first : shape.inner + last]
         if activation == SILU:
             for i in range(inner):
                 gate[i] = gate[i] / (one + exp(-gate[i]))

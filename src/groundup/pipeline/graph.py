@@ -86,7 +86,15 @@ def stages(blueprint: Blueprint) -> tuple[Stage, ...]:
             sources="groundup.tokenizer.compare:sources",
         ),
         Stage("tokens", 2, ("curate", "tokenizer"), "groundup.shards.stage:stage", lambda b: b.tokens),
-        Stage("pretrain", 2, ("tokens", "tokenizer", "start"), "groundup.training.stage:stage", trained("pretrain")),
+        Stage(
+            "pretrain",
+            2,
+            ("tokens", "tokenizer", "start"),
+            "groundup.evaluation.in_training:pretrain"
+            if blueprint.pretrain.validation_tasks
+            else "groundup.training.stage:stage",
+            trained("pretrain"),
+        ),
         Stage(
             "sft",
             3,

@@ -1,5 +1,6 @@
 """The `pretrain:` section, and what every training stage shares."""
 
+from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
@@ -237,7 +238,7 @@ class BatchWarmup(Section):
 class PretrainConfig(LoopConfig):
     """Next-token prediction over the token shards."""
 
-    incidental: ClassVar[frozenset[str]] = LoopConfig.incidental | {"validate_every"}
+    incidental: ClassVar[frozenset[str]] = LoopConfig.incidental | {"validate_every", "validation_tasks"}
 
     model: ModelShape = ModelShape()
     tokens: int | None = Field(default=None, ge=1)
@@ -271,6 +272,8 @@ class PretrainConfig(LoopConfig):
     `measure` tries both at the start. For the engine torch, without tp, cp and ep."""
     validate_every: int = Field(default=200, ge=1)
     """Steps between measurements of the validation loss."""
+    validation_tasks: tuple[Path, ...] = ()
+    """Evaluation tasks (YAML, docs/evaluation.md) that are also asked at each of these measurements."""
 
     @model_validator(mode="after")
     def _one_measure(self) -> "PretrainConfig":

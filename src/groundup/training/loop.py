@@ -83,6 +83,7 @@ def train(
     progress: Progress,
     documents: Callable[[int], Sequence[str]] = lambda step: (),
     flops: Flops | None = None,
+    look: Callable[[Engine], dict[str, float]] = lambda engine: {},
 ) -> dict[str, float]:
     """Train to the end of the plan, from the newest checkpoint where there is one; returns the last validation figures.
 
@@ -93,12 +94,13 @@ def train(
         metrics_path: the JSON-lines file of the steps' rows; other telemetry is written next to it.
         documents: names what a step reads, for the error when it diverges.
         flops: of a micro-batch, forward and backward, for MFU.
+        look: gives further validation figures; collective.
 
     Raises:
         GroundupError: the loss is not finite, too many steps in a row are spikes, or the disk is full.
         KeyboardInterrupt: SIGINT or SIGTERM came; the state is saved.
     """
-    return _Loop(engine, objective, plan, title, checkpoints, progress, documents).run(metrics_path, flops)
+    return _Loop(engine, objective, plan, title, checkpoints, progress, documents, look).run(metrics_path, flops)
 
 
 class _Loop:
@@ -113,9 +115,10 @@ class _Loop:
         checkpoints: Checkpoints,
         progress: Progress,
         documents: Callable[[int], Sequence[str]],
+        look: Callable[[Engine], dict[str, float]],
     ) -> None:
         self.engine, self.objective, self.plan, self.title = engine, objective, plan, title
-        self.checkpoints, self.progress, self.documents = checkpoints, progress, documents
+        self.checkpoints, self.progress, self.documents, self.look = checkpoints, progress, documents, look
         self.state = TrainState.of(None, plan.config.guard)
 
     def run(self, metrics_path: Path, flops: Flops | None) -> dict[str, float]:
@@ -169,7 +172,7 @@ class _Loop:
                 measured: dict[str, float] = {}
                 if state.step == plan.steps or (plan.validate_every and state.step % plan.validate_every == 0):
                     with engine.averaged():
-                        measured = state.validation = self.objective.validate(engine)
+                        measured = state.validation = self.objective.validate(engine) | self.look(engine)
                 telemetry.write(state.step, row | measured | {"seconds": round(state.seconds, 3)})
                 stopping = engine.any(stop.asked)
                 if state.step == plan.steps or stopping or engine.any(self.checkpoints.due(state.step, measured)):

@@ -1,6 +1,6 @@
 """The `pretrain` stage: token shards to a model's first weights."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import torch
@@ -29,8 +29,17 @@ from groundup.training.start import GENERAL, general_bits, grown, rebuilt
 from groundup.training.telemetry import flops_of, publish
 
 
-def stage(config: PretrainConfig, inputs: Mapping[str, Artifact], work: Work) -> Figures:
-    """Train a new decoder on the train split; writes `model/` and `records/metrics.jsonl`."""
+def stage(
+    config: PretrainConfig,
+    inputs: Mapping[str, Artifact],
+    work: Work,
+    look: Callable[[Engine], dict[str, float]] = lambda engine: {},
+) -> Figures:
+    """Train a new decoder on the train split; writes `model/` and `records/metrics.jsonl`.
+
+    Args:
+        look: gives further figures at each validation; collective.
+    """
     settle()
     tokenizer = Tokenizer.load(inputs["tokenizer"].file("tokenizer.json"))
     assert config.learning_rate, "filled in from `size`"
@@ -54,6 +63,7 @@ def stage(config: PretrainConfig, inputs: Mapping[str, Artifact], work: Work) ->
         progress=work.progress,
         documents=lambda step: list(dict.fromkeys(span.id for span in objective.spans(step))),
         flops=lambda batch: flops_of(llm_config, objective.lengths(batch)),
+        look=look,
     )
     with engine.whole() as whole:
         assert isinstance(whole, CustomLanguageModel)
@@ -65,7 +75,10 @@ def stage(config: PretrainConfig, inputs: Mapping[str, Artifact], work: Work) ->
         publish(work.keep, work.records)
         keep_lasting(checkpoints, work.records)
     tokens = objective.draws(plan.steps).start * objective.train.length
-    forgetting, results = {}, f", validation loss {validation['heldout_loss']:.3f}" if validation else ""
+    forgetting, results = (
+        {},
+        f", validation loss {validation['heldout_loss']:.3f}" if "heldout_loss" in validation else "",
+    )
     if general and before:
         after = general_bits(engine, general, tokenizer, objective.train.length)
         forgetting = {"general_bits_per_byte": {"before": before, "after": after}}

@@ -47,6 +47,7 @@ def pretraining(run: Run, config: ReportConfig) -> Html | None:
             _model(run),
             _read(run),
             _curves(run),
+            _tasks(run),
             *_bits(run),
         ]
     )
@@ -122,6 +123,20 @@ def _curves(run: Run) -> Html | None:
         figure("Loss", drawing, "The band spans the minimum and maximum of each stretch."),
         figure("Norm of the gradient", norms, "Spikes that stay would be a sign of a rate too high."),
     )
+
+
+def _tasks(run: Run) -> Html | None:
+    """What was scored during training (`validation_tasks`): the first score of each task."""
+    rows = run.metrics("pretrain")
+    first: dict[str, str] = {}
+    for key in dict.fromkeys(key for row in rows for key in row if key.startswith("task/")):
+        first.setdefault(key.split("/")[1], key)
+    drawn = []
+    for index, (name, key) in enumerate(first.items()):
+        score = key.split("/")[2].replace("_", " ")
+        drawing = curves(f"pretrain-task-{index}", f"{name}: {score} over the steps", [curve_of(rows, key, name)])
+        drawn.append(figure(f"{name}: {score}", drawing, "A task that is asked at each validation."))
+    return side_by_side(*drawn) if drawn else None
 
 
 def _bits(run: Run) -> list[Html]:
