@@ -30,6 +30,7 @@ BENCHMARKS = {
     "gguf": "what llama.cpp makes of exported models",
     "harness": "scores of tasks, ours and lm-evaluation-harness's",
     "align": "SFT, DPO and GRPO, and an iteration of PPO",
+    "arithmetic": "what GRPO and PPO add to a model that adds",
     "curve": "time to a validation loss",
     "recipe": "what is learnt in a given time",
     "engines": "two processes against one, and what they send",

@@ -6,11 +6,13 @@ from typing import Any
 
 import pytest
 import torch
-from test_policy import PROMPTS, STOP, Made, config, grouped, loop
+from test_policy import PROMPTS, SMALL, STOP, Made, config, grouped, loop
 from torch import Tensor
 
 from groundup.alignment import rollout as rollouts
 from groundup.alignment.advantages import generalised, token_rewards, whiten
+from groundup.alignment.answers import log_probabilities
+from groundup.alignment.configuration import GrpoConfig
 from groundup.alignment.data.records import Task, task_of
 from groundup.alignment.looks import Looks
 from groundup.alignment.losses import kl_k1, kl_k2, kl_k3
@@ -173,3 +175,99 @@ def test_a_smaller_minibatch_than_ranks_is_refused() -> None:
     made = loop()
     with pytest.raises(GroundupError, match="can't be divided among 3"):
         PolicyObjective(made.sampler, made.config, made.critic, ranks=3)
+
+
+def one_update(**changes: Any) -> Made:
+    """GRPO whose answers are trained on once and together, without a KL in the reward."""
+    given = SMALL | {"group": 4, "minibatch": 12, "epochs": 1, "kl": 0.0} | changes
+    return Made(GrpoConfig(learning_rate=1e-3, **given), policy_seed=1)
+
+
+def test_one_update_needs_no_other_pass_of_the_policy(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The weights, entropy and sampler's gap are those of a training that computes old log-probabilities first."""
+    assert one_update().config.one_update
+    for other in ({"minibatch": 6}, {"epochs": 2}, {"sampler_ratio": 2.0}, {"kl": 0.1, "kl_in": "reward"}):
+        assert not one_update(**other).config.one_update
+    outcomes, passes = [], list[int]()
+
+    def counted(*given: Any) -> Any:
+        passes.append(1)
+        return log_probabilities(*given)
+
+    for skipped in (True, False):
+        monkeypatch.setattr(GrpoConfig, "one_update", skipped)
+        made = one_update(clip_norm=1e9)
+        figures = made.objective.prepare(0, made.policy)
+        with monkeypatch.context() as patch:
+            patch.setattr(rollouts, "log_probabilities", counted)
+            passes.clear()
+            made.rollout(0)
+        assert bool(passes) != skipped
+        figures |= made.update(made.objective.experience, 0, rate=1e-4)
+        outcomes.append((figures, made.policy.state()))
+    (ours, state), (theirs, expected) = outcomes
+    for name in ("entropy", "sampler_gap", "kl", "approximate_kl", "ratio"):
+        assert ours[name] == pytest.approx(theirs[name], rel=1e-3, abs=1e-6), name
+    for name in (name for name in expected if ".exp_avg." in name):
+        assert (state[name] - expected[name]).norm() <= 1e-4 * expected[name].norm() + 1e-9, name
+
+
+def test_the_only_update_notices_a_sampler_with_other_probabilities(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rollouts, "Sampling", lambda temperature: Sampling(temperature * 1.02))
+    made = one_update()
+    made.objective.prepare(0, made.policy)
+    with pytest.raises(GroundupError, match=r"the sampler drew tokens with other probabilities.*fp32 explains 1e-05"):
+        made.update(made.objective.experience, 0, rate=1e-4)
+
+
+def test_a_kl_that_changes_nothing_is_watched_in_a_part_of_the_answers() -> None:
+    made = one_update(kl=0.0)
+    experience = made.experience(0)
+    rollout = experience.rollout
+    read = ~rollout.reference_BR.isnan().any(1)
+    assert read.tolist() == [row % rollouts.WATCHED == 0 for row in range(12)]
+    whole = one_update(kl=1e-9).experience(0).rollout
+    kl = ((whole.old_BR - whole.reference_BR) * whole.mask_BR)[read].sum() / read.sum()
+    assert experience.figures["kl"] == pytest.approx(float(kl), abs=1e-5)
+    assert experience.advantages_BR.isfinite().all()
+
+
+@pytest.mark.parametrize("preset", ["grpo", "dr_grpo", "dapo", "rloo"])
+def test_answers_that_teach_nothing_are_not_read(preset: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The gradient is that of all answers, in every normalisation."""
+
+    class Half:
+        def score(self, tasks: Any, answers: Any) -> Tensor:
+            return torch.tensor([float(a.answer[0] % 2) if len(a.prompt) % 2 else 0.0 for a in answers])
+
+    outcomes = []
+    for every in (False, True):
+        made = one_update(preset=preset, clip_norm=1e9, refill=0, kl_in="loss", missing_end_penalty=0.0)
+        made.sampler.reward = Half()
+        if every:
+            monkeypatch.setattr(PolicyObjective, "_teaching", lambda self, experience, drawn, at_least: list(drawn))
+        experience = made.experience(0)
+        alike = int((~experience.rollout.mixed_groups(4)).sum())
+        (batch,) = made.objective.batches(0)
+        assert len(batch.batch.mask_BR) == (12 if every else 12 - 4 * alike)
+        assert 0 < alike < 3
+        made.update(experience, 0, rate=1e-4)
+        outcomes.append(made.policy.state())
+    state, expected = outcomes
+    averages = [name for name in expected if ".exp_avg." in name]
+    assert averages
+    for name in averages:
+        assert (state[name] - expected[name]).norm() <= 1e-4 * expected[name].norm() + 1e-9, name
+
+
+def test_where_nothing_teaches_a_micro_batch_has_an_answer() -> None:
+    made = one_update(accumulate=3, missing_end_penalty=0.0)
+
+    class Nothing:
+        def score(self, tasks: Any, answers: Any) -> Tensor:
+            return torch.zeros(len(answers))
+
+    made.sampler.reward = Nothing()
+    experience = made.experience(0)
+    assert [len(batch.batch.mask_BR) for batch in made.objective.batches(0)] == [1, 1, 1]
+    made.update(experience, 0, rate=1e-4)

@@ -165,6 +165,7 @@ def test_policies(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """The preset's own normaliser and ratio; TRL's bounds of the clipping."""
     preset = {"preset": name if name in ("grpo", "dr_grpo", "dapo", "rloo") else "dapo"}
     shared = {"rollouts": 4, "minibatch": 4, "max_answer_tokens": 7, "group": 4, "clip_high": 0.28, "temperature": 1.0}
+    shared["epochs"] = 2  # the policy is not the one that sampled
     config = GrpoConfig(**preset | shared | {"kl": 0.0} | POLICIES[name])
     policy = model("policy")
     sampler = Sampler([task_of("")], [[3]], None, None, config, stop=2, pad=0, seed=0)  # type: ignore[arg-type]

@@ -149,6 +149,13 @@ class PolicyConfig(LoopConfig):
         """Whether the policy has a value head."""
         return self.advantage == "gae" and self.critic == "trunk"
 
+    @property
+    def one_update(self) -> bool:
+        """Whether an iteration's answers are trained on once and all together: the policy that is trained is then the
+        one that sampled, and nothing but the update needs its log-probabilities."""
+        once = self.epochs == 1 and self.minibatch >= self.rollouts
+        return once and not self.valued and self.sampler_ratio is None and not (self.kl and self.kl_in == "reward")
+
     @model_validator(mode="after")
     def _groups(self) -> "PolicyConfig":
         if self.rollouts % self.group:

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from groundup.alignment.advantages import KlController, generalised, group_mean, leave_one_out, token_rewards, whiten
-from groundup.alignment.answers import AnswerBatch, answer_log_probabilities, collate
+from groundup.alignment.answers import AnswerBatch, answer_log_probabilities, collate, log_probabilities
 from groundup.alignment.configuration import PolicyConfig
 from groundup.alignment.critic import ScalarModel, ValuedPolicy
 from groundup.alignment.looks import Looks
@@ -31,6 +31,7 @@ from groundup.errors import GroundupError
 from groundup.parallel.checkpointing.files import TensorFiles
 from groundup.parallel.checkpointing.part import Snapshot, below
 from groundup.parallel.data_rank import SINGLE, DataRank
+from groundup.parallel.device import Precision
 from groundup.parallel.engine import Engine, Statistics, StepResult
 from groundup.shards.order import Permutation
 from groundup.training.objective import Objective
@@ -106,6 +107,7 @@ class PolicyObjective(Objective):
         self.kl = KlController(config.kl, config.kl_target, config.kl_horizon)
         self.figures: dict[str, float] = {}  # of the last iteration
         self.experience: Experience | None = None
+        self._precision: Precision = "fp32"
         self._far = False  # the policy has moved as far as `kl_stop` allows
 
     def prepare(self, step: int, engine: Engine) -> dict[str, float]:
@@ -116,37 +118,45 @@ class PolicyObjective(Objective):
         """
         self.experience = self.estimate(self.sampler.rollout(step, engine, self.critic))
         self.figures = self.experience.figures
-        gap, allowed = self.figures["sampler_gap"], MAX_SAMPLER_GAP[engine.precision]
+        self._precision = engine.precision
+        if "sampler_gap" in self.figures:
+            self._check_sampler(self.figures["sampler_gap"], f"iteration {step + 1}")
+        self.kl.update(self.figures["kl"], self.config.rollouts)
+        return self.figures
+
+    def _check_sampler(self, gap: float, where: str) -> None:
+        allowed = MAX_SAMPLER_GAP[self._precision]
         if not gap <= allowed:
             raise GroundupError(
                 f"the sampler drew tokens with other probabilities than the trainer computes: on average they differ "
-                f"by {gap:.2g} nats, and rounding in {engine.precision} explains {allowed:g}",
-                where=f"iteration {step + 1}",
+                f"by {gap:.2g} nats, and rounding in {self._precision} explains {allowed:g}",
+                where=where,
                 do="report this as a bug",
             )
-        self.kl.update(self.figures["kl"], self.config.rollouts)
-        return self.figures
 
     def estimate(self, rollout: Rollout) -> Experience:
         """Advantages, and figures of the rollout."""
         config, mask_BR, beta = self.config, rollout.mask_BR, self.kl.beta
         score_B = rollout.scores_B - config.missing_end_penalty * (~rollout.ended_B).float()
-        kl_BR = kl_k1(rollout.old_BR, rollout.reference_BR) * mask_BR
-        kl_k2_BR, kl_k3_BR = (kl(rollout.old_BR, rollout.reference_BR) * mask_BR for kl in (kl_k2, kl_k3))
+        read_B = ~rollout.reference_BR.isnan().any(1)
+        read = max(1, int(read_B.sum()))
+        reference_BR = torch.where(read_B[:, None], rollout.reference_BR, rollout.old_BR)
+        kl_BR, kl_k2_BR, kl_k3_BR = (kl(rollout.old_BR, reference_BR) * mask_BR for kl in (kl_k1, kl_k2, kl_k3))
         in_reward = beta if config.kl_in == "reward" else 0.0
         rewards_BR = token_rewards(score_B, kl_BR, mask_BR, in_reward)
         figures = {
             "score": float(rollout.scores_B.mean()),
             "reward": float(rewards_BR.sum(1).mean()),
-            "kl": float(kl_BR.sum(1).mean()),
-            "kl_k2": float(kl_k2_BR.sum(1).mean()),
-            "kl_k3": float(kl_k3_BR.sum(1).mean()),
-            "sampler_gap": float(masked_mean((rollout.old_BR - rollout.sampled_BR).abs(), mask_BR)),
+            "kl": float(kl_BR.sum()) / read,
+            "kl_k2": float(kl_k2_BR.sum()) / read,
+            "kl_k3": float(kl_k3_BR.sum()) / read,
             "kl_beta": beta,
-            "entropy": float(masked_mean(rollout.entropy_BR, mask_BR)),
             "ended": float(rollout.ended_B.float().mean()),
             "answer_tokens": float(mask_BR.sum(1).mean()),
         }
+        if not config.one_update:
+            figures["sampler_gap"] = float(masked_mean((rollout.old_BR - rollout.sampled_BR).abs(), mask_BR))
+            figures["entropy"] = float(masked_mean(rollout.entropy_BR, mask_BR))
         returns_BR = rewards_BR
         if config.advantage in ("gae", "return"):
             lam = config.gae_lambda if config.advantage == "gae" else 1.0
@@ -188,18 +198,29 @@ class PolicyObjective(Objective):
         order = Permutation(count, self.sampler.seed, epoch)(np.arange(count)).tolist()
         drawn = order[part * self.config.minibatch : (part + 1) * self.config.minibatch]
         every = min(self.config.accumulate, len(drawn) // data_rank.size) * data_rank.size
-        scale = self._scale(self.experience, drawn)
+        teaching = self._teaching(self.experience, drawn, every)
+        scale = self._scale(self.experience, drawn, teaching)
         return [
-            self._minibatch(self.experience, drawn[first::every], scale)
+            self._minibatch(self.experience, teaching[first::every], scale)
             for first in range(data_rank.rank, every, data_rank.size)
         ]
 
-    def _scale(self, experience: Experience, drawn: Sequence[int]) -> float:
-        """What makes losses that the engine divides by tokens be divided as `normaliser` says."""
-        if self.config.normaliser == "token":
-            return 1.0
-        tokens = float(experience.rollout.mask_BR[drawn].sum())
-        return tokens / len(drawn)
+    def _teaching(self, experience: Experience, drawn: Sequence[int], at_least: int) -> list[int]:
+        """Those of the drawn answers that can move the policy. Where there is no KL in the loss, an answer of a group
+        whose scores are all alike has no gradient, and is not read; every micro-batch still gets an answer."""
+        if self.config.advantage not in ("group", "leave_one_out") or experience.beta:
+            return list(drawn)
+        moving_B = (experience.advantages_BR != 0).any(1).tolist()
+        teaching = [index for index in drawn if moving_B[index]]
+        others = [index for index in drawn if not moving_B[index]]
+        return teaching + others[: max(0, at_least - len(teaching))]
+
+    def _scale(self, experience: Experience, drawn: Sequence[int], read: Sequence[int]) -> float:
+        """What makes losses that the engine divides by the tokens that are read be divided as `normaliser` says: by the
+        number of all drawn tokens or answers."""
+        mask_BR = experience.rollout.mask_BR
+        divisor = float(mask_BR[drawn].sum()) if self.config.normaliser == "token" else len(drawn)
+        return float(mask_BR[read].sum()) / divisor
 
     def _minibatch(self, experience: Experience, indices: Sequence[int], scale: float) -> Minibatch:
         rollout = experience.rollout
@@ -229,15 +250,20 @@ class PolicyObjective(Objective):
     def loss(self, model: nn.Module, batch: Minibatch) -> tuple[Tensor, Statistics]:
         assert self.experience is not None
         config, mask_BR = self.config, batch.batch.mask_BR.float()
-        values_N = None
+        values_N, old_BR = None, batch.old_BR
+        watched = dict[str, Tensor]()
         if isinstance(model, ValuedPolicy):
             logp_N, values_N = model.answers(batch.batch, config.temperature)
+        elif config.one_update:
+            logp_N, entropy_N = log_probabilities(model, batch.batch, config.temperature)
+            drawn_BR, old_BR = old_BR, batch.batch.rows(logp_N.detach())
+            watched = {"entropy": batch.batch.rows(entropy_N), "sampler_gap": (old_BR - drawn_BR).abs()}
         else:
             logp_N = answer_log_probabilities(model, batch.batch, config.temperature)
         logp_BR = batch.batch.rows(logp_N)
         loss_BR = policy_loss(
             logp_BR,
-            batch.old_BR,
+            old_BR,
             batch.advantages_BR,
             mask_BR,
             config.clip,
@@ -248,14 +274,14 @@ class PolicyObjective(Objective):
         if self.experience.beta:
             loss_BR = loss_BR + self.experience.beta * kl_in_loss(logp_BR, batch.reference_BR, mask_BR)
         with torch.no_grad():
-            ratio_BR = policy_ratio(logp_BR, batch.old_BR, mask_BR, config.ratio)
+            ratio_BR = policy_ratio(logp_BR, old_BR, mask_BR, config.ratio)
             high = config.clip if config.clip_high is None else config.clip_high
             better_BR = batch.advantages_BR > 0
             clipped_BR = torch.where(better_BR, ratio_BR > 1 + high, ratio_BR < 1 - config.clip)
-            watched = {
+            watched |= {
                 "clip_fraction": clipped_BR * (batch.advantages_BR != 0),
-                "approximate_kl": kl_k2(logp_BR, batch.old_BR),
-                "approximate_kl_k3": kl_k3(logp_BR, batch.old_BR),
+                "approximate_kl": kl_k2(logp_BR, old_BR),
+                "approximate_kl_k3": kl_k3(logp_BR, old_BR),
                 "ratio": ratio_BR.expand_as(mask_BR),
                 "squared_ratio": ratio_BR.expand_as(mask_BR) ** 2,
             }
@@ -281,6 +307,9 @@ class PolicyObjective(Objective):
                 where=where,
                 do="report this as a bug",
             )
+        if self.config.one_update:
+            self.figures |= {name: result.statistics[name] for name in ("sampler_gap", "entropy")}
+            self._check_sampler(self.figures["sampler_gap"], where)
         self._far = self.config.kl_stop is not None and result.statistics["approximate_kl_k3"] > self.config.kl_stop
         figures = {"effective_samples": result.statistics["ratio"] ** 2 / max(1e-9, result.statistics["squared_ratio"])}
         if self.critic is None:

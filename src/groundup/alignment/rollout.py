@@ -4,7 +4,7 @@ Several processes share the work: each samples and scores some of the answers wi
 them. The samples are those that one process would draw.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TypeVar
@@ -12,7 +12,7 @@ from typing import TypeVar
 import torch
 from torch import Tensor, nn
 
-from groundup.alignment.answers import Answer, answer_log_probabilities, collate, log_probabilities
+from groundup.alignment.answers import Answer, AnswerBatch, answer_log_probabilities, collate, log_probabilities
 from groundup.alignment.configuration import PolicyConfig
 from groundup.alignment.critic import ScalarModel, ValuedPolicy, language_of
 from groundup.alignment.data.records import Task
@@ -29,6 +29,7 @@ from groundup.shards.order import samples_at
 T = TypeVar("T")
 
 FORWARD_TOKENS = 4096  # per forward pass where nothing is learnt
+WATCHED = 8  # one answer in so many is read by the reference where its KL changes nothing
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,7 @@ class Rollout:
     mask_BR: Tensor
     sampled_BR: Tensor  # log-probabilities with which the inference engine drew the tokens
     old_BR: Tensor  # the same under the policy as the trainer computes it
-    reference_BR: Tensor
+    reference_BR: Tensor  # NaN in answers that the reference has not read
     values_BR: Tensor  # of the critic; 0 without one
     entropy_BR: Tensor
     context: int  # tokens that the policy sees at once
@@ -103,14 +104,15 @@ class Sampler:
             model = language_of(whole)
             context = model.config.max_position_embeddings
             answers, chances = self.sample(model, indices, policy, (self.seed << 20) + iteration + (number << 54))
+            mine = [answers[i] for i in self._mine], [chances[i] for i in self._mine]
             if critic is None:
-                known, scores = self._known_of([answers[i] for i in self._mine], indices, whole, None, policy)
+                known, scores = self._known_of(*mine, indices, whole, None, policy)
             else:
                 with critic.whole() as values:
-                    known, scores = self._known_of([answers[i] for i in self._mine], indices, whole, values, policy)
+                    known, scores = self._known_of(*mine, indices, whole, values, policy)
         device = policy.device
         longest = max(len(answer.answer) for answer in answers)
-        parts = [(_wide(rows, longest), part) for rows, part in self._gathered((known.cpu(), scores.cpu()))]
+        parts = [(_wide(rows, longest), part) for rows, part in self._gathered((known, scores))]
         old_BR, reference_BR, values_BR, entropy_BR = torch.cat([rows for rows, _ in parts], 1).to(device)
         lengths_B = torch.tensor([len(answer.answer) for answer in answers], device=device)
         return Rollout(
@@ -164,35 +166,69 @@ class Sampler:
         return self.crew.together(lambda: mine)
 
     def _known_of(
-        self, answers: Sequence[Answer], indices: Sequence[int], policy: nn.Module, critic: nn.Module | None, on: Engine
+        self,
+        answers: Sequence[Answer],
+        chances: Sequence[Sequence[float]],
+        indices: Sequence[int],
+        policy: nn.Module,
+        critic: nn.Module | None,
+        on: Engine,
     ) -> tuple[Tensor, Tensor]:
         """(log-probability under policy and reference, value and entropy of each answer token, [4, B, R]; scores [B])
-        of this process's answers, by whole models."""
+        of this process's answers, by whole models.
+
+        Without a penalty on it the KL is only watched: the reference then reads a part of the answers, and the others
+        have NaN. Where there is one update, the policy's log-probabilities are those that it drew with.
+        """
+        temperature = self.config.temperature
+
+        def known(batch: AnswerBatch) -> tuple[Tensor, ...]:
+            if isinstance(policy, ValuedPolicy):
+                return policy.known(batch, temperature)
+            values_N = torch.zeros(batch.tokens, device=on.device)
+            if critic is not None:
+                assert isinstance(critic, ScalarModel)
+                values_N = critic.values(batch)
+            if self.config.one_update:
+                return torch.zeros_like(values_N), torch.zeros_like(values_N), values_N
+            return *log_probabilities(policy, batch, temperature), values_N
+
+        def referred(batch: AnswerBatch) -> tuple[Tensor, ...]:
+            with adapters_off(policy):
+                return (answer_log_probabilities(self.reference or language_of(policy), batch, temperature),)
+
         longest = max((len(answer.answer) for answer in answers), default=0)
-        columns = [torch.empty(4, 0, longest)]
+        if self.config.one_update and critic is None:
+            logp_BR = entropy_BR = values_BR = torch.zeros(len(answers), longest)
+        else:
+            logp_BR, entropy_BR, values_BR = self._computed(known, 3, answers, longest, on)
+        if self.config.one_update:
+            logp_BR = torch.tensor([[*row, *[0.0] * (longest - len(row))] for row in chances]).view(-1, longest)
+        every = 1 if self.config.kl or self.config.kl_target is not None else WATCHED
+        reference_BR = torch.full((len(answers), longest), torch.nan)
+        reference_BR[::every] = self._computed(referred, 1, answers[::every], longest, on)[0]
+        tasks = [self.tasks[indices[index]] for index in self._mine]
+        scores_B = self.reward.score(tasks, answers) if answers else torch.empty(0)
+        return torch.stack((logp_BR, reference_BR, values_BR, entropy_BR)), scores_B.cpu()
+
+    def _computed(
+        self,
+        function: Callable[[AnswerBatch], tuple[Tensor, ...]],
+        count: int,
+        answers: Sequence[Answer],
+        longest: int,
+        on: Engine,
+    ) -> Tensor:
+        """The `count` values that a function gives each answer token, [count, B, R] on the CPU."""
+        columns = [torch.empty(count, 0, longest)]
         by_length = sorted(range(len(answers)), key=lambda index: len(answers[index]))  # so that little is padded
         at_once = max(1, FORWARD_TOKENS // max(map(len, answers), default=1))
         for start in range(0, len(answers), at_once):
-            some = [answers[index] for index in by_length[start : start + at_once]]
-            batch = collate(some, self.pad, on.device)
+            batch = collate([answers[index] for index in by_length[start : start + at_once]], self.pad, on.device)
             with on.autocast():
-                if isinstance(policy, ValuedPolicy):
-                    logp_N, entropy_N, values_N = policy.known(batch, self.config.temperature)
-                else:
-                    logp_N, entropy_N = log_probabilities(policy, batch, self.config.temperature)
-                    values_N = torch.zeros_like(logp_N)
-                if critic is not None:
-                    assert isinstance(critic, ScalarModel)
-                    values_N = critic.values(batch)
-                reference = self.reference or language_of(policy)
-                with adapters_off(policy):
-                    reference_N = answer_log_probabilities(reference, batch, self.config.temperature)
-            rows = torch.stack([batch.rows(x) for x in (logp_N, reference_N, values_N, entropy_N)])
-            columns.append(_wide(rows, longest))
-        tasks = [self.tasks[indices[index]] for index in self._mine]
-        scores_B = self.reward.score(tasks, answers) if answers else torch.empty(0)
-        known = torch.cat([x.to(on.device) for x in columns], 1)
-        return known[:, torch.tensor(by_length, dtype=torch.long).argsort()], scores_B.to(on.device)
+                found = function(batch)
+            columns.append(_wide(torch.stack([batch.rows(x) for x in found]), longest).cpu())
+        return torch.cat(columns, 1)[:, torch.tensor(by_length, dtype=torch.long).argsort()]
 
 
 def _best_groups(made: Rollout, more: Rollout, group: int) -> Rollout:
