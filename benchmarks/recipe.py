@@ -37,7 +37,7 @@ from groundup.machine import multiplies_bf16, usable_cores
 
 RUN, STAGES = Path("runs/bench-recipe"), ("curate", "tokenizer", "tokens")
 SIDES = ("nanochat", "portable", "fast@.6", "plain")
-FASTER = {"schedule": "wsd", "warmup": 0.02, "decay": 0.65, "final_learning_rate": 0.05, "learning_rate": 1e-2}
+FASTER = {"schedule": "wsd", "warmup": 0.02, "decay": 0.65, "final_learning_rate": 0.05}
 MUON = {"name": "muon", "iterations": 3, "weight_decay": 0.0, "betas": [0.8, 0.95], "eps": 1e-10}
 
 
@@ -70,6 +70,7 @@ RECIPES = {
         "4M",
         {
             **FASTER,
+            "learning_rate": 5e-3,
             "model": {"architecture": "qwen3", "unit_start": True, "layers": 3, "width": 256},
             "optimizer": {**MUON, "momentum_warmup": 100, "embedding_scale": 30},
         },
@@ -78,6 +79,7 @@ RECIPES = {
         "4M",
         {
             **FASTER,
+            "learning_rate": 1e-2,
             "model": {"architecture": "fast", "layers": 3, "width": 256},
             "optimizer": {**MUON, "momentum_warmup": 100, "embedding_scale": 30, "scalar_scale": 20},
         },
@@ -112,14 +114,14 @@ PARTS = (
     f"portable:{FREE}",  # what `size` alone chooses
     "portable:batch_tokens=1024",
     "portable:batch_tokens=4096",
-    "portable:learning_rate=5e-3",
-    "portable:learning_rate=2e-2",
+    *(f"portable:learning_rate={rate}" for rate in ("2.5e-3", "1e-2", "2e-2")),
     "fast",
+    *(f"fast:learning_rate={rate}" for rate in ("5e-3", "2e-2")),
     *(f"fast:decoder.{part}=false" for part in ("smear", "stream_scalars", "value_embeddings", "backout")),
-    "fast:decoder.final_logit_softcapping=null",
+    "fast:decoder.final_logit_softcapping=15",
     f"fast:{GATED}",
-    *(f"portable:size=1M {FREE} learning_rate={rate}" for rate in ("5e-3", "1e-2", "2e-2")),
-    *(f"portable:size=10M {FREE} learning_rate={rate}" for rate in ("5e-3", "1e-2", "2e-2")),
+    *(f"portable:size=1M {FREE} learning_rate={rate}" for rate in ("2.5e-3", "5e-3", "1e-2")),
+    *(f"portable:size=10M {FREE} learning_rate={rate}" for rate in ("2.5e-3", "5e-3", "1e-2")),
 )
 
 

@@ -59,7 +59,6 @@ FAST: dict[str, Any] = {
     "rms_norm_eps": 1e-6,
     "hidden_act": "relu2",
     "gated_mlp": False,
-    "final_logit_softcapping": 15.0,
     **dict.fromkeys(SHORTCUTS, True),
     **UNIT_START,
 }

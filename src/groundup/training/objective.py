@@ -27,7 +27,7 @@ class Objective(ABC):
     ...         return len(batch)
     ...     def loss(self, model, batch):
     ...         return ((model.bias - batch) ** 2).sum(), {}
-    >>> float(Mean().loss(nn.Linear(1, 1), tensor([1.0]))[0]) >= 0
+    >>> Mean().loss(nn.Linear(1, 1), tensor([1.0]))[0].item() >= 0
     True
     """
 
