@@ -3,8 +3,9 @@
 Every side trains the same shape on the same random tokens with the same batch, precision and optimizer (AdamW, clipping
 at 1), in a process of its own; then, in the fastest precision, those that compile the model do so. Two shapes: Llama's,
 against transformers' and litgpt's; GPT-2's, against transformers' and a plain reading of nanoGPT's step. Then our own
-speed is compared with what matmuls reach on this machine, and with itself next to busy loops. Last, two claims that are
-often made are measured: what bf16 saves, and what activation checkpointing saves and costs.
+speed is compared with what matmuls reach on this machine, and with itself next to busy loops. Adapters (LoRA) of every
+matrix are trained against PEFT's. Last, two claims that are often made are measured: what bf16 saves, and what
+activation checkpointing saves and costs.
 """
 
 from collections.abc import Iterator
@@ -26,6 +27,7 @@ PEERS = {
     "gpt2": {"transformers": peers.transformers_step, "nanoGPT's step": peers.nanogpt_step},
 }
 
+RANK = 16  # of the adapters
 COMPILING = ("litgpt", "nanoGPT's step")  # the peers whose own scripts compile the model
 
 
@@ -51,8 +53,19 @@ def run(data: Path | None, check: bool = False) -> Iterator[Row]:
             rate = job.tokens / _step_seconds(ours) * ours.value["flops_per_token"] / 1e9
             name = "matmuls on this machine"
             yield compare(job.case, "arithmetic", rate, ceilings[precision] / 1e9, name, "GFLOP/s", "higher")
+    yield from _adapters(CHECK_SIZE if check else SIZES[2], precisions, cores)
     yield from _busy_machine(CHECK_SIZE if check else BUSY, precisions[-1], cores)
     yield from _claims(replace(CHECK_SIZE, rows=8) if check else CLAIMS, precisions, cores)
+
+
+def _adapters(size: Size, precisions: tuple[str, ...], cores: int) -> Iterator[Row]:
+    """Adapters of every matrix, against PEFT's under transformers' Trainer."""
+    for precision in precisions:
+        job = TrainJob(size, "llama", precision, rank=RANK)
+        ours = in_process(step, asdict(job), cores=cores)
+        theirs = peer_in_process(peers.transformers_step, asdict(job), cores=cores)
+        yield _speed(job.case, (job, job), ours, theirs, "peft")
+        yield _memory(job.case, ours, theirs, "peft")
 
 
 def _kinds(sizes: tuple[Size, ...], precisions: tuple[str, ...]) -> Iterator[tuple[Size, str, bool]]:
@@ -149,6 +162,8 @@ def step(values: dict[str, Any]) -> dict[str, Any]:
     from torch import Tensor, nn
 
     from groundup.model.decoder import CustomLanguageModel
+    from groundup.model.lora import add_adapters
+    from groundup.model.lora_config import LoraConfig
     from groundup.parallel.compilation import compile_blocks
     from groundup.parallel.device import Precision, settle
     from groundup.parallel.recompute import ActivationCheckpointing, activations_kept, checkpoint_blocks
@@ -160,6 +175,8 @@ def step(values: dict[str, Any]) -> dict[str, Any]:
     size, config = TrainJob.of(values).size, config_of(values)
     model = CustomLanguageModel(config)
     recompute: ActivationCheckpointing = values["recompute"]
+    if values["rank"]:
+        add_adapters(model, LoraConfig(rank=values["rank"], alpha=2 * values["rank"]))
     checkpoint_blocks(model.model.layers, recompute)
     if values["compiled"]:
         compile_blocks(model.model.layers)

@@ -43,6 +43,7 @@ class TrainJob:
     precision: str  # fp32 | bf16: matmuls under autocast, weights in float32
     recompute: str = "none"  # activation checkpointing
     compiled: bool = False  # by torch.compile: our layers, a peer's whole model
+    rank: int = 0  # of adapters of every matrix in the layers, trained instead of the model; 0: none
 
     @classmethod
     def of(cls, values: dict) -> "TrainJob":
@@ -52,7 +53,8 @@ class TrainJob:
     @property
     def case(self) -> str:
         """The name of the benchmark's row."""
-        return f"{self.size.name} {self.family} {self.precision}" + (", compiled" if self.compiled else "")
+        options = (", compiled" if self.compiled else "") + (f", LoRA of rank {self.rank}" if self.rank else "")
+        return f"{self.size.name} {self.family} {self.precision}{options}"
 
     @property
     def feed_forward(self) -> int:

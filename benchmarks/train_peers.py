@@ -8,10 +8,11 @@ from torch import nn
 
 from benchmarks.nanogpt import NanoGPT
 from benchmarks.train_jobs import BETAS, CLIP, DECAY, LEARNING_RATE, WARM_UP, TrainJob, batch_of
+from groundup.model import lora_config as adapters
 
 
 def transformers_step(values: dict[str, Any]) -> dict[str, Any]:
-    """Transformers' Trainer on its own model, as its examples call it."""
+    """Transformers' Trainer on its own model, as its examples call it; with PEFT's adapters where the job has some."""
     import tempfile
 
     from transformers import (
@@ -52,6 +53,11 @@ def transformers_step(values: dict[str, Any]) -> dict[str, Any]:
             use_cache=False,
         )
         model = LlamaForCausalLM(config)
+    if job.rank:
+        from peft import LoraConfig, get_peft_model
+
+        targets = list(adapters.LoraConfig().targets)
+        model = get_peft_model(model, LoraConfig(r=job.rank, lora_alpha=2 * job.rank, target_modules=targets))
     seconds: list[float] = []
 
     class Clock(TrainerCallback):
