@@ -1,6 +1,7 @@
 """Several processes for a test: forked, so that starting them takes tenths of a second, and never left hanging.
 
     losses = ranks.run(2, train, "some", argument)      # what train(argument...) returned in rank 0, rank 1, ...
+    curves = ranks.run_each(2, train, {"a": ("some", argument), "b": ("other", argument)})
 
 A function under test finds its rank as under torchrun, in the environment, and the process group joined. Ranks talk
 over loopback, and find each other through a file.
@@ -15,7 +16,7 @@ import sys
 import tempfile
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Hashable, Mapping
 from datetime import timedelta
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
@@ -27,6 +28,7 @@ import torch.distributed as dist
 from groundup.parallel.mesh.process_group import quiet
 
 Result = TypeVar("Result")
+Key = TypeVar("Key", bound=Hashable)
 torch.ones((), requires_grad=True).backward()  # before all else: autograd then starts no threads that a fork would lose
 SECONDS = 60.0  # for everything; a rank that takes longer prints its stacks
 
@@ -55,6 +57,29 @@ def run(size: int, function: Callable[..., Result], *arguments: Any, seconds: fl
                 if process.is_alive():
                     process.kill()
                     process.join()
+
+
+def run_each(
+    size: int, function: Callable[..., Result], jobs: Mapping[Key, tuple[Any, ...]], seconds: float = 300.0
+) -> dict[Key, list[Result]]:
+    """`function(*job)` for every job, one after the other in the same processes; by job, then by rank.
+
+    What DTensor works out at the first operation of a kind takes longer than the arithmetic of a small model.
+    """
+    results = run(size, _each, function, jobs, seconds=seconds)
+    return {key: [result[key] for result in results] for key in jobs}
+
+
+def _each(function: Callable[..., Result], jobs: Mapping[Key, tuple[Any, ...]]) -> dict[Key, Result]:
+    found = {}
+    for key, arguments in jobs.items():
+        try:
+            found[key] = function(*arguments)
+        except BaseException as error:
+            error.add_note(f"in the job {key!r}")
+            raise
+        gc.collect()  # what holds a job's communicators
+    return found
 
 
 def _results(pipes: list[Connection], seconds: float) -> list[Any]:

@@ -4,7 +4,6 @@ The table is data: a row is a name, the degrees and what is trained. `EACH` has 
 models combine further is in the slow tests.
 """
 
-import gc
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -133,25 +132,16 @@ def train(parallel: ParallelConfig, training: Training) -> Curve:
     return steps(engine, training)
 
 
-def train_all(rows: list[str]) -> dict[str, Curve]:
+def train_row(row: str) -> Curve:
     linear.MIN_ONEDNN, linear.ONEDNN_IS_FASTER = 0, bool(linear.OPERATORS)  # even for matrices as small as these
     torch._inductor.config.compile_threads = 1  # the compiler's own processes don't outlive the fork that made this one
-    found = {}
-    for row in rows:
-        degrees, training = ROWS[row]
-        try:
-            found[row] = train(ParallelConfig(**degrees), training)
-        except BaseException as error:
-            error.add_note(f"in the row {row!r}")
-            raise
-        gc.collect()  # what holds a row's communicators
-    return found
+    degrees, training = ROWS[row]
+    return train(ParallelConfig(**degrees), training)
 
 
 @pytest.fixture(scope="module")
 def curves(request: pytest.FixtureRequest) -> Curves:
-    """Of the rows that are asked for. Those of one number of processes are trained in the same ones, one after the
-    other: what DTensor works out at the first operation of a kind takes longer than a row's arithmetic."""
+    """Of the rows that are asked for, those of one number of processes in the same ones."""
     items = [item for item in request.session.items if item.path == request.path and hasattr(item, "callspec")]
     asked = {item.callspec.params.get("row") for item in items}
     by_size: dict[int, list[str]] = {}
@@ -165,8 +155,7 @@ def curves(request: pytest.FixtureRequest) -> Curves:
         for size, rows in by_size.items():
             for row in rows:
                 expected(ROWS[row][1])
-            results = ranks.run(size, train_all, rows, seconds=900)
-            found |= {row: [result[row] for result in results] for row in rows}
+            found |= ranks.run_each(size, train_row, {row: (row,) for row in rows}, seconds=900)
     return found
 
 
@@ -178,12 +167,23 @@ def test_the_curve_is_that_of_one_process(row: str, curves: Curves) -> None:
     assert max(mine[0].norms) > 0.5  # it was clipped
 
 
-@pytest.mark.parametrize("shape", [LLAMA, GPT2], ids=["llama", "gpt2"])
-@pytest.mark.parametrize("degrees", [{"dp_replicate": 2}, {"dp_shard": 2}, {"tp": 2}, {"pp": 2}], ids=str)
-def test_in_bfloat16_the_curve_is_near(degrees: dict[str, Any], shape: dict[str, Any]) -> None:
+IN_BF16 = {
+    f"{name}: {degrees}": (ParallelConfig(**degrees), Training(shape=shape, precision="bf16"))
+    for name, shape in (("llama", LLAMA), ("gpt2", GPT2))
+    for degrees in ({"dp_replicate": 2}, {"dp_shard": 2}, {"tp": 2}, {"pp": 2})
+}
+
+
+@pytest.fixture(scope="module")
+def bf16_curves() -> Curves:
+    return ranks.run_each(2, train, IN_BF16)
+
+
+@pytest.mark.parametrize("row", IN_BF16)
+def test_in_bfloat16_the_curve_is_near(row: str, bf16_curves: Curves) -> None:
     """Weights that FSDP gathers as bfloat16 are those that autocast makes of them in one process."""
-    training = Training(shape=shape, precision="bf16")
-    curves = ranks.run(2, train, ParallelConfig(**degrees), training)
+    _, training = IN_BF16[row]
+    curves = bf16_curves[row]
     assert all(curve == curves[0] for curve in curves)
     assert curves[0].distance(expected(training), relative=True) < 3e-2
     assert curves[0].distance(expected(replace(training, precision="fp32")), relative=True) < 3e-2
@@ -196,6 +196,6 @@ def test_code_that_others_have_compiled_is_right_too(tmp_path: Path, monkeypatch
     monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path))
     row = "compiled: fsdp 2"
     for _cache in ("empty", "full"):
-        for result in ranks.run(2, train_all, [row], seconds=300):
-            assert result[row].distance(expected(ROWS[row][1])) < 1e-5
+        for curve in ranks.run_each(2, train_row, {row: (row,)})[row]:
+            assert curve.distance(expected(ROWS[row][1])) < 1e-5
         assert any(tmp_path.iterdir())

@@ -1,6 +1,7 @@
 """What a mesh of processes has is what one process has: under the same names, the same tensors, and each resumes from
 the other."""
 
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import pytest
@@ -46,19 +47,37 @@ def state_after(degrees: dict[str, Any], training: Training, count: int) -> dict
 SHAPES = {"llama": LLAMA, "gpt2": GPT2, "untied": {"tie_word_embeddings": False}}
 
 
-@pytest.mark.parametrize(("layout", "shape"), [*((n, "llama") for n in LAYOUTS), ("both", "gpt2"), ("both", "untied")])
-def test_the_leader_has_the_state_of_one_process(layout: str, shape: str) -> None:
-    training = Training(shape=SHAPES[shape], ema=0.9)
+SHAPED = [*((name, "llama") for name in LAYOUTS), ("both", "gpt2"), ("both", "untied")]
+Job = tuple[str, str]
+
+
+def in_each(function: Callable[..., Any], jobs: Mapping[Job, tuple[Any, ...]]) -> dict[Job, list[Any]]:
+    """`function` of its layout's degrees and more, for jobs whose first name is a layout's; by job, then by rank."""
+    by_size: dict[int, dict[Job, tuple[Any, ...]]] = {}
+    for job, arguments in jobs.items():
+        degrees = LAYOUTS[job[0]]
+        by_size.setdefault(ParallelConfig(**degrees).processes, {})[job] = (degrees, *arguments)
+    return {job: found for size, some in by_size.items() for job, found in ranks.run_each(size, function, some).items()}
+
+
+@pytest.fixture(scope="module")
+def states() -> dict[Job, list[dict[str, Tensor]]]:
+    return in_each(state_after, {job: (Training(shape=SHAPES[job[1]], ema=0.9), 3) for job in SHAPED})
+
+
+@pytest.mark.parametrize("job", SHAPED, ids="-".join)
+def test_the_leader_has_the_state_of_one_process(job: Job, states: dict[Job, list[dict[str, Tensor]]]) -> None:
+    training = Training(shape=SHAPES[job[1]], ema=0.9)
     one = alone(training)
     steps(one, training, range(3))
     whole = one.state()
-    states = ranks.run(ParallelConfig(**LAYOUTS[layout]).processes, state_after, LAYOUTS[layout], training, 3)
-    assert not any(states[1:])
-    assert states[0].keys() == whole.keys()
+    leader, *others = states[job]
+    assert not any(others)
+    assert leader.keys() == whole.keys()
     for name, tensor in whole.items():
-        assert states[0][name].shape == tensor.shape, name
+        assert leader[name].shape == tensor.shape, name
         # the gradient of a key's bias is 0 but for rounding, which Adam makes as large as any other
-        assert torch.allclose(states[0][name], tensor, atol=5e-5) or name.endswith("k_proj.bias"), name
+        assert torch.allclose(leader[name], tensor, atol=5e-5) or name.endswith("k_proj.bias"), name
     assert len(whole) > 100
 
 
@@ -72,25 +91,38 @@ def continued(degrees: dict[str, Any], training: Training, saved: dict[str, Tens
         return curve, model(tiny.ids(2, 9))[0].detach()
 
 
-@pytest.mark.parametrize(
-    ("layout", "optimizer"), [*((name, "adamw") for name in LAYOUTS), ("ddp", "muon"), ("ddp", "adafactor")]
-)
-def test_a_layout_continues_where_another_has_stopped(layout: str, optimizer: str, monkeypatch: Any) -> None:
-    """From each layout into the next of the table, and from one process into each."""
+def trained_by(optimizer: str) -> Training:
+    return Training(ema=0.9, optimizer=OptimizerConfig(name=optimizer))
+
+
+CONTINUED: list[Job] = [*((name, "adamw") for name in LAYOUTS), ("ddp", "muon"), ("ddp", "adafactor")]
+if torch.__version__ < MUON_SINCE:
+    CONTINUED.remove(("ddp", "muon"))  # the layout before it is fsdp and tp
+BEFORE = {layout: list(LAYOUTS)[index - 1] for index, layout in enumerate(LAYOUTS)}
+
+
+@pytest.fixture(scope="module")
+def continuations() -> dict[Job, list[Any]]:
+    """From each layout into the next of the table."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("groundup.training.optimizer._fastest", lambda device: torch.float32)
+        jobs = {(BEFORE[layout], optimizer): (trained_by(optimizer), 4) for layout, optimizer in CONTINUED}
+        saved = {job: leader for job, (leader, *_) in in_each(state_after, jobs).items()}
+        jobs = {job: (trained_by(job[1]), saved[BEFORE[job[0]], job[1]], 4) for job in CONTINUED}
+        return in_each(continued, jobs)
+
+
+@pytest.mark.parametrize("job", CONTINUED, ids="-".join)
+def test_a_layout_continues_where_another_has_stopped(
+    job: Job, continuations: dict[Job, list[Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("groundup.training.optimizer._fastest", lambda device: torch.float32)
-    if optimizer == "muon" and torch.__version__ < MUON_SINCE:
-        pytest.skip(f"the layout before needs PyTorch {MUON_SINCE}")
-    training = Training(ema=0.9, optimizer=OptimizerConfig(name=optimizer))
+    training = trained_by(job[1])
     one = alone(training)
     whole_curve = steps(one, training)
-    names = list(LAYOUTS)
-    before = names[names.index(layout) - 1]
-    [saved, *_] = ranks.run(ParallelConfig(**LAYOUTS[before]).processes, state_after, LAYOUTS[before], training, 4)
-    degrees = LAYOUTS[layout]
-    results = ranks.run(ParallelConfig(**degrees).processes, continued, degrees, training, saved, 4)
     with one.averaged():
         logits = one.model(tiny.ids(2, 9))[0].detach()
-    for curve, ours in results:
+    for curve, ours in continuations[job]:
         assert torch.allclose(torch.tensor(curve.losses), torch.tensor(whole_curve.losses[4:]), atol=1e-5)
         assert torch.allclose(torch.tensor(curve.norms), torch.tensor(whole_curve.norms[4:]), atol=1e-5)
         assert abs(curve.validation - whole_curve.validation) < 1e-5
