@@ -33,6 +33,7 @@ BENCHMARKS = {
     "arithmetic": "what GRPO and PPO add to a model that adds",
     "curve": "time to a validation loss",
     "recipe": "what is learnt in a given time",
+    "forecast": "what a plan says against what runs of four sizes take",
     "engines": "two processes against one, and what they send",
 }
 
@@ -53,7 +54,7 @@ def main() -> int:
     race.add_argument("--peer", type=Path, metavar="FOLDER", help="a checkout of nanochat")
     race.add_argument("--budget", type=float, default=120.0, metavar="SECONDS", help="of training, for each side")
     race.add_argument("--clock", choices=["wall", "cpu"], default="wall", help="cpu: for a machine that is busy")
-    parser.add_argument("--sides", nargs="+", metavar="SIDE", help="of recipe and inference: which; see their files")
+    parser.add_argument("--sides", nargs="+", metavar="SIDE", help="of recipe, inference, forecast: see there")
     given = parser.parse_args()
     only = {name: vars(given)[name] for name in ("peer", "budget", "clock", "sides") if vars(given)[name] is not None}
     console, rows = Console(), list[Row]()

@@ -66,6 +66,13 @@ def multiplies_bf16(root: Path = ROOT) -> bool:
     return "avx512_bf16" in flags or "amx_bf16" in flags
 
 
+def other_than_intel(root: Path = ROOT) -> bool:
+    """Whether Linux lists AVX-512 for a processor that is not Intel's (elsewhere unknown, hence False): PyTorch's
+    default library of float32 matmuls has AVX-512 code for Intel's alone."""
+    listed = _text(root / "proc/cpuinfo")
+    return "avx512f" in listed and "GenuineIntel" not in listed
+
+
 def _memory_limits(root: Path) -> Iterator[tuple[int, int]]:
     """`(limit, bytes in use)` of every control group that limits memory, apart from file cache that can be dropped."""
     for group in _groups(root, "memory"):

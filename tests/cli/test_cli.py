@@ -156,6 +156,20 @@ def test_blueprint_show_and_schema(here: Path, call: Call) -> None:
     assert "properties" in json.loads(call("blueprint", "schema")[1])
 
 
+def test_a_new_blueprints_folder_has_a_status_before_its_first_run(here: Path, call: Call) -> None:
+    """From outside and from inside the folder; documents that are missing are reported by line and column."""
+    call("new", "fresh", "--from", "files")
+    status, _, errors = call("status", "fresh")
+    assert status == 1 and errors.startswith("groundup: fresh/blueprint.yaml:") and "no file or folder" in errors
+    (here / "docs").rename(here / "fresh" / "documents")
+    for given in (["status", "fresh"], ["status", "fresh/blueprint.yaml"], ["explain", "fresh"]):
+        status, out, _ = call(*given)
+        assert status == 0 and out.startswith("fresh/runs/my-documents, with fresh/blueprint.yaml\n  curate")
+    os.chdir("fresh")
+    assert call("status")[1].startswith("runs/my-documents, with blueprint.yaml\n  curate")
+    assert call("chat")[0] == 1
+
+
 @pytest.mark.parametrize("named", ["runs/mine", "mine.yaml", ".", None])
 def test_status_of_a_run_however_it_is_named(run: RunFolder, call: Call, named: str | None) -> None:
     status, out, _ = call("status", *([named] if named else []))

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from groundup.pipeline.diagnosis import RunFigures, diagnoses
+from groundup.pipeline.diagnosis import Diagnosis, RunFigures, diagnoses
 
 HEALTHY: dict[str, dict[str, Any]] = {  # as the default run measured them
     "curate": {
@@ -21,7 +21,7 @@ HEALTHY: dict[str, dict[str, Any]] = {  # as the default run measured them
     "reward": {"heldout_accuracy": 0.9972, "heldout_pairs": 715},
     "evaluate": {
         "bits_per_byte": {"model": 1.69, "xz": 2.82},
-        "answers": {"sft": {"taught": {"questions": 1200, "exact_match": 0.998}}},
+        "answers": {"sft": {"taught": {"questions": 1200, "exact_match": 0.998}, "unseen": {"exact_match": 0.97}}},
     },
 }
 FALLING = [8.3 - 4.4 * min(1.0, step / 150) for step in range(200)]
@@ -32,6 +32,10 @@ CURVES: dict[str, dict[str, list[float]]] = {
 
 
 def found(figures: dict[str, Any] | None = None, curves: dict[str, Any] | None = None) -> list[str]:
+    return [str(one) for one in diagnosed(figures, curves)]
+
+
+def diagnosed(figures: dict[str, Any] | None = None, curves: dict[str, Any] | None = None) -> list[Diagnosis]:
     """The findings of the healthy run with some values replaced, given by their dotted paths."""
     all_figures, all_curves = deepcopy(HEALTHY), deepcopy(CURVES)
     for into, changes in ((all_figures, figures), (all_curves, curves)):
@@ -45,7 +49,7 @@ def found(figures: dict[str, Any] | None = None, curves: dict[str, Any] | None =
         stage: [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
         for stage, columns in all_curves.items()
     }
-    return [str(one) for one in diagnoses(RunFigures(all_figures, metrics))]
+    return diagnoses(RunFigures(all_figures, metrics))
 
 
 def test_the_healthy_run_gets_none() -> None:
@@ -109,21 +113,45 @@ def test_the_healthy_run_gets_none() -> None:
                 "reward.own_answers": {
                     "pairs": 120,
                     "better": False,
-                    "reward": {"accuracy": 0.6},
+                    "reward": {"accuracy": 0.6, "high": 0.69},
                     "free": {"longer": {"accuracy": 0.5}, "mean_log_probability": {"accuracy": 0.8}},
                 }
             },
             {},
-            "reward: the reward model judges the SFT model's own answers no better than what costs nothing (60.0% of "
+            "reward: the reward model judges the SFT model's own answers worse than what costs nothing (60.0% of "
             "120 pairs, mean log probability 80.0%)",
         ),
         ({}, {"ppo.kl": [0.0, 9.0, 31.0]}, "ppo: the policy runs away from the SFT model (KL 31.0 nats at the end)"),
         ({}, {"ppo.entropy": [0.6, 0.1, 0.01]}, "ppo: the answers' entropy collapses (0.60 to 0.010 nats a token)"),
         ({}, {"ppo.answer_tokens": [10.0, 20.0, 40.0]}, "ppo: answers grow longer and longer (10 to 40 tokens)"),
+        (
+            {"evaluate.method": "ppo", "evaluate.true_score_gain": {"mean": -0.1, "low": -0.12, "high": -0.08}},
+            {},
+            "ppo: alignment made the answers worse (F1 -0.100 [-0.120, -0.080], 97.0% exact before)",
+        ),
     ],
 )
 def test_the_right_sentence_comes_first(figures: dict[str, Any], curves: dict[str, Any], first: str) -> None:
     assert found(figures, curves)[0].startswith(first)
+
+
+def test_what_is_no_problem_is_a_note_and_comes_last() -> None:
+    """A judge that can't be distinguished from its baselines, and an alignment with nothing left to gain: true of the
+    default run, in which nothing is broken."""
+    own = {
+        "pairs": 105,
+        "better": False,
+        "reward": {"accuracy": 0.933, "high": 0.967},
+        "free": {"longer": {"accuracy": 0.486}, "log_probability": {"accuracy": 0.952}},
+    }
+    gain = {"evaluate.method": "ppo", "evaluate.true_score_gain": {"mean": -0.0001, "low": -0.0017, "high": 0.0012}}
+    healthy, broken = (
+        {"reward.own_answers": own, **gain, **more}
+        for more in ({}, {"pretrain.epochs": 12.0, "pretrain.heldout_loss": 5.5})
+    )
+    assert [(one.kind, one.stage) for one in diagnosed(healthy)] == [("note", "reward"), ("note", "ppo")]
+    assert "little was left to gain" in found(healthy)[1] and "sft.subjects" in found(healthy)[1]
+    assert [one.kind for one in diagnosed(broken)] == ["problem", "note", "note"]
 
 
 def test_an_early_cause_comes_before_what_follows_from_it() -> None:

@@ -16,7 +16,7 @@ from groundup.pipeline import process
 from groundup.pipeline.folder import RunFolder
 from groundup.pipeline.graph import Stage
 from groundup.pipeline.runner import RunResult, Selection, run, summary
-from groundup.planning.estimate import StagePlan
+from groundup.planning.forecast import StagePlan
 
 
 def execute(

@@ -4,6 +4,7 @@ import gc
 from pathlib import Path
 
 import pytest
+import torch
 
 import ranks
 from groundup.errors import GroundupError
@@ -53,6 +54,41 @@ def held(model: LLMConfig, degrees: dict[str, int]) -> tuple[int, int]:
         gc.collect()
         found = step_memory(engine, whole_batch(model, config, parallel), storages)
     return found.memory_bytes, resident() - before
+
+
+class EveryStorage(LiveStorages):
+    """The same by brute force: all storages are asked for their size at every operator."""
+
+    @property
+    def bytes(self) -> int:
+        storages = [known() for known in self._alive.values()]
+        return sum(storage.nbytes() for storage in storages if storage is not None)
+
+
+def test_storages_count_from_when_they_are_made_until_they_die() -> None:
+    with LiveStorages() as storages:
+        kept = torch.zeros(1000)
+        passing = torch.zeros(500)
+        view = kept[:10]  # no storage of its own
+        assert (storages.bytes, storages.peak) == (6000, 6000)
+        del passing
+        assert (storages.bytes, storages.peak) == (4000, 6000)
+        del kept
+        assert storages.bytes == 4000  # the view keeps it
+        view.untyped_storage().resize_(8000)  # as sharding does, between operators
+        assert storages.bytes == 8000
+        view.untyped_storage().resize_(0)
+        assert storages.bytes == 0
+
+
+@pytest.mark.parametrize("degrees", [{}, {"dp_shard": 2}, {"dp_shard": 2, "tp": 2}], ids=str)
+def test_adding_up_as_storages_come_and_go_finds_the_same_peak(
+    degrees: dict[str, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parallel = ParallelConfig(**degrees)
+    found = [dry_run(SMALL, pretraining(parallel), parallel, "fp32").memory]
+    monkeypatch.setattr("groundup.planning.dry_run.LiveStorages", EveryStorage)  # seen by the process that is forked
+    assert found == [dry_run(SMALL, pretraining(parallel), parallel, "fp32").memory]
 
 
 LAYOUTS = [{"dp_shard": 2}, {"tp": 2}, {"pp": 2}, {"cp": 2}]

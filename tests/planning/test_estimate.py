@@ -1,6 +1,7 @@
 """A plan's figures follow from its formulas, move the right way, and give way to what is known."""
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,8 @@ from groundup.blueprint import gallery
 from groundup.blueprint.load import load
 from groundup.planning.advice import advice, compute_optimal, duration, headline, short, size, table
 from groundup.planning.corpus import bytes_per_token, text_bytes
-from groundup.planning.estimate import Plan, plan
+from groundup.planning.estimate import plan
+from groundup.planning.forecast import Plan
 from groundup.planning.machine import Machine
 from groundup.planning.memory import activation_bytes, cache_bytes, chunked_logits_bytes
 from groundup.planning.size import shape_for
@@ -47,21 +49,13 @@ def test_parameters_by_part_add_up(tmp_path):
         assert sum(found.parameters.values()) == found.model.num_parameters
 
 
-# MiB at the peak of each stage of the default run, on two cores in bf16
-PEAKS = {"curate": 552, "tokenizer": 334, "tokens": 282, "pretrain": 582, "sft": 978, "reward": 1092, "ppo": 1571,
-         "evaluate": 1377, "export": 332, "report": 193}  # fmt: skip
-
-
-def test_memory_is_within_a_tenth_of_what_the_default_run_took(tmp_path):
-    found = planned(tmp_path)
-    predicted = {stage: found.stage(stage).memory_bytes / 2**20 for stage in PEAKS}
-    assert predicted == pytest.approx(PEAKS, rel=0.1)
-
-
-def test_only_bf16_on_a_cpu_compiles_matmuls_for_each_shape(tmp_path):
+def test_matmuls_that_are_compiled_for_each_shape_are_counted(tmp_path):
     compiled = planned(tmp_path).stage("sft").memory["compiled matmuls"]
     assert compiled > planned(tmp_path).stage("pretrain").memory["compiled matmuls"]  # which sees one shape
     assert "compiled matmuls" not in planned(tmp_path, "pretrain.precision=fp32").stage("sft").memory
+    other = replace(CALIBRATION, compiles_fp32=True)  # AVX-512 that is not Intel's
+    fp32 = planned(tmp_path, "pretrain.precision=fp32", machine=other).stage("sft").memory
+    assert fp32["compiled matmuls"] == compiled
 
 
 def test_checkpointing_keeps_less(tmp_path):
@@ -116,7 +110,7 @@ def test_cache_counts_by_hand():
         ("ppo", "ppo.iterations=60"),
         ("ppo", "ppo.rollouts=512"),
         ("ppo", "ppo.epochs=4"),
-        ("curate", "curate.sources.0.packages=[a, b, c, d, e, f, g, h, i, j, k, l]"),
+        ("curate", f"curate.sources.0.packages=[{', '.join('abcdefghijklmnopqrstuvwxyz')}]"),
     ],
 )
 def test_more_work_takes_longer(tmp_path, stage, override):

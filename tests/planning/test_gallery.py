@@ -9,7 +9,8 @@ from groundup.planning.advice import table
 from groundup.planning.calibration import whole_batch
 from groundup.planning.devices import DEVICES
 from groundup.planning.dry_run import dry_run
-from groundup.planning.estimate import Plan, plan
+from groundup.planning.estimate import plan
+from groundup.planning.forecast import Plan
 from groundup.planning.machine import Machine
 from groundup.planning.on_device import ROOM, on_device
 from groundup.planning.ranks import rank_memory

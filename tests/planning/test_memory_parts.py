@@ -7,7 +7,16 @@ from groundup.model.configuration import LLMConfig
 from groundup.model.decoder import CustomLanguageModel
 from groundup.model.inputs import DecoderInputs
 from groundup.parallel.recompute import activations_kept
-from groundup.planning.memory import BatchShapes, activation_bytes, batch_shapes, compiled_matmul_bytes, state_bytes
+from groundup.planning.memory import (
+    MATMUL_CODE_BYTES,
+    MATMUL_CODES,
+    BatchShapes,
+    activation_bytes,
+    batch_shapes,
+    compiled_matmul_bytes,
+    layer_matmuls,
+    state_bytes,
+)
 
 MODEL = LLMConfig(vocab_size=4096, hidden_size=256, num_hidden_layers=4, num_key_value_heads=2)
 
@@ -37,8 +46,11 @@ def test_state_is_that_of_adamw() -> None:
 
 
 def test_shapes_are_no_more_than_the_batches_and_code_no_more_than_the_cache() -> None:
-    assert batch_shapes(32, 28, 31, 1000) == BatchShapes(widths=7, heads=15)
-    assert batch_shapes(32, 28, 31, 3) == BatchShapes(widths=3, heads=3)
-    assert compiled_matmul_bytes("bf16", BatchShapes(7, 15)) == 3 * (4 * 7 + 15) * (2 << 20)
-    assert compiled_matmul_bytes("bf16", BatchShapes(10**4, 10**4)) == 1024 * (2 << 20)
-    assert compiled_matmul_bytes("fp32", BatchShapes(7, 15)) == 0
+    assert batch_shapes(32, 34, 71, 14, 1000) == BatchShapes(widths=5, heads=3)  # 40 to 72 tokens
+    assert batch_shapes(32, 34, 71, 14, 2) == BatchShapes(widths=2, heads=2)
+    four = layer_matmuls(MODEL)  # queries and output, keys and values, gate and up, down
+    assert four == 4 and layer_matmuls(MODEL.model_copy(update={"num_key_value_heads": 4})) == 3
+    assert compiled_matmul_bytes(MODEL, BatchShapes(7, 15)) == (16 * 7 + 3 * 15) * MATMUL_CODE_BYTES
+    assert compiled_matmul_bytes(MODEL, forward=BatchShapes(2, 1)) == (6 * 2 + 1) * MATMUL_CODE_BYTES
+    assert compiled_matmul_bytes(MODEL, together=20, passes=2) == (3 * 8 + 2 * 8) * MATMUL_CODE_BYTES
+    assert compiled_matmul_bytes(MODEL, BatchShapes(10**4, 10**4)) == MATMUL_CODES * MATMUL_CODE_BYTES

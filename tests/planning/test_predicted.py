@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from groundup.artifacts import Artifact, Manifest, Measured, StageKey
-from groundup.planning.estimate import StagePlan
+from groundup.planning.forecast import StagePlan
 from groundup.planning.predicted import compare, expected, summary
 
 

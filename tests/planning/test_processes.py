@@ -7,7 +7,8 @@ import pytest
 from groundup.blueprint.layouts import layouts
 from groundup.blueprint.load import load
 from groundup.parallel.configuration import ParallelConfig
-from groundup.planning.estimate import StagePlan, plan
+from groundup.planning.estimate import plan
+from groundup.planning.forecast import StagePlan
 from groundup.planning.machine import Machine
 from groundup.planning.processes import crowded, held_bytes, processes
 
@@ -38,7 +39,7 @@ def test_a_plan_names_the_layouts_and_their_stages(tmp_path: Path) -> None:
     loaded = load(path, ["parallel.dp_shard=8", "sft.parallel={tp: 2}"])
     found = plan(loaded.blueprint, MACHINE)
     most, sft = processes(found, layouts(loaded.blueprint))
-    assert most.startswith("pretrain, reward, ppo: 8 processes, {dp_shard: 8}; each holds about 16 MB of the 128 MB of")
+    assert most.startswith("pretrain, reward, ppo: 8 processes, {dp_shard: 8}; each holds about 14 MB of the 112 MB of")
     assert most.endswith("and reads 1/8 of each batch")
     assert sft.startswith("sft: 2 processes, {tp: 2}; each holds about 32 MB of the 64 MB") and "reads" not in sft
     assert "8 processes and this machine has 4 cores" in crowded(found, layouts(loaded.blueprint))[0]

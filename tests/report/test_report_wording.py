@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from groundup.report.wording import count, decimal, duration, listed, millions, percent, points, relative, size
+from groundup.report.wording import count, decimal, duration, listed, millions, percent, points, relative, signed, size
 
 
 @given(st.floats(0, 1, exclude_min=True, exclude_max=True))
@@ -31,6 +31,8 @@ def test_durations_are_near(seconds):
         (percent(None), "\u2013"),
         (points(-0.0131), "\u22121.3"),
         (points(0.0131), "+1.3"),
+        (points(-0.0001), "0.0"),
+        (signed(0.0131), "+0.013"),
         (relative(3, 4), "\u221225 %"),
         (decimal(-0.5, 2), "\u22120.50"),
         (count(12345), "12,345"),

@@ -13,9 +13,10 @@ from groundup.cli.options import Blueprint, Run, Set
 
 if TYPE_CHECKING:
     from groundup.artifacts import Artifact, Figures
-    from groundup.planning.estimate import StagePlan
+    from groundup.planning.forecast import StagePlan
 
 MAX_FINDINGS = 3  # lines at the end of a run
+MARKS = {"problem": "!", "note": "-"}
 
 verbs = typer.Typer()
 
@@ -100,13 +101,13 @@ def run(
 
 
 def _findings(artifacts: Mapping[str, Artifact]) -> list[str]:
-    """What went wrong, in at most three lines."""
+    """What went wrong and what is worth knowing, in at most three lines."""
     from groundup.pipeline.diagnosis import diagnose
     from groundup.terminal import printable
 
-    found = [printable(str(one)) for one in diagnose(artifacts)]
-    more = [f"... and {len(found) - 2} more: groundup diagnose"] if len(found) > MAX_FINDINGS else []
-    return [f"! {line}" for line in [*found[: MAX_FINDINGS - len(more)], *more]]
+    found = [f"{MARKS[one.kind]} {printable(str(one))}" for one in diagnose(artifacts)]
+    more = [f"  and {len(found) - 2} more: groundup diagnose"] if len(found) > MAX_FINDINGS else []
+    return [*found[: MAX_FINDINGS - len(more)], *more]
 
 
 @verbs.command()
@@ -138,7 +139,8 @@ def report(
     all_stages = stages(loaded.blueprint)
     settled = {stage.name: folder.artifact(stage.name) for stage in all_stages if stage.name != "report"}
     with stopping_in_one_line():
-        runner.run(loaded, folder, all_stages, runner.Selection(only="report"), settled=settled)
+        redrawn = runner.Selection(only="report", force=frozenset({"report"}))  # by today's groundup
+        runner.run(loaded, folder, all_stages, redrawn, settled=settled)
     print(folder.path / "report" / "index.html")
     if pdf:
         from groundup.report.pdf import write_report_pdf

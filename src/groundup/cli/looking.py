@@ -86,7 +86,7 @@ def _row(step: Step) -> dict[str, Any]:
 
 @verbs.command()
 def diagnose(run: Run = None, json: Json = False) -> None:
-    """Show what went wrong in a run, why, and what to try."""
+    """Show what went wrong in a run and what to try."""
     from dataclasses import asdict
 
     from groundup.pipeline.diagnosis import diagnose as findings
@@ -97,10 +97,11 @@ def diagnose(run: Run = None, json: Json = False) -> None:
     if json:
         print_json([asdict(one) for one in found])
         return
-    for one in found:
-        print(printable(f"{one.stage}: {one.what}\n  because  {one.evidence}\n  to try   {one.to_try}"))
-    if not found:
+    if not any(one.kind == "problem" for one in found):
         print("Nothing went wrong, as far as the figures show.")
+    for one in found:
+        head = f"{one.stage}: {one.what}" if one.kind == "problem" else f"Worth knowing: {one.stage}: {one.what}"
+        print(printable(f"{head}\n  because  {one.evidence}\n  to try   {one.to_try}"))
 
 
 @verbs.command()
@@ -160,13 +161,18 @@ def lineage(
 
 
 @verbs.command()
-def verify(run: Run = None) -> None:
+def verify(run: Run = None, json: Json = False) -> None:
     """Check every byte of a run."""
+    from dataclasses import asdict
+
     from groundup.pipeline.verify import verify as verify_run
-    from groundup.progress import for_terminal
+    from groundup.progress import Silent, for_terminal
 
     folder = where.run_folder(run)
-    found = verify_run(folder, for_terminal())
+    found = verify_run(folder, Silent() if json else for_terminal())
+    if json:
+        print_json([asdict(damage) | {"path": str(damage.path)} for damage in found])
+        raise typer.Exit(int(bool(found)))
     for damage in found:
         print(printable(str(damage)))
     if found:

@@ -14,7 +14,7 @@ from groundup.errors import GroundupError
 if TYPE_CHECKING:
     from groundup.blueprint.load import LoadedBlueprint
     from groundup.parallel.configuration import ParallelConfig
-    from groundup.planning.estimate import Plan
+    from groundup.planning.forecast import Plan
 
 verbs = typer.Typer()
 
@@ -83,11 +83,11 @@ def _calibrated(planned: Plan, loaded: LoadedBlueprint) -> tuple[Plan, list[str]
     from groundup.planning.calibration import STEPS, calibrate
     from groundup.planning.estimate import plan as again
 
-    found = calibrate(planned.model, loaded.blueprint.pretrain, planned.machine)
-    line = (
-        f"{STEPS} steps of pretraining at {found.step_seconds:.3g} seconds each: {found.tokens_per_second:,.0f} "
-        "tokens/s; the other stages are taken to be off by the same factor"
-    )
+    answers = loaded.blueprint.sft if "sft" in planned.seconds else None
+    found = calibrate(planned.model, loaded.blueprint.pretrain, planned.machine, answers)
+    line = f"{STEPS} steps of pretraining at {found.step_seconds:.3g} seconds: {found.tokens_per_second:,.0f} tokens/s"
+    if answers:
+        line += "; training on answers and answering were timed too"
     return again(loaded.blueprint, found.machine, base=loaded.base), [line]
 
 

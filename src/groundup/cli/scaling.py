@@ -53,6 +53,8 @@ def scale(
 
     A stopped ladder resumes where it was. The fit is drawn on a page in the ladder's folder.
     """
+    from dataclasses import asdict
+
     from groundup.blueprint.load import load
     from groundup.cli.stopping import stopping_in_one_line
     from groundup.pipeline.folder import RunFolder
@@ -69,7 +71,10 @@ def scale(
     budget.check()
     rungs = ladder(loaded.blueprint, loaded.derived)
     if dry:
-        _show(rungs)
+        if json:
+            print_json([asdict(rung) | {"flops": rung.flops} for rung in rungs])
+        else:
+            _show(rungs)
         return
     folder = RunFolder(run) if run else where.run_folder_of(blueprint, loaded.blueprint.name + LADDERS)
     progress = Silent() if json else for_terminal()

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from groundup.blueprint.load import LoadedBlueprint
     from groundup.pipeline.folder import RunFolder
 
+BLUEPRINT = "blueprint.yaml"  # as `groundup new` names it, and as it was executed in a run folder
 RUNS = "runs"  # the folder of run folders, next to the blueprint
 
 
@@ -24,7 +25,8 @@ def run_folder_of(blueprint: Path, name: str) -> RunFolder:
 
 
 def run_folder(name: Path | None, must_exist: bool = True) -> RunFolder:
-    """The run folder that `name` is, or that a blueprint file runs in, or the newest below `name`/runs.
+    """The run folder that `name` is, or that a blueprint file runs in, or the newest below `name`/runs, or the one in
+    which `name`/blueprint.yaml will run.
 
     Args:
         name: without it, the current folder.
@@ -46,6 +48,9 @@ def run_folder(name: Path | None, must_exist: bool = True) -> RunFolder:
     found = sorted(runs.glob("*/run.json"), key=lambda path: path.stat().st_mtime_ns)
     if found:
         return RunFolder(found[-1].parent)
+    written = (name or Path()) / BLUEPRINT
+    if written.is_file() and not must_exist:
+        return run_folder(written, must_exist)
     if name is None:
         raise GroundupError("there is no run yet", where=str(runs), do="name a run folder, or `groundup run` first")
     return RunFolder(name).must_exist()
@@ -77,12 +82,16 @@ def current(run: Path | None, set_: Sequence[str] | None) -> tuple[RunFolder, Lo
     from groundup.blueprint.load import load
 
     folder = run_folder(run, must_exist=False)
-    if run is not None and run.is_file():
-        return folder, load(run, overrides(folder, set_))
+    named = run if run is not None and run.is_file() else (run or Path()) / BLUEPRINT
     remembered = folder.remembered()
-    if remembered is not None and Path(remembered.blueprint).is_file():
-        return folder, load(_shortest(Path(remembered.blueprint)), overrides(folder, set_))
-    return folder, load(folder.path / "blueprint.yaml", set_ or ())
+    if named == run or (remembered is None and named.is_file()):
+        loaded = load(named, overrides(folder, set_))
+    elif remembered is not None and Path(remembered.blueprint).is_file():
+        loaded = load(_shortest(Path(remembered.blueprint)), overrides(folder, set_))
+    else:
+        loaded = load(folder.path / BLUEPRINT, set_ or ())
+    loaded.check_files()
+    return folder, loaded
 
 
 def _shortest(path: Path) -> Path:

@@ -19,12 +19,12 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import accumulate
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from groundup.errors import GroundupError
 from groundup.inference import compiled
+from groundup.inference.prompts import prompt_pass
 from groundup.inference.request import Draft, Request, Slot
 from groundup.inference.sampling import GREEDY, Sampling, choose, log_chances
 from groundup.model.cache import Appended, KeyValueCache
@@ -263,13 +263,12 @@ class InferenceEngine:
 
     def _append(self, first: int, starts: list[int], counts: list[int]) -> None:
         """Read `counts` tokens of the prompts in the slots from `first` on."""
-        ids = np.zeros((len(counts), max(counts)), dtype=np.int64)
-        for row, count in enumerate(counts):
-            ids[row, :count] = self._slots[first + row].upcoming(count)
-        appended = Appended(self._cache, starts, counts, first)
-        self.model.features(DecoderInputs(torch.from_numpy(ids).to(self.device), cache=appended))
-        for row, count in enumerate(counts):
-            self._slots[first + row].held += ids[row, :count].tolist()
+        slots = self._slots[first : first + len(counts)]
+        read = [slot.upcoming(count) for slot, count in zip(slots, counts, strict=True)]
+        ids_BT, appended = prompt_pass(self._cache, read, starts, first)
+        self.model.features(DecoderInputs(ids_BT, cache=appended))
+        for slot, tokens in zip(slots, read, strict=True):
+            slot.held += tokens
 
     def _decode(self) -> list[Request]:
         """One more token for each request whose prompt is read, or some where guesses were right."""

@@ -57,19 +57,22 @@ class KeyValueCache:
 class Appended:
     """Tokens that a pass appends to the slots `first`, `first + 1`, ... of a cache."""
 
-    def __init__(self, cache: KeyValueCache, starts: Sequence[int], counts: Sequence[int], first: int = 0) -> None:
+    def __init__(
+        self, cache: KeyValueCache, starts: Sequence[int], counts: Sequence[int], first: int = 0, width: int = 0
+    ) -> None:
         """
         Args:
             starts: how many tokens each slot holds already.
             counts: how many are appended to each; the pass has the most of them as columns, padded on the right. Where
                 it is 0 nothing is kept, and what the pass computes there means nothing.
+            width: columns, where there are more of them.
         """
         ends = [start + count for start, count in zip(starts, counts, strict=True)]
         assert max(ends) <= cache.capacity, "a slot is full"
         device = cache.keys.device
         self.cache, self.slots, self.fresh = cache, slice(first, first + len(starts)), not any(starts)
         self.seen = min(-(-max(ends) // BLOCK) * BLOCK, cache.capacity)
-        column_T = torch.arange(max(counts), device=device)
+        column_T = torch.arange(max(width, *counts), device=device)
         positions_BT = torch.tensor(starts, device=device)[:, None] + column_T
         kept_BT = column_T < torch.tensor(counts, device=device)[:, None]
         self._rows_B1 = torch.arange(self.slots.start, self.slots.stop, device=device)[:, None]

@@ -10,7 +10,6 @@ What decides is the processor and the shapes, never a trial: what is computed mu
 Suffixes: M, K, N rows and columns, `_KN` = K x N.
 """
 
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -18,21 +17,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
+from groundup.machine import other_than_intel
+
 MIN_ONEDNN = 1 << 20  # multiplications; for fewer, calling oneDNN (10 microseconds) takes longer than it saves
 OPERATORS = (torch.ops.mkldnn._linear_pointwise.default,) if hasattr(torch.ops.mkldnn, "_linear_pointwise") else ()
 
 
-def _onednn_is_faster() -> bool:
-    """Whether this processor has AVX-512 and is not Intel's (by /proc/cpuinfo, so on Linux)."""
-    if not OPERATORS or torch.backends.cpu.get_cpu_capability() != "AVX512":
-        return False
-    try:
-        return "GenuineIntel" not in Path("/proc/cpuinfo").read_text(encoding="utf-8")
-    except OSError:
-        return False
-
-
-ONEDNN_IS_FASTER = _onednn_is_faster()
+ONEDNN_IS_FASTER = bool(OPERATORS) and torch.backends.cpu.get_cpu_capability() == "AVX512" and other_than_intel()
 
 
 def matmul(a_MK: Tensor, b_KN: Tensor) -> Tensor:

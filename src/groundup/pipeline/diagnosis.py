@@ -1,7 +1,7 @@
-"""What went wrong in a run and what to try, by rules over its own figures; a healthy run gets no finding.
+"""What went wrong in a run and what to try, by rules over its own figures; a healthy run has no problem.
 
 Each rule looks at one stage and names its evidence. Rules are in the order of the stages, since a later stage suffers
-from an earlier one: the first finding is the one to act on.
+from an earlier one: the first problem is the one to act on. Notes, which are no problem, come after all of them.
 
     figures, metrics of the stages -rules-> [Diagnosis(stage, what, evidence, to_try), ...]
 
@@ -11,7 +11,7 @@ Thresholds are on the safe side of what the default run measures; each constant'
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean, median
-from typing import Any
+from typing import Any, Literal
 
 from groundup.artifacts import Artifact, Figures, read_metrics
 
@@ -27,6 +27,7 @@ OVERFITTED, REPEATED = 1.2, 3  # validation over training loss (1.11), where the
 MIN_TUNE = 0.7
 MIN_TAUGHT = 0.5  # of the taught questions answered exactly (99.8 %)
 MIN_REWARD_ACCURACY = 0.6  # chance is .5 (99.7 %)
+LITTLE_LEFT = 0.05  # of the unseen questions, which SFT does not answer exactly (3 %)
 MAX_KL = 20.0  # nats of an answer from the SFT model
 MIN_ENTROPY = 0.1  # of that at the start
 MAX_GROWTH = 2.0  # of the answers' length
@@ -40,6 +41,8 @@ class Diagnosis:
     what: str
     evidence: str
     to_try: str
+    kind: Literal["problem", "note"] = "problem"
+    """A note is true of healthy runs too, and worth knowing before the next one."""
 
     def __str__(self) -> str:
         return f"{self.stage}: {self.what} ({self.evidence}); {self.to_try}"
@@ -69,7 +72,8 @@ def diagnose(artifacts: Mapping[str, Artifact]) -> list[Diagnosis]:
 
 def diagnoses(run: RunFigures) -> list[Diagnosis]:
     """As `diagnose`, from plain figures."""
-    return [found for rule in RULES for found in rule(run)]
+    found = [one for rule in RULES for one in rule(run)]
+    return sorted(found, key=lambda one: one.kind == "note")
 
 
 def _dropped(run: RunFigures) -> Iterator[Diagnosis]:
@@ -220,11 +224,50 @@ def _reward(run: RunFigures) -> Iterator[Diagnosis]:
         )
     elif (own := figures.get("own_answers", {})).get("better") is False:
         name, best = max(((name, one["accuracy"]) for name, one in own["free"].items()), key=lambda one: one[1])
+        evidence = f"{own['reward']['accuracy']:.1%} of {own['pairs']:,} pairs, {name.replace('_', ' ')} {best:.1%}"
+        if own["reward"]["high"] < best:
+            yield Diagnosis(
+                "reward",
+                "the reward model judges the SFT model's own answers worse than what costs nothing",
+                evidence,
+                "give it pairs of the model's own answers (`groundup rank`), or align by dpo, which needs no judge",
+            )
+        else:
+            yield Diagnosis(
+                "reward",
+                "the reward model can't be distinguished from what costs nothing, on the SFT model's own answers",
+                evidence,
+                "dpo needs no judge; people's rankings (`groundup rank`) teach what log-probability does not know",
+                "note",
+            )
+
+
+def _gain(run: RunFigures) -> Iterator[Diagnosis]:
+    evaluate = run.of("evaluate")
+    stage, gain = evaluate.get("method", ""), evaluate.get("true_score_gain", {})
+    if not gain or not stage:
+        return
+    before = evaluate.get("answers", {}).get("sft", {}).get("unseen", {}).get("exact_match", 0.0)
+    evidence = f"F1 {gain['mean']:+.3f} [{gain['low']:+.3f}, {gain['high']:+.3f}], {before:.1%} exact before"
+    if gain["high"] < 0:
         yield Diagnosis(
-            "reward",
-            "the reward model judges the SFT model's own answers no better than what costs nothing",
-            f"{own['reward']['accuracy']:.1%} of {own['pairs']:,} pairs, {name.replace('_', ' ')} {best:.1%}",
-            "give it pairs of the model's own answers (`groundup rank`), or align by dpo, which needs no judge",
+            stage,
+            "alignment made the answers worse",
+            evidence,
+            f"lower {stage}.learning_rate, or see whether its reward agrees with the truth",
+        )
+    elif gain["low"] <= 0:
+        full = before > 1 - LITTLE_LEFT
+        yield Diagnosis(
+            stage,
+            "alignment changed nothing that can be measured" + (": little was left to gain" if full else ""),
+            evidence,
+            "teach more (sft.subjects): what SFT gets right already leaves alignment nothing to do"
+            if full
+            else f"raise {stage}.iterations"
+            if stage in ("ppo", "grpo")
+            else f"raise {stage}.epochs",
+            "note",
         )
 
 
@@ -258,5 +301,5 @@ def _policy(run: RunFigures) -> Iterator[Diagnosis]:
 Rule = Callable[[RunFigures], Iterator[Diagnosis]]
 RULES: tuple[Rule, ...] = (
     *(_dropped, _sources, _languages, _tokenizer, _spikes, _epochs, _overfitting, _compression, _unlearnt, _reward),
-    _policy,
+    *(_policy, _gain),
 )

@@ -21,7 +21,7 @@ from groundup.pipeline.process import run_stage
 from groundup.pipeline.status import Step, resolve, survey
 from groundup.planning import predicted
 from groundup.planning.advice import duration
-from groundup.planning.estimate import StagePlan
+from groundup.planning.forecast import StagePlan
 from groundup.progress import Progress, Silent, clock
 
 Forecast = Callable[[Mapping[str, Figures]], Mapping[str, StagePlan]]  # figures of stages that are done -> plans

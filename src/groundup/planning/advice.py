@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from groundup.planning.estimate import Plan, StagePlan
+from groundup.planning.forecast import Plan, StagePlan
 from groundup.progress import clock
 
 MEMORY_FRACTION = 0.9  # of what is free; beyond, the machine swaps

@@ -8,8 +8,8 @@ from typing import Any
 from groundup.corpus.configuration import CurateConfig, Files, PythonDocs, Remote
 
 PYTHON_DOCS_BYTES = 4_000_000  # the standard library's docstrings and help topics
-PACKAGE_BYTES = 1_000_000  # a package's docstrings and long description
-KEPT = 0.7  # of the text, after rules and near-duplicates
+PACKAGE_BYTES = 190_000  # a package's docstrings and long description, about
+KEPT = {"docs": 0.95, "text": 0.9, "pages": 0.7}  # of the text, after rules and near-duplicates
 COMPRESSED = {".gz": 4.0, ".zst": 4.0, ".bz2": 4.0, ".xz": 4.0, ".zip": 3.0, ".parquet": 3.0}  # bytes per file byte
 PAGES = frozenset({"html", "xml", "warc"})  # formats that text must be extracted from
 PAGE_TEXT = 0.15  # of their bytes are text
@@ -31,6 +31,11 @@ class Raw:
     def text_bytes(self) -> int:
         """Of text that is in it."""
         return round(self.docs + self.text + PAGE_TEXT * self.pages)
+
+    @property
+    def kept_bytes(self) -> int:
+        """Of that, what may be left after curation."""
+        return round(KEPT["docs"] * self.docs + KEPT["text"] * self.text + KEPT["pages"] * PAGE_TEXT * self.pages)
 
 
 @dataclass(frozen=True)
@@ -61,13 +66,13 @@ def corpus_of(
     per_token = bytes_per_token(vocabulary)
     raw, assumed = _raw_bytes(config, base)
     raw_bytes = raw.text_bytes
-    kept, tokens = round(raw_bytes * KEPT), None
+    kept, tokens = raw.kept_bytes, None
     if "bytes" in figures.get("curate", {}):
         kept, assumed = int(figures["curate"]["bytes"]), []
         funnel = figures["curate"].get("funnel") or [{"bytes": kept}]
         raw_bytes = max(kept, int(funnel[0]["bytes"]))
     else:
-        assumed.append(f"{KEPT:.0%} of the text is kept")
+        assumed.append(f"{kept / max(1, raw_bytes):.0%} of the text is kept")
     train = figures.get("tokens", {}).get("train", {})
     if isinstance(train, Mapping) and "tokens" in train:
         tokens = int(train["tokens"])
@@ -90,7 +95,7 @@ def _raw_bytes(config: CurateConfig, base: Path | None) -> tuple[Raw, list[str]]
     for source in config.sources:
         if isinstance(source, PythonDocs):
             docs += PYTHON_DOCS_BYTES + PACKAGE_BYTES * len(source.packages)
-            assumed.append(f"{PYTHON_DOCS_BYTES / 1e6:.0f} MB of Python documentation, 1 MB more for each package")
+            assumed.append(f"{PYTHON_DOCS_BYTES / 1e6:.0f} MB of Python documentation, .2 MB more for each package")
             continue
         size, where = None, source.address if isinstance(source, Remote) else source.path
         if base is not None and isinstance(source, Files):

@@ -6,6 +6,7 @@ from typing import Any
 from groundup.alignment.configuration import CONTROL_ANSWERS, CONTROL_QUESTIONS, VALIDATION_QUESTIONS, SftConfig
 from groundup.planning.size import Sections
 
+QUESTION_TOKENS, ANSWER_TOKENS = 20, 14  # of questions made from documents, with a vocabulary of 4,096
 QUESTIONS_PER_SUBJECT = 2  # other than the main one: parameters, which function does this
 
 

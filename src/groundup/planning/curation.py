@@ -9,8 +9,9 @@ from groundup.planning.corpus import Corpus
 from groundup.planning.memory import DATA_PROGRAM_BYTES
 
 DOCUMENT_BYTES = 2_000  # of text in one, where nothing is known
-BYTES_PER_DOCUMENT = 350  # in memory while all documents are compared
-WORKER_BYTES = 290 << 20  # measured, besides the program: a batch in all its forms, models, row groups of Parquet
+BYTES_PER_DOCUMENT = 350  # in memory while all documents are compared, when workers hold little
+WORKER_BYTES = 190 << 20  # measured, besides the program: models, row groups of Parquet
+WORKER_PER_BYTE = 3.9  # measured: of a partition's text, in all its forms
 KEPT_ASIDE = 1.3  # bytes on disk for each byte of text until the stage is done: candidates, fingerprints, ledger
 
 
@@ -37,11 +38,9 @@ def curation(config: CurateConfig, corpus: Corpus, cores: int, written: float) -
     partitions = max(1, math.ceil(files / (config.partition_mb * 1e6)))
     workers = min(config.engine.workers or cores, partitions)
     seconds = raw.docs / speed["docs"] + (raw.text / speed["text"] + raw.pages / speed["pages"]) / workers
-    processes = workers if workers == 1 else workers + 1
-    memory = {
-        "program": processes * DATA_PROGRAM_BYTES,
-        "workers": workers * WORKER_BYTES,
-        "comparing": BYTES_PER_DOCUMENT * corpus.raw_bytes // DOCUMENT_BYTES,
-    }
+    partition = min(corpus.raw_bytes / partitions, config.partition_mb * 1e6)
+    held = workers * round(WORKER_BYTES + WORKER_PER_BYTE * partition)
+    comparing = BYTES_PER_DOCUMENT * corpus.raw_bytes // DOCUMENT_BYTES
+    memory = {"program": DATA_PROGRAM_BYTES, "workers": held, "comparing": max(0, comparing - held)}
     disk = {"documents": round(corpus.kept_bytes * written), "while it works": round(corpus.raw_bytes * KEPT_ASIDE)}
     return Curation(speeds.DATA_START_SECONDS + seconds, memory, disk)

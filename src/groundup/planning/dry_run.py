@@ -12,12 +12,12 @@ of the CPU; a GPU's attention kernels keep as much, and what they need for a mom
 import os
 import sys
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from multiprocessing import get_context
 from typing import Any
-from weakref import WeakSet
+from weakref import ref
 
 import torch
 import torch.distributed as dist
@@ -48,6 +48,7 @@ from groundup.training.pretraining import TokenBatch, next_token_loss, targets_o
 
 CPU, DEVICE = torch.device("cpu"), "GROUNDUP_DEVICE"
 STEPS = 2  # the optimizer's state is made in the first one
+LOOKS = 4  # at a storage, for each operator that makes one, on average
 _SCALAR = torch.ops.aten._local_scalar_dense.default
 
 
@@ -66,20 +67,35 @@ class RankHolds:
 
 
 class LiveStorages(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """The bytes of all storages that operators under it have touched and that are still alive, at the peak.
+    """The bytes of all storages that operators under it have made and that are still alive, at the peak.
+
+    An operator costs what it makes: a new storage is added, a dead one subtracted by its weak reference. Sharding
+    empties and refills storages between operators, unseen. They are empty most of the time, so a look at all storages
+    now and then finds them, and from then on they are asked for their size whenever bytes are added up: the peak of a
+    second step is exact, that of a first one an upper bound.
 
     With fake tensors it also answers what only data could: every number that a tensor is asked for is 1.
     """
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self._alive: WeakSet[Any] = WeakSet()
+        self._alive: dict[int, ref[Any]] = {}  # by the id of the storage
+        self._sizes: dict[int, int] = {}
+        self._resized: set[int] = set()
+        self._bytes = 0  # of all, as last seen
+        self._unseen = 0  # operators since all were looked at
         self.peak = 0
 
     @property
     def bytes(self) -> int:
         """Now. A storage that sharding has freed is alive, and empty."""
-        return sum(storage.nbytes() for storage in list(self._alive))
+        self._unseen += 1
+        if self._unseen > len(self._alive) / LOOKS:
+            self._unseen = 0
+            self._look(list(self._alive))
+        else:
+            self._look(list(self._resized))
+        return self._bytes
 
     def __torch_dispatch__(
         self, function: Any, types: Any, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
@@ -98,11 +114,33 @@ class LiveStorages(TorchDispatchMode):  # type: ignore[no-untyped-call]
         for leaf in tree_leaves(result):
             if isinstance(leaf, Tensor):
                 storage = leaf.untyped_storage()
-                fresh = fresh or storage not in self._alive
-                self._alive.add(storage)
+                fresh = fresh or id(storage) not in self._alive
+                self._add(storage)
         if fresh:
             self.peak = max(self.peak, self.bytes)
         return result
+
+    def _look(self, keys: Iterable[int]) -> None:
+        for key in keys:
+            known = self._alive.get(key)
+            storage = known() if known is not None else None
+            if storage is not None and (size := storage.nbytes()) != self._sizes[key]:
+                self._resized.add(key)
+                self._bytes += size - self._sizes[key]
+                self._sizes[key] = size
+
+    def _add(self, storage: Any) -> None:
+        key = id(storage)
+        if key in self._alive:
+            return
+
+        def gone(_: object) -> None:
+            self._bytes -= self._sizes.pop(key)
+            self._resized.discard(key)
+            del self._alive[key]
+
+        self._alive[key], self._sizes[key] = ref(storage, gone), storage.nbytes()
+        self._bytes += self._sizes[key]
 
 
 def dry_run(
@@ -144,7 +182,10 @@ def _dry_run(
         else:
             engine = MeshEngine(made, optimizer, parallel, precision, config.ema, layout)
         del made
-        return step_memory(engine, whole_batch(model, config, parallel), storages, rank)
+        batch = whole_batch(model, config, parallel)
+        if parallel.pp == 1:  # a third micro-batch holds what the second did: gradients are added in place
+            batch = replace(batch, micro_batches=min(batch.micro_batches, 2))
+        return step_memory(engine, batch, storages, rank)
 
 
 def ranks_to_try(parallel: ParallelConfig) -> list[int]:

@@ -22,7 +22,6 @@ No torch, no I/O but the sizes of the files that the blueprint names.
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
@@ -35,18 +34,23 @@ from groundup.planning import counts
 from groundup.planning import machine as speeds
 from groundup.planning import memory as held
 from groundup.planning.corpus import Corpus, bytes_per_token, corpus_of
+from groundup.planning.counts import ANSWER_TOKENS, QUESTION_TOKENS
 from groundup.planning.curation import curation
-from groundup.planning.machine import Machine, MatmulPrecision, measure
+from groundup.planning.forecast import Plan, StagePlan
+from groundup.planning.machine import Machine, measure
+from groundup.planning.memory import ROWS_STEP, WIDTH_STEP, BatchShapes, Held
 from groundup.planning.needed import StagedSections, needed
-from groundup.planning.reading import Reading, reading
+from groundup.planning.reading import reading
 from groundup.planning.size import Sections, llm_config
 from groundup.planning.step import muon_flops, row_flops
 from groundup.training.batch_size import BatchSizes, rising, rows_of
+from groundup.training.configuration import LoopConfig
 
 # Assumed where nothing has run yet. Edit here.
-QUESTION_TOKENS, ANSWER_TOKENS = 20, 14  # of questions made from documents, with a vocabulary of 4,096
 VALIDATION_ROWS, VALIDATION_BATCHES = 64, 8  # at a time (alignment/sft.py, alignment/reward.py)
 SCORED_ROWS, EVALUATED_ROWS = 16, 128  # windows of held-out text, and questions, at a time (evaluation/)
+SLOTS, PREFILL = 128, 512  # answers that are sampled together, tokens of prompts in a pass (inference/)
+FORWARD_TOKENS = 4096  # of rollouts at a time, where nothing is learnt (alignment/rollout.py)
 PADDING = 1.3  # rows are as long as their batch's longest
 WRITTEN_OVER_TEXT = 0.6  # documents and ledger, over the text, compressed
 
@@ -58,65 +62,6 @@ class PlannedSections(Sections, StagedSections, Protocol):
     def evaluate(self) -> EvaluateConfig: ...
     @property
     def export(self) -> ExportConfig: ...
-
-
-@dataclass(frozen=True)
-class StagePlan:
-    """One stage, before it runs. `memory` and `disk` are bytes by part; `tokens` are those that a model reads."""
-
-    stage: str
-    seconds: float
-    tokens: int = 0
-    steps: int = 0
-    flops: float = 0.0
-    memory: dict[str, int] = field(default_factory=dict)
-    disk: dict[str, int] = field(default_factory=dict)
-
-    @property
-    def memory_bytes(self) -> int:
-        return sum(self.memory.values())
-
-    @property
-    def disk_bytes(self) -> int:
-        return sum(self.disk.values())
-
-
-@dataclass(frozen=True)
-class Plan:
-    """The whole run, before it runs."""
-
-    model: LLMConfig
-    parameters: dict[str, int]
-    """By part; they add up to the model's."""
-    stages: tuple[StagePlan, ...]
-    machine: Machine
-    corpus: Corpus
-    precision: MatmulPrecision
-    assumed: tuple[str, ...]
-    """What the plan takes for granted, as sentences."""
-    reading: Reading
-
-    @property
-    def seconds(self) -> dict[str, float]:
-        return {stage.stage: stage.seconds for stage in self.stages}
-
-    @property
-    def flops(self) -> float:
-        return sum(stage.flops for stage in self.stages)
-
-    @property
-    def peak(self) -> StagePlan:
-        """The stage that needs most memory."""
-        return max(self.stages, key=lambda stage: stage.memory_bytes)
-
-    @property
-    def disk_bytes(self) -> int:
-        """All results, and the checkpoints of the stage that has most: a finished stage keeps none."""
-        checkpoints = [stage.disk.get("checkpoints", 0) for stage in self.stages]
-        return sum(stage.disk_bytes for stage in self.stages) - sum(checkpoints) + max(checkpoints)
-
-    def stage(self, name: str) -> StagePlan:
-        return next(stage for stage in self.stages if stage.stage == name)
 
 
 def plan(
@@ -182,31 +127,37 @@ class _Estimate:
         return StagePlan("start", speeds.START_SECONDS, memory=memory, disk={"model": 4 * self.n})
 
     def report(self) -> StagePlan:
-        return StagePlan("report", speeds.DATA_START_SECONDS, memory={"program": held.REPORT_PROGRAM_BYTES})
+        return StagePlan("report", speeds.REPORT_SECONDS, memory={"program": held.REPORT_PROGRAM_BYTES})
 
     @cached_property
     def _data(self) -> tuple[StagePlan, StagePlan, StagePlan]:
         kept, cores = self.corpus.kept_bytes, self.machine.cores
         width = 2 if self.model.vocab_size <= 65536 else 4
-        program = {"program": held.DATA_PROGRAM_BYTES}
         start = speeds.DATA_START_SECONDS
         curate = curation(self.blueprint.curate, self.corpus, cores, WRITTEN_OVER_TEXT)
+        memory = {"program": held.DATA_PROGRAM_BYTES, "documents": round(held.DOCUMENTS_PER_BYTE * kept)}
+        words = {"word counts": held.word_count_bytes(kept)}
+        vocabulary = {"vocabulary": 80 * self.model.vocab_size}
         return (
-            StagePlan("curate", curate.seconds, memory=curate.memory, disk=curate.disk),
-            StagePlan(
-                "tokenizer",
-                start + kept / speeds.TOKENIZER_BYTES / cores,
-                memory={**program, "documents": kept, "word counts": held.word_count_bytes(kept)},
-                disk={"vocabulary": 80 * self.model.vocab_size},
-            ),
-            StagePlan(
+            self._numba("curate", curate.seconds, curate.memory, curate.disk),
+            self._numba("tokenizer", start + kept / speeds.TOKENIZER_BYTES / cores, memory | words, vocabulary),
+            self._numba(
                 "tokens",
                 start + kept / speeds.ENCODE_BYTES / cores,
-                tokens=self.corpus.tokens,
-                memory={**program, "documents": kept},
-                disk={"shards": width * self.corpus.tokens},
+                memory,
+                {"shards": width * self.corpus.tokens},
+                self.corpus.tokens,
             ),
         )
+
+    def _numba(
+        self, stage: str, seconds: float, memory: dict[str, int], disk: dict[str, int], tokens: int = 0
+    ) -> StagePlan:
+        """A stage of kernels, which are compiled when they are used for the first time."""
+        if not self.machine.compiled:
+            seconds += speeds.COMPILE_SECONDS[stage]
+            memory = memory | {"compiler": held.COMPILER_BYTES[stage]}
+        return StagePlan(stage, seconds, tokens, memory=memory, disk=disk)
 
     def pretrain(self) -> StagePlan:
         config, tokens = self.blueprint.pretrain, self.reading.tokens
@@ -222,13 +173,13 @@ class _Estimate:
         muon = steps * muon_flops(self.model, config.optimizer)
         mode = config.activation_checkpointing
         kept = mode if isinstance(mode, str) else "selective"  # a number lets the compiler choose, much like it
-        memory = {
-            **self._trained(self._matrices()),
+        training = {
             "activations": held.activation_bytes(self.model, micro, self.precision, kept),
             "logits": held.chunked_logits_bytes(self.model, micro, self.precision),
-            **self._compiled(held.BatchShapes(1, 1)),
         }
-        return self._stage("pretrain", tokens, steps, {"train": flops, "muon": muon}, memory)
+        code = self._compiled(BatchShapes(1, 1))
+        parts = Held(held.state_bytes(self.n, self.precision, self._matrices()), training, {}, code)
+        return self._trained("pretrain", tokens, steps, {"train": flops, "muon": muon}, parts, config)
 
     def sft(self) -> StagePlan:
         config = self.blueprint.sft
@@ -236,7 +187,9 @@ class _Estimate:
         steps = math.ceil(config.epochs * questions / config.batch_examples)
         rows = math.ceil(config.batch_examples / config.accumulate)
         validated = counts.validated(config.subjects)
-        return self._rows("sft", steps, config.batch_examples, rows, VALIDATION_ROWS, validated, validated)
+        return self._rows(
+            "sft", steps, config.batch_examples, rows, VALIDATION_ROWS, validated, validated, whole_logits=False
+        )
 
     def reward(self) -> StagePlan:
         config, pairs = self.blueprint.reward, counts.pairs(self.blueprint, self.figures)
@@ -274,19 +227,36 @@ class _Estimate:
             "rows": config.epochs * models * once,
         }
         updates = config.iterations * config.epochs * math.ceil(config.rollouts / config.minibatch)
-        longest = min(config.max_answer_tokens, 2 * ANSWER_TOKENS)  # of a minibatch; rows are as long
-        tokens = config.minibatch * (QUESTION_TOKENS + longest)
         length = min(self.model.max_position_embeddings, 2 * QUESTION_TOKENS + config.max_answer_tokens)
-        memory = {
-            "program": held.TRAINING_PROGRAM_BYTES,
-            **{part: models * size for part, size in held.state_bytes(self.n, self.precision).items()},
-            ("reference and reward model" if rewarded else "reference"): (1 + rewarded) * 4 * self.n,
-            "activations": held.activation_bytes(self.model, tokens, self.precision),
-            "logits": held.answer_logits_bytes(self.model, config.minibatch * longest, self.precision),
-            "key-value cache": held.cache_bytes(self.model, config.rollouts, length, self.precision),
-            **self._compiled(*[self._shapes(config.minibatch, config.max_answer_tokens, updates)] * 2),
+        known = min(config.rollouts, FORWARD_TOKENS // self.row)  # answers in a pass without training
+        state = held.state_bytes(self.n, self.precision)
+        both = {part: models * state[part] for part in ("weights", "optimizer state", "checkpoint")}
+        both["reference and reward model" if rewarded else "reference"] = (1 + rewarded) * 4 * self.n
+        training = {
+            "activations": held.activation_bytes(self.model, config.minibatch * self.row, self.precision),
+            "logits": held.answer_logits_bytes(self.model, config.minibatch * answer, self.precision),
         }
-        return self._stage(stage, read * (config.epochs + 1), models * updates, flops, memory, models=models)
+        answering = {
+            "key-value cache": self._cache(min(config.rollouts, SLOTS), length),
+            "logits": held.answer_logits_bytes(self.model, known * answer, self.precision),
+        }
+        code = self._compiled(*self._policy_shapes(config, answer, updates), min(config.rollouts, SLOTS), answers)
+        parts = Held(state | both, training, answering, code)
+        return self._trained(stage, read * (config.epochs + 1), models * updates, flops, parts, config, models=models)
+
+    def _policy_shapes(self, config: PolicyConfig, answer: int, updates: int) -> tuple[BatchShapes, BatchShapes]:
+        """Of training, where a critic has the same ones, and of what is known of rollouts before it.
+
+        Packed rows are as wide as the context, and a minibatch has a row more or less of them than the one before.
+        """
+        context, longest = self.model.max_position_embeddings, 2 * QUESTION_TOKENS + config.max_answer_tokens
+        trained = self._shapes(config.minibatch, config.max_answer_tokens, updates)
+        if config.pack:
+            spread = math.ceil(config.minibatch * answer / ROWS_STEP / 4)  # of the sum of so many answers
+            trained = BatchShapes(min(3, updates), min(max(1, spread), updates))
+        passes = math.ceil(config.rollouts * min(longest, context) / FORWARD_TOKENS)
+        known = min(config.iterations * passes, 2 * math.ceil(longest / WIDTH_STEP))
+        return trained, BatchShapes(known, known)
 
     def evaluate(self) -> StagePlan:
         """Held-out text through three models, and the same questions to each; besides n-grams and xz."""
@@ -299,19 +269,26 @@ class _Estimate:
         }
         sequence = min(self.blueprint.pretrain.sequence, self.model.max_position_embeddings)
         windows = held_tokens // (sequence // 2)  # most documents end before the sequence does
-        memory = {
-            "program": held.ANSWERING_PROGRAM_BYTES,
-            "weights": 2 * 4 * self.n,  # the next model is read before the last one is dropped
-            "key-value cache": held.cache_bytes(self.model, EVALUATED_ROWS, self._longest_row(), self.precision),
-            "documents": 2 * self.corpus.kept_bytes,
-            "n-gram counts": held.ngram_bytes(self.corpus.kept_bytes),
+        shapes = min(windows // SCORED_ROWS, sequence)  # every number of held-out tokens is one of its own
+        always = {"program": held.EVALUATING_PROGRAM_BYTES, "weights": 2 * 4 * self.n}  # two models for a moment
+        always["documents"] = round(held.DOCUMENTS_PER_BYTE * self.corpus.kept_bytes)
+        code = self._compiled(None, BatchShapes(shapes, shapes))
+        scoring = {  # what it frees is kept, and too small for xz's tables, which come on top
             "logits": held.answer_logits_bytes(self.model, SCORED_ROWS * sequence, self.precision, training=False),
-            # every number of held-out tokens is a shape of its own, and every width
-            **self._compiled(forward=held.BatchShapes(min(windows // SCORED_ROWS, sequence), windows // SCORED_ROWS)),
+            "activations": held.forward_bytes(self.model, SCORED_ROWS, sequence, self.precision),
+            "xz": held.xz_bytes(self.corpus.kept_bytes),
+            **code,
         }
-        stage = self._stage("evaluate", 3 * held_tokens + answers * self.row, 0, flops, memory, models=0)
-        scored = (heldout + 0.1 * self.corpus.kept_bytes) / speeds.SCORE_BYTES
-        return StagePlan("evaluate", stage.seconds + scored, stage.tokens, 0, stage.flops, memory)
+        counting = {"n-gram counts": held.ngram_bytes(self.corpus.kept_bytes), **code}
+        answering = {
+            "key-value cache": self._cache(EVALUATED_ROWS, self._longest_row()),
+            **self._compiled(None, BatchShapes(shapes, shapes), EVALUATED_ROWS, answers),
+        }
+        seconds = speeds.START_SECONDS + self._working(flops)
+        seconds += (heldout + self.corpus.kept_bytes) / speeds.SCORE_BYTES
+        memory = always | max(scoring, counting, answering, key=lambda phase: sum(phase.values()))
+        tokens = 3 * held_tokens + answers * self.row
+        return StagePlan("evaluate", seconds, tokens, flops=sum(flops.values()), memory=memory)
 
     def export(self) -> StagePlan:
         width = 4 if self.blueprint.export.dtype == "float32" else 2
@@ -328,6 +305,7 @@ class _Estimate:
         validated: float,
         answered: int = 0,
         reference: bool = False,
+        whole_logits: bool = True,
     ) -> StagePlan:
         """A stage that trains on rows of question and answer.
 
@@ -335,6 +313,7 @@ class _Estimate:
             rows: of a step.
             at_a_time: rows of a validation that are computed together, of `validated` in all.
             answered: questions that the model answers itself when it is trained.
+            whole_logits: whether the loss holds those of all answer tokens, or a chunk at a time.
         """
         tokens = round(steps * rows * self.row * PADDING)
         work = row_flops(self.model, self.row * PADDING, ANSWER_TOKENS, self.row)  # of one row
@@ -343,35 +322,45 @@ class _Estimate:
             "forward": min(VALIDATIONS, steps) * validated * work / 3,
             "generate": answered * ANSWER_TOKENS * self._forward(self.row),
         }
-        memory = self._trained()
-        if answered:
-            memory["key-value cache"] = held.cache_bytes(
-                self.model, EVALUATED_ROWS, self._longest_row(), self.precision
-            )
+        state = held.state_bytes(self.n, self.precision)
         if reference:
             flops["forward"] += steps * rows * work / 3
-            memory["reference"] = 4 * self.n
+            state["reference"] = 4 * self.n
         micro = round(micro_rows * self.row * PADDING)
-        memory["activations"] = held.activation_bytes(self.model, micro, self.precision)
-        memory["logits"] = max(
-            held.answer_logits_bytes(self.model, micro_rows * ANSWER_TOKENS, self.precision),
-            held.answer_logits_bytes(self.model, at_a_time * ANSWER_TOKENS, self.precision, training=False),
-        )
+        training = {"activations": held.activation_bytes(self.model, micro, self.precision)}
+        if whole_logits:
+            training["logits"] = max(
+                held.answer_logits_bytes(self.model, micro_rows * ANSWER_TOKENS, self.precision),
+                held.answer_logits_bytes(self.model, at_a_time * ANSWER_TOKENS, self.precision, training=False),
+            )
+        else:
+            training["logits"] = held.chunked_logits_bytes(self.model, micro_rows * ANSWER_TOKENS, self.precision)
+        cache = self._cache(EVALUATED_ROWS, self._longest_row())
+        answering = {"key-value cache": cache, "answering model": 4 * self.n} if answered else {}
         answer = self._longest_answer()
         validation = self._shapes(at_a_time, answer, VALIDATION_BATCHES)
-        memory |= self._compiled(self._shapes(micro_rows, answer, steps), validation)
-        return self._stage(stage, tokens, steps, flops, memory)
+        together = min(answered, EVALUATED_ROWS)
+        code = self._compiled(self._shapes(micro_rows, answer, steps), validation, together, answered)
+        config: LoopConfig = getattr(self.blueprint, stage)
+        return self._trained(stage, tokens, steps, flops, Held(state, training, answering, code), config)
 
-    def _stage(
-        self, stage: str, tokens: int, steps: int, flops: dict[str, float], memory: dict[str, int], models: int = 1
+    def _trained(
+        self,
+        stage: str,
+        tokens: int,
+        steps: int,
+        flops: dict[str, float],
+        parts: Held,
+        config: LoopConfig,
+        models: int = 1,
     ) -> StagePlan:
-        working = sum(amount / self.machine.rate(work, self.precision) for work, amount in flops.items())
-        seconds = speeds.START_SECONDS + working + steps * speeds.STEP_SECONDS
-        disk = {"checkpoints": 2 * models * 12 * self.n, "model": 4 * self.n} if models else {}
+        seconds = speeds.START_SECONDS + self._working(flops) + steps * speeds.STEP_SECONDS
+        memory = {"program": held.TRAINING_PROGRAM_BYTES, **parts.peak(seconds > config.checkpoint_seconds)}
+        disk = {"checkpoints": 2 * models * 12 * self.n, "model": 4 * self.n}
         return StagePlan(stage, seconds, tokens, steps, sum(flops.values()), memory, disk)
 
-    def _trained(self, matrices: int = 0) -> dict[str, int]:
-        return {"program": held.TRAINING_PROGRAM_BYTES, **held.state_bytes(self.n, self.precision, matrices)}
+    def _working(self, flops: Mapping[str, float]) -> float:
+        return sum(amount / self.machine.rate(work, self.precision) for work, amount in flops.items())
 
     def _matrices(self) -> int:
         """Parameters that Muon trains in pretraining."""
@@ -380,13 +369,25 @@ class _Estimate:
         return self.n - sum(self.model.parts.get(part, 0) for part in others) if muon else 0
 
     def _compiled(
-        self, trained: held.BatchShapes | None = None, forward: held.BatchShapes | None = None
+        self, trained: BatchShapes | None = None, forward: BatchShapes | None = None, together: int = 0, asked: int = 0
     ) -> dict[str, int]:
-        found = held.compiled_matmul_bytes(self.precision, trained, forward)
-        return {"compiled matmuls": found} if found else {}
+        """`asked`: questions that are answered, `together` of them at a time."""
+        if not self.machine.compiles(self.precision):
+            return {}
+        passes, together = math.ceil(asked * QUESTION_TOKENS / PREFILL), 0 if self._by_kernel else together
+        return {"compiled matmuls": held.compiled_matmul_bytes(self.model, trained, forward, together, passes)}
 
-    def _shapes(self, rows: int, answer: int, batches: int) -> held.BatchShapes:
-        return held.batch_shapes(rows, 2 * QUESTION_TOKENS, answer, batches)
+    @property
+    def _by_kernel(self) -> bool:
+        """Whether answers are decoded by groundup's own kernel (inference/compiled.py), whose cache is in float32."""
+        multiplied = self.precision == "fp32" or (self.precision == "bf16" and self.machine.bf16)
+        return multiplied and not self.model.num_experts and not self.model.smear
+
+    def _cache(self, rows: int, tokens: int) -> int:
+        return held.cache_bytes(self.model, rows, tokens, "fp32" if self._by_kernel else self.precision)
+
+    def _shapes(self, rows: int, longest_answer: int, batches: int) -> BatchShapes:
+        return held.batch_shapes(rows, self.row, 2 * QUESTION_TOKENS + longest_answer, ANSWER_TOKENS, batches)
 
     def _longest_answer(self) -> int:
         """Tokens of the longest answer that is taught."""

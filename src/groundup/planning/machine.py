@@ -9,11 +9,12 @@ import os
 import shutil
 import sys
 import time
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from groundup.machine import available_memory, multiplies_bf16, usable_cores
+from groundup.machine import available_memory, multiplies_bf16, other_than_intel, usable_cores
 
 MatmulPrecision = Literal["fp32", "bf16", "fp16"]  # parallel/device.py's, without torch
 
@@ -44,9 +45,12 @@ EFFICIENCY: dict[tuple[str, str], float] = {
 STEP_SECONDS = 0.003  # an optimizer step of any size: Python, clipping, metrics
 
 # Bytes of text a second and core of the stages that train nothing, and what every process costs. Edit here.
-TOKENIZER_BYTES, ENCODE_BYTES, SCORE_BYTES = 2e6, 4e6, 0.5e6
-CURATE_BYTES = {"docs": 1e6, "text": 8e6, "pages": 1.5e6}  # of documentation on one core, of text, of HTML
-START_SECONDS, DATA_START_SECONDS = 4.0, 2.0  # to start a process that imports torch, and one that does not
+TOKENIZER_BYTES, ENCODE_BYTES = 20e6, 15e6
+SCORE_BYTES = 0.5e6  # xz and n-grams, one core
+CURATE_BYTES = {"docs": 0.5e6, "text": 8e6, "pages": 1.5e6}  # of documentation on one core, of text, of HTML
+START_SECONDS, DATA_START_SECONDS = 1.5, 0.7  # to start a process that imports torch, and one that does not
+REPORT_SECONDS = 1.8
+COMPILE_SECONDS = {"curate": 10.0, "tokenizer": 5.5, "tokens": 0.0}  # of kernels, when they are used for the first time
 
 
 @dataclass(frozen=True)
@@ -64,15 +68,27 @@ class Machine:
     """Bytes free where the run will lie; None where unknown."""
     accelerator: str | None = None
     """A GPU that seems to be there. Times are still the processor's."""
+    compiles_fp32: bool = False
+    """Whether float32 matmuls are oneDNN's too, which makes code for each shape (model/linear.py)."""
+    compiled: bool = True
+    """Whether the kernels of curation and tokenizer have been compiled before."""
+    measured: Mapping[str, float] = field(default_factory=dict)
+    """FLOP/s of all cores by kind of work, where steps of a blueprint were taken (`planning.calibration`)."""
 
     def precision(self, wanted: Literal["auto"] | MatmulPrecision) -> MatmulPrecision:
         """`fp32`, `bf16` or `fp16`; `auto` as it will be decided."""
         return wanted if wanted != "auto" else "bf16" if self.bf16 else "fp32"
 
     def rate(self, work: str, precision: str) -> float:
-        """FLOP/s of all cores in `train`, `muon`, `rows`, `forward` or `generate`."""
+        """FLOP/s of all cores in `train`, `muon`, `rows`, `forward` or `generate`; measured, else by the table."""
+        if work in self.measured:
+            return self.measured[work]
         slow = "fp16" if self.slow_in(precision) else precision
         return self.cores * self.core_flops * EFFICIENCY[work, slow]
+
+    def compiles(self, precision: str) -> bool:
+        """Whether code is made, and kept, for each shape of a matmul."""
+        return precision == "bf16" or (precision == "fp32" and self.compiles_fp32)
 
     def slow_in(self, precision: str) -> bool:
         """Whether the processor has no instruction that multiplies in this precision."""
@@ -88,6 +104,8 @@ def measure(folder: Path | None = None) -> Machine:
         memory=available_memory(),
         disk=_free_disk((folder or Path()).absolute()),
         accelerator=_accelerator(),
+        compiles_fp32=other_than_intel(),
+        compiled=_kernels_are_kept(),
     )
 
 
@@ -105,6 +123,12 @@ def probe(seconds: float = PROBE_SECONDS) -> float:
         best = min(best, time.perf_counter() - started)
         if time.perf_counter() > until:
             return matmuls * 2 * PROBE_SIDE**3 / best
+
+
+def _kernels_are_kept() -> bool:
+    """Whether numba has kept machine code of any kernel next to the package's files, or where else it keeps it."""
+    kept = os.environ.get("NUMBA_CACHE_DIR")
+    return any(Path(kept or __file__).resolve().parents[0 if kept else 1].rglob("*.nbi"))
 
 
 def _free_disk(folder: Path) -> int | None:

@@ -7,7 +7,7 @@
     activations             `activation_bytes`
     logits                  `chunked_logits_bytes` in pretraining, `answer_logits_bytes` on rows of answers
     key-value cache         `cache_bytes`
-    compiled matmuls        `compiled_matmul_bytes`: code that oneDNN keeps for each shape, on CPUs in bf16
+    compiled matmuls        `compiled_matmul_bytes`: code that oneDNN keeps for each shape, on CPUs
     program                 a constant, measured
 
 Constants marked "measured" are those of one machine: Linux on x86, 2 cores with avx512_bf16, the default blueprint.
@@ -22,11 +22,18 @@ Checkpointing = Literal["none", "selective", "full"]
 
 TRAINING_PROGRAM_BYTES = 420 << 20  # measured: torch, its optimizers and oneDNN in a process that trains
 ANSWERING_PROGRAM_BYTES = 300 << 20  # measured: torch without optimizers
-DATA_PROGRAM_BYTES = 260 << 20  # measured: numba and Arrow
+EVALUATING_PROGRAM_BYTES = 344 << 20  # measured: with kernels of tokenizer and sampling
+DATA_PROGRAM_BYTES = 235 << 20  # measured: numba and Arrow; processes that start from it share these pages
+DOCUMENTS_PER_BYTE = 5.5  # measured: of text, as Arrow, as strings and as tokens
+COMPILER_BYTES = {
+    "curate": 132 << 20,
+    "tokenizer": 42 << 20,
+    "tokens": 21 << 20,
+}  # measured: LLVM
 REPORT_PROGRAM_BYTES = 190 << 20  # measured: neither
-MATMUL_CODE_BYTES = 2 << 20  # measured: what oneDNN keeps for one shape of a bf16 matmul (docs/experiments.md)
+MATMUL_CODE_BYTES = 1_150_000  # measured: what oneDNN keeps for one shape of a matmul (docs/experiments.md)
 MATMUL_CODES = 1024  # the most that oneDNN keeps (ONEDNN_PRIMITIVE_CACHE_CAPACITY)
-LAYER_MATMULS = 4  # different ones in a layer: queries and output, keys and values, gate and up, down
+DECODED_ROWS, PROMPT_SHAPES = 8, 12  # shapes of answering (inference/engine.py, prompts.py)
 HEAD_CHUNK_BYTES = 48 << 20  # logits that pretraining's head holds at once (model/cross_entropy.py)
 WIDTH_STEP, ROWS_STEP = 8, 64  # to which widths and answer tokens are rounded up (alignment/answers.py)
 
@@ -39,6 +46,31 @@ class BatchShapes:
     """Of the batches, in tokens."""
     heads: int
     """Numbers of answer tokens."""
+
+
+@dataclass(frozen=True)
+class Held:
+    """What a training stage holds besides its program, by part. It answers questions before or after it trains, so not
+    all parts come together; code of matmuls stays."""
+
+    state: dict[str, int]
+    """As `state_bytes` gives it; the gradients and the copies in lower precision are there in training alone."""
+    training: dict[str, int]
+    answering: dict[str, int]
+    code: dict[str, int]
+
+    def peak(self, checkpoints: bool) -> dict[str, int]:
+        """The parts that are there when most is held.
+
+        Args:
+            checkpoints: whether it trains for so long that a checkpoint is written meanwhile; one is at the end.
+        """
+        always = {part: amount for part, amount in self.state.items() if part not in ("gradients", "checkpoint")}
+        lower = {part: always.pop(part) for part in list(always) if part.endswith("copies")}
+        copy = {"checkpoint": self.state["checkpoint"]}
+        training = {"gradients": self.state["gradients"], **lower, **self.training}
+        phases = (training | (copy if checkpoints else {}), lower | self.answering, copy)
+        return always | max(phases, key=lambda phase: sum(phase.values())) | self.code
 
 
 def state_bytes(parameters: int, precision: str, matrices: int = 0) -> dict[str, int]:
@@ -90,6 +122,20 @@ def activation_bytes(model: LLMConfig, tokens: int, precision: str, checkpointin
     return tokens * (model.num_hidden_layers * layer(checkpointing) + again)
 
 
+def forward_bytes(model: LLMConfig, rows: int, tokens: int, precision: str) -> int:
+    """What a forward pass alone holds: the stream, the values of the one layer that is computed, its attention."""
+    stream, other = layer_values(model, "none")
+    width = 4 if precision == "fp32" else 2
+    scores = rows * model.num_attention_heads * tokens**2 * (4 + width)
+    return rows * tokens * (4 * stream + width * other) + scores
+
+
+def xz_bytes(text_bytes: int) -> int:
+    """Of `xz -9` on a text: 2^24 hashes of 4 bytes, two links for each position, the text twice. What it asks for
+    is ten times as much, of which it touches that."""
+    return (4 << 24) + 10 * text_bytes
+
+
 def chunked_logits_bytes(model: LLMConfig, tokens: int, precision: str) -> int:
     """Of a head and loss that never hold all logits: a chunk of them, and the gradients of the head and its input."""
     width = 4 if precision == "fp32" else 2
@@ -110,31 +156,57 @@ def cache_bytes(model: LLMConfig, rows: int, tokens: int, precision: str) -> int
     return 2 * rows * tokens * model.num_hidden_layers * kv * (4 if precision == "fp32" else 2)
 
 
-def batch_shapes(rows: int, longest_prompt: int, longest_answer: int, batches: int) -> BatchShapes:
-    """Of `batches` batches of `rows` rows, whose widths and answer tokens are rounded up to multiples."""
-    widths = max(1, -(-(longest_prompt + longest_answer) // WIDTH_STEP) - 1)
-    return BatchShapes(min(widths, batches), min(max(1, rows * longest_answer // ROWS_STEP), batches))
+def batch_shapes(rows: int, typical: int, longest: int, answer: int, batches: int) -> BatchShapes:
+    """Of `batches` batches of `rows` padded rows, whose widths and answer tokens are rounded up to multiples.
+
+    Args:
+        typical, longest: tokens of a row.
+        answer: tokens of an answer.
+    """
+    widths = max(1, -(-longest // WIDTH_STEP) - typical // WIDTH_STEP)
+    return BatchShapes(min(widths, batches), min(max(1, rows * answer // ROWS_STEP // 2), batches))
 
 
-def compiled_matmul_bytes(precision: str, trained: BatchShapes | None, forward: BatchShapes | None = None) -> int:
-    """Code that oneDNN makes for each shape of a bf16 matmul and keeps: three matmuls in training (forward, and the
-    gradients of input and weight), one in a forward pass."""
-    if precision != "bf16":
-        return 0
-    found = sum(
-        matmuls * (LAYER_MATMULS * shapes.widths + shapes.heads)
-        for matmuls, shapes in ((3, trained), (1, forward))
-        if shapes is not None
-    )
+def layer_matmuls(model: LLMConfig) -> int:
+    """Different matrices of a layer, by inputs and outputs."""
+    d, q, kv = model.hidden_size, model.num_attention_heads * model.head_dim, model.num_key_value_heads * model.head_dim
+    inner = model.moe_intermediate_size if model.num_experts else model.intermediate_size
+    return len({(d, q), (q, d), (d, kv), (d, inner), (inner, d)})
+
+
+def compiled_matmul_bytes(
+    model: LLMConfig,
+    trained: BatchShapes | None = None,
+    forward: BatchShapes | None = None,
+    together: int = 0,
+    passes: int = 0,
+) -> int:
+    """Code that oneDNN makes for each shape of a matmul and keeps.
+
+    For each width a matmul per different matrix and two in attention; training has three and four of them (the
+    gradients of inputs and weights). The head has one for each number of answer tokens, or three.
+
+    Args:
+        together: questions that are answered together by PyTorch, in steps of a multiple of `DECODED_ROWS` rows, with
+            attention over one or two lengths; groundup's own kernel makes no such code.
+        passes: in which prompts are read; beyond `PROMPT_SHAPES` their shapes are known.
+    """
+    layer = layer_matmuls(model)
+    found = 0
+    if trained is not None:
+        found += (3 * layer + 4) * trained.widths + 3 * trained.heads
+    if forward is not None:
+        found += (layer + 2) * forward.widths + forward.heads
+    found += (layer + 1 + 3) * -(-together // DECODED_ROWS) + (layer + 4) * min(passes, PROMPT_SHAPES)
     return MATMUL_CODE_BYTES * min(found, MATMUL_CODES)
 
 
 def word_count_bytes(text_bytes: int) -> int:
     """Of a tokenizer's training: the different words and their symbols.
 
-    Their number by Heaps' law, 44 n^.5 of n words of 6 bytes; 1.4 kB for each (measured).
+    Their number by Heaps' law, 44 n^.5 of n words of 6 bytes; 550 bytes for each (measured).
     """
-    return round(1_400 * 44 * (text_bytes / 6) ** 0.5)
+    return round(550 * 44 * (text_bytes / 6) ** 0.5)
 
 
 def ngram_bytes(text_bytes: int) -> int:

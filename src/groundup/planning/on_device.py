@@ -5,7 +5,7 @@ from groundup.parallel.advice import shown
 from groundup.parallel.configuration import ParallelConfig
 from groundup.planning.advice import duration, short, size
 from groundup.planning.devices import Device
-from groundup.planning.estimate import Plan
+from groundup.planning.forecast import Plan
 from groundup.planning.memory import Checkpointing
 from groundup.planning.ranks import RankBatch, bubble, rank_memory, sent_bytes, tokens_per_second
 from groundup.training.configuration import PretrainConfig

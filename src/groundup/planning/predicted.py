@@ -6,7 +6,7 @@ from typing import Any
 
 from groundup.artifacts import Artifact, durable
 from groundup.planning.advice import duration, short, size
-from groundup.planning.estimate import StagePlan
+from groundup.planning.forecast import StagePlan
 
 PARTS = ("seconds", "memory_bytes", "disk_bytes", "tokens", "steps", "flops")
 COUNTED = {"pretrain": ("tokens", "steps"), "sft": ("steps",), "reward": ("steps",), "dpo": ("steps",)}  # in figures
@@ -29,8 +29,9 @@ class Comparison:
 
 
 def expected(stage: StagePlan) -> dict[str, float]:
-    """What is written down of a stage's plan when it starts; figures that it doesn't have are omitted."""
-    found = {part: float(getattr(stage, part)) for part in PARTS}
+    """What is written down of a stage's plan when it starts; figures that it doesn't have are omitted, and the disk is
+    that of the result, which can be measured afterwards."""
+    found = {part: float(getattr(stage, part)) for part in PARTS} | {"disk_bytes": float(stage.result_bytes)}
     return {part: value for part, value in found.items() if value}
 
 

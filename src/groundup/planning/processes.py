@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from groundup.parallel.advice import shown
 from groundup.parallel.configuration import ParallelConfig
 from groundup.planning.advice import size
-from groundup.planning.estimate import Plan, StagePlan
+from groundup.planning.forecast import Plan, StagePlan
 
 STATE = ("weights", "gradients", "optimizer state")
 

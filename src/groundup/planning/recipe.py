@@ -33,7 +33,7 @@ OPTIMIZER: dict[str, Any] = {
 }
 
 
-class Sections(Protocol):
+class RecipeSections(Protocol):
     """The part of a blueprint that the recipe reads."""
 
     @property
@@ -44,7 +44,7 @@ class Sections(Protocol):
     def pretrain(self) -> PretrainConfig: ...
 
 
-def recipe(blueprint: Sections) -> dict[str, Derived]:
+def recipe(blueprint: RecipeSections) -> dict[str, Derived]:
     """The recipe's values that the blueprint leaves open, by their dotted paths.
 
     Optimizer, rate and schedule belong together: who sets one of them, or trains by an engine that has no Muon, gets

@@ -24,7 +24,7 @@ from groundup.report.sections.tokenizer import tokenizer
 
 STYLE = Path(__file__).with_name("style.css")
 SECTIONS: tuple[tuple[str, str, Callable[[Run, ReportConfig], Html | None]], ...] = (
-    ("diagnosis", "What to change", diagnosis),
+    ("diagnosis", "Diagnosis", diagnosis),
     ("blueprint", "Blueprint", blueprint),
     ("documents", "Documents", documents),
     ("quality", "Quality", quality),

@@ -38,13 +38,14 @@ def relative(number: float, other: float) -> str:
 
 
 def points(difference: float, digits: int = 1) -> str:
-    """A difference of two fractions in points of a hundred, signed: `+1.3`."""
-    return f"{100 * difference:+.{digits}f}".replace("-", MINUS)
+    """A difference of two fractions in points of a hundred, signed: `+1.3`; what rounds to nothing is `0.0`."""
+    return signed(100 * difference, digits)
 
 
 def signed(number: float, digits: int = 3) -> str:
-    """`+0.013`."""
-    return f"{number:+.{digits}f}".replace("-", MINUS)
+    """`+0.013`; what rounds to nothing is `0.000`."""
+    shown = f"{number:+.{digits}f}"
+    return shown[1:] if float(shown) == 0 else shown.replace("-", MINUS)
 
 
 def size(amount: float | None) -> str:
