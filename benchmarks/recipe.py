@@ -52,12 +52,11 @@ class Recipe:
 
     def changed(self, changes: Sequence[str]) -> "Recipe":
         """With each `key=value` of `changes`, whose value is YAML."""
-        values = {"size": self.size, "pretrain": copy.deepcopy(self.pretrain), "decoder": dict(self.decoder)}
-        values["seed"] = self.seed
+        values: dict[str, Any] = copy.deepcopy(vars(self))
         for change in changes:
             key, _, text = change.partition("=")
             *path, last = key.split(".") if key.split(".")[0] in values else ("pretrain", *key.split("."))
-            inner = values
+            inner: dict[str, Any] = values
             for part in path:
                 inner = inner.setdefault(part, {})
             inner[last] = YAML(typ="safe").load(text)

@@ -56,7 +56,7 @@ def transformers_step(values: dict[str, Any]) -> dict[str, Any]:
     if job.rank:
         from peft import LoraConfig, get_peft_model
 
-        targets = list(adapters.LoraConfig().targets)
+        targets: list[str] = [*adapters.LoraConfig().targets]
         model = get_peft_model(model, LoraConfig(r=job.rank, lora_alpha=2 * job.rank, target_modules=targets))
     seconds: list[float] = []
 
