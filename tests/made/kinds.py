@@ -132,6 +132,49 @@ NOTEBOOK = json.dumps(
     }
 )
 MAIL = f"From: a@b.org\nSubject: Herons\nContent-Type: text/plain; charset=utf-8\n\n{SAID}\n"
+WIKI = """<mediawiki xmlns="http://www.mediawiki.org/xml/export-0.11/" version="0.11" xml:lang="de">
+  <siteinfo>
+    <base>https://de.wiki.example/wiki/Hauptseite</base>
+    <namespaces>
+      <namespace key="-2" case="first-letter">Medium</namespace>
+      <namespace key="0" case="first-letter" />
+      <namespace key="6" case="first-letter">Datei</namespace>
+      <namespace key="14" case="first-letter">Kategorie</namespace>
+    </namespaces>
+  </siteinfo>
+  <page>
+    <title>Graue Reiher</title>
+    <ns>0</ns>
+    <id>7</id>
+    <revision><id>70</id><model>wikitext</model><text bytes="9" xml:space="preserve">Old.</text></revision>
+    <revision>
+      <id>71</id>
+      <model>wikitext</model>
+      <text bytes="9" xml:space="preserve">{{Box|a=[[b]]}}
+'''Herons''' wait at the [[river|rivers]] &amp;amp; lakes.&lt;ref&gt;{{cite|x}}&lt;/ref&gt;
+
+== Food ==
+* [[fish]]
+[[Datei:A.jpg|thumb|A heron]]
+[[Kategorie:Birds]]</text>
+    </revision>
+  </page>
+  <page>
+    <title>Heron</title>
+    <ns>0</ns>
+    <id>8</id>
+    <redirect title="Graue Reiher" />
+    <revision><id>80</id><text>#REDIRECT [[Graue Reiher]]</text></revision>
+  </page>
+  <page>
+    <title>Vorlage:Box</title>
+    <ns>10</ns>
+    <id>9</id>
+    <revision><id>90</id><text>{{{a}}}</text></revision>
+  </page>
+</mediawiki>
+"""
+WIKI_ENDS = ("# Graue Reiher\n\nHerons wait at the rivers & lakes.\n\n## Food\n\n- fish", "Graue Reiher")
 PAGE = f"<html><head><title>Herons</title></head><body><article><h1>Birds</h1><p>{SAID}</p></article></body></html>"
 
 # ruff: noqa: E501
@@ -193,6 +236,15 @@ FILES: dict[str, tuple[str | bytes, list[Text | Reason]]] = {
         f'<doc id="7" url="x" title="Herons">\nHerons\n\n{SAID} (, ) It is formula_1 long.\n</doc>\n',
         [Text(f"# Herons\n\n{SAID} It is long.", "Herons", "wiki_00#7")],
     ),
+    "wiki.xml": (
+        WIKI,
+        [Text(*WIKI_ENDS, "wiki.xml#7"), Reason("no-article"), Reason("no-article")],
+    ),
+    "dump.xml.bz2": (
+        bz2.compress(WIKI[:500].encode()) + bz2.compress(WIKI[500:].encode()),
+        [Text(*WIKI_ENDS, "dump.xml.bz2#7"), Reason("no-article"), Reason("no-article")],
+    ),
+    "dewiki-pages": (WIKI, [Text(*WIKI_ENDS, "dewiki-pages#7"), Reason("no-article"), Reason("no-article")]),
     "A.docx": (DOCX, [Text("# Birds\n\nThe heron waits at the river.\n\n- one\n- two\n\na | b", "Herons")]),
     "B.pptx": (PPTX, [Text("## First\n\nThe heron waits.\n\n## Last\n\nGone.")]),
     "C.odt": (ODT, [Text("## Birds\n\nThe heron waits here.\n\n- one")]),

@@ -18,7 +18,7 @@ from groundup.planning.ranks import rank_memory
 MACHINE = Machine(cores=2, core_flops=88e9, bf16=True, memory=24 * 10**9, disk=80 * 10**9)
 SIZES = {  # parameters that each promises, in millions
     "tinyshakespeare": 10.7, "gpt2-124m": 124, "llama-1b": 1040, "llama3-8b": 8030, "tinystories": 15,
-    "deepspeed-zero3": 1200, "megatron": 7000, "ray-curation": 400,
+    "deepspeed-zero3": 1200, "megatron": 7000, "ray-curation": 400, "fineweb-edu": 124,
 }  # fmt: skip
 GPUS = {"gpt2-124m": 8, "llama-1b": 8, "llama3-8b": 64, "deepspeed-zero3": 8, "megatron": 16}
 

@@ -38,7 +38,7 @@ def fingerprint(config: CurateConfig, base: Path, cache: Path) -> dict[str, str]
         if isinstance(source, PythonDocs):
             found |= {f"{name}: {part}": version for part, version in _versions(source.packages).items()}
         elif isinstance(source, Files):
-            found[name] = _digest_of(source.path, base, digests, source.format)
+            found[name] = _digest_of(source.path, base, digests, source.format, source.follow_links)
         else:
             listed = "".join(f"{piece.relative}\0{piece.bytes}\n" for piece in pieces(source, name, base))
             found[name] = hashlib.sha256(listed.encode()).hexdigest()
@@ -69,12 +69,12 @@ def _versions(packages: Sequence[str]) -> dict[str, str]:
     return found | {package: distribution(package).version for package in packages}
 
 
-def _digest_of(path: Path, base: Path, digests: Digests, format: str | None = None) -> str:
+def _digest_of(path: Path, base: Path, digests: Digests, format: str | None, follow_links: bool) -> str:
     """SHA-256 over the path and contents of every file that is to be read, and the paths of those that are skipped."""
     from groundup.corpus.sources.walk import locate, walk
 
     whole = hashlib.sha256()
-    for file in walk(locate(path, base), format):
+    for file in walk(locate(path, base), format, follow_links):
         contents = file.skipped
         if not contents:
             try:

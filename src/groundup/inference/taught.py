@@ -39,7 +39,7 @@ class Taught:
     """The subjects that fine-tuning asked about."""
 
     def __init__(self, subjects: Iterable[str]) -> None:
-        self.subjects = sorted(set(subjects))
+        self.subjects = sorted({clean(subject) for subject in subjects})
 
     @cached_property
     def _known(self) -> dict[str, list[str]]:

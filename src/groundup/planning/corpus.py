@@ -99,7 +99,7 @@ def _raw_bytes(config: CurateConfig, base: Path | None) -> tuple[Raw, list[str]]
             continue
         size, where = None, source.address if isinstance(source, Remote) else source.path
         if base is not None and isinstance(source, Files):
-            size = text_bytes(base / source.path.expanduser())
+            size = text_bytes(base / source.path.expanduser(), source.follow_links)
         if size is None:
             empty = base is not None and isinstance(source, Files) and _is_empty(base / source.path.expanduser())
             assumed.append(f"10 MB of text in {where}" + (", which is empty now" if empty else ""))
@@ -112,7 +112,7 @@ def _is_empty(path: Path) -> bool:
     return path.is_dir() and not any(path.iterdir())
 
 
-def text_bytes(path: Path) -> tuple[int, int] | None:
+def text_bytes(path: Path, follow_links: bool = False) -> tuple[int, int] | None:
     """About how much there is to read in a file, a folder or what a pattern names, by the sizes of the files.
 
     Returns:
@@ -122,7 +122,7 @@ def text_bytes(path: Path) -> tuple[int, int] | None:
     from groundup.corpus.sources.walk import walk
 
     text, pages, files, there = 0.0, 0.0, 0, False
-    for file in walk(path):
+    for file in walk(path, follow_links=follow_links):
         files += 1
         if files > MAX_FILES:
             return None

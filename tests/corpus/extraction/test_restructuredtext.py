@@ -128,7 +128,10 @@ def test_any_text_is_read(text: str) -> None:
     assert read_markdown(text)[1] == text or "<!--" in text or text.startswith("---")
 
 
-@pytest.mark.parametrize("unit", ["`", "|x", ":a:`", "<!--", "..\n", "..  a::\n", "=\n", "=====\na\n", "`a <", "\n  "])
+@pytest.mark.parametrize(
+    "unit",
+    ["`", "|x", ":a:`", "<!--", "..\n", "..  a::\n", "=\n", "=====\na\n", "`a <", "\n  ", "a::\n b\n", ">>> a\n"],
+)
 def test_long_runs_take_linear_time(unit: str) -> None:
     import time
 
@@ -136,3 +139,12 @@ def test_long_runs_take_linear_time(unit: str) -> None:
     read_rst(unit * 20_000)
     read_markdown(unit * 20_000)
     assert time.process_time() - started < 4
+
+
+def test_literal_blocks_stay() -> None:
+    """After `::`, in directives too, and in sessions: nothing in them is a role, a link, a directive or a comment."""
+    literal = "    :ref:`a` and |b| and `c <d>`_\n\n    .. note:: e\n       f\n    .. g"
+    assert read_rst(f"Write::\n\n{literal}\n\nNow :ref:`x`.")[1] == f"Write:\n\n{literal}\n\nNow x."
+    session = ">>> a = ':ref:`b`'\n|c|_"
+    assert read_rst(f"Then :ref:`x`:\n\n{session}\n\nNow |y|.")[1] == f"Then x:\n\n{session}\n\nNow y."
+    assert ":ref:`kept`" in read_rst(".. note:: Write::\n\n      :ref:`kept`\n\n   Now :ref:`x`.")[1]

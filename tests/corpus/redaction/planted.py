@@ -108,7 +108,16 @@ def phone(chance: random.Random) -> str:
     )
 
 
-KINDS = {"email": email, "card": card, "iban": iban, "ip": ip, "key": key, "phone": phone}
+def nino(chance: random.Random) -> str:
+    while True:
+        prefix = _some(chance, "ABCEGHJKLMNOPRSTWXYZ", 1) + _some(chance, "ABCEGHJKLMNPRSTWXYZ", 1)
+        if prefix not in ("BG", "GB", "KN", "NK", "NT", "TN", "ZZ"):
+            break
+    parts = [prefix, *(_some(chance, string.digits, 2) for _ in range(3)), chance.choice("ABCD")]
+    return chance.choice(["", " "]).join(parts)
+
+
+KINDS = {"nino": nino, "email": email, "card": card, "iban": iban, "ip": ip, "key": key, "phone": phone}
 
 
 def isbn(chance: random.Random) -> str:

@@ -1,6 +1,7 @@
 """A hub like Hugging Face, of this machine: lists a data set in pages and gives its files with ranges; it can fail."""
 
 import json
+import re
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,12 +9,14 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs, urlsplit
 
 DATASET = "someone/pages"
+_ADDRESS = re.compile(r"/(api/)?datasets/([^/]+/[^/]+)/(?:tree|resolve)/main/?(.*)")
 
 
 class Hub:
     """What the server has, does and was asked."""
 
     def __init__(self) -> None:
+        self.dataset = DATASET
         self.files: dict[str, bytes] = {}
         self.token = ""  # without it, all is refused
         self.failures: list[int] = []  # statuses of the next answers to file requests; 0: breaks off in the middle
@@ -39,12 +42,12 @@ class _Handler(BaseHTTPRequestHandler):
         self.hub.asked.append((self.command, url.path, self.headers.get("Range", "")))
         if self.hub.token and self.headers.get("Authorization") != f"Bearer {self.hub.token}":
             self._empty(401)
-        elif url.path.startswith(f"/api/datasets/{DATASET}/tree/main"):
-            self._list(parse_qs(url.query))
-        elif url.path.startswith(f"/datasets/{DATASET}/resolve/main/"):
-            self._file(url.path.removeprefix(f"/datasets/{DATASET}/resolve/main/"))
-        else:
+        elif (address := _ADDRESS.fullmatch(url.path)) is None or address[2] != self.hub.dataset:
             self._empty(404)
+        elif address[1]:
+            self._list(parse_qs(url.query))
+        else:
+            self._file(address[3])
 
     def _list(self, query: dict[str, list[str]]) -> None:
         at = int(query.get("cursor", ["0"])[0])

@@ -175,6 +175,48 @@ def test_the_walk_is_sorted_and_skips_what_is_hidden(tmp_path: Path) -> None:
     assert list(read(tmp_path / "a.txt")[0]) == ["a.txt"]
 
 
+def test_links_that_leave_the_source(tmp_path: Path) -> None:
+    """Are listed, and read where that is asked for; those within are read. Folders are read once, loops included."""
+    inside, outside = tmp_path / "in", tmp_path / "out"
+    for folder in (inside / "b", outside / "deep"):
+        folder.mkdir(parents=True)
+    (inside / "a.txt").write_text("Inside.")
+    (outside / "secret.txt").write_text("Outside.")
+    (outside / "deep" / "c.txt").write_text("Deep.")
+    for name, target in {
+        "linked.txt": outside / "secret.txt", "within.txt": inside / "a.txt", "chain.txt": inside / "linked.txt",
+        "folder": outside / "deep", "again": outside / "deep", "b/loop": inside,
+    }.items():  # fmt: skip
+        (inside / name).symlink_to(target)
+    documents, dropped = read(inside)
+    assert sorted(documents) == ["a.txt", "within.txt"]
+    assert {origin: one.rule for origin, one in dropped.items()} == {
+        "linked.txt": "outside-link", "chain.txt": "outside-link", "folder": "linked-folder", "again": "linked-folder",
+        "b/loop": "linked-folder",
+    }  # fmt: skip
+    assert sorted(read(inside / "*.txt")[0]) == ["a.txt", "within.txt"]
+    assert {file.skipped for file in walk(inside / "*" / "c.txt")} == {"outside-link"}
+    documents, dropped = read(inside, follow_links=True)
+    assert sorted(documents) == ["a.txt", "again/c.txt", "chain.txt", "linked.txt", "within.txt"]
+    assert {origin: one.rule for origin, one in dropped.items()} == {
+        "folder": "linked-folder", "b/loop": "linked-folder",
+    }  # fmt: skip
+    assert sorted(read(inside / "*.txt", follow_links=True)[0]) == ["a.txt", "chain.txt", "linked.txt", "within.txt"]
+    assert list(read(inside / "linked.txt")[0]) == ["linked.txt"]  # which the blueprint names itself
+    (tmp_path / "link").symlink_to(inside)
+    assert sorted(read(tmp_path / "link")[0]) == ["a.txt", "within.txt"]
+
+
+def test_a_source_of_links_alone_says_how_to_read_it(tmp_path: Path) -> None:
+    """As a folder of the Hugging Face cache is."""
+    (tmp_path / "blobs").mkdir()
+    (tmp_path / "blobs" / "1").write_text("Text.")
+    (tmp_path / "snapshot").mkdir()
+    (tmp_path / "snapshot" / "a.txt").symlink_to(tmp_path / "blobs" / "1")
+    with pytest.raises(GroundupError, match=r"nothing to read here: 1 files.*`follow_links: true`"):
+        read(tmp_path / "snapshot")
+
+
 def test_other_columns(tmp_path: Path) -> None:
     (tmp_path / "rows.jsonl").write_text('{"body": "Said here.", "head": "H"}\n')
     documents, _ = read(tmp_path, text="body", title="head")

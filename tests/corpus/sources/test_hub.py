@@ -16,6 +16,7 @@ from groundup.corpus.fingerprint import fingerprint
 from groundup.corpus.sources import hub, pieces, read_piece, web
 from groundup.corpus.sources.configuration import Remote
 from groundup.errors import GroundupError
+from made.prose import documents
 
 ADDRESS = f"hf://datasets/{hub_server.DATASET}"
 
@@ -134,15 +135,44 @@ def test_credentials_stay_with_the_hub() -> None:
     assert hub.parsed("hf://datasets/a/b@v1/c/d.parquet") == ("a/b", "v1", "c/d.parquet")
 
 
-def test_a_blueprint_that_names_fineweb_edu(served: Hub, tmp_path: Path) -> None:
-    """Its source, read from this hub; what a second run looks at is the listing alone."""
-    from groundup.corpus.configuration import CurateConfig
+def test_the_gallery_curates_fineweb_edu_from_this_hub(served: Hub, tmp_path: Path) -> None:
+    """As its blueprint says, whole; of the hub's files only those that it names, and a second run asks for none."""
+    from groundup.blueprint import gallery
+    from groundup.blueprint.load import load
+    from groundup.corpus.curate.curation import curate
+    from groundup.corpus.curate.partitions import partitions
+    from groundup.corpus.documents import DOCUMENTS, read_documents
+    from groundup.corpus.engine import DataEngine
+    from groundup.corpus.ledger import LEDGER, dropped_entries
 
-    served.files["data/0.parquet"] = table(40, 2)
-    source = {"kind": "remote", "address": f"{ADDRESS}/data/*.parquet", "licence": "ODC-By-1.0", "id": "id"}
-    config = CurateConfig.model_validate({"sources": [source], "rules": {"preset": "fineweb"}})
-    first = fingerprint(config, tmp_path, tmp_path / "cache")
+    pages = list(documents(60))
+    assert len({*pages}) == 60
+    rows = {"text": [*pages, pages[0]], "id": [f"<urn:{n}>" for n in range(61)], "url": ["https://a.example/"] * 61}
+    file = io.BytesIO()
+    pq.write_table(pa.table({**rows, "score": [3.1] * 61}), file, row_group_size=20)
+    served.dataset = "HuggingFaceFW/fineweb-edu"
+    served.files |= {
+        "sample/10BT/000_00000.parquet": file.getvalue(),
+        "sample/100BT/000_00000.parquet": b"",
+        "a.md": b"",
+    }
+    loaded = load(gallery.write("fineweb-edu", tmp_path / "new")[0]).blueprint
+    assert loaded.curate is not None
+    digest = fingerprint(loaded.curate, tmp_path, tmp_path / "cache")
+    out, keep = tmp_path / "out", tmp_path / "keep"
+    out.mkdir()
+    curate(partitions(loaded.curate, tmp_path), loaded.curate, out, keep, tmp_path, DataEngine(workers=1))
+    found = list(read_documents(out / DOCUMENTS))
+    lost = list(dropped_entries(out / LEDGER))
+    assert len(found) + len(lost) == 61 and len(found) > 30
+    assert any(one.rule == "exact-duplicate" for one in lost)
+    assert {(one.source, one.licence, one.url) for one in found} == {
+        ("fineweb-edu", "ODC-By-1.0", "https://a.example/")
+    }
+    assert all(one.origin.startswith("000_00000.parquet:") and "<urn:" in one.origin for one in found)
+    assert {path for _, path, _ in served.asked if "resolve" in path} == {
+        "/datasets/HuggingFaceFW/fineweb-edu/resolve/main/sample/10BT/000_00000.parquet"
+    }
     served.asked.clear()
-    assert fingerprint(config, tmp_path, tmp_path / "cache") == first
+    assert fingerprint(loaded.curate, tmp_path, tmp_path / "cache") == digest
     assert [path for _, path, _ in served.asked if "resolve" in path] == []
-    assert len(texts_of(Remote.model_validate(source))) == 40

@@ -98,3 +98,28 @@ def test_a_table_without_the_column_is_one_reason(tmp_path: Path) -> None:
     (one,) = read(tmp_path)
     assert isinstance(one, Dropped)
     assert (one.rule, one.excerpt) == ("no-text", "there is no column 'text'; the columns are body")
+
+
+def test_an_array_of_anything_else_is_one_reason(tmp_path: Path) -> None:
+    (tmp_path / "a.json").write_text(json.dumps([f"word {n}" for n in range(5000)]))
+    (one,) = read(tmp_path)
+    assert isinstance(one, Dropped)
+    assert (one.origin, one.rule, one.excerpt) == ("a.json", "bad-json", "an array of str, not of objects")
+
+
+def test_json_without_a_known_suffix_is_no_text(tmp_path: Path) -> None:
+    (tmp_path / "map.geojson").write_text(json.dumps({"type": "FeatureCollection", "features": []}, indent=2))
+    assert verdicts(read(tmp_path)) == [("map.geojson", "no-text")]
+
+
+@pytest.mark.parametrize("delimiter", [",", ";", "\t"])
+def test_tables_of_other_countries(tmp_path: Path, delimiter: str) -> None:
+    """Where a comma is in numbers, spreadsheets write a semicolon."""
+    said = "Es sind 3,5; das ist wenig."
+    (tmp_path / "a.csv").write_text(f'title{delimiter}text\nT{delimiter}"{said}"\n')
+    assert verdicts(read(tmp_path)) == [("a.csv:1", said)]
+
+
+def test_a_table_of_one_column(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("sentence\nOne; and more.\n")
+    assert verdicts(read(tmp_path)) == [("a.csv:1", "One; and more.")]

@@ -1,7 +1,9 @@
 """Zip archives: members are files, and a malicious archive costs little and is reported."""
 
 import io
+import stat
 import struct
+import tarfile
 import time
 import zipfile
 from pathlib import Path
@@ -108,3 +110,31 @@ def test_damaged_archives_are_reported(tmp_path: Path, change: object, rule: str
     texts, dropped = read(tmp_path, change(data))  # type: ignore[operator]
     assert not texts
     assert [one.rule for one in dropped.values()] == [rule]
+
+
+def test_links_in_an_archive_are_no_files(tmp_path: Path) -> None:
+    """Their contents are the address of another file."""
+    link = zipfile.ZipInfo("link.txt")
+    link.create_system, link.external_attr = 3, (stat.S_IFLNK | 0o777) << 16
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        archive.writestr(link, "/etc/passwd")
+        archive.writestr("a.txt", "Text.")
+    source = Files.model_validate({"kind": "files", "path": tmp_path / "a.zip"})
+    found = [one for piece in pieces(source, "s", tmp_path) for one in read_piece(piece, source)]
+    assert [one.origin for one in found] == ["a.zip/a.txt"]
+
+
+def test_a_packed_tar_that_breaks_off_loses_nothing_whole(tmp_path: Path) -> None:
+    """Its members are smaller than the blocks in which it is read."""
+    data = io.BytesIO()
+    with tarfile.open(fileobj=data, mode="w:gz") as archive:
+        for number in range(4):
+            member = tarfile.TarInfo(f"{number}.txt")
+            text = b" ".join(b"%d" % (n * n * (number + 1)) for n in range(300))
+            member.size = len(text)
+            archive.addfile(member, io.BytesIO(text))
+    (tmp_path / "a.tar.gz").write_bytes(data.getvalue()[: len(data.getvalue()) * 3 // 4])
+    source = Files.model_validate({"kind": "files", "path": tmp_path / "a.tar.gz"})
+    found = [one for piece in pieces(source, "s", tmp_path) for one in read_piece(piece, source)]
+    assert [one.origin for one in found if isinstance(one, Document)][:2] == ["a.tar.gz/0.txt", "a.tar.gz/1.txt"]
+    assert isinstance(found[-1], Dropped) and found[-1].rule == "truncated"

@@ -30,7 +30,12 @@ def read_rst(text: str) -> tuple[str, str]:
     """
     title, lines = _rst_headings(text.expandtabs(8).split("\n"))
     blocks = _fenced_apart("\n".join(_rst_blocks(lines)))
-    return title, "\n".join(block if is_code else _inline(block) for is_code, block in blocks)
+    return title, "\n".join(block if is_code else _without_markup(block) for is_code, block in blocks)
+
+
+def _without_markup(text: str) -> str:
+    """Text without roles and links, but for its literal blocks."""
+    return "".join(block if literal else _inline(block) for literal, block in _literal_blocks_apart(text))
 
 
 def _fenced_apart(text: str) -> list[tuple[bool, str]]:
@@ -48,6 +53,31 @@ def _fenced_apart(text: str) -> list[tuple[bool, str]]:
             begin = at = end + 1
         else:
             at += 1
+    return [*blocks, (False, "\n".join(lines[begin:]))] if begin < len(lines) else blocks
+
+
+def _literal_blocks_apart(text: str) -> list[tuple[bool, str]]:
+    """`(is it literal, lines)`: what is indented more than a line that ends with `::`, and sessions after `>>> `."""
+    blocks: list[tuple[bool, str]] = []
+    lines = text.split("\n")
+    begin = at = 0
+    while at < len(lines):
+        line = lines[at]
+        session = line.lstrip().startswith(">>> ")
+        end = at if session else at + 1
+        if session:
+            while end < len(lines) and lines[end].strip():
+                end += 1
+        elif line.rstrip().endswith("::"):
+            while end < len(lines) and _belongs(lines[end], line):
+                end += 1
+        start = at if session else at + 1
+        if end > start and any(one.strip() for one in lines[start:end]):
+            if begin < start:
+                blocks.append((False, "\n".join(lines[begin:start]) + "\n"))
+            blocks.append((True, "\n".join(lines[start:end]) + ("\n" if end < len(lines) else "")))
+            begin = end
+        at = max(end, at + 1)
     return [*blocks, (False, "\n".join(lines[begin:]))] if begin < len(lines) else blocks
 
 
@@ -99,6 +129,9 @@ def _rst_blocks(lines: list[str]) -> list[str]:
         if not _EXPLICIT.match(stripped):
             kept.append(line)
             at += 1
+            while line.rstrip().endswith("::") and at < len(lines) and _belongs(lines[at], line):
+                kept.append(lines[at])  # as it is
+                at += 1
             continue
         indent = len(line) - len(stripped)
         end = at + 1
@@ -136,6 +169,11 @@ def _directive(name: str, argument: str, content: list[str], indent: int) -> lis
     if argument and body and any(line.strip() for line in body) and name not in ("toctree", "image", "raw", "include"):
         return ["", space + argument, *_rst_blocks(body)]
     return []
+
+
+def _belongs(line: str, above: str) -> bool:
+    """Whether a line is of the block below another."""
+    return not line.strip() or _indent(line) > _indent(above)
 
 
 def _indent(line: str) -> int:

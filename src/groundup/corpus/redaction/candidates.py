@@ -81,7 +81,7 @@ _TRIGGERS = _triggers()
 _PREFIX_BYTES, _PREFIX_LENGTHS = _prefix_table()
 _AT, _COLON, _PLUS, _DOT, _UNDERSCORE, _HYPHEN = ord("@"), ord(":"), ord("+"), ord("."), ord("_"), ord("-")
 _ZERO, _TWO, _THREE = ord("0"), ord("2"), ord("3")
-_A, _Z = ord("A"), ord("Z")
+_A, _Z, _SPACE = ord("A"), ord("Z"), ord(" ")
 
 
 def candidates(buffer: Bytes, offsets: Offsets) -> NDArray[np.int64]:
@@ -116,8 +116,9 @@ def _scan(buffer: Bytes, offsets: Offsets, found: NDArray[np.int64]) -> int:
                 continue
             what, first, last = -1, at, at + 1
             if trigger == 1:
-                if at + 1 < end and _may_be_iban(buffer, start, at):
-                    count = _put(found, count, row, IBAN, at - 2, min(end, at - 2 + _IBAN))
+                capitals = _capitals(buffer, start, at) if at + 1 < end else at
+                if capitals < at:
+                    count = _put(found, count, row, IBAN, capitals, min(end, capitals + _IBAN))
                 first, last, is_candidate = _number(buffer, start, at, end)
                 what = NUMBER if is_candidate else -1
                 at = last
@@ -211,15 +212,21 @@ def _ipv6(buffer: Bytes, start: int, at: int, end: int) -> tuple[int, int]:
 
 
 @helper
-def _may_be_iban(buffer: Bytes, start: int, at: int) -> bool:
-    """Whether two digits from `at` on follow two capitals that begin a word."""
-    return (
-        at - 2 >= start
-        and _A <= buffer[at - 1] <= _Z
-        and _A <= buffer[at - 2] <= _Z
-        and bool(_BITS[buffer[at + 1]] & _DIGIT)
-        and (at - 3 < start or not _BITS[buffer[at - 3]] & _ALNUM)
-    )
+def _capitals(buffer: Bytes, start: int, at: int) -> int:
+    """Where two capitals begin that are a word, before two digits from `at` on or a space or hyphen away from them;
+    `at` where there are none."""
+    first = at - 2
+    if at > start and (buffer[at - 1] == _SPACE or buffer[at - 1] == _HYPHEN):
+        first -= 1
+    if (
+        first >= start
+        and _A <= buffer[first] <= _Z
+        and _A <= buffer[first + 1] <= _Z
+        and _BITS[buffer[at + 1]] & _DIGIT
+        and (first == start or not _BITS[buffer[first - 1]] & _ALNUM)
+    ):
+        return first
+    return at
 
 
 @helper

@@ -32,7 +32,7 @@ def check(what: int, piece: bytes, before: bytes, after: bytes) -> list[Span]:
     if what == IPV6:
         return ipv6(piece)
     if what == IBAN:
-        return ibans(piece) or national_insurance(piece)
+        return ibans(piece) or national_insurance(piece, before)
     assert what == KEY
     return keys(piece, before, after)
 

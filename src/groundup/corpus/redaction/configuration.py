@@ -52,7 +52,7 @@ class Redaction(Section):
     ssn: Policy = "mask"
     """US social security numbers: `123-45-6789`, or nine digits after a word such as `SSN`."""
     nino: Policy = "mask"
-    """British national insurance numbers: `AB123456C`, in capitals."""
+    """British national insurance numbers, in capitals: `AB123456C`, `AB 12 34 56 C`."""
     masks: dict[Kind, str] = Field(default_factory=dict)
     """What is written for a kind, where `<email>` and the like is not wanted: `{email: "[address]"}`."""
 

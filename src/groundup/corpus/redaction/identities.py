@@ -9,7 +9,11 @@ _SSN = regex.compile(rb"(?!000|666|9)\d{3}(?P<gap>[- ]?)(?!00)\d{2}(?P=gap)(?!00
 _NEVER = (b"078-05-1120", b"219-09-9999")  # printed in advertisements
 _ANNOUNCED = regex.compile(rb"(?i)\b(?:ssn|social[ -]security(?:[ -](?:number|no))?)[\s.:#-]{0,5}(?:is )?\Z")
 _NINO = regex.compile(
-    rb"(?!BG|GB|KN|NK|NT|TN|ZZ)[A-CEGHJ-PR-TW-Z][A-CEGHJ-NPR-TW-Z]\d{2}(?P<gap> ?)\d{2}(?P=gap)\d{2}(?P=gap)[A-D]"
+    rb"(?!BG|GB|KN|NK|NT|TN|ZZ)[A-CEGHJ-PR-TW-Z][A-CEGHJ-NPR-TW-Z](?P<first>[ -]?)"
+    rb"\d{2}(?P<gap>[ -]?)\d{2}(?P=gap)\d{2}(?P<last>[ -]?)[A-D]"
+)
+_NINO_ANNOUNCED = regex.compile(
+    rb"(?i)\b(?:nino|ni[ -](?:number|no|nr)|national[ -]insurance(?:[ -](?:number|no))?)[\s.:#-]{0,5}(?:is )?\Z"
 )
 
 
@@ -25,9 +29,12 @@ def social_security(piece: bytes, before: bytes, after: bytes) -> list[Span]:
     return [("ssn", int(first), len(piece))] if announced or (found["gap"] == b"-" and apart) else []
 
 
-def national_insurance(piece: bytes) -> list[Span]:
-    """A British number, at the beginning of a piece."""
+def national_insurance(piece: bytes, before: bytes) -> list[Span]:
+    """A British number, at the beginning of a piece: in one word or in pairs; other groups must be announced."""
     found = _NINO.match(piece)
     if found is None or piece[found.end() : found.end() + 1].isalnum():
         return []
-    return [("nino", 0, found.end())]
+    gaps = found["first"], found["gap"], found["last"]
+    row_of_numbers = piece[found.end() : found.end() + 1] == b" " and piece[found.end() + 1 : found.end() + 2].isdigit()
+    usual = gaps == (b"", b"", b"") or (gaps == (b" ", b" ", b" ") and not row_of_numbers)
+    return [("nino", 0, found.end())] if usual or _NINO_ANNOUNCED.search(before) else []

@@ -61,13 +61,17 @@ def pieces(source: Source, name: str, base: Path, piece_bytes: int = PIECE_BYTES
         from groundup.corpus.sources.cutting import pieces_of
         from groundup.corpus.sources.walk import locate, walk
 
-        files = walk(locate(source.path, base), source.format)
+        files = walk(locate(source.path, base), source.format, source.follow_links)
         found = [piece for file in files for piece in pieces_of(file, name, source, piece_bytes)]
     if not any(piece.format for piece in found):
         where = source.address if isinstance(source, Remote) else str(source.path)
-        raise GroundupError(
-            f"nothing to read here: {_census(found)}", where=where, do=f"give files of a known type ({_TYPES})"
+        linked = any(piece.skipped in ("outside-link", "linked-folder") for piece in found)
+        do = (
+            "links lead elsewhere: `follow_links: true` reads them"
+            if linked
+            else f"give files of a known type ({_TYPES})"
         )
+        raise GroundupError(f"nothing to read here: {_census(found)}", where=where, do=do)
     return found
 
 

@@ -9,7 +9,7 @@ from groundup.corpus.extraction.configuration import Extraction
 from groundup.section import Section
 
 Text = Literal["text", "code", "markdown", "mdx", "rst", "asciidoc", "org", "latex", "subtitles", "gettext", "notebook"]
-Container = Literal["wikipedia", "json", "jsonl", "csv", "tsv", "parquet", "warc", "mail", "mbox"]
+Container = Literal["wikipedia", "mediawiki", "json", "jsonl", "csv", "tsv", "parquet", "warc", "mail", "mbox"]
 Office = Literal["pdf", "docx", "pptx", "odt", "epub", "rtf"]
 Format = Text | Container | Office | Literal["html", "xml"]
 
@@ -65,6 +65,8 @@ class Files(Contents):
     kind: Literal["files"]
     path: Path
     """A file, a folder or a pattern; a relative path starts at the blueprint's folder."""
+    follow_links: bool = False
+    """Read what links lead to outside of the folder, and linked folders. By default they are listed in the ledger."""
 
 
 class Remote(Contents):

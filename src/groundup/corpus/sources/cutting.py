@@ -6,10 +6,12 @@ What is compressed as a whole can only be read from its beginning and is one pie
 """
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from groundup.corpus.sources.configuration import Contents
 from groundup.corpus.sources.door import parts_of
+from groundup.corpus.sources.kinds import LOOKED_AT, sniff
 from groundup.corpus.sources.piece import Piece
 from groundup.corpus.sources.streams import COMPRESSED
 from groundup.corpus.sources.walk import Found
@@ -17,6 +19,7 @@ from groundup.corpus.sources.walk import Found
 _CHUNK = 1 << 20
 # What follows each cut: the first line of an article. A line within an article that begins so would be no valid cut.
 ARTICLE = b"<doc id="
+PAGE = b"  <page>"  # as MediaWiki writes it
 
 
 def pieces_of(file: Found, source: str, contents: Contents, piece_bytes: int) -> list[Piece]:
@@ -37,6 +40,9 @@ def pieces_of(file: Found, source: str, contents: Contents, piece_bytes: int) ->
         return [one]
     if file.format == "jsonl" or (file.format == "text" and contents.documents == "line"):
         cuts = list(_line_cuts(file.path, piece_bytes, b""))
+    elif file.format == "mediawiki" or (file.format == "xml" and _begins(file.path) == "mediawiki"):
+        one = replace(one, format="mediawiki")
+        cuts = list(_line_cuts(file.path, piece_bytes, PAGE))
     elif file.format == "wikipedia":
         cuts = list(_line_cuts(file.path, piece_bytes, ARTICLE))
     elif file.format in ("parquet", "zip"):
@@ -50,6 +56,12 @@ def pieces_of(file: Found, source: str, contents: Contents, piece_bytes: int) ->
         Piece(source, one.address, one.relative, one.format, end - start, start, end, lines)
         for (start, lines), end in zip(starts, ends, strict=True)
     ]
+
+
+def _begins(path: Path) -> str:
+    """The format by how the file begins."""
+    with path.open("rb") as file:
+        return sniff(file.read(LOOKED_AT))
 
 
 def _line_cuts(path: Path, piece_bytes: int, begins: bytes) -> Iterator[tuple[int, int]]:

@@ -100,6 +100,13 @@ def _opened(piece: Piece, path: Path, options: ReadOptions) -> Iterator[Found]:
 
         with open_stream(path) as stream:
             yield from read_tar(stream, piece.relative, options)
+    elif piece.format == "mediawiki" and piece.start:
+        from groundup.corpus.sources.mediawiki import read_pages, wiki_of
+
+        with open_stream(path) as stream:
+            wiki, _ = wiki_of(stream)
+        with open_stream(path, piece.start, piece.end) as stream:
+            yield from read_pages(stream, piece.relative, options, wiki, piece.start)
     else:
         with open_stream(path, piece.start, piece.end) as stream:
             yield from read_stream(stream, piece.format, piece.relative, options, piece.first, piece.start)

@@ -54,7 +54,7 @@ def read_json(stream: ByteStream, relative: str, options: ReadOptions) -> Iterat
     """A `.json` file: an array of objects, one object, or an object per line.
 
     Raises:
-        UnreadableError: `bad-json`, where it is none of these.
+        UnreadableError: `bad-json`, where it is none of these; an array of anything else is one such reason.
     """
     start = stream.read(_START)
     while start.isspace() and (more := stream.read(_START)):
@@ -70,6 +70,8 @@ def read_json(stream: ByteStream, relative: str, options: ReadOptions) -> Iterat
     is_array = opening == "["
     for number, value in enumerate(_Values(stream, options.max_bytes, is_array), 1):
         location = Location(f"{relative}:{number}" if is_array else relative)
+        if number == 1 and is_array and not isinstance(value, dict):
+            raise UnreadableError("bad-json", f"an array of {type(value).__name__}, not of objects")
         try:
             found = row_record(_object(value), location, options)
         except UnreadableError as error:

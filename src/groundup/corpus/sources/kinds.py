@@ -52,6 +52,7 @@ _NO_DOCUMENTS = frozenset(
 # How files begin, by which those of other suffixes are known.
 _BEGINNINGS = (
     (re.compile(rb"<doc id="), "wikipedia"),
+    (re.compile(rb"\s*(?:<\?xml[^<>]*>\s*)?<mediawiki\b"), "mediawiki"),
     (re.compile(rb"WARC/\d|filedesc://"), "warc"),
     (re.compile(rb"PAR1"), "parquet"),
     (re.compile(rb"%PDF-"), "pdf"),
@@ -68,7 +69,7 @@ _BEGINNINGS = (
         ),
         "mail",
     ),
-    (re.compile(rb'\s*(?:\{"|\[\s*\{)'), "json"),
+    (re.compile(rb'\s*(?:\{\s*"|\[\s*\{)'), "json"),
     (re.compile(rb"(?i)\s*<(!doctype\s+html|html)\b"), "html"),
     (re.compile(rb"\s*<\?xml\b"), "xml"),
 )

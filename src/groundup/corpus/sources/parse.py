@@ -8,6 +8,7 @@ from groundup.corpus.extraction.markdown import split_front_matter
 from groundup.corpus.facts import first_heading
 from groundup.corpus.sources.json_rows import json_record
 from groundup.corpus.sources.mail import mail
+from groundup.corpus.sources.mediawiki import page_record
 from groundup.corpus.sources.record import Failed, Location, ReadOptions, Record, Unread, method_of
 from groundup.corpus.sources.unreadable import UnreadableError
 
@@ -18,6 +19,8 @@ def record_of(found: Unread, options: ReadOptions) -> Record | Failed:
     page = format in ("html", "xml")
     if format == "mail":
         return mail(data, location, options)
+    if format == "mediawiki":
+        return page_record(found)
     if format == "json-row":
         return json_record(found, options)
     try:

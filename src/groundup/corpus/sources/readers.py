@@ -2,8 +2,9 @@
 
 from collections.abc import Iterator
 
+from groundup.corpus.sources.kinds import LOOKED_AT, sniff
 from groundup.corpus.sources.record import Found, Location, ReadOptions, Unread, read_whole
-from groundup.corpus.sources.streams import ByteStream, whole
+from groundup.corpus.sources.streams import ByteStream, again, whole
 from groundup.corpus.sources.unreadable import UnreadableError
 
 
@@ -28,6 +29,9 @@ def read_stream(
     Raises:
         UnreadableError: it can't be read, or not to its end.
     """
+    if format == "xml":
+        start = stream.read(LOOKED_AT)
+        format, stream = sniff(start) if sniff(start) == "mediawiki" else format, again(start, stream)
     if format == "code" and not options.contents.code:
         raise UnreadableError("source-code", "`code: true` in the source, or the preset `code` of the rules, reads it")
     if format == "jsonl":
@@ -42,6 +46,10 @@ def read_stream(
         from groundup.corpus.sources.wikipedia import read_articles
 
         yield from read_articles(stream, relative, options, offset)
+    elif format == "mediawiki":
+        from groundup.corpus.sources.mediawiki import read_pages
+
+        yield from read_pages(stream, relative, options, offset=offset)
     elif format == "warc":
         from groundup.corpus.sources.archives import read_archive
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from groundup.corpus.clean import squeeze
 from groundup.corpus.extraction.configuration import Extraction
+from groundup.corpus.extraction.wikitext import FILES
 from groundup.corpus.extraction.worker import Method
 from groundup.corpus.sources.configuration import Contents
 from groundup.corpus.sources.streams import ByteStream, whole
@@ -38,6 +39,14 @@ class Record:
 
 
 @dataclass(frozen=True, slots=True)
+class Wiki:
+    """What a dump says of the wiki that it is of."""
+
+    hidden: frozenset[str] = FILES  # namespaces, in lower case, of which links show no text
+    address: str = ""  # what an article's address begins with
+
+
+@dataclass(frozen=True, slots=True)
 class Unread:
     """The bytes of a document that is yet to be decoded and parsed."""
 
@@ -47,6 +56,7 @@ class Unread:
     title: str = ""  # where it has none of its own
     charset: str | None = None  # what the web server said of it, if one did
     missing: str = ""  # what declares that the rest of it is missing
+    wiki: Wiki | None = None  # of a wiki's page
 
 
 @dataclass(frozen=True, slots=True)

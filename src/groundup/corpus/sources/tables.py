@@ -2,6 +2,7 @@
 
 import csv
 from collections.abc import Iterator
+from itertools import chain
 
 from groundup.corpus.extraction.encoding import decode
 from groundup.corpus.sources.fields import no_column, row_record
@@ -19,9 +20,10 @@ def read_csv(
         UnreadableError: it lacks the text column, or breaks off.
     """
     csv.field_size_limit(options.max_bytes)
-    rows = csv.reader(_lines(stream, options), delimiter=delimiter)
+    lines, wanted = _lines(stream, options), options.contents.text
+    heads = next(lines, "")
+    rows = csv.reader(chain([heads], lines), delimiter=_delimiter(heads, delimiter, wanted))
     names = [name.strip() for name in next(rows, [])]
-    wanted = options.contents.text
     if len(names) == 1:
         names = [wanted]
     if wanted not in names:
@@ -45,6 +47,16 @@ def read_csv(
             yield Failed(location, UnreadableError("bad-row", detail), is_row=True)
         else:
             yield row_record(dict(zip(names, row, strict=False)), location, options)
+
+
+def _delimiter(heads: str, usual: str, wanted: str) -> str:
+    """What is between the columns: spreadsheets of many countries write `;` where others write a comma."""
+
+    def names_it(delimiter: str) -> bool:
+        names = [name.strip() for name in next(csv.reader([heads], delimiter=delimiter), [])]
+        return len(names) > 1 and wanted in names
+
+    return next((one for one in (usual, ";", "\t") if names_it(one)), usual)
 
 
 def _lines(stream: ByteStream, options: ReadOptions) -> Iterator[str]:

@@ -39,13 +39,21 @@ def read_tar(stream: ByteStream, relative: str, options: ReadOptions) -> Iterato
 
 
 class _ExactReads:
-    """The stream as a file that gives as many bytes as it is asked for."""
+    """The stream as a file that gives as many bytes as it is asked for; where it breaks off, first what there was."""
 
     def __init__(self, stream: ByteStream) -> None:
         self._stream = stream
+        self._broken: UnreadableError | None = None
 
     def read(self, size: int) -> bytes:
+        if self._broken is not None:
+            raise self._broken
         found = bytearray()
-        while len(found) < size and (part := self._stream.read(size - len(found))):
-            found += part
+        try:
+            while len(found) < size and (part := self._stream.read(size - len(found))):
+                found += part
+        except UnreadableError as error:
+            if not found:
+                raise
+            self._broken = error  # members that are whole are read before it is raised
         return bytes(found)

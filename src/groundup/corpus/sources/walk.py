@@ -1,7 +1,8 @@
 """Which files a path names, in a fixed order, and how each is to be read.
 
 A path is a file, a folder (walked recursively) or a pattern (`crawl/**/*.warc.gz`). Hidden files and folders are
-skipped. What can't be read is found too, with the rule by which it is skipped.
+skipped. What can't be read is found too, with the rule by which it is skipped; so are links that lead out of the folder
+(of a pattern: the folder above its first wildcard), unless they are to be followed.
 """
 
 import os
@@ -41,18 +42,19 @@ def locate(path: Path, base: Path) -> Path:
     return full
 
 
-def walk(root: Path, format: str | None = None) -> Iterator[Found]:
+def walk(root: Path, format: str | None = None, follow_links: bool = False) -> Iterator[Found]:
     """Every file that `root` names, sorted by name.
 
     Args:
         root: a file, a folder, or a pattern.
         format: how all files are read, whatever they are called.
+        follow_links: also to files outside, and to folders, each of which is read once.
 
     Raises:
         GroundupError: the pattern is none.
     """
     if root.is_dir():
-        yield from _folder(root, format)
+        yield from _folder(root, format, follow_links)
     elif root.exists() or not _MAGIC.search(str(root)):
         yield _found(root, root.name, format)
     else:
@@ -66,7 +68,9 @@ def walk(root: Path, format: str | None = None) -> Iterator[Found]:
         for path in matches:
             hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
             if not hidden and not path.is_dir():
-                yield _found(path, _printable(path.relative_to(folder)), format)
+                relative = _printable(path.relative_to(folder))
+                is_ours = follow_links or _is_within(path, folder)
+                yield _found(path, relative, format) if is_ours else Found(path, relative, "", "outside-link")
 
 
 def _split(path: Path) -> tuple[Path, str]:
@@ -79,19 +83,46 @@ def _split(path: Path) -> tuple[Path, str]:
     return folder, ""
 
 
-def _folder(root: Path, format: str | None) -> Iterator[Found]:
+def _folder(root: Path, format: str | None, follow_links: bool) -> Iterator[Found]:
     closed: list[OSError] = []
-    for folder, folders, names in os.walk(root, onerror=closed.append):
+    visited = {_identity(root)}
+    for folder, folders, names in os.walk(root, onerror=closed.append, followlinks=follow_links):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
-        for name in sorted([*names, *folders]):
+        linked = {name for name in folders if Path(folder, name).is_symlink()}
+        if follow_links:
+            linked = {name for name in folders if _is_again(Path(folder, name), visited)}
+            folders[:] = [name for name in folders if name not in linked]
+        for name in sorted([*names, *linked]):
             path = Path(folder, name)
-            if name.startswith(".") or (name in folders and not path.is_symlink()):
+            if name.startswith("."):
                 continue
             relative = _printable(path.relative_to(root))
-            yield Found(path, relative, "", "linked-folder") if name in folders else _found(path, relative, format)
+            if name in linked:
+                yield Found(path, relative, "", "linked-folder")
+            elif not follow_links and path.is_symlink() and not _is_within(path, root):
+                yield Found(path, relative, "", "outside-link")
+            else:
+                yield _found(path, relative, format)
     for error in closed:
         path = Path(error.filename)
         yield Found(path, _printable(path.relative_to(root)), "", "unreadable")
+
+
+def _is_within(path: Path, folder: Path) -> bool:
+    """Whether a path leads to something in the folder, all links followed."""
+    return Path(os.path.realpath(path)).is_relative_to(os.path.realpath(folder))
+
+
+def _is_again(folder: Path, visited: set[tuple[int, int]]) -> bool:
+    """Whether the folder is one of those visited, to which it is added."""
+    before = len(visited)
+    visited.add(_identity(folder))
+    return len(visited) == before
+
+
+def _identity(folder: Path) -> tuple[int, int]:
+    found = folder.stat()
+    return found.st_dev, found.st_ino
 
 
 def _printable(path: Path) -> str:

@@ -9,13 +9,13 @@ from html import unescape
 
 from groundup.corpus.extraction.encoding import decode
 from groundup.corpus.extraction.fences import without_spans
+from groundup.corpus.extraction.wikitext import EMPTY_BRACKETS
 from groundup.corpus.sources.record import Failed, Location, ReadOptions, Record
 from groundup.corpus.sources.streams import ByteStream, bounded_lines
 from groundup.corpus.sources.unreadable import UnreadableError
 
 # What is left of templates and formulas that WikiExtractor does not expand.
 _PLACEHOLDER = re.compile(r" ?\b(?:formula|codice)_\d{1,6}\b")
-_EMPTY_BRACKETS = re.compile(r" ?\([\s,;:\u2013-]{0,20}\)")
 _TAG = re.compile(r"<ref[^<>]*/>|</?(?:br|nowiki|templatestyles|section|onlyinclude|noinclude)(?:\s[^<>]*)?/?>")
 _START = re.compile(rb"<doc\s([^>]*)>")
 _ATTRIBUTE = re.compile(r'\b(\w{1,40})="([^"]*)"')
@@ -85,5 +85,5 @@ def _article(lines: list[bytes], location: Location, head: bytes, options: ReadO
     if paragraphs and title and paragraphs[0].strip() == title:
         paragraphs[0] = f"# {title}"
     text = without_spans(_TAG.sub("", "\n\n".join(paragraphs)), "<ref", "</ref>")
-    text = _PLACEHOLDER.sub("", _EMPTY_BRACKETS.sub("", text))
+    text = _PLACEHOLDER.sub("", EMPTY_BRACKETS.sub("", text))
     return Record(location, text, title)

@@ -4,6 +4,7 @@ Nothing is unpacked to disk but a member that is parquet. An archive made to fil
 together unpack to is bounded as for any packed file, and each member is bounded as a document.
 """
 
+import stat
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -21,7 +22,7 @@ _ENCRYPTED = 1
 
 
 def members(path: Path) -> list[zipfile.ZipInfo]:
-    """The files in an archive, sorted by name; without hidden ones and folders.
+    """The files in an archive, sorted by name; without hidden ones, links and folders.
 
     Raises:
         UnreadableError: `corrupt` or `unreadable`.
@@ -90,8 +91,13 @@ def _open(path: Path) -> zipfile.ZipFile:
 
 
 def _sorted(archive: zipfile.ZipFile) -> list[zipfile.ZipInfo]:
-    found = [one for one in archive.infolist() if not one.filename.endswith("/") and not is_hidden(one.filename)]
+    found = [one for one in archive.infolist() if not (one.filename.endswith("/") or _is_link(one))]
+    found = [one for one in found if not is_hidden(one.filename)]
     return sorted(found, key=lambda member: (member.filename, member.header_offset))
+
+
+def _is_link(member: zipfile.ZipInfo) -> bool:
+    return stat.S_ISLNK(member.external_attr >> 16)  # where archives made on Unix keep the mode
 
 
 def is_hidden(name: str) -> bool:
