@@ -232,11 +232,11 @@ def _is_named(argument: str) -> bool:
 
 def _lines(lines: Iterable[str]) -> Iterable[str]:
     """Lines with headings, lists and tables in the form of Markdown."""
-    tables: list[_Table] = []
+    tables: list[_WikiTable] = []
     for line in lines:
         bare = line.lstrip(" \t:")
         if bare.startswith("{|") and len(tables) < _MAX_DEPTH:
-            tables.append(_Table(bare[2:]))
+            tables.append(_WikiTable(bare[2:]))
         elif tables:
             if bare.startswith("|}"):
                 done = tables.pop()
@@ -257,7 +257,7 @@ def _lines(lines: Iterable[str]) -> Iterable[str]:
             yield from done.rows()
 
 
-class _Table:
+class _WikiTable:
     """A table under way."""
 
     def __init__(self, attributes: str) -> None:

@@ -100,7 +100,7 @@ def _pages(stream: ByteStream, limit: int, offset: int) -> Iterator[tuple[int, b
 
 def page_record(found: Unread) -> Record | Failed:
     """The article in a page's bytes."""
-    page, wiki = _Page(), found.wiki or Wiki()
+    page, wiki = _WikiPage(), found.wiki or Wiki()
     try:
         page.parse(found.data)
     except expat.ExpatError as error:
@@ -114,7 +114,7 @@ def page_record(found: Unread) -> Record | Failed:
     return Record(location, f"# {page.title}\n\n{text}" if text and page.title else text, page.title)
 
 
-class _Page:
+class _WikiPage:
     """What is read of a page's elements."""
 
     def __init__(self) -> None:
