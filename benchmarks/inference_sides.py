@@ -149,15 +149,17 @@ def by_server(path: str, clients: Sequence[int], threads: int) -> Figures:
         time.sleep(0.01)
     address = f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}/v1/completions"
     prompts = prompts_of(max(clients), 32, tokenizer.vocabulary_size)
-    _ask(address, prompts[0])  # compiles, and loads the model
     found = []
-    for count in clients:
-        with ThreadPoolExecutor(count) as pool:
-            pairs = [pair for _ in range(ASKED) for pair in pool.map(partial(_ask, address), prompts[:count])]
-        first, between = (sum(column) / len(column) for column in zip(*pairs, strict=True))
-        found.append({"time to first token": first, "time between tokens": between, "peak memory": _megabytes()})
-    server.should_exit = True
-    thread.join()
+    try:
+        _ask(address, prompts[0])  # compiles, and loads the model
+        for count in clients:
+            with ThreadPoolExecutor(count) as pool:
+                pairs = [pair for _ in range(ASKED) for pair in pool.map(partial(_ask, address), prompts[:count])]
+            first, between = (sum(column) / len(column) for column in zip(*pairs, strict=True))
+            found.append({"time to first token": first, "time between tokens": between, "peak memory": _megabytes()})
+    finally:
+        server.should_exit = True
+        thread.join()
     return found
 
 
@@ -168,6 +170,7 @@ def _ask(address: str, prompt: list[int]) -> tuple[float, float]:
     body = {"prompt": prompt, "max_tokens": ANSWER, "temperature": 0, "stream": True, "logprobs": 0}
     asked, times = time.perf_counter(), list[float]()
     with httpx.stream("POST", address, json=body, timeout=300) as reply:
+        reply.raise_for_status()
         for line in reply.iter_lines():
             if line.startswith("data: {") and (json.loads(line[6:])["choices"][0].get("logprobs") or {}).get("tokens"):
                 times.append(time.perf_counter())
