@@ -83,11 +83,18 @@ def _rows(case: str, ours: Measurement, peer: Peer | Failure) -> Iterator[Row]:
 
 def _ppo(job: AlignJob, cores: int) -> Iterator[Row]:
     """An iteration of 128 short answers, as many as the default run samples: rollout, scores, updates of policy and
-    critic."""
-    packed, padded = (in_process(sides.our_ppo, asdict(job), pack, cores=cores) for pack in (True, False))
-    for metric, unit in (("seconds", "s"), ("CPU seconds", "s")):
-        figures = packed.value[metric], padded.value[metric]
-        yield compare("ppo iteration, 128 answers", metric, *figures, "groundup, padded", unit, "lower")
+    critic. Against rows of padded answers, and with the critic on the policy against one of its own."""
+
+    def measured(pack: bool, critic: str) -> Measurement:
+        return in_process(sides.our_ppo, asdict(job), pack, critic, cores=cores)
+
+    packed, padded, trunk = measured(True, "separate"), measured(False, "separate"), measured(True, "trunk")
+    for case, ours, others, name in (
+        ("ppo iteration, 128 answers", packed, padded, "groundup, padded"),
+        ("ppo iteration, 128 answers, critic: trunk", trunk, packed, "groundup, critic: separate"),
+    ):
+        for metric in ("seconds", "CPU seconds"):
+            yield compare(case, metric, ours.value[metric], others.value[metric], name, "s", "lower")
 
 
 def _best(measured: list[Measurement]) -> Measurement:

@@ -27,7 +27,7 @@ class AlignJob:
     folder: str = ""
 
 
-JOB = AlignJob(4_000_000, 4096, 320, 32, 32)
+JOB = AlignJob(4_000_000, 4096, 160, 32, 32)
 CHECK = AlignJob(1_000_000, 512, 32, 8, 4)
 
 
@@ -105,19 +105,21 @@ def our_grpo(values: dict) -> dict[str, Any]:
     return _timed(_training(job, lambda: _policy_objective(job, config), steps), job.prompts * GROUP * job.answer)
 
 
-def our_ppo(values: dict, pack: bool) -> dict[str, float]:
+def our_ppo(values: dict, pack: bool, critic: Literal["separate", "trunk"]) -> dict[str, float]:
     """Seconds of an iteration of 128 answers, the best of three after a first one."""
     from groundup.alignment.configuration import PpoConfig
+    from groundup.alignment.critic import ValuedPolicy
     from groundup.model import from_pretrained
     from groundup.parallel.device import best_device
     from groundup.parallel.single_device import SingleDevice
     from groundup.training.optimizer import make_optimizer
 
     job = AlignJob(**values)
-    config = PpoConfig(rollouts=128, max_answer_tokens=min(16, job.answer), pack=pack)
+    config = PpoConfig(rollouts=128, max_answer_tokens=min(16, job.answer), pack=pack, critic=critic)
     objective = _policy_objective(job, config)
     model = from_pretrained(f"{job.folder}/model")
-    engine = SingleDevice(model, make_optimizer(config.optimizer), best_device(), "fp32")
+    trained = ValuedPolicy(model, config.critic_speed) if config.valued else model
+    engine = SingleDevice(trained, make_optimizer(config.optimizer), best_device(), "fp32")
     found = []
     for step in range(4):
         wall, cpu = perf_counter(), process_time()
@@ -150,9 +152,10 @@ def _policy_objective(job: AlignJob, config: Any) -> Any:
     reward: Any = _SmallTokens(job.vocabulary)
     path, device = f"{job.folder}/model", best_device()
     if config.advantage == "gae":
-        critic = SingleDevice(ScalarModel(from_pretrained(path)), make_optimizer(config.optimizer), device, "fp32")
         judge = RewardModel(from_pretrained(path)).to(device)
         reward = ModelReward(ModelOnDevice(judge, device, "fp32"), Scale(0.0, 1.0), PAD)
+        if not config.valued:
+            critic = SingleDevice(ScalarModel(from_pretrained(path)), make_optimizer(config.optimizer), device, "fp32")
     prompts = [prompt for prompt, _, _ in _rows(job)]
     reference = from_pretrained(path).to(device)
     tasks = [task_of("")] * len(prompts)

@@ -60,21 +60,12 @@ COMMON: dict[str, Any] = {
     "warmup": 0.0,
     "schedule": "linear",
     "pack": False,  # all rows are alike
+    "epochs": 2,
+    "optimizer": ADAM,
 }
 METHODS: dict[str, tuple[dict[str, Any], float, int]] = {  # (settings, learning rate, iterations)
-    "grpo": ({"preset": "grpo", "group": 8, "optimizer": ADAM}, 6e-4, 160),
-    "ppo": (
-        {
-            "preset": "ppo",
-            "critic": "trunk",
-            "gae_lambda": 1.0,
-            "epochs": 2,
-            "minibatch": 512,
-            "optimizer": ADAM,
-        },
-        2e-4,
-        60,
-    ),
+    "grpo": ({"preset": "grpo", "group": 8}, 3e-4, 80),
+    "ppo": ({"preset": "ppo", "critic": "trunk", "gae_lambda": 1.0}, 2e-4, 60),
 }
 
 
@@ -180,7 +171,7 @@ def reinforced(values: dict, method: str, **changes: Any) -> dict[str, float]:
     given, rate, iterations = METHODS[method]
     settings = COMMON | given | {"iterations": job.iterations or iterations, "rollouts": job.rollouts} | changes
     rate = settings.pop("learning_rate", rate)
-    settings.setdefault("minibatch", job.rollouts)
+    settings.setdefault("minibatch", job.rollouts // 2)
     asked = settings["iterations"] * job.rollouts // settings.get("group", 1)
     tasks = [task(one) for one in sums("train", asked, job.seed + 50)]
     figures = _timed(lambda: fit_policy(model, words, tasks, verify, learning_rate=rate, seed=job.seed, **settings))
