@@ -70,3 +70,17 @@ def test_only_this_machine_is_answered(folder: RunFolder) -> None:
         answers[host, path] = connection.getresponse().status
         connection.close()
     assert answers == {("localhost", "/"): 200, ("evil.example", "/"): 403, ("localhost", "/artifacts"): 404}
+
+
+def test_what_only_an_earlier_run_came_to_waits(tmp_path: Path) -> None:
+    run = RunFolder(tmp_path / "again")
+    run.store.root.mkdir(parents=True)
+    for name in ("curate", "pretrain", "sft"):
+        run.event("done", name, artifact=f"{name}-a", seconds=1.0)
+    run.event("reused", "curate", artifact="curate-a")
+    run.event("started", "pretrain", key="b" * 64)
+    assert [(one.name, one.state) for one in watch(run)] == [
+        ("curate", "done"),
+        ("pretrain", "interrupted"),
+        ("sft", "waits"),
+    ]

@@ -27,6 +27,13 @@ def test_text_is_shown_as_it_is(tmp_path: Path) -> None:
     assert '#para[\\#panic() #raw("a\\"b\\\\c") \\[x\\] \\*y\\* \\$z\\$]' in made and "gone" not in made
 
 
+def test_text_after_an_expression_is_no_part_of_it(tmp_path: Path) -> None:
+    """A semicolon would end it and not be shown, a point or a bracket continue it."""
+    for mark in (";", ".", "("):
+        made = page_markup(f"<body><p><code>size</code>{mark}all</p></body>", tmp_path)
+        assert f'#para[#raw("size")\\{mark}all]' in made
+
+
 def test_an_unknown_element_is_an_error_and_not_a_gap(tmp_path: Path) -> None:
     with pytest.raises(GroundupError, match="an element marquee"):
         page_markup("<body><marquee>so</marquee></body>", tmp_path)

@@ -116,8 +116,9 @@ def _fitted(
         )
     found = study(measured, loaded.blueprint.scale.bootstrap)
     best, lines, values = advised(found, loaded.blueprint, budget, corpus_tokens)
-    sentences = [*verdict(found), *lines]
-    html = ladder_page(f"{loaded.blueprint.name}: scaling", found, sentences, best, values)
+    law = verdict(found)
+    sentences = [*law, *lines]  # what to do next to the prompt in the terminal, and first on the page
+    html = ladder_page(f"{loaded.blueprint.name}: scaling", found, [*lines, *law], best, values)
     return _written(folder, "index", html, as_json(found, best, values, sentences))
 
 

@@ -18,7 +18,8 @@ from groundup.artifacts import Artifact, Figures, read_metrics
 MAX_DROPPED = 0.3  # of the documents, by one rule (default run: 3 %)
 MIN_KEPT = 0.1  # of a source's documents (94 %)
 LANGUAGE = 0.05  # of the documents; a language with fewer may be lost unnoticed
-MAX_IDLE_TOKENS = 0.25  # of a vocabulary, used in the corpus fewer than ten times (8 %)
+BYTES = 256  # tokens that every vocabulary has, most of them rare in any one language
+MAX_IDLE_TOKENS = 0.25  # of the other tokens, used in the corpus fewer than ten times (0 %)
 MAX_BYTES_PER_VOCABULARY = 100_000  # of text, for each token of the vocabulary (1,244)
 SPIKE = 1.3  # times the median loss before it, over nine steps (1.06)
 STILL_FALLING = 0.99  # of the tenth before, the loss of the last tenth (1.00)
@@ -120,12 +121,13 @@ def _languages(run: RunFigures) -> Iterator[Diagnosis]:
 def _tokenizer(run: RunFigures) -> Iterator[Diagnosis]:
     tokenizer, text = run.of("tokenizer"), run.of("curate").get("bytes", 0)
     vocabulary = tokenizer.get("vocabulary", 0)
-    idle = tokenizer.get("never_used", 0) + tokenizer.get("rare", 0)
+    rare = tokenizer.get("rare", 0)  # those never used included
+    idle = max(0.0, rare * vocabulary - BYTES) / max(1, vocabulary - BYTES)
     if idle > MAX_IDLE_TOKENS or vocabulary < tokenizer.get("vocabulary_asked", 0):
         yield Diagnosis(
             "tokenizer",
             "the vocabulary is too large for the corpus",
-            f"{idle:.0%} of {vocabulary:,} tokens are used fewer than ten times",
+            f"{rare:.0%} of {vocabulary:,} tokens are used fewer than ten times",
             "lower tokenizer.vocabulary, or add documents",
         )
     elif vocabulary and text > MAX_BYTES_PER_VOCABULARY * vocabulary:
@@ -248,7 +250,8 @@ def _gain(run: RunFigures) -> Iterator[Diagnosis]:
     if not gain or not stage:
         return
     before = evaluate.get("answers", {}).get("sft", {}).get("unseen", {}).get("exact_match", 0.0)
-    evidence = f"F1 {gain['mean']:+.3f} [{gain['low']:+.3f}, {gain['high']:+.3f}], {before:.1%} exact before"
+    mean, low, high = (f"{gain[name] or 0:+.3f}".replace("-0.000", "0.000") for name in ("mean", "low", "high"))
+    evidence = f"F1 {mean} [{low}, {high}], {before:.1%} exact before"
     if gain["high"] < 0:
         yield Diagnosis(
             stage,

@@ -99,11 +99,9 @@ def _unshrinkable(stage: StagePlan) -> int:
 
 def _levers(stage: StagePlan) -> list[tuple[list[str], str]]:
     """`(parts, what to do)`: the parts of a stage's memory that can shrink at the same model, by what shrinks them."""
+    found: list[tuple[tuple[str, ...], str]]
     if stage.stage in ("ppo", "grpo"):
-        found = [
-            (("activations", "logits"), f"divide {stage.stage}.minibatch by {{times}}"),
-            (("key-value cache",), f"divide {stage.stage}.rollouts by {{times}}"),
-        ]
+        found = [(("activations", "logits"), f"divide {stage.stage}.minibatch by {{times}}")]
     else:
         found = [
             (("activations",), f"multiply {stage.stage}.accumulate by {{times}}"),

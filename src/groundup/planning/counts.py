@@ -7,6 +7,7 @@ from groundup.alignment.configuration import CONTROL_ANSWERS, CONTROL_QUESTIONS,
 from groundup.planning.size import Sections
 
 QUESTION_TOKENS, ANSWER_TOKENS = 20, 14  # of questions made from documents, with a vocabulary of 4,096
+WRONG = 0.3  # of the answers that the SFT model gives for pairs of its own (default run: .26, hardly trained: .9)
 QUESTIONS_PER_SUBJECT = 2  # other than the main one: parameters, which function does this
 
 
@@ -21,7 +22,8 @@ def pairs(blueprint: Sections, figures: Mapping[str, Mapping[str, Any]]) -> int:
         if "pairs" in figures.get(stage, {}):
             return int(figures[stage]["pairs"])
     config = blueprint.reward
-    return round(blueprint.sft.subjects * config.pairs_per_subject * (1 - config.heldout))
+    made = blueprint.sft.subjects * config.pairs_per_subject + WRONG * own_answers(blueprint)
+    return round(made * (1 - config.heldout))
 
 
 def validated(subjects: int) -> int:

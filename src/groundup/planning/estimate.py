@@ -242,7 +242,7 @@ class _Estimate:
         }
         code = self._compiled(*self._policy_shapes(config, answer, updates), min(config.rollouts, SLOTS), answers)
         parts = Held(state | both, training, answering, code)
-        return self._trained(stage, read * (config.epochs + 1), models * updates, flops, parts, config, models=models)
+        return self._trained(stage, read * (config.epochs + 1), models * updates, flops, parts, config)
 
     def _policy_shapes(self, config: PolicyConfig, answer: int, updates: int) -> tuple[BatchShapes, BatchShapes]:
         """Of training, where a critic has the same ones, and of what is known of rollouts before it.
@@ -255,7 +255,8 @@ class _Estimate:
             spread = math.ceil(config.minibatch * answer / ROWS_STEP / 4)  # of the sum of so many answers
             trained = BatchShapes(min(3, updates), min(max(1, spread), updates))
         passes = math.ceil(config.rollouts * min(longest, context) / FORWARD_TOKENS)
-        known = min(config.iterations * passes, 2 * math.ceil(longest / WIDTH_STEP))
+        passes *= 2 if "reward" in needed(self.blueprint) else 1  # which scores them
+        known = min(config.iterations * passes, 3 * math.ceil(longest / WIDTH_STEP))
         return trained, BatchShapes(known, known)
 
     def evaluate(self) -> StagePlan:
@@ -339,24 +340,19 @@ class _Estimate:
         answering = {"key-value cache": cache, "answering model": 4 * self.n} if answered else {}
         answer = self._longest_answer()
         validation = self._shapes(at_a_time, answer, VALIDATION_BATCHES)
+        if stage == "reward":  # which scores its pairs at the end, the last few of each kind in a smaller batch
+            validation = BatchShapes(validation.widths + 3, validation.heads + 16)
         together = min(answered, EVALUATED_ROWS)
         code = self._compiled(self._shapes(micro_rows, answer, steps), validation, together, answered)
         config: LoopConfig = getattr(self.blueprint, stage)
         return self._trained(stage, tokens, steps, flops, Held(state, training, answering, code), config)
 
     def _trained(
-        self,
-        stage: str,
-        tokens: int,
-        steps: int,
-        flops: dict[str, float],
-        parts: Held,
-        config: LoopConfig,
-        models: int = 1,
+        self, stage: str, tokens: int, steps: int, flops: dict[str, float], parts: Held, config: LoopConfig
     ) -> StagePlan:
         seconds = speeds.START_SECONDS + self._working(flops) + steps * speeds.STEP_SECONDS
         memory = {"program": held.TRAINING_PROGRAM_BYTES, **parts.peak(seconds > config.checkpoint_seconds)}
-        disk = {"checkpoints": 2 * models * 12 * self.n, "model": 4 * self.n}
+        disk = {"checkpoints": 2 * parts.state["checkpoint"], "model": 4 * self.n}
         return StagePlan(stage, seconds, tokens, steps, sum(flops.values()), memory, disk)
 
     def _working(self, flops: Mapping[str, float]) -> float:

@@ -33,7 +33,7 @@ COMPILER_BYTES = {
 REPORT_PROGRAM_BYTES = 190 << 20  # measured: neither
 MATMUL_CODE_BYTES = 1_150_000  # measured: what oneDNN keeps for one shape of a matmul (docs/experiments.md)
 MATMUL_CODES = 1024  # the most that oneDNN keeps (ONEDNN_PRIMITIVE_CACHE_CAPACITY)
-DECODED_ROWS, PROMPT_SHAPES = 8, 12  # shapes of answering (inference/engine.py, prompts.py)
+DECODED_ROWS, PROMPT_SHAPES = 8, 20  # shapes of answering (inference/engine.py, prompts.py)
 HEAD_CHUNK_BYTES = 48 << 20  # logits that pretraining's head holds at once (model/cross_entropy.py)
 WIDTH_STEP, ROWS_STEP = 8, 64  # to which widths and answer tokens are rounded up (alignment/answers.py)
 

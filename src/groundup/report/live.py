@@ -33,6 +33,7 @@ HOST = "127.0.0.1"
 MINE = ("127.0.0.1", "localhost")  # names by which a browser on this machine asks; any other is refused
 LOSSES = {"pretrain": ("loss", "heldout_loss"), "sft": ("loss", "heldout_loss"), "reward": ("loss", "heldout_accuracy")}
 TITLES = {"report": "Report", "start": "Start", **NAMES}
+ORDER = ("curate", "start", *(name for name in NAMES if name != "curate"), "report")
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,7 @@ class WatchedStage:
 
     name: str
     state: str
-    """`done`, `working`, `stopped`, `failed`, `interrupted`."""
+    """`done`, `working`, `stopped`, `failed`, `interrupted`; `waits` where only an earlier run had come to it."""
     seconds: float
     predicted: dict[str, float]
     peak: int | None
@@ -59,7 +60,7 @@ class WatchedStage:
 
 
 def watch(folder: RunFolder, now: Callable[[], float] = time.time) -> list[WatchedStage]:
-    """The stages that the newest run has come to, in order."""
+    """The stages that this run or an earlier one has come to, in the order in which they run."""
     newest: dict[str, dict[str, Any]] = {}
     begun: dict[str, dict[str, Any]] = {}
     for event in folder.events():
@@ -69,7 +70,14 @@ def watch(folder: RunFolder, now: Callable[[], float] = time.time) -> list[Watch
         if event["event"] == "reused" and before and before["event"] == "done":
             event = before  # which has its figures
         newest[event["stage"]] = event
-    return [_stage(folder, event, begun.get(name, {}), now()) for name, event in newest.items()]
+    last = max((ORDER.index(name) for name in [*newest][-1:]), default=0)
+    found = []
+    for name in sorted(newest, key=ORDER.index):
+        stage = _stage(folder, newest[name], begun.get(name, {}), now())
+        if ORDER.index(name) > last:  # of an earlier run, and this one has not come to it
+            stage = WatchedStage(name, "waits", 0.0, {}, None, "", [])
+        found.append(stage)
+    return found
 
 
 def live_page(folder: RunFolder) -> str:

@@ -125,7 +125,7 @@ class _Setter:
                     yield self._drawing(child)
                 case name if isinstance(name, str):
                     yield f"{INLINE.get(name, '#plain')}[{self.inline(child)}]"
-            yield _shown(child.tail or "")
+            yield _after(child.tail or "")
 
     def _bar(self, one: HtmlElement) -> str:
         fill = one.find("i")
@@ -184,6 +184,12 @@ def _shown(words: str) -> str:
     while "  " in kept:
         kept = kept.replace("  ", " ")
     return escaped(kept).replace("'", "\\'").replace('"', '\\"').replace("/", "\\/")
+
+
+def _after(words: str) -> str:
+    """The same after an expression, which its first character must not continue or end."""
+    shown = _shown(words)
+    return f"\\{shown}" if shown[:1] in (";", ".", "(") else shown
 
 
 def _string(words: str) -> str:

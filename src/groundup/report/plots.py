@@ -211,8 +211,8 @@ def _tick(value: float, _position: int | None = None) -> str:
     if abs(value) >= 1000:
         return f"{value:,.0f}".replace("-", "\u2212")
     short = f"{round(value, 10):g}"
-    if len(short) > 5:
-        short = f"{value:.1e}".replace("e-0", "e-").replace(".0e", "e")
+    if len(short.lstrip("-")) > 6:
+        short = f"{value:.2e}".replace("e-0", "e-").replace("0e", "e").replace(".0e", "e").replace(".e", "e")
     return short.replace("-", "\u2212")
 
 
