@@ -54,3 +54,10 @@ def test_named_verbs_exist(document: Path) -> None:
         re.findall(r"(?:`|^ {4}(?:\$ )?)groundup ([a-z][a-z-]*)", document.read_text(encoding="utf-8"), re.MULTILINE)
     )
     assert named <= verbs, f"{document.name} names {sorted(named - verbs)}"
+
+
+def test_the_table_of_billions_is_drawn_from_the_results() -> None:
+    from scale_table import PAGE, drawn
+
+    page = PAGE.read_text(encoding="utf-8")
+    assert drawn(page) == page, "run `python tools/scale_table.py`"
