@@ -31,6 +31,7 @@ from groundup.corpus.extraction.wikitext import read_wikitext
         ('{|class="x"\n|+ Crops\n! Year !! Tons\n|-\n|style="a" | 1999 || [[tea|5]]\n|-\n|2000\n|6\n|}\nx',
          "Crops\nYear | Tons\n1999 | 5\n2000 | 6\n\nx"),
         ('{|class="infobox"\n|a\n{|\n|b\n|}\n|}\nx', "x"),
+        ('{|\n|-\n|[[a]]\n|colspan="2" {{yes}}\n|a = b\n|bgcolor=red|c\n|}', "a |  | a = b | c"),
         ("__NOTOC__-{zh-hans:计算机; zh-hant:電腦}-", "计算机"),
         ("An open {{brace, an open [[bracket|x", "An open {{brace, an open [[bracket|x"),
         ("A [[b|c {{d]] e", "A c {{d e"),

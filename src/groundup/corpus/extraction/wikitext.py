@@ -39,6 +39,7 @@ EMPTY_BRACKETS = re.compile(r" ?\([\s,;:\u2013-]{0,20}\)")
 """What is left where a template is dropped."""
 _MARK = re.compile("\0(\\d{1,9})\0")
 _CELL_STYLE = re.compile(r"""(?i)\s*(?:[a-z-]+\s*=\s*(?:"[^"]*"|'[^']*'|[\w%#.-]+(?![\w%#.-]))\s*)+""")
+_CELL_BEGIN = re.compile(r"(?i)\s*(?:colspan|rowspan|style|bgcolor|align|valign|class|width|height|scope)\s*=")
 # Tables of which a reader takes no sentence: boxes and bars with links.
 _BOX = re.compile(r"(?i)infobox|navbox|metadata|mbox|toccolours|noprint")
 _MAX_DEPTH = 40  # of brackets within brackets, as MediaWiki's own templates have
@@ -290,9 +291,11 @@ class _WikiTable:
 
 
 def _cell(cell: str) -> str:
-    """A cell without its attributes: `style="x" | said`."""
+    """A cell without its attributes: `style="x" | said`; what was said may have been a template."""
     attributes, bar, said = cell.partition("|")
-    styled = bar and len(attributes) < _MAX_STYLE and (not attributes.strip() or _CELL_STYLE.fullmatch(attributes))
+    if not bar and not _CELL_BEGIN.match(cell):
+        return cell
+    styled = len(attributes) < _MAX_STYLE and (not attributes.strip() or _CELL_STYLE.fullmatch(attributes))
     return said if styled else cell
 
 
