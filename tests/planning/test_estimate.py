@@ -199,13 +199,13 @@ def test_advice_followed_is_advice_no_more(tmp_path):
 
 def test_the_compute_optimal_ratio_is_shown(tmp_path):
     line = compute_optimal(planned(tmp_path))
-    assert line.startswith("0.37 tokens per parameter; compute-optimal for this size would be ")
+    assert line.startswith("0.4 tokens per parameter; compute-optimal for this size would be ")
 
 
 def test_what_a_person_reads(tmp_path):
     found = planned(tmp_path)
     line = headline(found)
-    assert "\n" not in line and line.startswith("4.0 M parameters (4 layers of 256), 1.5 M tokens")
+    assert "\n" not in line and line.startswith("3.8 M parameters (5 layers of 192), 1.5 M tokens")
     rows = table(found)
     assert len({len(row) for row in rows}) == 1 and [row[0] for row in rows] == ["stage", *STAGES, "in all"]
     assert [short(812), short(4e6), size(812e6), size(2.4e9)] == ["812", "4.0 M", "812 MB", "2.4 GB"]

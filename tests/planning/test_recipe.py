@@ -42,10 +42,11 @@ def test_size_alone_is_the_whole_recipe(tmp_path: Path) -> None:
         ({"model": {"architecture": "gpt2"}}, ("gpt2", False, "muon", "wsd")),
         ({"model": {"tied": True}}, ("qwen3", False, "muon", "wsd")),
         ({"model": {"unit_start": False}}, ("qwen3", False, "muon", "wsd")),
-        ({"learning_rate": 2e-3}, ("qwen3", False, "adamw", "cosine")),
-        ({"warmup": 0.1}, ("qwen3", False, "adamw", "cosine")),
-        ({"optimizer": {"name": "muon"}}, ("qwen3", True, "muon", "cosine")),
-        ({"optimizer": {"weight_decay": 0.2}}, ("qwen3", False, "adamw", "cosine")),
+        ({"learning_rate": 2e-3}, ("qwen3", True, "muon", "wsd")),
+        ({"schedule": "cosine"}, ("qwen3", True, "muon", "cosine")),
+        ({"optimizer": {"name": "muon"}}, ("qwen3", True, "muon", "wsd")),
+        ({"optimizer": {"weight_decay": 0.2}}, ("qwen3", True, "muon", "wsd")),
+        ({"optimizer": {"name": "adamw"}}, ("qwen3", False, "adamw", "cosine")),
         ({"parallel": {"engine": "deepspeed", "dp_shard": 2}}, ("qwen3", False, "adamw", "cosine")),
     ],
     ids=str,
@@ -54,6 +55,12 @@ def test_who_chooses_one_part_has_what_goes_with_it(
     pretrain: dict[str, Any], expected: tuple[str, bool, str, str], tmp_path: Path
 ) -> None:
     assert chosen(loaded(tmp_path, pretrain)) == expected
+
+
+def test_what_is_set_stays_and_the_rest_is_the_recipe(tmp_path: Path) -> None:
+    config = loaded(tmp_path, {"learning_rate": 1e-3, "optimizer": {"weight_decay": 0.2}}).blueprint.pretrain
+    assert (config.learning_rate, config.optimizer.weight_decay) == (1e-3, 0.2)
+    assert (config.decay, config.optimizer.iterations, config.optimizer.betas) == (0.65, 3, (0.8, 0.95))
 
 
 def test_an_engine_without_muon_for_all_stages(tmp_path: Path) -> None:

@@ -54,7 +54,7 @@ def found(two):
 
 def test_what_was_written_comes_before_what_follows(found) -> None:
     written = [one for one in found.blueprint if not one.derived]
-    assert [(one.path, one.values) for one in written] == [("pretrain.learning_rate", (1e-2, 1e-3))]
+    assert [(one.path, one.values) for one in written] == [("pretrain.learning_rate", (5e-3, 1e-3))]
     derived = {one.path for one in found.blueprint if one.derived}
     assert {"grpo.learning_rate", "dpo.learning_rate"} <= derived
 
@@ -134,7 +134,7 @@ def test_the_verbs(two, monkeypatch) -> None:
     assert len(json.loads(CliRunner().invoke(app, ["runs", "--json"]).output)) == 3
     shown = CliRunner().invoke(app, ["compare", "runs/python-docs", "runs/worse"])
     assert shown.exit_code == 0, shown.output
-    assert "pretrain.learning_rate  0.01" in shown.output and " *" in shown.output
+    assert "pretrain.learning_rate  0.005" in shown.output and " *" in shown.output
     assert (base / "runs" / "comparisons" / "python-docs-worse.html").is_file()
     written = json.loads(CliRunner().invoke(app, ["compare", "runs/python-docs", "runs/worse", "--json"]).output)
     assert written["names"] == ["python-docs", "worse"]

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 from groundup.parallel.configuration import ParallelConfig
 from groundup.planning.size import Derived
 from groundup.section import Section
-from groundup.training.configuration import PretrainConfig, ScheduleConfig
+from groundup.training.configuration import PretrainConfig
 
 SOURCE = "docs/experiments.md"
 
@@ -47,21 +47,22 @@ class RecipeSections(Protocol):
 def recipe(blueprint: RecipeSections) -> dict[str, Derived]:
     """The recipe's values that the blueprint leaves open, by their dotted paths.
 
-    Optimizer, rate and schedule belong together: who sets one of them, or trains by an engine that has no Muon, gets
-    AdamW and a cosine for the rest. A model that is there already (`start:`) keeps its shape.
+    Who names another optimizer, or trains by an engine that has no Muon, gets AdamW's rate and a cosine where they set
+    none. A model that is there already (`start:`) keeps its shape and is trained on by AdamW.
     """
     if blueprint.start is not None:
         return {}
     pretrain, found = blueprint.pretrain, dict[str, Any]()
-    shape = pretrain.model
+    shape, optimizer = pretrain.model, pretrain.optimizer
     if "architecture" not in shape.model_fields_set:
         found["model.architecture"] = "qwen3"
     engine = (pretrain.parallel or blueprint.parallel).engine
-    training = {"optimizer", *ScheduleConfig.model_fields} - {"notes"}
-    if engine == "torch" and not training & pretrain.model_fields_set:
-        found |= SCHEDULE
-        found |= {f"optimizer.{name}": value for name, value in OPTIMIZER.items()}
-    muon = found.get("optimizer.name", pretrain.optimizer.name) == "muon"
-    if muon and shape.architecture != "gpt2" and not {"unit_start", "tied"} & shape.model_fields_set:
-        found["model.unit_start"] = True
+    named = "name" in optimizer.model_fields_set
+    muon = optimizer.name == "muon" if named else engine == "torch"
+    if muon:
+        found |= {name: value for name, value in SCHEDULE.items() if name not in pretrain.model_fields_set}
+        open_ones = OPTIMIZER.keys() - optimizer.model_fields_set
+        found |= {f"optimizer.{name}": value for name, value in OPTIMIZER.items() if name in open_ones}
+        if shape.architecture != "gpt2" and not {"unit_start", "tied"} & shape.model_fields_set:
+            found["model.unit_start"] = True
     return {f"pretrain.{path}": Derived(value, "the portable recipe", SOURCE) for path, value in found.items()}
