@@ -120,7 +120,8 @@ def by_llama_cpp(path: str, cases: Sequence[tuple[int, int, int]], kind: str) ->
 
     short: Any = {"float32": "f32", "bfloat16": "bf16"}[kind]
     file = Path(path).with_suffix(f".{short}.gguf")
-    write_gguf(file, from_pretrained(path), Tokenizer([]), short, name="m", template=None)
+    words = Tokenizer.train(["the cat sat on the mat"] * 10, vocabulary=280)  # llama.cpp wants merges
+    write_gguf(file, from_pretrained(path), words, short, name="m", template=None)
     found = []
     for rows, length, answer in cases:
         with LlamaCpp(file, threads=CORES, sequences=rows, context=length + answer) as model:
@@ -141,7 +142,10 @@ def by_server(path: str, clients: Sequence[int], threads: int) -> Figures:
 
     torch.set_num_threads(threads)
     tokenizer = Tokenizer([])
-    loaded = LoadedModel("m", from_pretrained(path), tokenizer, frozenset())
+    model = from_pretrained(path)
+    with torch.no_grad():
+        model.lm_head.weight[tokenizer.vocabulary_size :] = 0  # so that only tokens with a text are likeliest
+    loaded = LoadedModel("m", model, tokenizer, frozenset())
     server = uvicorn.Server(uvicorn.Config(create_app({"m": lambda: loaded}, key=None), port=0, log_level="critical"))
     thread = threading.Thread(target=server.run)
     thread.start()

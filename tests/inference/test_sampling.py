@@ -113,3 +113,10 @@ def test_options_outside_of_their_range_are_refused() -> None:
             Sampling(**options)
     with pytest.raises(GroundupError, match="repetition_penalty"):
         Sampling(repetition_penalty=0)
+
+
+def test_the_smallest_numbers_leave_the_likeliest_token() -> None:
+    """Float32 has no room for them: a division by 0, or no token left, would follow."""
+    logits = torch.tensor([[1.0, 5.0, 2.0]])
+    for sampling in (Sampling(5e-324), Sampling(1.0, top_p=5e-324), Sampling(1e-5, top_k=2, top_p=1e-300)):
+        assert choose(logits, [sampling], [0.999]) == [1]

@@ -159,6 +159,13 @@ def test_what_asks_for_nothing_is_accepted(client):
     assert client.post(CHAT, json={"messages": QUESTION, **asked}).status_code == 200
 
 
+def test_a_whole_number_may_have_a_point(model, client):
+    """JSON has one kind of number."""
+    assert client.post(CHAT, json={"messages": QUESTION, "n": 2.0, "max_tokens": 3.0}).status_code == 200
+    assert [job.max_tokens for job in model.jobs] == [3, 3]
+    assert client.post("/detokenize", json={"tokens": [104.0, 105]}).json()["content"] == TOKENIZER.decode([104, 105])
+
+
 @pytest.mark.parametrize(
     ("change", "param", "code"),
     [
@@ -167,8 +174,8 @@ def test_what_asks_for_nothing_is_accepted(client):
         ({"stop": ["x"] * 17}, "stop", None),
         ({"n": 0}, "n", None),
         ({"n": 17}, "n", None),
-        ({"top_logprobs": 3}, None, None),
-        ({"logit_bias": {"99999": 1}}, "logit_bias", None),
+        ({"top_logprobs": 3}, None, "invalid_combination"),
+        ({"logit_bias": {"99999": 1}}, "logit_bias", "unknown_token"),
         ({"logit_bias": {"a": 1}}, "logit_bias.a.[key]".replace(".[", "["), None),
         ({"min_p": 2}, "min_p", None),
         ({"functions": [{"name": "look_up"}]}, "functions", "unsupported_parameter"),
@@ -178,10 +185,10 @@ def test_what_asks_for_nothing_is_accepted(client):
         ({"top_p": 0}, "top_p", None),
         ({"max_tokens": 0}, "max_tokens", None),
         ({"max_tokens": 1.5}, "max_tokens", None),
-        ({"max_tokens": 5, "max_completion_tokens": 6}, None, None),
-        ({"seed": 2**63}, "seed", None),
+        ({"max_tokens": 5, "max_completion_tokens": 6}, None, "invalid_combination"),
+        ({"seed": 2**63 + 1}, "seed", None),
         ({"stream": "yes"}, "stream", None),
-        ({"stream_options": {"include_usage": True}}, None, None),
+        ({"stream_options": {"include_usage": True}}, None, "invalid_combination"),
         ({"stream": True, "stream_options": {"usage": True}}, "stream_options.usage", "unknown_parameter"),
         ({"messages": []}, "messages", None),
         ({"messages": "hello"}, "messages", None),
@@ -196,7 +203,7 @@ def test_what_asks_for_nothing_is_accepted(client):
             None,
         ),
         ({"\ud800": 1}, None, None),
-        ({"messages": [{"role": "system", "content": "x"}]}, None, None),
+        ({"messages": [{"role": "system", "content": "x"}]}, None, "invalid_combination"),
         ({"x" * 100_000: 1}, "x" * (LONGEST - 3) + "...", "unknown_parameter"),
     ],
 )

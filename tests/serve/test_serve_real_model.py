@@ -147,16 +147,16 @@ def test_tokenize_and_back(client):
 @pytest.mark.parametrize(
     ("path", "body", "code"),
     [
-        (CHAT, {"messages": [*QUESTION, {"role": "system", "content": "Be brief."}, *QUESTION]}, None),
+        (CHAT, {"messages": [*QUESTION, {"role": "system", "content": "Be brief."}, *QUESTION]}, "request_refused"),
         (CHAT, {"messages": QUESTION * 3}, "context_length_exceeded"),
         (TEXT, {"prompt": "x" * 64}, "context_length_exceeded"),
         (TEXT, {"prompt": []}, None),
-        (TEXT, {"prompt": [5, 9999]}, None),
+        (TEXT, {"prompt": [5, 9999]}, "unknown_token"),
         (TEXT, {"prompt": "x", "suffix": "y"}, "unsupported_parameter"),
-        (TEXT, {"prompt": "x", "echo": True, "stream": True}, None),
+        (TEXT, {"prompt": "x", "echo": True, "stream": True}, "invalid_combination"),
         ("/v1/embeddings", {"input": "x" * 65}, "context_length_exceeded"),
         ("/v1/embeddings", {"input": ""}, None),
-        ("/tokenize", {}, None),
+        ("/tokenize", {}, "invalid_combination"),
     ],
 )
 def test_what_cannot_be_answered_is_400(client, path, body, code):

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from groundup.errors import GroundupError
 
+COLDEST = 1e-5  # below it, sampling is greedy
 CANDIDATES = 256  # of the likeliest tokens that are sorted first; all are where top-p asks for more
 
 
@@ -61,7 +62,7 @@ class Sampling:
             "top_p": (0 < self.top_p <= 1, "above 0 and at most 1"),
             "top_k": (self.top_k >= 0, "at least 0"),
             "min_p": (0 <= self.min_p <= 1, "between 0 and 1"),
-            "repetition_penalty": (self.repetition_penalty > 0, "above 0"),
+            "repetition_penalty": (self.repetition_penalty >= 0.01, "at least 0.01"),
         }
         for name, (fits, wanted) in ranges.items():
             if not fits:
@@ -69,8 +70,8 @@ class Sampling:
 
     @property
     def greedy(self) -> bool:
-        """Whether nothing is drawn."""
-        return self.temperature == 0
+        """Whether nothing is drawn: at temperatures that logits can't be divided by, too."""
+        return self.temperature < COLDEST
 
     @property
     def filters(self) -> bool:
@@ -182,7 +183,8 @@ def _draw_filtered(probabilities_BV: Tensor, samplings: Sequence[Sampling], unif
     kept_BC = rank_C < _column([one.top_k or vocabulary for one in samplings], probabilities_BV)
     ordered_BC = ordered_BC * (kept_BC & (ordered_BC >= min_p_B1 * ordered_BC[:, :1]))
     total_B1 = torch.where(limited_B1, ordered_BC.sum(-1, keepdim=True), 1)  # top-p is of what the others have left
-    ordered_BC = ordered_BC * (ordered_BC.cumsum(-1) - ordered_BC < top_p_B1 * total_B1)
+    within_BC = ordered_BC.cumsum(-1) - ordered_BC < top_p_B1 * total_B1
+    ordered_BC = ordered_BC * (within_BC | (rank_C == 0))  # the likeliest stays, however small top-p is
     return ids_BC.gather(1, _search(ordered_BC, uniforms)[:, None])[:, 0]
 
 

@@ -119,7 +119,7 @@ def answer_errors(app: FastAPI, metrics: Metrics) -> None:
 
     @app.exception_handler(GroundupError)
     async def user_error(request: Request, error: GroundupError) -> Response:
-        return ApiError(400, str(error)).response()
+        return ApiError(400, str(error), code="request_refused").response()
 
     @app.exception_handler(ClientDisconnect)
     async def nobody_there(request: Request, error: ClientDisconnect) -> Response:

@@ -85,7 +85,7 @@ def jobs_of(loaded: "LoadedModel", prompt: list[int], body: ChatRequest) -> list
     """One job for each choice."""
     from groundup.serve.choices import ChoiceRequest
 
-    check_bias(loaded, body.logit_bias)
+    check_bias(loaded, body.bias)
     logprobs = body.top_logprobs if body.logprobs else None
     grammar, special = form_of(loaded, body), bool(body.usable_tools) and loaded.calls == "tokens"
     return [
@@ -111,7 +111,8 @@ def form_of(loaded: "LoadedModel", body: ChatRequest) -> "Grammar | None":
         if wanted is not None:
             return Grammar.json(None if wanted.json_schema is None else wanted.json_schema.content)
     except GroundupError as error:
-        raise ApiError(400, str(error), param="tools" if body.usable_tools else "response_format") from error
+        param = "tools" if body.usable_tools else "response_format"
+        raise ApiError(400, str(error), param=param, code="unusable_schema") from error
     return None
 
 
@@ -119,7 +120,7 @@ def check_bias(loaded: "LoadedModel", bias: dict[int, float]) -> None:
     """A 400 for a token that the model doesn't have."""
     for token in bias:
         if not 0 <= token < loaded.model.config.vocab_size:
-            raise ApiError(400, f"logit_bias: there is no token {token}", param="logit_bias")
+            raise ApiError(400, f"logit_bias: there is no token {token}", param="logit_bias", code="unknown_token")
 
 
 async def _whole(

@@ -7,6 +7,7 @@ from typing import Any
 
 from fastapi import HTTPException, Response
 
+from groundup.serve.accepted import BeyondSchemaError
 from groundup.serve.schemas import ErrorBody
 
 REFUSALS: dict[int | str, dict[str, Any]] = {
@@ -70,5 +71,6 @@ def refusal(errors: Sequence[Mapping[str, Any]], unsupported: Mapping[str, Any],
         near = difflib.get_close_matches(name[:100], list(known), n=1)
         message = f"unknown parameter {param}" + (f"; did you mean {near[0]}?" if near else "")
         return ApiError(400, message, param=param, code="unknown_parameter")
-    what = str(error["msg"]).removeprefix("Value error, ")
-    return ApiError(400, f"{param}: {what}" if param else what, param=param, code=None)
+    what, cause = str(error["msg"]).removeprefix("Value error, "), error.get("ctx", {}).get("error")
+    code = cause.code if isinstance(cause, BeyondSchemaError) else None
+    return ApiError(400, f"{param}: {what}" if param else what, param=param, code=code)

@@ -5,6 +5,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator
 
+from groundup.serve.accepted import BeyondSchemaError
+
 MAX_TOOLS = 64
 Name = Annotated[str, StringConstraints(pattern=r"^[a-zA-Z0-9_-]{1,64}$")]
 
@@ -18,7 +20,7 @@ class FunctionSpec(BaseModel):
     description: str | None = None
     parameters: dict[str, Any] | None = None
     """JSON Schema of its arguments, an object."""
-    strict: bool | None = Field(default=None, exclude=True)
+    strict: bool | None = Field(default=None, exclude=True, strict=True)
 
 
 class FunctionTool(BaseModel):
@@ -65,9 +67,9 @@ class CalledFunction(BaseModel):
         try:
             found = json.loads(arguments)
         except (ValueError, RecursionError) as error:
-            raise ValueError("the arguments are no JSON") from error
+            raise BeyondSchemaError("the arguments are no JSON", "invalid_json") from error
         if not isinstance(found, dict):
-            raise ValueError("the arguments are no JSON object")
+            raise BeyondSchemaError("the arguments are no JSON object", "invalid_json")
         json.dumps(found, ensure_ascii=False).encode()  # half a surrogate pair is a ValueError
         return arguments
 

@@ -5,10 +5,11 @@ A parameter that would change the answer and is not honoured is an error; one wh
 0, the most likely answer, not OpenAI's 1: small models err more when they are sampled.
 """
 
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, GetJsonSchemaHandler, model_validator
 
+from groundup.serve.accepted import BeyondSchemaError, accept_idle, nullable, whole_numbers
 from groundup.serve.functions import MAX_TOOLS, ChosenTool, EarlierCall, FunctionTool, ToolChoice
 from groundup.tokenizer.tools import END_OF_CALL
 
@@ -35,7 +36,9 @@ MAX_PROMPTS = 64
 MAX_DOCUMENTS = 20
 SPREAD = 0x9E3779B97F4A7C15  # between the seeds of a request's choices (Knuth's multiplicative hashing)
 Finite = Annotated[float, Field(allow_inf_nan=False, strict=True)]
-TokenIds = list[Annotated[int, Field(ge=0, strict=True)]]
+Whole = Annotated[int, Field(strict=True)]
+TokenId = Annotated[Whole, Field(ge=0)]
+TokenIds = Annotated[list[TokenId], Field(min_length=1)]
 
 
 def _utf8(text: Any) -> Any:
@@ -45,6 +48,11 @@ def _utf8(text: Any) -> Any:
 
 
 Text = Annotated[str, BeforeValidator(_utf8), Field(strict=True)]
+SomeText = Annotated[Text, Field(min_length=1)]
+Item = TypeVar("Item")
+Several = Annotated[list[Item], Field(min_length=1, max_length=MAX_PROMPTS)]
+StopText = Annotated[Text, Field(min_length=1, max_length=1000)]
+StopTexts = Annotated[list[StopText], Field(max_length=16)]
 
 
 def _joined(content: Any) -> Any:
@@ -57,13 +65,20 @@ def _joined(content: Any) -> Any:
     return _utf8("".join(map(str, texts)))
 
 
+class TextPart(BaseModel):
+    """A part of a message's content."""
+
+    type: Literal["text"]
+    text: str
+
+
 def _as_list(stop: Any) -> Any:
     return [stop] if isinstance(stop, str) else stop
 
 
 def _several(value: str | list[Any]) -> list[str | list[int]]:
     """One text or list of ids, or several, as a list of them."""
-    return [value] if isinstance(value, str) or (value and isinstance(value[0], int)) else list(value)
+    return [value] if isinstance(value, str) or isinstance(value[0], int) else list(value)
 
 
 class Message(BaseModel):
@@ -72,7 +87,7 @@ class Message(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     role: Literal["system", "developer", "user", "assistant", "tool"]
-    content: Annotated[str, BeforeValidator(_joined)]
+    content: Annotated[str, BeforeValidator(_joined, json_schema_input_type=str | list[TextPart])]
     name: str | None = Field(default=None, max_length=64)
     """Who speaks, among several of one role; the chat format has no room for it, and the answer doesn't change."""
     tool_calls: list[EarlierCall] = Field(default_factory=list, max_length=MAX_TOOLS)
@@ -93,10 +108,29 @@ class Message(BaseModel):
             kept["content"] = ""
         return kept
 
+    @classmethod
+    def __get_pydantic_json_schema__(cls, core: Any, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        """With what `_without_empty` drops: any other field that is empty, and a call's missing content."""
+        reference = handler(core)
+        schema = handler.resolve_ref_schema(reference)
+        fields = schema["properties"]
+        schema["additionalProperties"] = {"enum": [None, [], {}]}
+        calls = fields["tool_calls"]
+        fields["tool_calls"] = nullable(calls)
+        content = fields.pop("content")
+        calling = {"tool_calls": {**calls, "minItems": 1}, "content": nullable(content)}
+        schema["required"] = ["role"]
+        schema["anyOf"] = [
+            {"properties": {"content": content}, "required": ["content"]},
+            {"properties": calling, "required": ["tool_calls"]},
+        ]
+        fields["content"] = {}
+        return reference
+
     @model_validator(mode="after")
     def _of_its_role(self) -> "Message":
         if self.tool_calls and self.role != "assistant":
-            raise ValueError(f"a message of role {self.role} calls no tools")
+            raise BeyondSchemaError(f"a message of role {self.role} calls no tools")
         return self
 
     def turn(self) -> dict[str, Any]:
@@ -112,7 +146,7 @@ class StreamOptions(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     include_usage: bool = Field(default=False, strict=True)
-    include_obfuscation: bool = False  # padding against traffic analysis; none is sent
+    include_obfuscation: bool = Field(default=False, strict=True)  # padding against traffic analysis; none is sent
 
 
 class JsonSchema(BaseModel):
@@ -123,7 +157,7 @@ class JsonSchema(BaseModel):
     name: str = Field(max_length=64)
     description: str | None = None
     content: dict[str, Any] | None = Field(default=None, alias="schema")
-    strict: bool | None = None
+    strict: bool | None = Field(default=None, strict=True)
 
 
 class ResponseFormat(BaseModel):
@@ -137,7 +171,7 @@ class ResponseFormat(BaseModel):
     @model_validator(mode="after")
     def _consistent(self) -> "ResponseFormat":
         if (self.type == "json_schema") != (self.json_schema is not None):
-            raise ValueError("json_schema is given with type: json_schema, and only then")
+            raise BeyondSchemaError("json_schema is given with type: json_schema, and only then")
         return self
 
 
@@ -151,14 +185,21 @@ class Body(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _without_idle(cls, given: Any) -> Any:
-        """Without what asks for nothing."""
+        """Without what asks for nothing, and 3 where JSON has 3.0."""
         if not isinstance(given, dict):
             return given
 
         def idle(key: str, value: Any) -> bool:
             return value is None or key in HARMLESS or value in NEUTRAL.get(key, ())
 
-        return {key: value for key, value in given.items() if not idle(key, value)}
+        return {key: whole_numbers(value) for key, value in given.items() if not idle(key, value)}
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, core: Any, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        """With what `_without_idle` drops."""
+        reference = handler(core)
+        accept_idle(handler.resolve_ref_schema(reference), HARMLESS, NEUTRAL)
+        return reference
 
 
 class GenerationBody(Body):
@@ -166,27 +207,27 @@ class GenerationBody(Body):
 
     stream: bool = Field(default=False, strict=True)
     stream_options: StreamOptions | None = None
-    n: int = Field(default=1, ge=1, le=MAX_CHOICES, strict=True)
-    stop: Annotated[list[Annotated[Text, Field(min_length=1, max_length=1000)]], BeforeValidator(_as_list)] = Field(
-        default_factory=list, max_length=16
+    n: Whole = Field(default=1, ge=1, le=MAX_CHOICES)
+    stop: Annotated[StopTexts, BeforeValidator(_as_list, json_schema_input_type=StopText | StopTexts)] = Field(
+        default_factory=list
     )
-    seed: int | None = Field(default=None, ge=-(2**63), lt=2**63, strict=True)
+    seed: Annotated[Whole, Field(ge=-(2**63), le=2**63)] | None = None
     temperature: Finite = Field(default=0.0, ge=0, le=2)
     top_p: Finite = Field(default=1.0, gt=0, le=1)
-    top_k: int = Field(default=0, ge=-1, strict=True)
+    top_k: Whole = Field(default=0, ge=-1)
     """0 and -1: all tokens."""
     min_p: Finite = Field(default=0.0, ge=0, le=1)
     presence_penalty: Finite = Field(default=0.0, ge=-2, le=2)
     frequency_penalty: Finite = Field(default=0.0, ge=-2, le=2)
-    repetition_penalty: Finite = Field(default=1.0, gt=0, le=10)
-    logit_bias: dict[int, Annotated[float, Field(ge=-100, le=100, allow_inf_nan=False)]] = Field(
-        default_factory=dict, max_length=1000
-    )
+    repetition_penalty: Finite = Field(default=1.0, ge=0.01, le=10)
+    logit_bias: dict[
+        Annotated[str, Field(pattern="^(0|[1-9][0-9]{0,8})$")], Annotated[Finite, Field(ge=-100, le=100)]
+    ] = Field(default_factory=dict, max_length=1000, json_schema_extra={"additionalProperties": False})
 
     @model_validator(mode="after")
     def _stream_is_on(self) -> "GenerationBody":
         if self.stream_options is not None and not self.stream:
-            raise ValueError("stream_options needs stream: true")
+            raise BeyondSchemaError("stream_options needs stream: true")
         return self
 
     def sampling(self, index: int) -> "Sampling":
@@ -201,9 +242,14 @@ class GenerationBody(Body):
             presence_penalty=self.presence_penalty,
             frequency_penalty=self.frequency_penalty,
             repetition_penalty=self.repetition_penalty,
-            logit_bias=self.logit_bias,
+            logit_bias=self.bias,
             seed=None if self.seed is None else (self.seed + index * SPREAD) % 2**64,
         )
+
+    @property
+    def bias(self) -> dict[int, float]:
+        """Of each token."""
+        return {int(token): value for token, value in self.logit_bias.items()}
 
     @property
     def wants_usage(self) -> bool:
@@ -214,42 +260,42 @@ class ChatRequest(GenerationBody):
     """The body of `POST /v1/chat/completions`."""
 
     messages: list[Message] = Field(min_length=1)
-    max_completion_tokens: int = Field(default=128, ge=1, strict=True)
-    max_tokens: int | None = Field(default=None, ge=1, strict=True)
+    max_completion_tokens: Whole = Field(default=128, ge=1)
+    max_tokens: Annotated[Whole, Field(ge=1)] | None = None
     logprobs: bool = Field(default=False, strict=True)
-    top_logprobs: int = Field(default=0, ge=0, le=20, strict=True)
+    top_logprobs: Whole = Field(default=0, ge=0, le=20)
     response_format: ResponseFormat | None = None
     tools: list[FunctionTool] = Field(default_factory=list, max_length=MAX_TOOLS)
     tool_choice: ToolChoice | None = None
     parallel_tool_calls: bool = Field(default=True, strict=True)
     """Without it an answer ends with its first call."""
-    where: int = Field(default=0, ge=0, le=MAX_DOCUMENTS, strict=True)
+    where: Whole = Field(default=0, ge=0, le=MAX_DOCUMENTS)
     """groundup's own: so many training documents nearest to each answer come with it."""
 
     @model_validator(mode="after")
     def _consistent(self) -> "ChatRequest":
         if self.max_tokens is not None and "max_completion_tokens" in self.model_fields_set:
-            raise ValueError("give max_completion_tokens or max_tokens, not both")
+            raise BeyondSchemaError("give max_completion_tokens or max_tokens, not both")
         if self.top_logprobs and not self.logprobs:
-            raise ValueError("top_logprobs needs logprobs: true")
+            raise BeyondSchemaError("top_logprobs needs logprobs: true")
         last = self.messages[-1]
         if last.role not in ("user", "assistant", "tool") or last.tool_calls:
-            raise ValueError(
+            raise BeyondSchemaError(
                 "the last message must be the user's, a tool's result, or the beginning of the assistant's answer"
             )
         for before, message in zip([None, *self.messages], self.messages, strict=False):
             if message.role == "tool" and not (before and (before.tool_calls or before.role == "tool")):
-                raise ValueError("a tool's message must follow the assistant's that called it")
+                raise BeyondSchemaError("a tool's message must follow the assistant's that called it")
         return self
 
     @model_validator(mode="after")
     def _tools_are_there(self) -> "ChatRequest":
         if len({tool.function.name for tool in self.tools}) < len(self.tools):
-            raise ValueError("two tools have the same name")
+            raise BeyondSchemaError("two tools have the same name")
         if (self.tool_choice == "required" or isinstance(self.tool_choice, ChosenTool)) and not self.usable_tools:
-            raise ValueError("tool_choice names no function of tools")
+            raise BeyondSchemaError("tool_choice names no function of tools")
         if self.usable_tools and self.response_format is not None:
-            raise ValueError("give tools or response_format, not both")
+            raise BeyondSchemaError("give tools or response_format, not both")
         return self
 
     @property
@@ -288,19 +334,17 @@ class ChatRequest(GenerationBody):
 class CompletionRequest(GenerationBody):
     """The body of `POST /v1/completions`: a text is continued, without a chat format."""
 
-    prompt: Text | TokenIds | list[Text] | list[TokenIds] = "<|endoftext|>"
-    max_tokens: int = Field(default=16, ge=0, strict=True)
+    prompt: Text | TokenIds | Several[Text] | Several[TokenIds] = "<|endoftext|>"
+    max_tokens: Whole = Field(default=16, ge=0)
     temperature: Finite = Field(default=1.0, ge=0, le=2)
     echo: bool = Field(default=False, strict=True)
     """The prompt comes back before its continuation, with its log-probabilities where those are asked for."""
-    logprobs: int | None = Field(default=None, ge=0, le=20, strict=True)
+    logprobs: Annotated[Whole, Field(ge=0, le=20)] | None = None
 
     @model_validator(mode="after")
-    def _of_some_length(self) -> "CompletionRequest":
-        if isinstance(self.prompt, list) and not 0 < len(self.prompts) <= MAX_PROMPTS:
-            raise ValueError(f"give 1 to {MAX_PROMPTS} prompts")
+    def _whole_echo(self) -> "CompletionRequest":
         if self.echo and self.stream:
-            raise ValueError("echo can't be streamed")
+            raise BeyondSchemaError("echo can't be streamed")
         return self
 
     @property
@@ -312,14 +356,8 @@ class CompletionRequest(GenerationBody):
 class EmbeddingRequest(Body):
     """The body of `POST /v1/embeddings`."""
 
-    input: Text | TokenIds | list[Text] | list[TokenIds]
+    input: SomeText | TokenIds | Several[SomeText] | Several[TokenIds]
     encoding_format: Literal["float", "base64"] = "float"
-
-    @model_validator(mode="after")
-    def _of_some_length(self) -> "EmbeddingRequest":
-        if not 0 < len(self.inputs) <= MAX_PROMPTS or not all(self.inputs):
-            raise ValueError(f"give 1 to {MAX_PROMPTS} inputs, none of them empty")
-        return self
 
     @property
     def inputs(self) -> list[str | list[int]]:
@@ -337,14 +375,14 @@ class TokenizeRequest(Body):
     @model_validator(mode="after")
     def _one(self) -> "TokenizeRequest":
         if sum(one is not None for one in (self.content, self.prompt, self.messages)) != 1:
-            raise ValueError("give content (or prompt), or messages")
+            raise BeyondSchemaError("give content (or prompt), or messages")
         return self
 
 
 class DetokenizeRequest(Body):
     """The body of `POST /detokenize`."""
 
-    tokens: TokenIds = Field(max_length=1_000_000)
+    tokens: list[TokenId] = Field(max_length=1_000_000)
 
 
 KNOWN = sorted(

@@ -29,7 +29,7 @@ def routes(models: Models, worker: Worker) -> APIRouter:
 
         loaded = await models.get(body.model)
         prompts = [_ids(loaded, one, "prompt") for one in body.prompts]
-        check_bias(loaded, body.logit_bias)
+        check_bias(loaded, body.bias)
         for ids in prompts:
             check_length(len(ids), loaded, "prompt", room=0 if body.echo else 1)
         scored = body.echo and body.logprobs is not None
@@ -110,12 +110,13 @@ def _ids(loaded: "LoadedModel", text: str | list[int], param: str) -> list[int]:
         if not text and end_of_text is not None:
             return [end_of_text]
     if not text:
-        raise ApiError(400, f"the {param} is empty", param=param)
+        raise ApiError(400, f"the {param} is empty", param=param, code="no_tokens")
     return _checked(loaded, text, param)
 
 
 def _checked(loaded: "LoadedModel", ids: list[int], param: str) -> list[int]:
     size = loaded.tokenizer.vocabulary_size
     if wrong := next((token for token in ids if not 0 <= token < size), None):
-        raise ApiError(400, f"{param}: there is no token {wrong}; the vocabulary has {size}", param=param)
+        message = f"{param}: there is no token {wrong}; the vocabulary has {size}"
+        raise ApiError(400, message, param=param, code="unknown_token")
     return ids

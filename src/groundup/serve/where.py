@@ -12,7 +12,7 @@ from pydantic import Field
 from groundup.corpus.documents import NearDocument
 from groundup.serve.errors import REFUSALS, ApiError
 from groundup.serve.models import Models
-from groundup.serve.requests import MAX_DOCUMENTS, Body, Text
+from groundup.serve.requests import MAX_DOCUMENTS, Body, Text, Whole
 from groundup.serve.schemas import WhereBody
 
 if TYPE_CHECKING:  # it brings torch
@@ -28,7 +28,7 @@ class WhereRequest(Body):
 
     answer: Annotated[Text, Field(max_length=100_000)]
     question: Annotated[Text, Field(max_length=100_000)] = ""
-    count: int = Field(default=3, ge=1, le=MAX_DOCUMENTS, strict=True)
+    count: Whole = Field(default=3, ge=1, le=MAX_DOCUMENTS)
 
 
 def routes(models: Models) -> APIRouter:
