@@ -68,13 +68,14 @@ def main() -> int:
                 ):
                     found.append(row)
                     status.update(f"measuring {name}: {row.case}, {row.metric}: {ratio(row)} {row.peer_name}")
+                    if given.json is not None:  # what is measured is kept, whatever comes
+                        write_json([*rows, *found], given.json)
             console.print(table(found))
             rows += found
     except GroundupError as error:
         print(f"benchmarks: {error}", file=sys.stderr)
         return 1
     if given.json is not None:
-        write_json(rows, given.json)
         console.print(f"written to {given.json}")
     return int(given.check and any(row.failure for row in rows))
 

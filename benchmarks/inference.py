@@ -29,6 +29,7 @@ SHORTER = {"30M": (16, 24), "124M": (8, 12)}  # for MANY and more
 MANY = 64
 SIDES = ("transformers", "llama.cpp", "int8", "server")
 CLIENTS = (1, 8, 32)
+ONE_THREAD = "10M"  # whose server is also measured with one thread
 LLAMA_CPP = "cyllama"
 KINDS = ("float32", "bfloat16")
 METRICS: tuple[tuple[str, str, Better], ...] = (
@@ -54,7 +55,7 @@ def run(data: Path | None, check: bool = False, sides: Sequence[str] = ()) -> It
             cases = [[rows, *(SHORTER.get(name, LENGTHS) if rows >= MANY else LENGTHS)] for rows in batches]
             yield from _generated(path, name, cases, wanted)
             if "server" in wanted:
-                yield from _served(path, name, CLIENTS[:2] if check else CLIENTS)
+                yield from _served(path, name, CLIENTS[:2] if check else CLIENTS, check or name == ONE_THREAD)
 
 
 def _generated(path: str, name: str, cases: list[list[int]], sides: Sequence[str]) -> Iterator[Row]:
@@ -90,25 +91,16 @@ def _generated(path: str, name: str, cases: list[list[int]], sides: Sequence[str
             yield compare(case, "speed", one, other, "groundup, float32", "tokens/s", "higher")
 
 
-def _served(path: str, name: str, clients: Sequence[int]) -> Iterator[Row]:
+def _served(path: str, name: str, clients: Sequence[int], against_one_thread: bool) -> Iterator[Row]:
     """Times at several numbers of clients against those of one, and of all cores against one thread."""
     every = in_process(by_server, path, list(clients), CORES, cores=CORES)
-    single = in_process(by_server, path, list(clients), 1, cores=CORES)
+    single = in_process(by_server, path, list(clients), 1, cores=CORES) if against_one_thread else None
     for index, count in enumerate(clients):
         for metric, unit in (("time to first token", "ms"), ("time between tokens", "ms"), ("peak memory", "MB")):
-            ours = _figure(index, metric, every)
-            yield compare(
-                f"{name}, {count} clients",
-                metric,
-                ours,
-                _figure(index, metric, single),
-                "groundup, 1 thread",
-                unit,
-                "lower",
-            )
-            if index:
-                first = _figure(0, metric, every)
-                yield compare(f"{name}, {count} clients", metric, ours, first, "groundup, 1 client", unit, "lower")
+            others = [(every, 0, "groundup, 1 client"), *([(single, index, "groundup, 1 thread")] if single else [])]
+            for other, at, who in others:
+                ours, theirs = _figure(index, metric, every), _figure(at, metric, other)
+                yield compare(f"{name}, {count} clients", metric, ours, theirs, who, unit, "lower")
 
 
 def _figure(index: int, metric: str, measured: Measurement) -> float:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 CORES = 2
-RUNS, SECONDS = 4, 6.0  # of a case: the best counts, the first of which prepares; at least two
+RUNS, SECONDS = 3, 2.5  # of a case: the best counts, the first of which prepares; at least two
 ASKED = 4  # times by each client
 ANSWER = 48  # tokens of a served answer
 
