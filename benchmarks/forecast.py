@@ -66,7 +66,7 @@ def _rows(case: str, planned: Plan, artifacts: Mapping[str, Artifact]) -> Iterat
     forecast = {stage.stage: expected(stage) for stage in planned.stages}
     parameters = float(artifacts["pretrain"].figures["parameters"])
     yield _row(case, "parameters", planned.model.num_parameters, parameters, "")
-    total = {"forecast": 0.0, "measured": 0.0}
+    predicted = actual = 0.0
     for one in compare(forecast, artifacts):
         where = f"{case}, {one.stage}"
         if one.what == "memory_bytes":
@@ -74,11 +74,11 @@ def _rows(case: str, planned: Plan, artifacts: Mapping[str, Artifact]) -> Iterat
         elif one.what == "seconds":
             yield _row(where, "time", one.predicted, one.actual, "s")
             if one.stage in TRAINED:
-                total["forecast"] += one.predicted
-                total["measured"] += one.actual
+                predicted += one.predicted
+                actual += one.actual
         elif one.what in ("tokens", "steps"):
             yield _row(where, one.what, one.predicted, one.actual, "")
-    yield _row(case, "time of all that trains", *total.values(), "s")
+    yield _row(case, "time of all that trains", predicted, actual, "s")
 
 
 def _row(case: str, metric: str, forecast: float, measured: float, unit: str) -> Row:

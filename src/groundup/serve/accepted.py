@@ -39,7 +39,7 @@ def accept_idle(schema: dict[str, Any], harmless: set[str], neutral: Mapping[str
 
 def nullable(field: dict[str, Any], *more: Any) -> dict[str, Any]:
     """A field's schema that null, and `more` values, satisfy too."""
-    about = {key: field[key] for key in ("title", "default", "description") if key in field}
+    about: dict[str, Any] = {key: field[key] for key in ("title", "default", "description") if key in field}
     rest = {key: value for key, value in field.items() if key not in about}
     kinds = rest["anyOf"] if rest.keys() == {"anyOf"} else [rest]
     added = [] if {"type": "null"} in kinds else [{"type": "null"}]
