@@ -36,7 +36,8 @@ def test_what_a_process_holds(parallel: dict, held: tuple[int, int, int]) -> Non
 def test_a_plan_names_the_layouts_and_their_stages(tmp_path: Path) -> None:
     path = tmp_path / "b.yaml"
     path.write_text(Path(__file__).with_name("measured.yaml").read_text(encoding="utf-8"))
-    loaded = load(path, ["parallel.dp_shard=8", "sft.parallel={tp: 2}"])
+    plain = ["pretrain.optimizer.name=adamw", "pretrain.model.architecture=llama"]
+    loaded = load(path, [*plain, "parallel.dp_shard=8", "sft.parallel={tp: 2}"])
     found = plan(loaded.blueprint, MACHINE)
     most, sft = processes(found, layouts(loaded.blueprint))
     assert most.startswith("pretrain, reward, ppo: 8 processes, {dp_shard: 8}; each holds about 14 MB of the 112 MB of")
