@@ -60,12 +60,18 @@ UNITS += [
 ]
 
 
+def seconds_for(page: str) -> float:
+    """Processor time, the least of three: other work on the machine makes it longer."""
+    taken = []
+    for _ in range(3):
+        started = time.process_time()
+        read_wikitext(page)
+        taken.append(time.process_time() - started)
+    return min(taken)
+
+
 @pytest.mark.parametrize("unit", UNITS)
 def test_no_page_takes_long(unit: str) -> None:
     for end in ("", "}}" * 1000 + "]]" * 1000 + "x"):
-        seconds = []
-        for size in (20_000, 160_000):
-            started = time.process_time()
-            read_wikitext(unit * (size // len(unit)) + end)
-            seconds.append(time.process_time() - started)
+        seconds = [seconds_for(unit * (size // len(unit)) + end) for size in (20_000, 160_000)]
         assert seconds[1] < max(24 * seconds[0], 0.3)
