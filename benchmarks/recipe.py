@@ -93,6 +93,7 @@ PARTS = (
     "portable:optimizer.name=adamw learning_rate=2e-3",
     "portable:optimizer.name=adamw learning_rate=4e-3",
     "portable:model.unit_start=false",
+    "portable:model.unit_start=false optimizer.embedding_scale=1 optimizer.betas=[.9,.95] optimizer.eps=1e-8",
     "portable:model.unit_start=false model.tied=false",
     "portable:decoder.embedding_norm=false",
     "portable:decoder.zero_init_outputs=false",

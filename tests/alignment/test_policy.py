@@ -381,24 +381,3 @@ def test_normalisers(normaliser: str, accumulate: int) -> None:
     divisor = {"token": lengths.sum() / 6, "sequence": lengths, "constant": torch.tensor(7.0)}[normaliser]
     assert found == pytest.approx(float((sums / divisor).mean()), abs=1e-5)
     assert experience.figures["groups_alike"] == 0
-
-
-def test_groups_without_variance_are_replaced() -> None:
-    """A reward that only answers to some prompts can get: their groups are kept, and others sampled again."""
-    made = grouped("dapo", refill=5)
-
-    class FirstToken:
-        def score(self, tasks: Any, answers: Any) -> Tensor:
-            return torch.tensor([float(a.answer[0] % 2) if len(a.prompt) % 2 else 0.0 for a in answers])
-
-    made.sampler.reward = FirstToken()
-    without = made.sampler._round(0, 0, made.policy, None)
-    assert not without.mixed_groups(4).all()
-    rollout = made.rollout(0)
-    assert rollout.mixed_groups(4).all()
-    assert len(rollout) == len(without) == 12
-    for row, answer in enumerate(rollout.answers):
-        alone = collate([answer], PAD)
-        with torch.no_grad():
-            logp = log_probabilities(made.policy.model, alone, 0.8)[0]
-        assert torch.allclose(rollout.old_BR[row, : len(answer.answer)], logp, atol=1e-4)

@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 import torch
-from test_policy import PROMPTS, SMALL, STOP, Made, config, grouped, loop
+from test_policy import PAD, PROMPTS, SMALL, STOP, Made, config, grouped, loop
 from torch import Tensor
 
 from groundup.alignment import rollout as rollouts
 from groundup.alignment.advantages import generalised, token_rewards, whiten
-from groundup.alignment.answers import log_probabilities
+from groundup.alignment.answers import collate, log_probabilities
 from groundup.alignment.configuration import GrpoConfig
 from groundup.alignment.data.records import Task, task_of
 from groundup.alignment.looks import Looks
@@ -271,3 +271,24 @@ def test_where_nothing_teaches_a_micro_batch_has_an_answer() -> None:
     experience = made.experience(0)
     assert [len(batch.batch.mask_BR) for batch in made.objective.batches(0)] == [1, 1, 1]
     made.update(experience, 0, rate=1e-4)
+
+
+def test_groups_without_variance_are_replaced() -> None:
+    """A reward that only answers to some prompts can get: their groups are kept, and others sampled again."""
+    made = grouped("dapo", refill=5)
+
+    class FirstToken:
+        def score(self, tasks: Any, answers: Any) -> Tensor:
+            return torch.tensor([float(a.answer[0] % 2) if len(a.prompt) % 2 else 0.0 for a in answers])
+
+    made.sampler.reward = FirstToken()
+    without = made.sampler._round(0, 0, made.policy, None)
+    assert not without.mixed_groups(4).all()
+    rollout = made.rollout(0)
+    assert rollout.mixed_groups(4).all()
+    assert len(rollout) == len(without) == 12
+    for row, answer in enumerate(rollout.answers):
+        alone = collate([answer], PAD)
+        with torch.no_grad():
+            logp = log_probabilities(made.policy.model, alone, 0.8)[0]
+        assert torch.allclose(rollout.old_BR[row, : len(answer.answer)], logp, atol=1e-4)

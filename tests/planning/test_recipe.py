@@ -7,7 +7,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from groundup.blueprint.load import LoadedBlueprint, load
-from groundup.planning.recipe import OPTIMIZER, SCHEDULE
+from groundup.planning.recipe import OPTIMIZER, SCHEDULE, UNIT_START_OPTIMIZER
 
 PORTABLE = {"architecture": "qwen3", "unit_start": True}
 
@@ -29,7 +29,8 @@ def test_size_alone_is_the_whole_recipe(tmp_path: Path) -> None:
     plan = loaded(tmp_path, {"tokens": 100_000})
     config = plan.blueprint.pretrain
     assert {name: getattr(config, name) for name in SCHEDULE} == SCHEDULE
-    assert {name: getattr(config.optimizer, name) for name in OPTIMIZER} == OPTIMIZER
+    rules = OPTIMIZER | UNIT_START_OPTIMIZER
+    assert {name: getattr(config.optimizer, name) for name in rules} == rules
     assert {name: getattr(config.model, name) for name in PORTABLE} == PORTABLE
     assert "portable recipe" in plan.origin("pretrain.optimizer.name")
     assert plan.blueprint.sft.optimizer.name == "adamw"
@@ -61,6 +62,13 @@ def test_what_is_set_stays_and_the_rest_is_the_recipe(tmp_path: Path) -> None:
     config = loaded(tmp_path, {"learning_rate": 1e-3, "optimizer": {"weight_decay": 0.2}}).blueprint.pretrain
     assert (config.learning_rate, config.optimizer.weight_decay) == (1e-3, 0.2)
     assert (config.decay, config.optimizer.iterations, config.optimizer.betas) == (0.65, 3, (0.8, 0.95))
+
+
+@pytest.mark.parametrize("model", [{"architecture": "gpt2"}, {"tied": True}, {"unit_start": False}], ids=str)
+def test_an_embedding_that_is_not_normalised_learns_as_fast_as_the_rest(model: dict[str, Any], tmp_path: Path) -> None:
+    config = loaded(tmp_path, {"model": model}).blueprint.pretrain
+    assert {name: getattr(config.optimizer, name) for name in OPTIMIZER} == OPTIMIZER
+    assert (config.optimizer.embedding_scale, config.optimizer.betas) == (1.0, (0.9, 0.95))
 
 
 def test_an_engine_without_muon_for_all_stages(tmp_path: Path) -> None:

@@ -108,8 +108,8 @@ def load(path: Path, overrides: Sequence[str] = ()) -> LoadedBlueprint:
         raise BlueprintError(problems)
     derived = _start_values(blueprint, tree, path.resolve().parent)
     blueprint = _filled(blueprint, {path: one.value for path, one in derived.items()})
-    derived |= (taken := recipe(blueprint))
-    blueprint = _filled(blueprint, {path: one.value for path, one in taken.items()})
+    derived |= recipe(blueprint)
+    blueprint = _filled(blueprint, {path: one.value for path, one in derived.items()})
     if problems := checks.size_of(blueprint, tree):
         raise BlueprintError(problems)
     derived |= derive(blueprint)

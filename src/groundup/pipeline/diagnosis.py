@@ -261,15 +261,16 @@ def _gain(run: RunFigures) -> Iterator[Diagnosis]:
         )
     elif gain["low"] <= 0:
         full = before > 1 - LITTLE_LEFT
+        what, longer = "alignment changed nothing that can be measured", "epochs" if stage == "dpo" else "iterations"
+        to_try = f"raise {stage}.{longer}"
+        if full:
+            what += ": little was left to gain"
+            to_try = "teach more (sft.subjects): what SFT gets right already leaves alignment nothing to do"
         yield Diagnosis(
             stage,
-            "alignment changed nothing that can be measured" + (": little was left to gain" if full else ""),
+            what,
             evidence,
-            "teach more (sft.subjects): what SFT gets right already leaves alignment nothing to do"
-            if full
-            else f"raise {stage}.iterations"
-            if stage in ("ppo", "grpo")
-            else f"raise {stage}.epochs",
+            to_try,
             "note",
         )
 

@@ -27,10 +27,9 @@ OPTIMIZER: dict[str, Any] = {
     "iterations": 3,
     "weight_decay": 0.0,
     "momentum_warmup": 200,
-    "embedding_scale": 30.0,
-    "betas": (0.8, 0.95),
-    "eps": 1e-10,
 }
+# For an embedding that is normalised and has no head to serve: one that the head shares loses by it.
+UNIT_START_OPTIMIZER: dict[str, Any] = {"embedding_scale": 30.0, "betas": (0.8, 0.95), "eps": 1e-10}
 
 
 class RecipeSections(Protocol):
@@ -60,9 +59,11 @@ def recipe(blueprint: RecipeSections) -> dict[str, Derived]:
     named = "name" in optimizer.model_fields_set
     muon = optimizer.name == "muon" if named else engine == "torch"
     if muon:
-        found |= {name: value for name, value in SCHEDULE.items() if name not in pretrain.model_fields_set}
-        open_ones = OPTIMIZER.keys() - optimizer.model_fields_set
-        found |= {f"optimizer.{name}": value for name, value in OPTIMIZER.items() if name in open_ones}
+        unit = shape.starts_at_unit
         if shape.architecture != "gpt2" and not {"unit_start", "tied"} & shape.model_fields_set:
-            found["model.unit_start"] = True
+            unit = found["model.unit_start"] = True
+        found |= {name: value for name, value in SCHEDULE.items() if name not in pretrain.model_fields_set}
+        rules = OPTIMIZER | (UNIT_START_OPTIMIZER if unit else {})
+        open_ones = rules.keys() - optimizer.model_fields_set
+        found |= {f"optimizer.{name}": value for name, value in rules.items() if name in open_ones}
     return {f"pretrain.{path}": Derived(value, "the portable recipe", SOURCE) for path, value in found.items()}

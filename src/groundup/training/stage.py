@@ -75,10 +75,8 @@ def stage(
         publish(work.keep, work.records)
         keep_lasting(checkpoints, work.records)
     tokens = objective.draws(plan.steps).start * objective.train.length
-    forgetting, results = (
-        {},
-        f", validation loss {validation['heldout_loss']:.3f}" if "heldout_loss" in validation else "",
-    )
+    forgetting = {}
+    results = f", validation loss {validation['heldout_loss']:.3f}" if "heldout_loss" in validation else ""
     if general and before:
         after = general_bits(engine, general, tokenizer, objective.train.length)
         forgetting = {"general_bits_per_byte": {"before": before, "after": after}}
