@@ -244,13 +244,19 @@ def _reward(run: RunFigures) -> Iterator[Diagnosis]:
             )
 
 
+def _signed(number: float) -> str:
+    """`+0.013`; what rounds to nothing is `0.000`."""
+    shown = f"{number:+.3f}"
+    return shown[1:] if float(shown) == 0 else shown
+
+
 def _gain(run: RunFigures) -> Iterator[Diagnosis]:
     evaluate = run.of("evaluate")
     stage, gain = evaluate.get("method", ""), evaluate.get("true_score_gain", {})
     if not gain or not stage:
         return
     before = evaluate.get("answers", {}).get("sft", {}).get("unseen", {}).get("exact_match", 0.0)
-    mean, low, high = (f"{gain[name] or 0:+.3f}".replace("-0.000", "0.000") for name in ("mean", "low", "high"))
+    mean, low, high = (_signed(gain[name] or 0) for name in ("mean", "low", "high"))
     evidence = f"F1 {mean} [{low}, {high}], {before:.1%} exact before"
     if gain["high"] < 0:
         yield Diagnosis(
