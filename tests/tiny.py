@@ -1,11 +1,13 @@
 """Models, tokenizers and artifacts so small that a test can afford many of them. One thread: sums then round alike."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from groundup.alignment.pair_objective import EncodedPair
 from groundup.alignment.reference import ReferredPair, reference_of, with_reference
@@ -14,6 +16,7 @@ from groundup.model.configuration import LLMConfig
 from groundup.model.decoder import CustomLanguageModel
 from groundup.parallel.engine import ModelOnDevice
 from groundup.parallel.single_device import SingleDevice
+from groundup.shards.token_file import TokenWriter
 from groundup.tokenizer.tokenizer import Tokenizer
 from groundup.training.configuration import OptimizerConfig
 from groundup.training.optimizer import make_optimizer
@@ -56,6 +59,18 @@ def ids(rows: int, length: int, seed: int = 0, vocabulary: int = 61) -> torch.Te
 def tokenizer() -> Tokenizer:
     """Bytes and eight merges."""
     return Tokenizer(MERGES)
+
+
+def token_artifacts(root: Path, ids_by_split: Mapping[str, NDArray[np.int64]]) -> dict[str, Artifact]:
+    """What the stage `pretrain` takes: that tokenizer, and a document of these tokens for each split."""
+    (root / "tokenizer").mkdir()
+    (root / "tokens").mkdir()
+    cut = tokenizer()
+    cut.save(root / "tokenizer" / "tokenizer.json")
+    for split, some in ids_by_split.items():
+        with TokenWriter(root / "tokens", split, cut) as writer:
+            writer.append(split, some)
+    return {name: artifact(root / name, name, {}) for name in ("tokenizer", "tokens")}
 
 
 def engine(of: torch.nn.Module, weight_decay: float = 0.1) -> SingleDevice:

@@ -16,7 +16,6 @@ from groundup.evaluation.tasks.run import run_task
 from groundup.evaluation.tasks.task import read_task
 from groundup.inference.loading import load_stage
 from groundup.pipeline.graph import stages
-from groundup.shards.token_file import TokenWriter
 from groundup.training.configuration import ModelShape, PretrainConfig
 from groundup.training.stage import stage
 
@@ -42,15 +41,8 @@ TASKS: dict[str, dict[str, Any]] = {
 
 @pytest.fixture(scope="module")
 def inputs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Artifact]:
-    root, tokenizer = tmp_path_factory.mktemp("run"), tiny.tokenizer()
-    for name in ("tokenizer", "tokens"):
-        (root / name).mkdir()
-    tokenizer.save(root / "tokenizer" / "tokenizer.json")
-    ids = np.array(tokenizer.encode("the thing on a cat " * 60))
-    for split in ("train", "heldout"):
-        with TokenWriter(root / "tokens", split, tokenizer) as writer:
-            writer.append(split, ids)
-    return {name: tiny.artifact(root / name, name, {}) for name in ("tokenizer", "tokens")}
+    ids = np.array(tiny.tokenizer().encode("the thing on a cat " * 60))
+    return tiny.token_artifacts(tmp_path_factory.mktemp("run"), {"train": ids, "heldout": ids})
 
 
 def write_tasks(folder: Path) -> tuple[Path, ...]:

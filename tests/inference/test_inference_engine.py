@@ -304,3 +304,23 @@ def test_each_field_of_a_configuration_is_computed_or_indifferent_or_switched_of
     assert compiled.supports(untied(embedding_norm=True))
     assert not compiled.supports(untied(smear=True))
     assert not compiled.supports(untied(stream_scalars=True))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_the_padding_of_a_vocabulary_is_never_drawn(dtype: torch.dtype) -> None:
+    """Nor reported among the likeliest; what is drawn else has the chances of a model without those rows."""
+    model = tiny.model(vocab_size=61).eval()
+    engine = InferenceEngine(model, slots=8, dtype=dtype, words=40)
+    asked = [
+        engine.add([1, 2], max_tokens=20, sampling=Sampling(temperature=3.0, seed=seed), top=20) for seed in range(8)
+    ]
+    engine.run()
+    assert all(token < 40 for request in asked for token in request.tokens)
+    assert all(token < 40 for request in asked for found in request.top_logprobs for token in found)
+    free = InferenceEngine(model, slots=1, dtype=dtype)
+    one = free.add([1, 2], max_tokens=1, top=61)
+    free.run()
+    all_V = torch.tensor([one.top_logprobs[0][token] for token in range(61)])
+    expected = torch.log_softmax(all_V[:40], 0)
+    for token, logprob in asked[0].top_logprobs[0].items():
+        assert logprob == pytest.approx(expected[token].item(), abs=1e-4)

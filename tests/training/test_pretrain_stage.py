@@ -14,7 +14,6 @@ from groundup.artifacts import Artifact, Work, read_metrics
 from groundup.errors import GroundupError
 from groundup.model.huggingface import save_huggingface
 from groundup.model.weights import load_model
-from groundup.shards.token_file import TokenWriter
 from groundup.training.configuration import ModelShape, PretrainConfig
 from groundup.training.pretraining import Pretraining, TokenBatch
 from groundup.training.stage import decoder_config, stage
@@ -24,14 +23,9 @@ SHAPE = ModelShape(layers=2, width=32, heads=4, kv_heads=2, feed_forward=48, con
 
 @pytest.fixture(scope="module")
 def inputs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Artifact]:
-    root, tokenizer = tmp_path_factory.mktemp("run"), tiny.tokenizer()
-    for name in ("tokenizer", "tokens"):
-        (root / name).mkdir()
-    tokenizer.save(root / "tokenizer" / "tokenizer.json")
-    for split, size in (("train", 400), ("heldout", 90)):
-        with TokenWriter(root / "tokens", split, tokenizer) as writer:
-            writer.append(split, np.random.default_rng(size).integers(0, 200, size))
-    return {name: tiny.artifact(root / name, name, {}) for name in ("tokenizer", "tokens")}
+    sizes = {"train": 400, "heldout": 90}
+    ids = {split: np.random.default_rng(size).integers(0, 200, size) for split, size in sizes.items()}
+    return tiny.token_artifacts(tmp_path_factory.mktemp("run"), ids)
 
 
 def run(inputs: dict[str, Artifact], root: Path, **changes: Any) -> tuple[Artifact, dict[str, Any]]:

@@ -58,7 +58,7 @@ def harness_model(model: "str | Path | LoadedModel") -> "LM":
             return [-rolling_nats(loaded, request.args[0]) for request in requests]
 
         def generate_until(self, requests: Sequence[Any]) -> list[str]:
-            engine = InferenceEngine(loaded.model, slots=min(SLOTS, max(1, len(requests))))
+            engine = InferenceEngine(loaded.model, slots=min(SLOTS, max(1, len(requests))), words=loaded.words)
             answers = [_answer(engine, loaded, *request.args) for request in requests]
             engine.run()
             return [answer.take() for answer in answers]

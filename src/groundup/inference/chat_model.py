@@ -58,7 +58,7 @@ class ChatModel:
     def __init__(self, loaded: LoadedModel, slots: int = SLOTS) -> None:
         self.loaded = loaded
         self.model, self.tokenizer = loaded.model, loaded.tokenizer
-        self.engine = InferenceEngine(loaded.model, slots=slots)
+        self.engine = InferenceEngine(loaded.model, slots=slots, words=loaded.words)
         self.name, self.context, self.taught = loaded.name, loaded.context, loaded.taught
         self.introduction, self.examples = loaded.introduction, list(loaded.examples)
 

@@ -95,7 +95,7 @@ def generate(
     """
     texts = [prompts] if isinstance(prompts, str) else list(prompts)
     drawn = max(n, best_of or n)
-    engine = InferenceEngine(model, slots=min(MAX_SLOTS, max(1, len(texts) * drawn)))
+    engine = InferenceEngine(model, slots=min(MAX_SLOTS, max(1, len(texts) * drawn)), words=tokenizer.vocabulary_size)
     answers = []
     for number, text in enumerate(texts):
         ids = tokenizer.encode(text)

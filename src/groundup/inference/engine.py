@@ -59,6 +59,7 @@ class InferenceEngine:
             request, and weights that are off by up to 1/254 of their row's largest.
         draft: guesses next tokens, so that one step can confirm several; for a few requests on a CPU. The tokens are
             those that would come without it.
+        words: ids from here on are never drawn: the padding of a vocabulary, which the tokenizer does not know.
     """
 
     def __init__(
@@ -70,8 +71,9 @@ class InferenceEngine:
         dtype: torch.dtype = torch.float32,
         int8: bool = False,
         draft: Draft | None = None,
+        words: int | None = None,
     ) -> None:
-        self._draft = draft
+        self._draft, self._words = draft, words
         self._source, self.dtype = model, dtype
         self.model = in_precision(model, dtype)
         self.device = model.lm_head.weight.device
@@ -279,6 +281,8 @@ class InferenceEngine:
         requests = [slot.request for slot in slots if slot.request is not None]
         guesses = self._guesses(requests)
         logits_NV = self._logits(rows, guesses)
+        if self._words is not None:
+            logits_NV[:, self._words :] = -torch.inf
         ends = list(accumulate(1 + len(guess) for guess in guesses))
         going = list(range(len(rows)))
         number = 0

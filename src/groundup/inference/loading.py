@@ -113,6 +113,11 @@ class LoadedModel:
         return self.model.config.max_position_embeddings
 
     @property
+    def words(self) -> int:
+        """The tokenizer's tokens: a model may have more rows than those, to pad them to a round number."""
+        return self.tokenizer.vocabulary_size
+
+    @property
     def calls(self) -> Literal["text", "tokens"] | None:
         """How a call of a function is marked in its answers; None where the chat template has no form for calls."""
         if self.template is None:

@@ -105,7 +105,7 @@ class Engines:
     def start(self, loaded: LoadedModel, job: ChoiceRequest) -> Choice:
         """Begin an answer."""
         if loaded.name not in self._engines:
-            self._engines[loaded.name] = InferenceEngine(loaded.model, slots=self.slots)
+            self._engines[loaded.name] = InferenceEngine(loaded.model, slots=self.slots, words=loaded.words)
         return Choice(self._engines[loaded.name], loaded, job)
 
     def step(self) -> None:
@@ -117,6 +117,6 @@ class Engines:
 
 def warm(loaded: LoadedModel) -> None:
     """Compile, or read from disk, what generating needs, so that the first answer need not wait for it."""
-    engine = InferenceEngine(loaded.model, slots=1)
+    engine = InferenceEngine(loaded.model, slots=1, words=loaded.words)
     engine.add([0], max_tokens=2)
     engine.run()

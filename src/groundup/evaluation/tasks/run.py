@@ -144,7 +144,7 @@ def _read_through(task: EvalTask, loaded: LoadedModel, rows: Sequence[Mapping[st
 
 
 def _generate(task: EvalTask, loaded: LoadedModel, rows: Sequence[Mapping[str, Any]], before: str, seed: int) -> Scores:
-    engine = InferenceEngine(loaded.model, slots=min(SLOTS, len(rows) * task.samples))
+    engine = InferenceEngine(loaded.model, slots=min(SLOTS, len(rows) * task.samples), words=loaded.words)
     answers = []
     for number, row in enumerate(rows):
         text = before + fill(task.prompt, row)
