@@ -142,10 +142,7 @@ def by_server(path: str, clients: Sequence[int], threads: int) -> Figures:
 
     torch.set_num_threads(threads)
     tokenizer = Tokenizer([])
-    model = from_pretrained(path)
-    with torch.no_grad():
-        model.lm_head.weight[tokenizer.vocabulary_size :] = 0  # so that only tokens with a text are likeliest
-    loaded = LoadedModel("m", model, tokenizer, frozenset())
+    loaded = LoadedModel("m", from_pretrained(path), tokenizer, frozenset())
     server = uvicorn.Server(uvicorn.Config(create_app({"m": lambda: loaded}, key=None), port=0, log_level="critical"))
     thread = threading.Thread(target=server.run)
     thread.start()

@@ -92,6 +92,7 @@ PARTS = (
     *(f"portable:seed={seed}" for seed in (1, 2)),  # how much is luck
     "portable:optimizer.name=adamw learning_rate=2e-3",
     "portable:optimizer.name=adamw learning_rate=4e-3",
+    "portable:optimizer.name=adamw_8bit learning_rate=2e-3",
     "portable:model.unit_start=false",
     "portable:model.unit_start=false optimizer.embedding_scale=1 optimizer.betas=[.9,.95] optimizer.eps=1e-8",
     "portable:model.unit_start=false model.tied=false",
@@ -122,6 +123,7 @@ PARTS = (
     f"fast:{GATED}",
     *(f"portable:size=1M {FREE} learning_rate={rate}" for rate in ("2.5e-3", "5e-3", "1e-2")),
     *(f"portable:size=10M {FREE} learning_rate={rate}" for rate in ("2.5e-3", "5e-3", "1e-2")),
+    *(f"portable:size={size} {FREE} batch_tokens={batch}" for size in ("1M", "10M") for batch in (1024, 4096)),
 )
 
 

@@ -78,7 +78,7 @@ def losses(device: torch.device, precision: Precision, optimizer: str, compiled:
     return found
 
 
-@pytest.mark.parametrize("optimizer", ["adamw", "muon", "adafactor"])
+@pytest.mark.parametrize("optimizer", ["adamw", "muon", "adafactor", "adamw_8bit"])
 def test_training_steps_are_the_cpu_s(optimizer: str) -> None:
     expected = losses(torch.device("cpu"), "fp32", optimizer)
     assert expected[-1] < expected[0]  # the batches come again

@@ -180,7 +180,7 @@ def overflowing() -> Objective:
     return made
 
 
-@pytest.mark.parametrize("name", ["adamw", "muon", "adafactor"])
+@pytest.mark.parametrize("name", ["adamw", "muon", "adafactor", "adamw_8bit"])
 def test_a_resumed_run_is_the_uninterrupted_one(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Bit for bit, across a scale that doubles and an overflow that halves it; the metrics show both."""
     monkeypatch.setattr(loss_scale, "FINITE_STEPS", 2)

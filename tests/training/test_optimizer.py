@@ -92,7 +92,7 @@ def test_muon_trains_the_rest_as_adamw_does() -> None:
     assert outer > 2
 
 
-@pytest.mark.parametrize("name", ["adamw", "muon", "adafactor"])
+@pytest.mark.parametrize("name", ["adamw", "muon", "adafactor", "adamw_8bit"])
 def test_decay_only_where_it_belongs(name: str) -> None:
     """No gradient, so only decay moves anything: gains never, hidden matrices always."""
     made = tiny.model()

@@ -12,7 +12,7 @@ import tiny
 from groundup.parallel.data_rank import DataRank
 from groundup.parallel.engine import Statistics
 from groundup.parallel.single_device import SingleDevice
-from groundup.training import guard
+from groundup.training import adamw_8bit, guard
 from groundup.training.checkpoint import Checkpoints
 from groundup.training.configuration import GuardConfig, LoopConfig, OptimizerConfig
 from groundup.training.loop import TrainPlan
@@ -37,9 +37,10 @@ def resumed(folder: Path, model: dict[str, Any], objective: Objective, **setting
     return assert_survives_a_kill_after_each_step(make, folder, TrainPlan(6, 1e-2, config, validate_every=2))
 
 
-@pytest.mark.parametrize("name", ["adamw", "muon", "adafactor"])
-def test_every_optimizer(name: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["adamw", "muon", "adafactor", "adamw_8bit"])
+def test_every_optimizer(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """With an average of the weights, a schedule that turns twice, and dropout."""
+    monkeypatch.setattr(adamw_8bit, "LEAST", 1)  # this model's matrices are small
     optimizer = OptimizerConfig.model_validate({"name": name})
     plain = resumed(tmp_path / "plain", {}, pretraining(), optimizer=optimizer, ema=0.8, schedule="wsd", decay=0.4)
     state = {key.split(".")[1] for key in plain.tensors if key.startswith("optimizer.")}
@@ -48,6 +49,7 @@ def test_every_optimizer(name: str, tmp_path: Path) -> None:
         == {
             "adamw": {"step", "exp_avg", "exp_avg_sq"},
             "muon": {"step", "exp_avg", "exp_avg_sq", "momentum"},
+            "adamw_8bit": {"step", "exp_avg", "exp_avg_sq"},
             "adafactor": {"step", "row_var", "col_var", "variance"},
         }[name]
     )

@@ -19,6 +19,7 @@ from torch.autograd.function import once_differentiable
 
 from groundup.machine import other_than_intel
 
+PLAIN = (Tensor, nn.Parameter)  # neither spread over processes nor quantised
 MIN_ONEDNN = 1 << 20  # multiplications; for fewer, calling oneDNN (10 microseconds) takes longer than it saves
 OPERATORS = (torch.ops.mkldnn._linear_pointwise.default,) if hasattr(torch.ops.mkldnn, "_linear_pointwise") else ()
 
@@ -28,7 +29,7 @@ ONEDNN_IS_FASTER = bool(OPERATORS) and torch.backends.cpu.get_cpu_capability() =
 
 def matmul(a_MK: Tensor, b_KN: Tensor) -> Tensor:
     """`a @ b`, in the precision of its operands; no gradients."""
-    if _by_onednn(a_MK, b_KN) and a_MK.numel() * b_KN.shape[1] >= MIN_ONEDNN:
+    if by_onednn(a_MK, b_KN) and a_MK.numel() * b_KN.shape[1] >= MIN_ONEDNN:
         return _onednn(a_MK, b_KN.mT)
     return a_MK @ b_KN
 
@@ -38,13 +39,17 @@ class Linear(nn.Linear):
 
     def forward(self, x: Tensor) -> Tensor:
         """x: [..., in]; returns [..., out]."""
-        if _by_onednn(x, self.weight) and x.numel() * self.out_features >= MIN_ONEDNN:
-            y: Tensor = _Linear.apply(x, self.weight, self.bias)  # type: ignore[no-untyped-call]
+        if by_onednn(x, self.weight) and x.numel() * self.out_features >= MIN_ONEDNN:
+            y: Tensor = OneDnnLinear.apply(x, self.weight, self.bias)  # type: ignore[no-untyped-call]
             return y
+        if ONEDNN_IS_FASTER and type(self.weight) not in PLAIN:
+            from groundup.model.spread_linear import spread_linear  # which takes long to import
+
+            return spread_linear(x, self.weight, self.bias)
         return F.linear(x, self.weight, self.bias)
 
 
-class _Linear(torch.autograd.Function):
+class OneDnnLinear(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight_NK: Tensor, bias_N: Tensor | None) -> Tensor:
         ctx.save_for_backward(x, weight_NK)
@@ -82,13 +87,16 @@ def _shape(x: Tensor, weight_NK: Tensor, bias_N: Tensor | None) -> Tensor:
     return x.new_empty(*x.shape[:-1], len(weight_NK))
 
 
-def _by_onednn(x: Tensor, weight: Tensor) -> bool:
+def by_onednn(x: Tensor, weight: Tensor) -> bool:
+    """Whether these are plain tensors for which it pays."""
+    return type(x) in PLAIN and type(weight) in PLAIN and onednn_pays(x, weight)
+
+
+def onednn_pays(x: Tensor, weight: Tensor) -> bool:
     """Whether these are matrices of float32 in this process's memory, on a processor where it pays."""
     return (
         ONEDNN_IS_FASTER
         and x.dtype == weight.dtype == torch.float32
         and x.device.type == "cpu"
-        and type(x) is Tensor
-        and type(weight) in (Tensor, nn.Parameter)  # neither spread over processes nor quantised
         and not torch.is_autocast_enabled("cpu")
     )

@@ -7,7 +7,7 @@ a step, and its statistics include the scale.
 
 from abc import abstractmethod
 from collections.abc import Container, Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -26,6 +26,17 @@ def add(sums: Sums, statistics: Statistics) -> None:
     """Add a micro-batch's statistics to the sums."""
     for name, value in statistics.items():
         sums[name] = sums.get(name, 0.0) + float(value)
+
+
+@runtime_checkable
+class PackedState(Protocol):
+    """An optimizer that keeps its state in fewer bits than a checkpoint has."""
+
+    def unpacked(self, parameter: Tensor) -> dict[str, Tensor]:
+        """The state of a parameter, as it is kept in a checkpoint."""
+
+    def pack(self, parameter: Tensor, state: Mapping[str, Tensor]) -> None:
+        """Take what a checkpoint has of it."""
 
 
 class TorchEngine(Engine):
@@ -102,14 +113,16 @@ class TorchEngine(Engine):
     def tensors(self) -> dict[str, Tensor]:
         """What this process holds of the state, under the names of `state`: DTensors where it is a shard of a tensor.
 
-        They are the state itself, no copies. Frozen weights (under adapters) never change, and are not among them.
+        They are the state itself, no copies, but for an optimizer with packed state. Frozen weights (under adapters)
+        never change, and are not among them.
         """
-        found: dict[str, Tensor] = {}
+        found, optimizer = dict[str, Tensor](), self.optimizer
         for name, parameter in self.model.named_parameters():
             if not parameter.requires_grad:
                 continue
             found[f"model.{name}"] = parameter.detach()
-            for key, value in self.optimizer.state.get(parameter, {}).items():
+            kept = optimizer.state.get(parameter, {})
+            for key, value in (optimizer.unpacked(parameter) if isinstance(optimizer, PackedState) else kept).items():
                 found[f"optimizer.{key}.{name}"] = value
         if self.average:
             found["average.steps"] = torch.tensor(self.average.steps)
@@ -125,7 +138,7 @@ class TorchEngine(Engine):
                 own[name].copy_(self._shard_of(whole, own[name]))
                 restored.add(name)
         self._drop_state_not_in(restored)
-        self._restore_counters(own)
+        self._take(own)
 
     def snapshot(self) -> Snapshot:
         return snapshot(self.tensors())
@@ -136,10 +149,19 @@ class TorchEngine(Engine):
         self._drop_state_not_in(files)
         own = self.tensors()
         files.read_into(own)
-        self._restore_counters(own)
+        self._take(own)
 
-    def _restore_counters(self, tensors: Mapping[str, Tensor]) -> None:
-        """The parts of the state that are no tensors."""
+    def _take(self, tensors: Mapping[str, Tensor]) -> None:
+        """The parts of the state that `tensors` gave copies of."""
+        if isinstance(self.optimizer, PackedState):
+            states: dict[str, dict[str, Tensor]] = {}
+            for key, tensor in tensors.items():
+                if key.startswith("optimizer."):
+                    _, moment, name = key.split(".", 2)
+                    states.setdefault(name, {})[moment] = tensor
+            for name, parameter in self.model.named_parameters():
+                if name in states:
+                    self.optimizer.pack(parameter, states[name])
         if self.average:
             self.average.steps = int(tensors["average.steps"])
         if self.scaler:

@@ -203,8 +203,8 @@ def step_memory(engine: TorchEngine, batch: RankBatch, storages: LiveStorages, r
         engine.train_step(micro, weights, next_token_loss, 1e-3, 1.0)
     tensors = engine.tensors()
     memory = {
-        "weights": _held(tensors, "model."),
-        "optimizer state": _held(tensors, "optimizer."),
+        "weights": _bytes(tensor for name, tensor in tensors.items() if name.startswith("model.")),
+        "optimizer state": _bytes(value for state in engine.optimizer.state.values() for value in state.values()),
     }
     kept = sum(local(tensor).numel() for name, tensor in tensors.items() if name.startswith("model."))
     memory["gradients, activations, gathered weights, logits"] = max(0, storages.peak - sum(memory.values()))
@@ -217,9 +217,8 @@ def local(tensor: Tensor) -> Tensor:
     return shard
 
 
-def _held(tensors: Mapping[str, Tensor], prefix: str) -> int:
-    storages = {local(one).untyped_storage() for name, one in tensors.items() if name.startswith(prefix)}
-    return sum(storage.nbytes() for storage in storages)
+def _bytes(tensors: Iterable[Tensor]) -> int:
+    return sum(storage.nbytes() for storage in {local(tensor).untyped_storage() for tensor in tensors})
 
 
 @contextmanager

@@ -178,7 +178,9 @@ class _Estimate:
             "logits": held.chunked_logits_bytes(self.model, micro, self.precision),
         }
         code = self._compiled(BatchShapes(1, 1))
-        parts = Held(held.state_bytes(self.n, self.precision, self._matrices()), training, {}, code)
+        parts = Held(
+            held.state_bytes(self.n, self.precision, config.optimizer.name, self._matrices()), training, {}, code
+        )
         return self._trained("pretrain", tokens, steps, {"train": flops, "muon": muon}, parts, config)
 
     def sft(self) -> StagePlan:
@@ -229,7 +231,7 @@ class _Estimate:
         updates = config.iterations * config.epochs * math.ceil(config.rollouts / config.minibatch)
         length = min(self.model.max_position_embeddings, 2 * QUESTION_TOKENS + config.max_answer_tokens)
         known = min(config.rollouts, FORWARD_TOKENS // self.row)  # answers in a pass without training
-        state = held.state_bytes(self.n, self.precision)
+        state = held.state_bytes(self.n, self.precision, config.optimizer.name)
         both = {part: models * state[part] for part in ("weights", "optimizer state", "checkpoint")}
         both["reference and reward model" if rewarded else "reference"] = (1 + rewarded) * 4 * self.n
         training = {
@@ -323,7 +325,7 @@ class _Estimate:
             "forward": min(VALIDATIONS, steps) * validated * work / 3,
             "generate": answered * ANSWER_TOKENS * self._forward(self.row),
         }
-        state = held.state_bytes(self.n, self.precision)
+        state = held.state_bytes(self.n, self.precision, getattr(self.blueprint, stage).optimizer.name)
         if reference:
             flops["forward"] += steps * rows * work / 3
             state["reference"] = 4 * self.n

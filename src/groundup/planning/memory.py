@@ -1,7 +1,8 @@
 """What a training or answering process holds in memory, by part, each by a formula.
 
     weights, gradients      4 N bytes each, float32
-    optimizer state         8 N: two float32 averages (AdamW, arXiv 1711.05101); 4 N of matrices under Muon
+    optimizer state         8 N: two float32 averages (AdamW, arXiv 1711.05101); 4 N of matrices under Muon; 2 N and
+                            two scales for each 256 numbers in 8 bits; next to nothing under Adafactor
     checkpoint              a copy of weights and optimizer state, which a thread writes during the next steps
     bf16 or fp16 copies     2 N: what autocast casts the weights to
     activations             `activation_bytes`
@@ -73,15 +74,17 @@ class Held:
         return always | max(phases, key=lambda phase: sum(phase.values())) | self.code
 
 
-def state_bytes(parameters: int, precision: str, matrices: int = 0) -> dict[str, int]:
+def state_bytes(parameters: int, precision: str, optimizer: str = "adamw", matrices: int = 0) -> dict[str, int]:
     """Of one trained model between its steps, by part.
 
     Args:
+        optimizer: its name.
         matrices: parameters that Muon trains: it keeps one average of each where AdamW keeps two.
     """
-    kept = 8 * parameters - 4 * matrices
+    averages = 0 if optimizer == "adafactor" else 8 * parameters - 4 * matrices
+    kept = 2 * parameters + 8 * parameters // 256 if optimizer == "adamw_8bit" else averages
     found = {"weights": 4 * parameters, "gradients": 4 * parameters, "optimizer state": kept}
-    found["checkpoint"] = found["weights"] + kept
+    found["checkpoint"] = found["weights"] + averages  # in float32
     return found | ({f"{precision} copies": 2 * parameters} if precision != "fp32" else {})
 
 

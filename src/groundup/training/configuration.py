@@ -18,9 +18,10 @@ class OptimizerConfig(Section):
     0.95
     """
 
-    name: Literal["adamw", "muon", "adafactor"] = "adamw"
+    name: Literal["adamw", "muon", "adafactor", "adamw_8bit"] = "adamw"
     """`adamw` (arXiv 1711.05101); `muon` (arXiv 2502.16982) for the matrices between embedding and head, with AdamW
-    for the rest; `adafactor` (arXiv 1804.04235), whose state is a row and a column for each matrix."""
+    for the rest; `adafactor` (arXiv 1804.04235), whose state is a row and a column for each matrix; `adamw_8bit`
+    (arXiv 2110.02861), whose state is a quarter of `adamw`'s."""
     betas: tuple[float, float] = (0.9, 0.95)
     """AdamW's."""
     eps: float = Field(default=1e-8, gt=0)

@@ -1,4 +1,4 @@
-"""Which parameters are trained by which rule: AdamW, Muon for matrices, or Adafactor; decay only where it belongs."""
+"""Which parameters are trained by which rule: AdamW, Muon for matrices, Adafactor; decay only where it belongs."""
 
 from collections.abc import Callable, Iterable
 from typing import Any, Literal, Protocol, get_args, runtime_checkable
@@ -10,6 +10,7 @@ from groundup.machine import multiplies_bf16
 from groundup.model.decoder import Decoder
 from groundup.model.shortcuts import Smear, StreamScalars
 from groundup.training.adafactor import Adafactor
+from groundup.training.adamw_8bit import AdamW8bit
 from groundup.training.configuration import OptimizerConfig
 from groundup.training.muon import Muon
 
@@ -34,7 +35,8 @@ def make_optimizer(config: OptimizerConfig) -> MakeOptimizer:
     Every parameter group carries `scale`, by which an engine multiplies each step's learning rate. Matrices decay,
     vectors (gains, biases) do not; embeddings decay with AdamW, as in GPT-2, and never under Muon.
     """
-    return {"adamw": _adamw, "muon": _muon, "adafactor": _adafactor}[config.name](config)
+    makers = {"adamw": _adamw, "muon": _muon, "adafactor": _adafactor, "adamw_8bit": _adamw_8bit}
+    return makers[config.name](config)
 
 
 def _adamw(config: OptimizerConfig) -> MakeOptimizer:
@@ -80,6 +82,13 @@ def _muon(config: OptimizerConfig) -> MakeOptimizer:
 def _adafactor(config: OptimizerConfig) -> MakeOptimizer:
     def make(model: nn.Module) -> torch.optim.Optimizer:
         return Adafactor(_by_shape(model, config))
+
+    return make
+
+
+def _adamw_8bit(config: OptimizerConfig) -> MakeOptimizer:
+    def make(model: nn.Module) -> torch.optim.Optimizer:
+        return AdamW8bit(_by_shape(model, config), betas=config.betas, eps=config.eps)
 
     return make
 
