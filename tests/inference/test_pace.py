@@ -24,3 +24,19 @@ def test_numbers_of_rows_have_ways_of_their_own() -> None:
     steps(pace, 8, {TOGETHER: 1.0, APART: 2.0}, rows=1)
     steps(pace, 8, {TOGETHER: 2.0, APART: 1.0}, rows=16)
     assert (pace.choice(1), pace.choice(16)) == (TOGETHER, APART)
+
+
+def test_a_first_step_that_compiles_says_nothing() -> None:
+    """Seen with float32: it took half a second, and one thread of two then worked for hundreds of steps."""
+    pace, ways = Pace(), list[int]()
+    for number in range(AGAIN):
+        ways.append(pace.choice(1))
+        pace.record(1, ways[-1], 500.0 if number == 0 else {TOGETHER: 1.0, APART: 1.8}[ways[-1]])
+    assert ways.count(APART) == 2
+
+
+def test_one_slow_step_does_not_last() -> None:
+    pace = Pace()
+    steps(pace, 8, {TOGETHER: 1.0, APART: 1.8})
+    pace.record(4, TOGETHER, 1000.0)
+    assert steps(pace, 2 * AGAIN, {TOGETHER: 1.0, APART: 1.8})[-1] == TOGETHER

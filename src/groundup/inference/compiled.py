@@ -83,30 +83,37 @@ class Pace:
     has no processor at the moment, six times in each layer.
 
     >>> pace = Pace()
-    >>> for seconds in (2.0, 1.0):
+    >>> for seconds in (500.0, 2.0, 1.0, 2.0):  # the first compiles
     ...     pace.record(4, pace.choice(4), seconds)
-    >>> pace.choice(4) == APART
+    >>> pace.choice(4) == TOGETHER
     True
     """
 
     def __init__(self) -> None:
-        self._seconds: dict[int, list[float | None]] = {}  # of a step, by number of rows: of both ways
-        self._steps = 0
+        self._steps: dict[int, list[list[float]]] = {}  # by number of rows: seconds of each way's two first steps
+        self._seconds: dict[int, list[float]] = {}  # of a step of each way, as it is now
+        self._chosen = 0
 
     def choice(self, rows: int) -> int:
-        """The way of the next step: the faster one; a way that hasn't been tried yet, or not for long."""
-        together, apart = self._seconds.get(rows, (None, None))
-        if together is None or apart is None:
-            return TOGETHER if together is None else APART
-        self._steps += 1
+        """The way of the next step: the faster one; a way that hasn't been tried twice yet, or not for long."""
+        if rows not in self._seconds:
+            together, apart = map(len, self._steps.get(rows, ([], [])))
+            return TOGETHER if together <= apart else APART
+        self._chosen += 1
+        together, apart = self._seconds[rows]
         faster = TOGETHER if together <= apart else APART
-        return 1 - faster if self._steps % AGAIN == 0 else faster
+        return 1 - faster if self._chosen % AGAIN == 0 else faster
 
     def record(self, rows: int, way: int, seconds: float) -> None:
-        """What a step took; later steps count more."""
-        known = self._seconds.setdefault(rows, [None, None])
-        before = known[way]
-        known[way] = seconds if before is None else 0.7 * before + 0.3 * seconds
+        """What a step took. A faster one counts at once, of slower ones later ones more: one alone may have waited for
+        another program, or been the first, which compiles."""
+        if (known := self._seconds.get(rows)) is not None:
+            known[way] = min(seconds, 0.7 * known[way] + 0.3 * seconds)
+            return
+        steps = self._steps.setdefault(rows, [[], []])
+        steps[way].append(seconds)
+        if min(map(len, steps)) == 2:
+            self._seconds[rows] = [min(both) for both in steps]
 
 
 class CompiledDecoder:
