@@ -42,7 +42,8 @@ def model_card(name: str, config: LLMConfig, figures: Mapping[str, Figures], fil
 
 
 def _head(figures: Mapping[str, Figures]) -> str:
-    languages = [name for name in figures.get("curate", {}).get("languages") or {} if name not in ("", "und")]
+    found = figures.get("curate", {}).get("languages") or {}
+    languages = [name for name in found if name and not name.startswith("und")]  # `und-Cyrl`: no more than the script
     head = ["---", "library_name: transformers", "pipeline_tag: text-generation", "tags: [groundup]"]
     if languages:
         head.append(f"language: [{', '.join(languages[:10])}]")

@@ -106,7 +106,7 @@ def _sources(run: RunFigures) -> Iterator[Diagnosis]:
 
 
 def _languages(run: RunFigures) -> Iterator[Diagnosis]:
-    read = {name: count for name, count in run.of("curate").get("languages", {}).items() if name != "und"}
+    read = {name: count for name, count in run.of("curate").get("languages", {}).items() if not name.startswith("und")}
     kept = run.of("tokens").get("train", {}).get("languages")
     for name, count in read.items() if kept else ():
         if count > LANGUAGE * sum(read.values()) and name not in kept:

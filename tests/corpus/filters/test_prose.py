@@ -47,7 +47,29 @@ def indented(text: str, by: str = "    ") -> str:
         ("One.\n\n```js\ncode {\n\n# no heading\n```\n\nTwo.\n", "One.\n\n\nTwo.\n"),
         ("One.\n~~~~\n~~~\ncode\n~~~~\nTwo.", "One.\nTwo."),
         ("- One:\n\n  ```\n  code\n  ```\n- Two.", "- One:\n\n- Two."),
-        ("One.\n```\nno end of it", "One.\n```\nno end of it"),  # no fence
+        ("One.\n```\nno end of it", "One.\nno end of it"),  # a stray sign hides nothing
+        ("One.\n\n```js\nx = f(1);\n\ny[2] = {};\n\nIt was a dark night.", "One.\n\n\n\nIt was a dark night."),
+        ("One.\n```\nx = f(1);\n~~~\nis code\n~~~\n", "One.\n"),  # is code, since the whole block has signs
+        ("```x``` is a span.\n\nTwo.\n```\ncode\n```\n", "```x``` is a span.\n\nTwo.\n"),
+        ("1. ```sh\n   make\n   ```\n2. One.", "2. One."),
+        ("> One.\n> ```js\n> code {\n>\n> more\n> ```\n> Two.\n\nThree.", "One.\nTwo.\n\nThree."),
+        ("> ```\n> ends with the quote\nOne.", "One."),
+        (">> One.\n>\n>     x = f(1);\n>     y[2] = {};\n\nTwo.", "One.\n\n\nTwo."),
+        ("> | a | b |\n> |---|---|\n> One.", "One."),
+        ("> ## One\n> $ make all", " One\n"),
+        ("One.\n```\n> ```\ncode\n```\nTwo.", "One.\nTwo."),  # a quote's mark in a fence is code
+        ("<table>\n<tr><td>One</td>\n\n<td>\n\nTwo.\n</td></tr>\n</table>\nThree.", "Three."),
+        ("<div align='center'><table border=1>\nOne.\n</table></div>\nTwo.", "Two."),
+        ("<TABLE>\n<table>\nOne.\n</table>\nTwo.\n</TABLE>\nThree.", "Three."),
+        ("<table>\n<table>\nOne.\n</table>\nTwo.", "Two."),  # as far as the last end
+        ("One.\n<table>\nno end of it", "One.\nno end of it"),
+        ("<svg\n width='1'>\n<path d='M 1 2'/>\n</svg>\nOne.", "One."),
+        ("One:\n$$\nx = y\n$$\nTwo.\n$$ x = y $$ (1)\n$$z$$ {#eq:a}\n", "One:\nTwo.\n"),
+        ("One:\n\\[\nx = y\n\\]\nTwo.\n\\begin{align*}\nx &= y \\\\\n\\end{align*}\n", "One:\nTwo.\n"),
+        ("$$x$$ is a number.", None),
+        ("\\[sic\\] is what it says.", None),
+        ("$$ is a variable of the shell.\n\nOne.\n\n$$ is another.", None),  # a blank line is in no formula
+        ("\\begin{itemize}\nOne.\n\\end{itemize}", None),
         ("---\ntitle: T\n---\nOne.", "One."),
         ("+++\ntitle = 'T'\n+++\nOne.", "One."),
         ("---\nOne.\n\nTwo.", "One.\n\nTwo."),  # a rule, no front matter
@@ -76,13 +98,17 @@ def test_what_is_prose(text: str, left: str | None) -> None:
 
 
 @settings(max_examples=60, deadline=None)
-@given(st.lists(st.text(alphabet="ab \n`~<>/|-+#:.$\t{}%é1", max_size=60), max_size=4))
+@given(st.lists(st.text(alphabet="ab \n`~<>/|-+#:.$\t{}%é1\\[]", max_size=60), max_size=4))
 def test_a_batch_is_its_texts_and_prose_is_made_of_their_lines(texts: list[str]) -> None:
     found = prose_of(pa.array(texts, pa.string())).texts.to_pylist()
     assert found == [prose(text) for text in texts]
     for text, kept in zip(texts, found, strict=True):
-        lines = ["", *(line.lstrip("\t #") for line in text.split("\n"))]
-        assert all(line.lstrip("\t #") in lines for line in kept.split("\n"))
+        lines = ["", *(line.lstrip("\t #>") for line in text.split("\n"))]
+        assert all(line.lstrip("\t #>") in lines for line in kept.split("\n"))
+
+
+FORMULA = "\n".join(f"w_{at} &= \\sum_{{i}} v_i^{at} \\\\" for at in range(9))
+STYLES = ("fenced", "indented", "literal", "pre", "session", "table", "html", "formula", "quoted", "open")
 
 
 def composed(style: str, number: int) -> str:
@@ -95,15 +121,21 @@ def composed(style: str, number: int) -> str:
             "indented": indented(CODE),
             "literal": f"Like this::\n\n{indented(CODE, '  ')}",
             "pre": f"<pre><code>\n{CODE}\n</code></pre>",
+            "open": "",
             "session": "\n".join(f">>> weigh(parcels[{at}])\n{{'grams': {at}000}}" for at in range(8)),
             "table": "\n".join(["| name | grams |", "|---|---|", *(f"| {at} | {at}000 |" for at in range(9))]),
+            "html": "<table>\n" + "<tr>\n<td>\nmore than 1000 g\n</td>\n</tr>\n" * 9 + "</table>",
+            "formula": "\n\n".join(f"$$\n{line}\n$$" for line in (FORMULA, "a^2 + b^2")),
+            "quoted": "\n".join(f"> {line}" for line in f"```js\n{CODE}\n```".split("\n")),
         }[style]
         labels = (f"### entry_{entry}", text, "#### Example", f"{block}\n\n{block}", "#### Returns", "A number.")
         entries.append("\n\n".join(labels))
+    if style == "open":
+        entries.append(f"```js\n{CODE}\n\n{CODE}\n\n{CODE}\n\n{CODE}\n\n{CODE}\n\n{CODE}")
     return "---\ntitle: Parcels\nweight: 3\n---\n\n# Parcels\n\n" + "\n\n".join(entries) + "\n"
 
 
-@pytest.mark.parametrize("style", ["fenced", "indented", "literal", "pre", "session", "table"])
+@pytest.mark.parametrize("style", STYLES)
 def test_documentation_with_code_loses_no_words(style: str) -> None:
     """With the default preset, as its authors wrote it; the published presets still count everything."""
     texts = pa.array([composed(style, number) for number in range(20)], pa.large_string())
@@ -112,6 +144,16 @@ def test_documentation_with_code_loses_no_words(style: str) -> None:
     words = statistics.column("words").to_numpy()
     assert words[~verdicts.kept].sum() < 0.03 * words.sum(), verdicts.rule
     assert judge(statistics, RulesConfig(preset="gopher", language=None)).kept.sum() == 0
+
+
+def test_a_stray_fence_hides_no_noise() -> None:
+    """What follows a fence without an end is judged, unless it looks like code."""
+    noise = "```\n" + "Buy the best parcels here, and buy them now.\n" * 60
+    texts = pa.array([noise, f"```\n{CODE}\n" * 2], pa.large_string())
+    assert judge(measure_all(texts, prose_of(texts)), RulesConfig(language=None)).rule.tolist() == [
+        "max_duplicate_line_characters",
+        "",
+    ]
 
 
 def test_published_presets_are_measured_on_the_whole_text() -> None:
@@ -146,7 +188,22 @@ def test_code_has_statistics_of_its_own() -> None:
     assert none["code_characters"] == 0 and none["code_alphanumeric_characters"] is None
 
 
-@pytest.mark.parametrize("line", ["    word\n\n", "```\n~~~~\n", "<pre>\n", "| a\n", "a::\n\n b\n\n", "`" * 9 + "x\n"])
+LINES = (
+    *(
+        "    word\n\n",
+        "```\n~~~~\n",
+        "<pre>\n",
+        "| a\n",
+        "a::\n\n b\n\n",
+        "`" * 9 + "x\n",
+        "<table>\n",
+        "</table>\n<table>\n",
+    ),
+    *("> ```\n", "> ", "> a\n\n", "$$ a\n", "$$$$ a\n", "\\[\n", "\\begin{align}\n", "<a> ", "```js\n\na\n\n", "- - "),
+)
+
+
+@pytest.mark.parametrize("line", LINES)
 def test_it_takes_time_in_proportion_to_the_text(line: str) -> None:
     prose_of(pa.array(["compile"]))
     text = pa.array([line * (4_000_000 // len(line))], pa.large_string())

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from groundup.corpus.filters.columns import CODE_STATISTICS, OF_PROSE, PROSE, STATISTICS
 from groundup.corpus.filters.configuration import RulesConfig
-from groundup.corpus.filters.language import UNDETERMINED
+from groundup.corpus.filters.language import differs, undetermined
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -56,12 +56,14 @@ def judge(statistics: "pa.RecordBatch", rules: RulesConfig) -> Verdicts:
         verdicts.rule[new], verdicts.value[new], verdicts.threshold[new] = rule, value[new], threshold
 
     if rules.language is not None and rows:
-        codes = np.asarray(statistics.column(LANGUAGE).to_pylist(), dtype=object)
+        listed = [code or "" for code in statistics.column(LANGUAGE).to_pylist()]
+        codes = np.asarray(listed, dtype=object)
+        others = {code for code in set(listed) if differs(code, rules.language)}
         sure = _numbers(statistics, "language_confidence")
-        identified = (codes != UNDETERMINED) & (codes != "") & (codes != None)  # noqa: E711 (element by element)
-        other = identified & (codes != rules.language) & (sure >= rules.language_confidence)
+        other = np.array([code in others for code in listed]) & (sure >= rules.language_confidence)
         drop(other, LANGUAGE, sure, rules.language_confidence)
         if rules.min_language_confidence is not None:
+            identified = np.array([not undetermined(code) for code in listed])
             unsure = identified & ~(sure * (codes == rules.language) >= rules.min_language_confidence)
             drop(unsure, MIN_CONFIDENCE, sure * (codes == rules.language), rules.min_language_confidence)
     for rule in THRESHOLDS:

@@ -13,6 +13,7 @@ from groundup.kernels.compilation import Integer, helper, kernel
 MAX_CHARACTERS = 1000  # more of a text changes few answers, those between sister languages
 _SCANNED = 8 * MAX_CHARACTERS  # characters in which the words are looked for
 _SPACE, _UNSPACED = np.uint8(characters.SPACE), np.uint8(characters.UNSPACED)
+_FORM, _CASE = np.uint8(1), np.uint8(2)  # what may not be usual in a text: its normal form alone, or its case too
 _FIRST_LETTER = 0xAA  # of those beyond ASCII; from there on everything counts as one
 
 
@@ -37,15 +38,16 @@ def words_of(data: Bytes, offsets: Offsets) -> tuple[Bytes, Offsets, NDArray[np.
         parts = []
         for text in range(len(offsets) - 1):
             words = found[starts[text] : starts[text + 1]].tobytes()
-            parts.append(_usual(words.decode()).encode() if odd[text] else words)
+            parts.append(_usual(words.decode(), odd[text] == _CASE).encode() if odd[text] else words)
         found = np.frombuffer(b"".join(parts), dtype=np.uint8)
         starts[1:] = np.cumsum([len(part) for part in parts])
     return found, starts, _without_spaces(found, starts)
 
 
-def _usual(words: str) -> str:
-    capitals = sum(map(str.isupper, words))
-    return unicodedata.normalize("NFC", words.lower() if capitals > sum(map(str.islower, words)) else words)
+def _usual(words: str, may_be_capitals: bool) -> str:
+    if may_be_capitals and sum(map(str.isupper, words)) > sum(map(str.islower, words)):
+        words = words.lower()
+    return unicodedata.normalize("NFC", words)
 
 
 @helper
@@ -107,18 +109,17 @@ def _run(
 
 
 @kernel
-def _words_of(data: Bytes, offsets: Offsets, table: NDArray[np.uint8]) -> tuple[Bytes, Offsets, NDArray[np.bool_]]:
-    """`words_of` before the usual form; and for each text whether it may not be in it yet."""
+def _words_of(data: Bytes, offsets: Offsets, table: NDArray[np.uint8]) -> tuple[Bytes, Offsets, NDArray[np.uint8]]:
+    """`words_of` before the usual form; and for each text 0, or what may not be in that form yet."""
     texts = len(offsets) - 1
     room = 0
     for text in range(texts):
         room += min(offsets[text + 1] - offsets[text] + 1, 4 * MAX_CHARACTERS + 4)
-    out, starts, odd = np.empty(room, np.uint8), np.zeros(texts + 1, np.int64), np.zeros(texts, np.bool_)
+    out, starts, odd = np.empty(room, np.uint8), np.zeros(texts + 1, np.int64), np.zeros(texts, np.uint8)
     size = 0
     for text in range(texts):
         at, end = offsets[text], offsets[text + 1]
-        seen = taken = small = capital = 0
-        not_ascii = False
+        seen = taken = small = capital = others = 0
         while at < end and seen < _SCANNED and taken < MAX_CHARACTERS:
             stop, characters, is_word, unspaced = _run(data, at, end, _SCANNED - seen, table)
             seen += characters
@@ -135,7 +136,7 @@ def _words_of(data: Bytes, offsets: Offsets, table: NDArray[np.uint8]) -> tuple[
                 if belongs and taken < MAX_CHARACTERS:
                     small += 97 <= byte <= 122
                     capital += 65 <= byte <= 90
-                    not_ascii |= byte >= 128
+                    others += byte >= 128
                     for more in range(width):
                         out[size + more] = data[at + more]
                     size, taken = size + width, taken + 1
@@ -153,7 +154,8 @@ def _words_of(data: Bytes, offsets: Offsets, table: NDArray[np.uint8]) -> tuple[
                     break
                 at += width
                 seen += 1
-        odd[text] = size > starts[text] and (not_ascii or capital > small)
+        if size > starts[text] and (others or capital > small):
+            odd[text] = _CASE if capital + others > small else _FORM
         starts[text + 1] = size
     return out[:size].copy(), starts, odd
 

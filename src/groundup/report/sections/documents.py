@@ -91,7 +91,7 @@ def _languages(figures: Mapping[str, Any]) -> Html | None:
     found = figures.get("languages") or {}
     shown = [f"{language} ({count(documents)})" for language, documents in list(found.items())[:6]]
     more = f" and {len(found) - 6} more" if len(found) > 6 else ""
-    short = "; und is text too short to identify" if "und" in found else ""
+    short = "; und is text too short to identify" if any(name.startswith("und") for name in found) else ""
     return p(f"Languages before any rule: {', '.join(shown)}{more}{short}.", class_="note") if shown else None
 
 
