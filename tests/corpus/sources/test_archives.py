@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from groundup.corpus.documents import Document, Dropped
 from groundup.corpus.sources import pieces, read_piece
 from groundup.corpus.sources.configuration import Files
-from made.archives import ADDRESS, FAULTY, PAGE, chunked, http, record
+from made.archives import ADDRESS, FAULTY, PAGE, arc, chunked, http, record
 from made.pages import pages
 from made.real import DATA
 
@@ -187,6 +187,22 @@ def test_line_feeds_alone_end_the_lines_of_a_head(tmp_path: Path) -> None:
         assert isinstance(one, Document)
         assert one.text.startswith("First part of the caf\xe9")
         assert "Bread is made" in one.text
+
+
+@pytest.mark.parametrize("end", [b"\r\r", b"\r\n\r\n", b"\n\n"])
+def test_a_carriage_return_alone_ends_the_lines_of_a_head(tmp_path: Path, end: bytes) -> None:
+    """In WARC and in ARC; the page may have blank lines of either kind, and is all there."""
+    page = b"\n" + PAGE.replace(
+        b"<h1>", b"\r\r<p>First part of the caf\xe9, which has a good number of words.</p>\r\n\r\n<h1>"
+    )
+    lines = [b"HTTP/1.1 200 OK", b"Content-Type: text/html; charset=windows-1252", b"Content-Length: %d" % len(page)]
+    message = b"\r".join(lines) + end + page
+    (tmp_path / "a.warc").write_bytes(record(message))
+    (tmp_path / "a.arc").write_bytes(arc(message))
+    for name in ("a.warc", "a.arc"):
+        (one,) = read(tmp_path / name)
+        assert isinstance(one, Document)
+        assert one.text.startswith("First part of the caf\xe9") and "Bread is made" in one.text
 
 
 @pytest.mark.parametrize(

@@ -47,7 +47,10 @@ def test_an_array_of_any_length_is_read_as_it_comes(tmp_path: Path) -> None:
         (json.dumps(ROWS[0]), [("a.json", ROWS[0]["text"])]),
         ("".join(json.dumps(row) + "\n" for row in ROWS[:2]), [(f"a.json:{n + 1}", ROWS[n]["text"]) for n in range(2)]),
         (json.dumps({"name": "x", "scripts": {"build": "tsc"}}, indent=1), [("a.json", "no-text")]),
-        ('{"text": "x"} {"text": "y"}', [("a.json", "x"), ("a.json", "bad-json")]),
+        ('{"text": "x"} {"text": "y"}', [("a.json:1", "x"), ("a.json:2", "y")]),
+        ('{"text": "x"}{"text": "y"} 3 4', [("a.json:1", "x"), ("a.json:2", "y"), ("a.json", "bad-json")]),
+        ('{\n"text": "x"}\n{\n"text": "y"}', [("a.json:1", "x"), ("a.json:2", "y")]),
+        ('{\n"text": "x"}\nand more', [("a.json:1", "x"), ("a.json", "bad-json")]),
         ('[{"text": "x"}, 3, {"text": "y"}]', [("a.json:1", "x"), ("a.json:2", "bad-json"), ("a.json:3", "y")]),
         ('[{"text": "x"}, {"text": ', [("a.json:1", "x"), ("a.json", "bad-json")]),
         ("[]", [("a.json", "no-document")]),
@@ -60,6 +63,73 @@ def test_one_object_lines_of_objects_and_no_json(tmp_path: Path, text: str, expe
     """One file never gives a reason for each of its lines."""
     (tmp_path / "a.json").write_text(text)
     assert verdicts(read(tmp_path)) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (json.dumps(ROWS[0], indent=1), [("a.jsonl", ROWS[0]["text"])]),
+        (json.dumps(ROWS, indent=1), [(f"a.jsonl:{n + 1}", row["text"]) for n, row in enumerate(ROWS)]),
+        (
+            "\n".join(json.dumps(row, indent=1) for row in ROWS[:2]),
+            [(f"a.jsonl:{n + 1}", ROWS[n]["text"]) for n in (0, 1)],
+        ),
+        (json.dumps({"text": "long " * 50_000}, indent=1), [("a.jsonl", ("long " * 50_000).strip())]),
+        (json.dumps({"text": "\u4e2d" * 50_000}, indent=1), [("a.jsonl", "\u4e2d" * 50_000)]),
+        (json.dumps({"name": "x", "scripts": {"build": "tsc"}}, indent=1), [("a.jsonl", "no-text")]),
+        ('{\n "text": "x",\n "title": "y",\n', [("a.jsonl", "bad-json")]),
+        # What is no value over several lines is read line by line, and a damaged line costs itself.
+        (
+            '{"text": "x", "n":\n{"text": "y"}\n{"text": "z"}\n',
+            [("a.jsonl:1", "bad-json"), ("a.jsonl:2", "y"), ("a.jsonl:3", "z")],
+        ),
+        ('{"text": "x\n{"text": "y"}\n', [("a.jsonl:1", "bad-json"), ("a.jsonl:2", "y")]),
+        ("{\n{\n", [("a.jsonl:1", "bad-json"), ("a.jsonl:2", "bad-json")]),
+    ],
+)
+def test_a_value_over_several_lines(tmp_path: Path, text: str, expected: list[tuple[str, str]]) -> None:
+    """A file of one object is one document, or one reason, whatever its name."""
+    (tmp_path / "a.jsonl").write_text(text)
+    assert verdicts(read(tmp_path)) == expected
+
+
+def test_a_large_value_over_several_lines_is_one_piece(tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").write_text(json.dumps([{"text": f"Row {n}."} for n in range(999)], indent=1))
+    source = Files.model_validate({"kind": "files", "path": tmp_path})
+    (piece,) = pieces(source, "src", tmp_path, 1000)
+    found = list(read_piece(piece, source))
+    assert verdicts(found)[-1] == ("a.jsonl:999", "Row 998.") and len(found) == 999
+
+
+def test_several_objects_in_a_line(tmp_path: Path) -> None:
+    lines = ['{"text": "x"}{"text": "} {"} {"text": "caf\u00e9"}', '{"text": "y"}', '{"text": "z"}{"text": ', "{}{}"]
+    (tmp_path / "a.jsonl").write_text("\n".join(lines), encoding="utf-8-sig")
+    found = read(tmp_path)
+    assert verdicts(found) == [
+        *(("a.jsonl:1.1", "x"), ("a.jsonl:1.2", "} {"), ("a.jsonl:1.3", "caf\u00e9")),
+        *(("a.jsonl:2", "y"), ("a.jsonl:3.1", "z"), ("a.jsonl:3.2", "bad-json")),
+        *(("a.jsonl:4.1", "no-text"), ("a.jsonl:4.2", "no-text")),
+    ]
+    data = (tmp_path / "a.jsonl").read_bytes()
+    assert data[found[1].offset :].startswith(b'{"text": "} {"}')
+    assert data[found[5].offset :] == b'{"text": \n{}{}'
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be", "utf-32", "utf-32-le", "utf-32-be"])
+@pytest.mark.parametrize("mark", ["", "\ufeff"])
+def test_utf16_and_utf32(tmp_path: Path, encoding: str, mark: str) -> None:
+    """Lines and values are found in what they say, not in their bytes: \u0a0a has two that are newlines in UTF-8."""
+    texts = ["One \u0a0a \u4e0d.", "Two.", "Three \U0001f600."]
+    rows = [json.dumps({"text": one}, ensure_ascii=False) for one in texts]
+    for name, text in (("a.json", f"[{', '.join(rows)}]"), ("b.jsonl", "\n".join(rows)), ("c.txt", "\n".join(texts))):
+        (tmp_path / name).write_bytes((mark + text).encode(encoding))
+    (tmp_path / "d.csv").write_bytes((mark + "n,text\n" + "".join(f"1,{one}\n" for one in texts)).encode(encoding))
+    source = Files.model_validate({"kind": "files", "path": tmp_path, "documents": "line"})
+    found = [one for piece in pieces(source, "src", tmp_path, 8) for one in read_piece(piece, source)]
+    assert verdicts(found) == [
+        (f"{name}:{n + 1}", one) for name in ("a.json", "b.jsonl", "c.txt", "d.csv") for n, one in enumerate(texts)
+    ]
+    assert {one.offset for one in found} == {-1}
 
 
 def test_fields_by_their_path(tmp_path: Path) -> None:

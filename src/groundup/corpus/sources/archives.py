@@ -34,6 +34,8 @@ _ARC_HEAD = re.compile(
     rb"(?P<url>\S.*?) (?P<ip>[\d.]+|[\da-fA-F:]+) (?P<date>\d{8,17}) (?P<type>\S+)(?: .*)? (?P<size>\d+)"
 )
 _HTTP_HEAD_END = re.compile(rb"\r?\n\r?\n")
+_BARE_CR = re.compile(rb"HTTP/[\d.]{1,9} [^\r\n]{0,999}\r(?!\n)")
+_ANY_HEAD_END = re.compile(rb"\r\r|\n\r?\n")
 _HTTP_LENGTH = re.compile(rb"(?i)\ncontent-length:[ \t]{0,9}(\d{1,18})(?=\r|\n|\Z)")
 _BARE_LF = re.compile(rb"WARC/[\d.]+\n")
 _ARC_LINE = 16 << 10
@@ -200,6 +202,7 @@ def _http(message: bytes, location: Location, options: ReadOptions) -> Unread | 
     from fastwarc.warc import WarcRecord, WarcRecordType
 
     error: OSError | None = None
+    message = _uniform(message)
     missing = _missing(message)
     # Some archives keep the header `Transfer-Encoding: chunked` of a body that is not any more.
     for decoding in ("all", "content", "none"):
@@ -227,6 +230,15 @@ def _http(message: bytes, location: Location, options: ReadOptions) -> Unread | 
         found = _payload(body, record.http_content_type or "", record.http_charset, location, options)
         return found if isinstance(found, Failed) else replace(found, missing=missing)
     return Failed(location, UnreadableError("corrupt", str(error)), message)
+
+
+def _uniform(message: bytes) -> bytes:
+    """The message with CR LF in its head, where some lines of that end in a bare CR: FastWARC reads past these."""
+    end = _ANY_HEAD_END.search(message, 0, _HEAD_BYTES) if _BARE_CR.match(message) else None
+    if end is None:
+        return message
+    lines = message[: end.start()].rstrip(b"\r").replace(b"\r\n", b"\n").replace(b"\r", b"\n").split(b"\n")
+    return b"\r\n".join([*lines, b"", message[end.end() :]])
 
 
 def _missing(message: bytes) -> str:

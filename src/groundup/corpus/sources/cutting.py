@@ -15,6 +15,7 @@ from groundup.corpus.sources.kinds import LOOKED_AT, sniff
 from groundup.corpus.sources.piece import Piece
 from groundup.corpus.sources.streams import COMPRESSED
 from groundup.corpus.sources.walk import Found
+from groundup.corpus.sources.wide import wide_encoding
 
 _CHUNK = 1 << 20
 # What follows each cut: the first line of an article. A line within an article that begins so would be no valid cut.
@@ -38,7 +39,10 @@ def pieces_of(file: Found, source: str, contents: Contents, piece_bytes: int) ->
     one = Piece(source, str(file.path), file.relative, file.format, size, skipped=file.skipped)
     if size <= piece_bytes or file.path.suffix.lower() in COMPRESSED:
         return [one]
-    if file.format == "jsonl" or (file.format == "text" and contents.documents == "line"):
+    has_lines = file.format == "jsonl" or (file.format == "text" and contents.documents == "line")
+    if has_lines and not _can_be_cut(file.path, file.format):
+        return [one]
+    if has_lines:
         cuts = list(_line_cuts(file.path, piece_bytes, b""))
     elif file.format == "mediawiki" or (file.format == "xml" and _begins(file.path) == "mediawiki"):
         one = replace(one, format="mediawiki")
@@ -56,6 +60,15 @@ def pieces_of(file: Found, source: str, contents: Contents, piece_bytes: int) ->
         Piece(source, one.address, one.relative, one.format, end - start, start, end, lines)
         for (start, lines), end in zip(starts, ends, strict=True)
     ]
+
+
+def _can_be_cut(path: Path, format: str) -> bool:
+    """Whether every line is a row, as far as the first one shows: JSON over several lines, and UTF-16, are not cut."""
+    with path.open("rb") as file:
+        start = file.read(_CHUNK)
+    first_line, newline, _ = start.lstrip().partition(b"\n")
+    ends_early = format == "jsonl" and newline and first_line.rstrip().endswith((b"{", b"[", b","))
+    return not (ends_early or wide_encoding(start))
 
 
 def _begins(path: Path) -> str:

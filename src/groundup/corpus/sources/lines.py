@@ -6,6 +6,7 @@ from groundup.corpus.extraction.encoding import decode
 from groundup.corpus.sources.record import Failed, Location, ReadOptions, Record
 from groundup.corpus.sources.streams import ByteStream, bounded_lines
 from groundup.corpus.sources.unreadable import UnreadableError
+from groundup.corpus.sources.wide import in_utf8
 
 
 def read_lines(
@@ -13,8 +14,11 @@ def read_lines(
 ) -> Iterator[Record | Failed]:
     """A plain text of one document per line."""
     encoding = options.contents.extraction.encoding
+    is_wide = False
+    if encoding == "auto" and not offset:
+        stream, is_wide = in_utf8(stream)
     for number, at, line in bounded_lines(stream, options.max_bytes, first + 1, offset):
-        location = Location(f"{relative}:{number}", at)
+        location = Location(f"{relative}:{number}", -1 if is_wide else at)
         if isinstance(line, UnreadableError):
             yield Failed(location, line)
             continue

@@ -9,6 +9,7 @@ from groundup.corpus.sources.fields import no_column, row_record
 from groundup.corpus.sources.record import Failed, Location, ReadOptions, Record
 from groundup.corpus.sources.streams import ByteStream, bounded_lines
 from groundup.corpus.sources.unreadable import UnreadableError
+from groundup.corpus.sources.wide import in_utf8
 
 
 def read_csv(
@@ -60,6 +61,8 @@ def _delimiter(heads: str, usual: str, wanted: str) -> str:
 
 
 def _lines(stream: ByteStream, options: ReadOptions) -> Iterator[str]:
+    if options.contents.extraction.encoding == "auto":
+        stream, _ = in_utf8(stream)
     for _, _, line in bounded_lines(stream, options.max_bytes, keep_blank=True):
         if isinstance(line, UnreadableError):
             raise line
