@@ -6,7 +6,7 @@ import unicodedata
 from hypothesis import given
 from hypothesis import strategies as st
 
-from groundup.corpus.clean import clean, repair, squeeze
+from groundup.corpus.clean import _UNUSUAL, clean, repair, squeeze
 from made.languages import TEXTS
 from made.real import declarations
 
@@ -31,6 +31,16 @@ def test_each_thing_that_is_cleaned() -> None:
     assert clean("\n\n  indented\n") == "  indented"
     assert clean("a\tb \u3000\nc\u00a0") == "a\tb\nc"
     assert squeeze(" a\n\t b ") == "a b"
+
+
+def test_usual_characters_are_those_that_nothing_changes() -> None:
+    """Cleaning passes over a text of these alone."""
+    usual = "".join(one for one in map(chr, range(0x10000)) if not _UNUSUAL.match(one))
+    assert len(usual) > 40_000 and not any(map(unicodedata.combining, usual))
+    for text in (usual, usual[::-1], "".join(sorted(usual, key=lambda one: ord(one) * 40_503 % 65_521))):
+        assert unicodedata.normalize("NFC", text) == text
+    assert not any(unicodedata.category(one) in ("Cc", "Cs", "Zl", "Zp") for one in usual if one not in "\t\n")
+    assert "\ufeff" not in usual
 
 
 def test_long_runs_of_spaces_take_linear_time() -> None:

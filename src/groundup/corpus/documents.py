@@ -50,7 +50,7 @@ class Document:
     facts: tuple[Fact, ...] = ()
     url: str = ""
     offset: int = -1  # of the record within the unpacked file: a byte (lines, WARC) or a row from 0 (parquet); -1: none
-    language: str = ""  # ISO 639-1; `und` where the text is too short
+    language: str = ""  # ISO 639-1; where the text is too short `und`, or `und-Cyrl` with its script
     quality: float | None = None  # 0 to 1, by the quality classifier, if there is one
     note: str = ""  # what its reader did besides reading; counted in the stage's figures, and not stored
 
@@ -200,7 +200,9 @@ class PartWriter:
 
         self._path, self._aside = path, path.with_name(f".{path.name}")
         packed: dict[str, Any] = (
-            {"compression": "zstd", "compression_level": 3} if is_result else {"compression": "lz4"}
+            {"compression": "zstd", "compression_level": 3}
+            if is_result
+            else {"compression": "lz4", "use_dictionary": False, "write_statistics": False}
         )
         self._writer = pq.ParquetWriter(self._aside, schema, version="2.6", store_schema=False, **packed)
         self._held: list[pa.RecordBatch] = []

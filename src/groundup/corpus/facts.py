@@ -8,7 +8,7 @@ from groundup.corpus.sentences import first_sentence
 
 _HEADING = re.compile(r"#{1,6}(?=\s)")
 _UNDERLINE = re.compile(r"=+|-{2,}")
-_FENCE = re.compile(r"\s*(```|~~~)")
+_FENCES = ("```", "~~~")
 # What opens a block that is no paragraph: lists, quotes, tables, images, HTML, rules, indented code, reST directives.
 _OTHER_BLOCK = re.compile(r"([-*+•]\s|\d+[.)]\s|>|\||!\[|<|\.\.\s|([-*_])(\s*\2){2,}\s*$|\t| {4})")
 # Brackets within brackets are not followed: where each of many looks for an end, that takes quadratic time.
@@ -35,7 +35,7 @@ def section_facts(text: str, title: str) -> tuple[Fact, ...]:
         if not wanted or not block:
             continue
         wanted = False
-        if not subject or _OTHER_BLOCK.match(block[0]) or _FENCE.match(block[0]):
+        if not subject or _OTHER_BLOCK.match(block[0]) or _fence(block[0]):
             continue
         answer = first_sentence(plain("\n".join(block)))
         if any(character.isalpha() for character in answer) and subject not in facts:
@@ -56,32 +56,38 @@ def plain(markdown: str) -> str:
 
 def _heading_of(block: list[str]) -> str | None:
     """The heading that opens a block, if one does."""
-    if match := _HEADING.match(block[0]):
+    if block[0].startswith("#") and (match := _HEADING.match(block[0])):
         return plain(block[0][match.end() :].rstrip().rstrip("#"))
-    if len(block) > 1 and _UNDERLINE.fullmatch(block[1].strip()) and not _OTHER_BLOCK.match(block[0]):
+    is_underlined = len(block) > 1 and block[1].lstrip()[:1] in ("=", "-") and _UNDERLINE.fullmatch(block[1].strip())
+    if is_underlined and not _OTHER_BLOCK.match(block[0]):
         return plain(block[0])
     return None
+
+
+def _fence(line: str) -> str:
+    """The mark with which a line opens or closes fenced code; empty for any other line."""
+    start = line.lstrip()[:3]
+    return start if start in _FENCES else ""
 
 
 def _blocks(text: str) -> list[list[str]]:
     """Runs of lines between blank lines, cut before headings; a fenced block of code stays whole."""
     blocks: list[list[str]] = []
     current: list[str] = []
-    fence = ""
+    fence, has_fences = "", any(mark in text for mark in _FENCES)
     for line in text.split("\n"):
-        mark = _FENCE.match(line)
+        mark = _fence(line) if has_fences else ""
         if fence:
             current.append(line)
-            if mark is not None and mark[1] == fence:
+            if mark == fence:
                 blocks.append(current)
                 current, fence = [], ""
             continue
-        starts_block = mark is not None or _HEADING.match(line) is not None
-        if current and (starts_block or not line.strip()):
+        is_blank = not line or line.isspace()
+        if current and (is_blank or mark or (line.startswith("#") and _HEADING.match(line))):
             blocks.append(current)
             current = []
-        if line.strip():
+        if not is_blank:
             current.append(line)
-        if mark is not None:
-            fence = mark[1]
+        fence = mark
     return [*blocks, current] if current else blocks

@@ -54,6 +54,33 @@ def test_a_document_that_takes_too_long_costs_itself(tmp_path: Path) -> None:
     }
 
 
+def test_what_was_read_before_a_file_ends_its_reader_is_kept(tmp_path: Path) -> None:
+    """Between documents there is none to blame: here a line of two million objects that are to be counted."""
+    rows = "".join(json.dumps({"text": f"Row {n}."}) + "\n" for n in range(10))
+    (tmp_path / "a.jsonl").write_text(rows + "{}" * 2_000_000 + "\n" + rows)
+    found = read(tmp_path, seconds=0.15)
+    assert [one.text for one in found[:-1] if isinstance(one, Document)] == [f"Row {n}." for n in range(10)]
+    assert isinstance(found[-1], Dropped) and found[-1].rule == "reading-timeout"
+
+
+def test_many_documents_are_sent_together_and_each_is_as_it_was(tmp_path: Path) -> None:
+    texts = [f"Row {n}, \u00e9\u4e2d\U0001f600." * (1 + n % 40) for n in range(3000)]
+    rows = [json.dumps({"text": text, "title": f"T{n}", "url": f"http://x.org/{n}"}) for n, text in enumerate(texts)]
+    rows[7] = rows[1500] = "{"
+    (tmp_path / "a.jsonl").write_text("\n".join(rows))
+    source = Files(kind="files", path=tmp_path, url="url", licence="CC0-1.0")
+    (piece,) = pieces(source, "src", tmp_path)
+    found = list(read_piece(piece, source))
+    for n, one in enumerate(found):
+        assert (one.origin, one.source, one.licence) == (f"a.jsonl:{n + 1}", "src", "CC0-1.0")
+        if n in (7, 1500):
+            assert isinstance(one, Dropped) and one.rule == "bad-json" and one.is_row
+        else:
+            assert isinstance(one, Document)
+            assert (one.text, one.title, one.url) == (texts[n], f"T{n}", f"http://x.org/{n}")
+    assert len(found) == 3000
+
+
 def test_a_row_that_takes_too_much_memory_costs_itself(tmp_path: Path) -> None:
     """Three million empty lists in 9 MB of JSON."""
     huge = '{"text": "x", "a": [' + "[{}]," * 1_500_000 + "0]}"

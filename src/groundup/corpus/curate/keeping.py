@@ -7,7 +7,7 @@ Repeated lines and paragraphs are taken out here. A document keeps the id that i
 """
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -133,7 +133,10 @@ def _with_section_facts(batch: "pa.RecordBatch") -> "pa.RecordBatch":
     columns = (batch.column(name).to_pylist() for name in ("text", "title", "facts"))
     facts = []
     for text, title, inherited in zip(*columns, strict=True):
-        own = [asdict(fact) for fact in section_facts(text, title)]
+        own = [
+            {"subject": fact.subject, "aspect": fact.aspect, "answer": fact.answer}
+            for fact in section_facts(text, title)
+        ]
         known = {(fact["subject"], fact["aspect"]) for fact in own}
         facts.append(own + [fact for fact in inherited if (fact["subject"], fact["aspect"]) not in known])
     return _replaced(batch, "facts", facts)

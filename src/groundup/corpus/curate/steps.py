@@ -107,7 +107,7 @@ class Steps:
         from groundup.corpus.filters.lines import keep_lines
 
         batch = _Batch(items)
-        _count_read(items, counts)
+        _count_read(items, byte_lengths(batch.texts).tolist(), counts)
         self._redact(batch, counts)
         if self.urls is not None:
             verdicts = self.urls.judge([one.url for one in batch.found])
@@ -295,17 +295,17 @@ def _scattered(texts: "pa.Array", rows: NDArray[np.int64], others: "pa.Array") -
     return pa.concat_arrays([texts, others.cast(texts.type)]).take(pa.array(positions))
 
 
-def _count_read(items: Sequence[Document | Dropped], counts: Counts) -> None:
-    documents = size = 0
+def _count_read(items: Sequence[Document | Dropped], sizes: Sequence[int], counts: Counts) -> None:
+    """Count a batch as it was read; `sizes` are the bytes of its documents."""
+    of_documents = iter(sizes)
     for item in items:
         if isinstance(item, Dropped):
             counts.drop(item.source, item.rule)
             if item.is_row:
                 counts.bad_row(item.source, f"{item.origin}: {item.rule} ({item.excerpt})")
         else:
-            counts.read(item.source, 1, item.size)
+            counts.read(item.source, 1, next(of_documents))
             if item.note:
                 counts.tally("reading", item.note)
-            documents, size = documents + 1, size + item.size
-    counts.step("found", len(items), size)
-    counts.step("read", documents, size)
+    counts.step("found", len(items), sum(sizes))
+    counts.step("read", len(sizes), sum(sizes))

@@ -14,7 +14,7 @@ from groundup.artifacts.work import Figures
 from groundup.corpus.duplicates.components import LINK, of_node
 from groundup.corpus.duplicates.exact import PAIR, same_as
 from groundup.corpus.duplicates.merit import RowNumbers
-from groundup.corpus.duplicates.runs import Records, RunWriter, read_run, records_of, spread, write_run
+from groundup.corpus.duplicates.runs import Records, RunWriter, joined, read_run, records_of, spread, write_run
 from groundup.corpus.duplicates.search import DuplicateSearch, SearchTask
 
 KEYS, GROUPS = "keys", "groups"  # phases
@@ -55,7 +55,7 @@ def _link(search: DuplicateSearch, number: int, folder: Path) -> Figures:
         keys = np.concatenate([part["key"] for part in parts])
         rows = np.concatenate([part["document"] + start for part, start in zip(parts, search.starts, strict=False)])
         # Most pairs with one key in common have several.
-        links = np.unique(np.concatenate([links, _links(keys, rows, search.before)]))
+        links = np.unique(joined([links, _links(keys, rows, search.before)], LINK))
     write_run(folder / LINKS_RUN, links, of_node(links["node"], search.ranges), search.ranges)
     return {}
 

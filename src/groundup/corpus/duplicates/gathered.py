@@ -15,7 +15,7 @@ from groundup.artifacts.work import Figures
 from groundup.corpus.duplicates.components import labels_of
 from groundup.corpus.duplicates.merit import RowNumbers, best_first
 from groundup.corpus.duplicates.minhash import Hashes
-from groundup.corpus.duplicates.runs import Records, RunWriter, range_of, read_run, records_of
+from groundup.corpus.duplicates.runs import Records, RunWriter, joined, range_of, read_run, records_of
 from groundup.corpus.duplicates.search import DuplicateSearch, SearchTask
 from groundup.corpus.duplicates.sets import ShingleRanges
 from groundup.kernels.arrow import Offsets
@@ -83,7 +83,7 @@ def gathered(search: DuplicateSearch, number: int) -> Gathered:
         start, first, _ = range_of(path, number, _SHINGLE)
         ends = np.cumsum(part["shingles"], dtype=np.int64)
         begins.append(start // 4 + first + ends - part["shingles"])
-    documents = np.concatenate(parts)
+    documents = joined(parts, dtype)
     file_of = np.repeat(np.arange(len(parts), dtype=np.int32), [len(part) for part in parts])
     begin: NDArray[np.int64] = np.concatenate(begins).astype(np.int64)
     del parts, begins

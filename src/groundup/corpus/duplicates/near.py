@@ -39,7 +39,7 @@ from groundup.corpus.duplicates.components import label_components
 from groundup.corpus.duplicates.exact import DIGESTS, PAIR, SAME, find_same, send_digests
 from groundup.corpus.duplicates.gathered import GATHERED, gather, gathered
 from groundup.corpus.duplicates.merit import RowNumbers
-from groundup.corpus.duplicates.runs import Records, read_runs, records_of, write_run
+from groundup.corpus.duplicates.runs import Records, joined, read_runs, records_of, write_run
 from groundup.corpus.duplicates.search import DuplicateSearch, SearchTask
 from groundup.corpus.duplicates.sets import ShingleSets
 from groundup.corpus.phases import Phases
@@ -152,7 +152,7 @@ def _gone(search: DuplicateSearch, part: int) -> Records:
 def duplicates_of(search: DuplicateSearch, part: int) -> Duplicates:
     """What was dropped of a part, after `find`."""
     passed_on = read_runs(search.files(_PASSED_ON, search.parts, _RUN), part, _GONE)
-    found = np.concatenate([_gone(search, part), passed_on])
+    found = joined([_gone(search, part), passed_on], _GONE)
     found = found[np.argsort(found["row"])]
     rows = found["row"] - search.starts[part]
     return Duplicates(rows, found["kept"], found["id"], found["similarity"], found["exact"])

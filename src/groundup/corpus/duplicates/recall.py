@@ -134,23 +134,28 @@ def _nominate(search: DuplicateSearch, part: int, sample: int, folder: Path) -> 
 def _draw(search: DuplicateSearch, sample: int) -> int:
     """Write down the sample of all parts, by row; returns how many documents it has."""
     found = search.files(f"{_NOMINATED}-{sample}", search.parts, _SAMPLE)[search.earlier_parts :]
-    digests = np.concatenate([np.zeros((0, 2), np.uint64), *(np.load(path)["digests"] for path in found)])
-    of = np.repeat(np.arange(len(found)), [len(np.load(path)["rows"]) for path in found])
+    every = [np.zeros((0, 2), np.uint64)]
+    for path in found:
+        with np.load(path) as nominated:
+            every.append(nominated["digests"])
+    digests = np.concatenate(every)
+    of = np.repeat(np.arange(len(found)), [len(some) for some in every[1:]])
     chosen = np.sort(np.lexsort((digests[:, 1], digests[:, 0]))[:sample])
     rows, stays, shingles, owners = [np.zeros(0, np.int64)], [np.zeros(0, bool)], [np.zeros(0, np.uint32)], 0
     owner = [np.zeros(0, np.int64)]
     for part in np.unique(of[chosen]).tolist():
-        with np.load(found[part]) as nominated:
-            own = np.sort(chosen[of[chosen] == part] - np.flatnonzero(of == part)[0])
-            own = own[np.argsort(nominated["rows"][own])]
+        with np.load(found[part]) as nominated:  # each name reads its array again
+            all_rows, all_stays, all_shingles = (nominated[name] for name in ("rows", "stays", "shingles"))
             ends = np.cumsum(nominated["counts"])
-            for at in own.tolist():
-                some = np.unique(nominated["shingles"][ends[at] - nominated["counts"][at] : ends[at]])
-                shingles.append(some)
-                owner.append(np.full(len(some), owners))
-                owners += 1
-            rows.append(nominated["rows"][own])
-            stays.append(nominated["stays"][own])
+        own = np.sort(chosen[of[chosen] == part] - np.flatnonzero(of == part)[0])
+        own = own[np.argsort(all_rows[own])]
+        for at in own.tolist():
+            some = np.unique(all_shingles[ends[at - 1] if at else 0 : ends[at]])
+            shingles.append(some)
+            owner.append(np.full(len(some), owners))
+            owners += 1
+        rows.append(all_rows[own])
+        stays.append(all_stays[own])
     columns = {"rows": rows, "stays": stays, "shingles": shingles, "owners": owner}
     arrays: dict[str, Any] = {name: np.concatenate(values) for name, values in columns.items()}
     np.savez(search.folder / _SAMPLE, **arrays)

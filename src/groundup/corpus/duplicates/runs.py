@@ -95,7 +95,17 @@ def read_run(path: Path, number: int, dtype: np.dtype[Any]) -> Records:
 
 def read_runs(paths: Sequence[Path], number: int, dtype: np.dtype[Any]) -> Records:
     """The records for destination `number` of all files, one file after the other."""
-    return np.concatenate([np.zeros(0, dtype), *(read_run(path, number, dtype) for path in paths)])
+    return joined([read_run(path, number, dtype) for path in paths], dtype)
+
+
+def joined(parts: Sequence[Records], dtype: np.dtype[Any]) -> Records:
+    """The records of all parts in a row; `np.concatenate` takes a millisecond to see that their types are the same."""
+    found = np.empty(sum(map(len, parts)), dtype=dtype)
+    at = 0
+    for part in parts:
+        found[at : at + len(part)] = part
+        at += len(part)
+    return found
 
 
 def records_of(dtype: np.dtype[Any], **columns: Any) -> Records:

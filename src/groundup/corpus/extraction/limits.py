@@ -12,6 +12,14 @@ def limit_time(seconds: float) -> None:
     setitimer(ITIMER_PROF, seconds)
 
 
+def unlimited_memory() -> None:
+    """From now on this process may take all address space again that it had to begin with."""
+    import resource
+
+    _, most = resource.getrlimit(resource.RLIMIT_AS)
+    resource.setrlimit(resource.RLIMIT_AS, (most, most))
+
+
 def limit_memory(megabytes: int) -> None:
     """From now on this process may take so much more address space; where the system reports how much it has."""
     import resource

@@ -128,7 +128,8 @@ class LimitedProcess:
             del self._held[: self._at]
             self._held += chunk
             self._at = 0
-        found = bytes(self._held[self._at : self._at + size])
+        with memoryview(self._held) as held:
+            found = bytes(held[self._at : self._at + size])
         self._at += size
         return found
 

@@ -23,7 +23,6 @@ from groundup.corpus.extraction.process import LimitedProcess, LostError, LostRu
 from groundup.corpus.sources.configuration import Contents
 from groundup.corpus.sources.piece import FilePart, Piece
 from groundup.corpus.sources.protocol import (
-    DOCUMENT,
     DONE,
     ERROR,
     MESSAGE,
@@ -31,6 +30,7 @@ from groundup.corpus.sources.protocol import (
     Position,
     ReadRequest,
     encoded,
+    item_of,
 )
 from groundup.corpus.sources.unreadable import UnreadableError
 from groundup.errors import GroundupError
@@ -55,15 +55,22 @@ def read_guarded(piece: Piece, path: Path, contents: Contents, max_bytes: int) -
     for _ in range(_MAX_LOST):
         done = request.skip
         try:
-            for kind, index, head, text in _answers(request, contents):
-                done = index + 1
-                yield Document(text=text, **head) if kind == DOCUMENT else Dropped(**head)
+            for _, rows, body in _answers(request, contents):
+                at = 0
+                for row in rows:
+                    end = at + max(0, row[1])
+                    done = row[0] + 1
+                    yield item_of(row, str(body[at:end], "utf-8"), piece.source)
+                    at = end
             return
         except _ReaderLostError as lost:
             reason = UnreadableError(lost.rule, lost.detail)
-            if lost.index < 0 or lost.index in dict(request.bad):
+            if lost.index >= 0 and lost.index not in dict(request.bad):
+                request = replace(request, skip=done, bad=(*request.bad, (lost.index, reason)))
+            elif not request.at_once:  # what was read before, but not sent yet, is not lost
+                request = replace(request, skip=done, at_once=True)
+            else:
                 break
-            request = replace(request, skip=done, bad=(*request.bad, (lost.index, reason)))
     detail = f"{reason.detail}; the rest of the file is not read"
     yield Dropped(piece.source, piece.relative, reason.rule, excerpt=detail, licence=contents.licence)
 
@@ -71,13 +78,13 @@ def read_guarded(piece: Piece, path: Path, contents: Contents, max_bytes: int) -
 def parts_of(path: Path, format: str, contents: Contents) -> list[FilePart]:
     """A Parquet file's row groups or a zip archive's members; none if it can't be read."""
     try:
-        return [FilePart(*part) for _, _, head, _ in _answers(PartsRequest(path, format), contents) for part in head]
+        return [FilePart(*part) for _, head, _ in _answers(PartsRequest(path, format), contents) for part in head]
     except _ReaderLostError:
         return []  # reading it gives the reason
 
 
-def _answers(request: ReadRequest | PartsRequest, contents: Contents) -> Iterator[tuple[bytes, int, Any, str]]:
-    """`(kind, index, head, text)` of each message.
+def _answers(request: ReadRequest | PartsRequest, contents: Contents) -> Iterator[tuple[bytes, Any, memoryview]]:
+    """`(kind, head, body)` of each message.
 
     Raises:
         _ReaderLostError: the process is gone.
@@ -91,7 +98,7 @@ def _answers(request: ReadRequest | PartsRequest, contents: Contents) -> Iterato
         process.send(encoded(request))
         while True:
             seconds = limits.seconds * _BATCHES
-            kind, index, heads, body = MESSAGE.unpack(process.take(MESSAGE.size, seconds))
+            kind, heads, body = MESSAGE.unpack(process.take(MESSAGE.size, seconds))
             rest = process.take(heads + body, seconds)
             if kind == DONE:
                 is_whole = True
@@ -100,7 +107,7 @@ def _answers(request: ReadRequest | PartsRequest, contents: Contents) -> Iterato
             if kind == ERROR:
                 what, where, do = head
                 raise GroundupError(what, where=where, do=do)
-            yield kind, index, head, rest[heads:].decode()
+            yield kind, head, memoryview(rest)[heads:]
     except LostError as lost:
         raise _ReaderLostError(lost, process.position.get()) from lost
     finally:

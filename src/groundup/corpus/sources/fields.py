@@ -22,7 +22,8 @@ def row_record(row: Mapping[str, Any], location: Location, options: ReadOptions)
     name = _field(row, columns.id) if columns.id else None
     if name is not None and name is not _MISSING:
         location = replace(location, origin=f"{location.origin}#{name}")
-    location = replace(location, url=_optional(row, "url", columns.url, notes))
+    if url := _optional(row, "url", columns.url, notes):
+        location = replace(location, url=url)
     title = _optional(row, "title", columns.title, notes)
     licence = _optional(row, "licence", columns.licence_column, notes)
     text = _field(row, columns.text)

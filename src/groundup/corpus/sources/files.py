@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from groundup.corpus.clean import clean, repair, squeeze
+from groundup.corpus.clean import clean, others_of, repair, squeeze
 from groundup.corpus.documents import EXCERPT_CHARACTERS, Document, Dropped
 from groundup.corpus.extraction.pool import BATCH_BYTES, BATCH_PAGES, Extracted, Extractor, Page, extractor
 from groundup.corpus.sources.configuration import Contents
@@ -136,7 +136,7 @@ def _read(one: Unread, options: ReadOptions) -> Record | Failed:
         raise
     except Exception as error:  # libraries raise what they like at what they don't know
         return Failed(one.location, _failure(error), one.data)
-    return replace(parsed, missing=one.missing) if isinstance(parsed, Record) else parsed
+    return replace(parsed, missing=one.missing) if one.missing and isinstance(parsed, Record) else parsed
 
 
 def _failure(error: Exception) -> UnreadableError:
@@ -161,7 +161,7 @@ def _batches(found: Iterable[tuple[int, Record | Failed]]) -> Iterator[list[tupl
 def _with_text(held: list[tuple[int, Record | Failed]], worker: Extractor) -> Iterator[tuple[int, Record | Failed]]:
     """The batch with pages turned into text."""
     pages = [Page(one.page, one.text) for _, one in held if isinstance(one, Record) and one.page is not None]
-    answers = iter(worker.extract(pages))
+    answers = iter(worker.extract(pages) if pages else ())
     for index, one in held:
         if isinstance(one, Failed) or one.page is None:
             yield index, one
@@ -186,9 +186,12 @@ def _items(one: Record | Failed, piece: Piece, contents: Contents) -> Iterator[D
 
 def _document(record: Record, piece: Piece, contents: Contents) -> Document | Dropped:
     text, title = record.text, record.title
+    others = others_of(text)
     if contents.extraction.repair:
-        text, title = repair(text), repair(title)
-    text, title = clean(text), squeeze(clean(title))
+        repaired, title = repair(text, others), repair(title)
+        if repaired is not text:
+            text, others = repaired, others_of(repaired)
+    text, title = clean(text, others), squeeze(clean(title))
     location = record.location
     known: dict[str, Any] = {
         "title": title,

@@ -1,18 +1,27 @@
-"""What goes between the door and a reading process."""
+"""What goes between the door and a reading process: numbers, JSON and UTF-8, many documents in one message.
+
+MESSAGE kind, size of the head, size of the body | head | body
+
+DOCUMENTS   head: a row for each document or reason (`row_of`)     body: the texts, one after another
+PARTS, ERROR, DONE   head: the parts of a file, what GroundupError says, nothing
+"""
 
 import mmap
 import pickle
 import struct
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+from groundup.corpus.documents import Document, Dropped
 from groundup.corpus.sources.configuration import Contents
 from groundup.corpus.sources.piece import Piece
 from groundup.corpus.sources.unreadable import UnreadableError
 
 SIZE = struct.Struct("!I")  # bytes of a request
-MESSAGE = struct.Struct("!cQII")  # kind, index of the document in the piece, bytes of the head and of the text
-DOCUMENT, DROPPED, PARTS, ERROR, DONE = b"D", b"X", b"P", b"!", b"."
+MESSAGE = struct.Struct("!cII")  # kind, bytes of the head and of the body
+DOCUMENTS, PARTS, ERROR, DONE = b"D", b"P", b"!", b"."
+_REASON = ("source", "origin", "rule", "title", "value", "threshold", "excerpt", "offset", "url", "licence", "is_row")
 
 
 @dataclass(frozen=True)
@@ -27,6 +36,8 @@ class ReadRequest:
     """So many of its documents are known already."""
     bad: tuple[tuple[int, UnreadableError], ...] = ()
     """Documents that ended this process before, by their index."""
+    at_once: bool = False
+    """Each document is sent as soon as it is read, since the process will end somewhere between two."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +51,22 @@ class PartsRequest:
 def encoded(request: ReadRequest | PartsRequest) -> bytes:
     data = pickle.dumps(request)
     return SIZE.pack(len(data)) + data
+
+
+def row_of(index: int, item: Document | Dropped) -> tuple[list[Any], bytes]:
+    """The row of a head for what was found at this index of a piece, and its text."""
+    if isinstance(item, Document):
+        text = item.text.encode("utf-8", "replace")
+        return [index, len(text), item.title, item.origin, item.licence, item.url, item.offset, item.note], text
+    return [index, -1, *(getattr(item, name) for name in _REASON)], b""
+
+
+def item_of(row: list[Any], text: str, source: str) -> Document | Dropped:
+    """The inverse of `row_of`, for a document of this source."""
+    if row[1] < 0:
+        return Dropped(**dict(zip(_REASON, row[2:], strict=True)))
+    _, _, title, origin, licence, url, offset, note = row
+    return Document("", text, title, source, origin, licence, "", (), url, offset, "", None, note)
 
 
 class Position:
