@@ -74,7 +74,7 @@ def _blocks(text: str) -> list[list[str]]:
     """Runs of lines between blank lines, cut before headings; a fenced block of code stays whole."""
     blocks: list[list[str]] = []
     current: list[str] = []
-    fence, has_fences = "", any(mark in text for mark in _FENCES)
+    fence, has_fences = "", any(mark[0] in text and mark in text for mark in _FENCES)
     for line in text.split("\n"):
         mark = _fence(line) if has_fences else ""
         if fence:

@@ -104,8 +104,11 @@ def _read(
     if texts == LANES:
         at0, at1, at2, at3 = offsets[first], offsets[first + 1], offsets[first + 2], offsets[first + 3]
         common = min(min(at1 - at0, at2 - at1), min(at3 - at2, offsets[first + 4] - at3))
-        state0, state1, state2, state3 = np.int64(0), np.int64(0), np.int64(0), np.int64(0)
-        count0, count1, count2, count3 = np.int64(0), np.int64(0), np.int64(0), np.int64(0)
+        state0 = state1 = state2 = state3 = np.int64(0)
+        count0: Integer = np.int64(0)
+        count1: Integer = np.int64(0)
+        count2: Integer = np.int64(0)
+        count3: Integer = np.int64(0)
         for at in range(common):
             state0 = _moved(state0, data[at0 + at], moves, rows)
             state1 = _moved(state1, data[at1 + at], moves, rows)
