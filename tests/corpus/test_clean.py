@@ -34,7 +34,7 @@ def test_each_thing_that_is_cleaned() -> None:
 
 
 def test_usual_characters_are_those_that_nothing_changes() -> None:
-    """Cleaning passes over a text of these alone."""
+    """A text of these alone needs no cleaning but for its white space."""
     usual = "".join(one for one in map(chr, range(0x10000)) if not _UNUSUAL.match(one))
     assert len(usual) > 40_000 and not any(map(unicodedata.combining, usual))
     for text in (usual, usual[::-1], "".join(sorted(usual, key=lambda one: ord(one) * 40_503 % 65_521))):

@@ -37,7 +37,7 @@ from groundup.errors import GroundupError
 # A book takes pypdf longer than a page takes an extractor.
 _SLOW = {"pdf": 6.0}
 _BATCH_BYTES, _BATCH_ROWS = 1 << 16, 256  # of documents that are sent together
-# The timer is set anew after this fraction of the limit: for most documents that would take longer than reading them.
+# The timer is set again only after this fraction of the limit: setting it would take longer than most documents.
 _EXACT = 0.05
 # What takes much address space is loaded before that is limited; Arrow takes longer to load than most files to read.
 _ARROW = ("pyarrow.parquet", "resiliparse.parse.encoding")
