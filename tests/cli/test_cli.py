@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from groundup.artifacts import Measured, StageKey
+from groundup.artifacts import Measured, MetricsLog, StageKey
 from groundup.blueprint.load import load
 from groundup.cli.main import main
 from groundup.corpus.curate.curation import curate
@@ -180,14 +180,37 @@ def test_status_of_a_run_however_it_is_named(run: RunFolder, call: Call, named: 
     assert lines[3].split() == ["tokens", "waiting"]
 
 
+def test_status_says_how_far_a_killed_stage_came(run: RunFolder, here: Path, call: Call) -> None:
+    key = survey(load(here / "mine.yaml"), run, stages(load(here / "mine.yaml").blueprint))[1].key
+    assert key is not None
+    _, keep = run.store.begin(key)
+    run.event("started", "tokenizer", key=key.digest, expected={"steps": 9.0})
+    log = MetricsLog(keep / "metrics.jsonl")
+    for step in (1, 2, 3):
+        log.write(step, tokens=100.0)
+    (keep / "checkpoint-000000002").mkdir()
+    where = "was killed at step 3 of 9, 300 tokens; resumes after step 2"
+    assert call("status", "runs/mine")[1].splitlines()[2] == f"  tokenizer  interrupted {where}"
+    assert f"  tokenizer  interrupted {where}\n" in call("explain", "runs/mine")[1]
+    found = json.loads(call("status", "runs/mine", "--json")[1])["stages"][1]
+    assert (found["state"], found["reached"]["resumes_after"]) == ("interrupted", 2)
+    (keep / "metrics.jsonl").unlink()
+    run.event("failed", "tokenizer", seconds=1.0, error="the disk is full")
+    assert (
+        call("status", "runs/mine")[1]
+        .splitlines()[2]
+        .endswith("failed at step 2 of 9; resumes after step 2 (the disk is full)")
+    )
+
+
 def test_explain_names_the_value_and_its_line(run: RunFolder, here: Path, call: Call) -> None:
     artifact = run.artifact("curate").path.name
-    assert f"curate     done      made 2026-01-31T12:00:00Z as {artifact}" in call("explain", "runs/mine")[1]
+    assert f"curate     done        made 2026-01-31T12:00:00Z as {artifact}" in call("explain", "runs/mine")[1]
     (here / "mine.yaml").write_text(BLUEPRINT.replace("0.1", "0.2"))
-    assert "curate     stale     curate.heldout was 0.1, is 0.2 (mine.yaml:6)" in call("explain", "runs/mine")[1]
+    assert "curate     stale       curate.heldout was 0.1, is 0.2 (mine.yaml:6)" in call("explain", "runs/mine")[1]
     (here / "mine.yaml").write_text(BLUEPRINT)
     (here / "docs" / "b.md").write_text("# B\n")
-    assert "curate     stale     its source docs has changed" in call("explain", "runs/mine")[1]
+    assert "curate     stale       its source docs has changed" in call("explain", "runs/mine")[1]
 
 
 def test_lineage_reaches_the_documents(run: RunFolder, call: Call) -> None:
@@ -251,7 +274,7 @@ def test_diagnose_reads_the_newest_run(run: RunFolder, call: Call) -> None:
 
 def test_status_before_the_first_run_leaves_nothing(here: Path, call: Call) -> None:
     status, out, _ = call("status", "mine.yaml")
-    assert (status, out.splitlines()[:2]) == (0, ["runs/mine, with mine.yaml", "  curate     new      "])
+    assert (status, out.splitlines()[:2]) == (0, ["runs/mine, with mine.yaml", "  curate     new        "])
     assert not (here / "runs").exists()
 
 

@@ -19,7 +19,7 @@ def look(base: Path, table: tuple[Stage, ...] | None = None, **sections: Any) ->
     blueprint = Toy.model_validate({"read": {"path": "numbers.txt"}} | sections)
     loaded, folder = toy_loaded(blueprint, base), RunFolder(base.parent / "run")
     steps = survey(loaded, folder, table or stages())
-    return {step.stage.name: (step.state.value, reasons(step, loaded, folder.store)) for step in steps}
+    return {step.stage.name: (step.state.value, reasons(step, loaded, folder)) for step in steps}
 
 
 def test_before_the_first_run(base: Path) -> None:

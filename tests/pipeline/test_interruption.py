@@ -13,10 +13,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from test_explain import look
 from test_runner import execute
 
 from groundup.errors import GroundupError
 from groundup.pipeline.folder import RunFolder
+from groundup.pipeline.runs import runs_below
 
 PAUSE = 0.02
 
@@ -97,6 +99,9 @@ def test_a_killed_run_takes_its_stage_along_and_the_stage_resumes_where_it_was(b
     finish(process)
     until(lambda: not alive(worker), 2.0)
     done = json.loads(state.read_text())[0]
+    assert look(base)["sum"] == ("interrupted", ["was killed"])
+    assert look(base, sum={"start": 5})["sum"][0] == "new"  # with other values it was never begun
+    assert [one.state for one in runs_below(tmp_path)] == ["interrupted at sum"]
     assert finish(start(base, run)) == (0, "")
     artifact = RunFolder(run).artifact("sum")
     assert int(artifact.file("records/resumed_at.txt").read_text()) == done > 0

@@ -32,7 +32,7 @@ class StageKey:
     @property
     def folder(self) -> str:
         """`pretrain-1f2e3d4c5b6a`."""
-        return f"{self.stage}-{self.digest[:12]}"
+        return folder_name(self.stage, self.digest)
 
     def differences(self, older: "StageKey") -> Iterator[tuple[str, Any, Any]]:
         """`(what, old, new)` for each value that changed since `older`, named by its path in the blueprint."""
@@ -43,6 +43,11 @@ class StageKey:
         yield from _changed(self.stage, older.configuration, self.configuration)
         yield from _changed("input", older.inputs, self.inputs)
         yield from _changed("source", older.sources, self.sources)
+
+
+def folder_name(stage: str, digest: str) -> str:
+    """The name of an artifact's folder, from its stage and its key's digest."""
+    return f"{stage}-{digest[:12]}"
 
 
 def _changed(path: str, old: Any, new: Any) -> Iterator[tuple[str, Any, Any]]:

@@ -12,7 +12,7 @@ from typing import IO, Any
 
 from groundup.artifacts import durable
 from groundup.artifacts.json_files import OtherFormatError
-from groundup.artifacts.key import StageKey
+from groundup.artifacts.key import StageKey, folder_name
 from groundup.artifacts.manifest import Artifact, Manifest, Measured
 from groundup.errors import GroundupError
 
@@ -108,6 +108,10 @@ class Store:
     def kept(self, key: StageKey) -> Path:
         """Where the stage under `key` keeps checkpoints for the next try."""
         return self._building / f"{key.folder}.keep"
+
+    def kept_under(self, stage: str, digest: str) -> Path:
+        """The same, where only the key's digest is known."""
+        return self._building / f"{folder_name(stage, digest)}.keep"
 
     def publish(
         self, key: StageKey, figures: dict[str, Any], measured: Measured, provenance: dict[str, Any]

@@ -20,10 +20,11 @@ verbs = typer.Typer()
 
 @verbs.command()
 def status(run: Run = None, set_: Set = None, json: Json = False) -> None:
-    """Show what is done, what is stale and what waits."""
+    """Show what is done, stale, interrupted or waiting."""
+    from groundup.pipeline.explain import reasons
     from groundup.pipeline.graph import stages
     from groundup.pipeline.runner import summary
-    from groundup.pipeline.status import survey
+    from groundup.pipeline.status import State, survey
     from groundup.progress import clock
 
     folder, loaded = where.current(run, set_)
@@ -33,13 +34,15 @@ def status(run: Run = None, set_: Set = None, json: Json = False) -> None:
         return
     print(where.heading(folder, loaded))
     for step in steps:
-        line = f"  {step.stage.name:<10} {step.state:<9}"
+        line = f"  {step.stage.name:<10} {step.state:<11}"
         if step.artifact:
             cost = step.artifact.manifest.measured
             line += (
                 f" {clock(cost.seconds):>7} {cost.peak_rss_bytes / 2**20:>7,.0f} MiB  {summary(step.artifact.figures)}"
             )
-        print(line)
+        elif step.state is State.INTERRUPTED:
+            line += f" {reasons(step, loaded, folder)[0]}"
+        print(printable(line))
 
 
 @verbs.command()
@@ -60,18 +63,20 @@ def explain(
         check_name(stage, all_stages)
     steps = [step for step in survey(loaded, folder, all_stages) if stage in (None, step.stage.name)]
     if json:
-        rows = [_row(step) | {"reasons": reasons(step, loaded, folder.store)} for step in steps]
+        rows = [_row(step) | {"reasons": reasons(step, loaded, folder)} for step in steps]
         print_json({"run": str(folder.path), "overrides": list(loaded.overrides), "stages": rows})
         return
     print(where.heading(folder, loaded))
     for step in steps:
-        for number, reason in enumerate(reasons(step, loaded, folder.store)):
-            head = f"  {step.stage.name:<10} {step.state:<9}" if number == 0 else " " * 22
-            print(f"{head} {reason}")
+        for number, reason in enumerate(reasons(step, loaded, folder)):
+            head = f"  {step.stage.name:<10} {step.state:<11}" if number == 0 else " " * 24
+            print(printable(f"{head} {reason}"))
 
 
 def _row(step: Step) -> dict[str, Any]:
     """A stage's state, JSON-ready."""
+    from dataclasses import asdict
+
     row: dict[str, Any] = {"stage": step.stage.name, "state": str(step.state), "waits_for": list(step.waits_for)}
     if step.artifact:
         measured = step.artifact.manifest.measured
@@ -81,6 +86,8 @@ def _row(step: Step) -> dict[str, Any]:
             "peak_rss_bytes": measured.peak_rss_bytes,
             "figures": step.artifact.figures,
         }
+    if step.reached:
+        row["reached"] = asdict(step.reached)
     return row
 
 

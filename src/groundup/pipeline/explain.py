@@ -5,19 +5,25 @@ from typing import Any
 
 from groundup.artifacts import Artifact, StageKey, Store
 from groundup.blueprint.load import LoadedBlueprint
+from groundup.pipeline.folder import RunFolder
+from groundup.pipeline.interrupted import ending
 from groundup.pipeline.status import State, Step
 
 MAX_CHARACTERS = 60  # of a value that is shown
 DIGEST = 64  # characters of a SHA-256
 
 
-def reasons(step: Step, loaded: LoadedBlueprint, store: Store) -> list[str]:
+def reasons(step: Step, loaded: LoadedBlueprint, folder: RunFolder) -> list[str]:
     """Why this step is in the state that it is in."""
+    store = folder.store
     if step.state is State.WAITING:
         return [f"waits for {', '.join(step.waits_for)}"]
     if step.artifact:
         return [f"made {step.artifact.manifest.provenance.get('ended', '')} as {step.artifact.path.name}"]
     assert step.key is not None
+    if step.state is State.INTERRUPTED:
+        assert step.reached is not None
+        return [ending(folder.events(), step.stage.name, step.key.digest, step.reached)]
     nearest = nearest_older(step.key, store.published(step.stage.name))
     if nearest is None:
         return ["was never made in this run folder"]

@@ -12,6 +12,7 @@ from groundup.artifacts import Artifact, Manifest, durable
 from groundup.artifacts.store import RUN
 from groundup.errors import GroundupError
 from groundup.pipeline.folder import RunFolder
+from groundup.pipeline.interrupted import interrupted
 
 LAST_STAGE = "report"
 
@@ -22,7 +23,8 @@ class ListedRun:
 
     path: Path
     state: str
-    """`done`, `running sft`, `failed at sft`, `stopped at sft`, `interrupted at sft`, or `damaged`."""
+    """`done`, `running sft`, `failed at sft`, `stopped at sft`, `interrupted at sft, at step 3 of 9`, or
+    `damaged`."""
     parameters: int | None
     documents: int | None
     bits_per_byte: float | None
@@ -93,5 +95,7 @@ def _state(folder: RunFolder, events: list[dict[str, Any]], artifacts: Mapping[s
     if last["event"] in ("failed", "stopped"):
         return f"{last['event']} at {last['stage']}"
     if last["event"] == "started" and last["stage"] != LAST_STAGE:
-        return f"interrupted at {last['stage']}"
+        kept = folder.store.kept_under(last["stage"], last.get("key", ""))
+        reached = found.reached((last.get("expected") or {}).get("steps", 0)) if (found := interrupted(kept)) else ""
+        return f"interrupted at {last['stage']}" + (f", {reached.partition(';')[0]}" if reached else "")
     return "done" if LAST_STAGE in artifacts else f"ended after {next(reversed(list(artifacts)), 'nothing')}"

@@ -13,6 +13,7 @@ from groundup.blueprint.load import LoadedBlueprint
 from groundup.lazy import load
 from groundup.pipeline.folder import RunFolder
 from groundup.pipeline.graph import Stage
+from groundup.pipeline.interrupted import Interrupted, interrupted
 from groundup.section import Section
 
 
@@ -21,6 +22,7 @@ class State(StrEnum):
 
     DONE = "done"  # its artifact is there
     BUILDING = "building"  # a process works on it now
+    INTERRUPTED = "interrupted"  # it was begun with these values and not finished; the next run resumes
     NEW = "new"  # it was never made in this folder
     STALE = "stale"  # it was made from other values
     WAITING = "waiting"  # its inputs are not there, so whether it is stale can't be said yet
@@ -37,6 +39,7 @@ class Step:
     artifact: Artifact | None = None
     waits_for: tuple[str, ...] = ()
     inputs: Mapping[str, Artifact] | None = None
+    reached: Interrupted | None = None  # how far it came, where it is interrupted
 
 
 def resolve(stage: Stage, made: Mapping[str, Artifact], loaded: LoadedBlueprint, folder: RunFolder) -> Step:
@@ -64,14 +67,16 @@ def resolve(stage: Stage, made: Mapping[str, Artifact], loaded: LoadedBlueprint,
         inputs={name: one.manifest.content for name, one in inputs.items()},
         sources=sources,
     )
-    artifact = folder.store.find(key)
+    artifact, reached = folder.store.find(key), None
     if artifact:
         state = State.DONE
     elif folder.store.held(stage.name):
         state = State.BUILDING
+    elif reached := interrupted(folder.store.kept(key)):
+        state = State.INTERRUPTED
     else:
         state = State.STALE if folder.store.published(stage.name) else State.NEW
-    return Step(stage, config, state, key, artifact, inputs=inputs)
+    return Step(stage, config, state, key, artifact, inputs=inputs, reached=reached)
 
 
 def survey(

@@ -144,7 +144,7 @@ def _stage(folder: RunFolder, event: dict[str, Any], begun: dict[str, Any], now:
     state = {"started": "working" if folder.store.held(RUN) else "interrupted"}.get(kind, kind)
     since = datetime.fromisoformat(begun["time"].replace("Z", "+00:00")).timestamp() if begun else now
     seconds = now - since if state == "working" else float(event.get("seconds", 0.0))
-    kept = folder.path / "artifacts" / ".building" / f"{name}-{begun.get('key', '')[:12]}.keep" / "metrics.jsonl"
+    kept = folder.store.kept_under(name, begun.get("key", "")) / "metrics.jsonl"
     rows = read_metrics(kept) if kept.is_file() else []
     return WatchedStage(name, state, seconds, predicted, None, str(event.get("error", "")), rows)
 
