@@ -41,21 +41,21 @@ evaluate: {max_answer_tokens: 8, bootstrap: 100, samples: 3}
 """
 
 
-def write_tiny(folder: Path) -> Path:
+def write_tiny(folder: Path, pages: int = 40) -> Path:
     """The pages and the blueprint, the same at every call; returns the blueprint's path."""
-    pages = folder / "pages"
-    pages.mkdir(parents=True)
+    into = folder / "pages"
+    into.mkdir(parents=True)
     rng = random.Random(7)
 
     def sentence() -> str:
         subject, thing, spot = rng.sample(WORDS, 3)
         return f"The {subject} {rng.choice(VERBS)} the {thing} near the {spot} number {rng.randrange(1000)}."
 
-    for page in range(40):
+    for page in range(pages):
         name = f"{rng.choice(WORDS).title()} {page}"
         parts = [f"# {name}", sentence(), f"## The {rng.choice(WORDS)} of {name}", sentence()]
         parts += [" ".join(sentence() for _ in range(4)) for _ in range(3)]
-        (pages / f"page{page:02}.md").write_text("\n\n".join(parts) + "\n", encoding="utf-8")
+        (into / f"page{page:02}.md").write_text("\n\n".join(parts) + "\n", encoding="utf-8")
     blueprint = folder / "tiny.yaml"
     blueprint.write_text(BLUEPRINT, encoding="utf-8")
     return blueprint

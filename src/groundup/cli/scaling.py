@@ -60,13 +60,11 @@ def scale(
     from groundup.pipeline.folder import RunFolder
     from groundup.planning.budget import Budget
     from groundup.planning.ladder import ladder
-    from groundup.planning.needed import needed
     from groundup.progress import Silent, for_terminal
 
     loaded = load(blueprint, set_ or ())
-    loaded.check_files()
-    if "pretrain" not in needed(loaded.blueprint):
-        raise GroundupError("this blueprint has no pretraining to scale", where="start", do="leave start out")
+    _check(loaded)
+    other = _other(loaded, against) if against else None
     budget = Budget(flops, hours, money, price, device, gpus)
     budget.check()
     rungs = ladder(loaded.blueprint, loaded.derived)
@@ -79,7 +77,7 @@ def scale(
     folder = RunFolder(run) if run else where.run_folder_of(blueprint, loaded.blueprint.name + LADDERS)
     progress = Silent() if json else for_terminal()
     with stopping_in_one_line():
-        of = _compared(loaded, _other(loaded, against), folder, rungs, progress) if against else None
+        of = _compared(loaded, other, folder, rungs, progress) if other else None
         result = of or _fitted(loaded, folder, rungs, budget, progress)
     if json:
         print_json(result)
@@ -90,6 +88,15 @@ def scale(
     if values := result.get("blueprint"):
         print(f"\nIn the blueprint:\n\nsize: {values['size']}\npretrain:\n  tokens: {values['pretrain.tokens']}")
     print(f"\nPage:   {result['page']}")
+
+
+def _check(loaded: LoadedBlueprint) -> None:
+    """Raises GroundupError where a file is missing, or nothing is pretrained."""
+    from groundup.planning.needed import needed
+
+    loaded.check_files()
+    if "pretrain" not in needed(loaded.blueprint):
+        raise GroundupError("this blueprint has no pretraining to scale", where="start", do="leave start out")
 
 
 def _fitted(
@@ -131,7 +138,9 @@ def _other(loaded: LoadedBlueprint, against: Sequence[str]) -> LoadedBlueprint:
         raise GroundupError("two files to compare with", where="--against", do="compare with one at a time")
     values = [one for one in against if "=" in one]
     other = load(Path(files[0]), values) if files else load(loaded.path, [*loaded.overrides, *values])
-    other.check_files()
+    if other.blueprint == loaded.blueprint:
+        raise GroundupError("both sides are the same", where="--against", do="name values that differ")
+    _check(other)
     return other
 
 
@@ -139,7 +148,7 @@ def _compared(
     loaded: LoadedBlueprint, other: LoadedBlueprint, folder: RunFolder, rungs: Sequence[Rung], progress: Progress
 ) -> dict[str, Any]:
     """Train models of both sides on some rungs and compare them on common documents; write the page."""
-    from groundup.evaluation.comparing.corpora import compare_corpora, heldout_nats, heldout_sizes
+    from groundup.evaluation.comparing.corpora import common_documents, compare_corpora, heldout_nats, heldout_sizes
     from groundup.pipeline.climb import climb, prepare
     from groundup.planning.data_forecast import as_json, data_verdict, forecast, middle_rungs
     from groundup.planning.ladder import pretraining_flops
@@ -147,13 +156,14 @@ def _compared(
 
     chosen = middle_rungs(rungs)
     progress.say(f"{len(chosen)} models of each side, in {folder.path}")
+    sizes, others = (heldout_sizes(prepare(side, folder, progress, until="curate")) for side in (loaded, other))
+    common = common_documents(sizes, sizes, others)
+    progress.say(f"{len(common):,} held-out documents are in both sides")
     nats = []
-    sizes: dict[str, int] = {}
     for side in (loaded, other):
         prepare(side, folder, progress)
         of_side = []
         for one, artifacts in climb(side, folder, chosen, progress):
-            sizes = sizes or heldout_sizes(artifacts["curate"])
             of_side.append(heldout_nats(artifacts, progress))
             progress.say(f"  {one.rung.size:>6}  {one.tokens:>11,} tokens  {one.flops:.1e} FLOPs  loss {one.loss:.3f}")
         nats.append(of_side)

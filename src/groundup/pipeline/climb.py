@@ -23,16 +23,17 @@ from groundup.progress import Bar, Progress, Silent
 DATA_STAGES = ("curate", "tokenizer", "tokens")
 
 
-def prepare(loaded: LoadedBlueprint, folder: RunFolder, progress: Progress) -> Artifact:
-    """Bring the ladder's documents, tokenizer and tokens up to date; the artifact of the tokens.
+def prepare(loaded: LoadedBlueprint, folder: RunFolder, progress: Progress, until: str = DATA_STAGES[-1]) -> Artifact:
+    """Bring the ladder's documents, tokenizer and tokens up to date, or what of them is made `until` a stage; the
+    artifact of the last one.
 
     Raises:
         GroundupError: a stage failed.
     """
     steps = stages(loaded.blueprint)
-    for name in DATA_STAGES:
+    for name in DATA_STAGES[: DATA_STAGES.index(until) + 1]:
         result = run(loaded, folder, steps, Selection(only=name), _without_lines(progress))
-    return result.artifacts["tokens"]
+    return result.artifacts[until]
 
 
 def climb(

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from groundup.errors import GroundupError
-from groundup.evaluation.comparing.corpora import compare_corpora
+from groundup.evaluation.comparing.corpora import common_documents, compare_corpora
 
 SIZES = {f"d{index}": 100 + index for index in range(60)}
 
@@ -33,3 +33,9 @@ def test_luck_over_documents_is_in_the_interval() -> None:
 def test_too_few_in_common_are_refused() -> None:
     with pytest.raises(GroundupError, match=r"curate\.heldout: only 3 held-out documents are in both"):
         compare_corpora(SIZES, {f"d{index}": 1.0 for index in range(3)}, dict.fromkeys(SIZES, 1.0), 0)
+
+
+def test_common_documents_have_text_and_are_in_both_sets() -> None:
+    """Asked with ids alone, before anything is trained."""
+    sides = dict.fromkeys(SIZES, 100), dict.fromkeys([*list(SIZES)[:25], "other"], 100)
+    assert common_documents({**SIZES, "d3": 0}, *sides) == [f"d{index}" for index in range(25) if index != 3]

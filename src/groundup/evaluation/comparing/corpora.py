@@ -5,7 +5,7 @@ scored by both models, each with its own tokenizer; special tokens and documents
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -59,6 +59,22 @@ def heldout_nats(artifacts: Mapping[str, Artifact], progress: Progress) -> dict[
     return {shard.document_id(document): float(nats[document]) for document in range(shard.documents)}
 
 
+def common_documents(sizes: Mapping[str, int], first: Container[str], second: Container[str]) -> list[str]:
+    """The ids of documents in both sides' held-out sets, those without text excepted.
+
+    Raises:
+        GroundupError: they are too few.
+    """
+    common = [name for name, size in sizes.items() if size and name in first and name in second]
+    if len(common) < MIN_DOCUMENTS:
+        raise GroundupError(
+            f"only {len(common)} held-out documents are in both sides",
+            where="curate.heldout",
+            do=f"raise it, so that at least {MIN_DOCUMENTS} are; a step that changes every text leaves none",
+        )
+    return common
+
+
 def compare_corpora(
     sizes: Mapping[str, int], first: Mapping[str, float], second: Mapping[str, float], seed: int
 ) -> CorpusDifference:
@@ -70,13 +86,7 @@ def compare_corpora(
     Raises:
         GroundupError: too few documents are in both.
     """
-    common = [name for name, size in sizes.items() if size and name in first and name in second]
-    if len(common) < MIN_DOCUMENTS:
-        raise GroundupError(
-            f"only {len(common)} held-out documents are in both sides",
-            where="curate.heldout",
-            do=f"raise it, so that at least {MIN_DOCUMENTS} are; a step that changes every text leaves none",
-        )
+    common = common_documents(sizes, first, second)
     bits = np.array([[side[name] for name in common] for side in (first, second)]) / math.log(2)
     size = np.array([sizes[name] for name in common], dtype=np.float64)
     drawn = np.random.default_rng(seed).integers(0, len(common), (RESAMPLES, len(common)))
