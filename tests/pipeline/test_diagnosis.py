@@ -24,6 +24,7 @@ HEALTHY: dict[str, dict[str, Any]] = {  # as the default run measured them
         "answers": {"sft": {"taught": {"questions": 1200, "exact_match": 0.998}, "unseen": {"exact_match": 0.97}}},
     },
 }
+LEARNT_NOTHING = "pretrain: the model has learnt nothing"
 FALLING = [8.3 - 4.4 * min(1.0, step / 150) for step in range(200)]
 CURVES: dict[str, dict[str, list[float]]] = {
     "pretrain": {"loss": FALLING},
@@ -81,6 +82,16 @@ def test_the_healthy_run_gets_none() -> None:
             {},
             {"pretrain.loss": [*FALLING[:170], *[9.0] * 10, *FALLING[180:]]},
             "pretrain: the loss spikes (2.3 times the loss before it at step 179)",
+        ),
+        (
+            {},
+            {"pretrain.loss": [8.3, *[9.5] * 199]},
+            f"{LEARNT_NOTHING} (loss 9.50 at the end, 8.32 for guessing among 4,096 tokens); lower pretrain.",
+        ),
+        (
+            {},
+            {"pretrain.loss": [8.3 - step / 1000 for step in range(20)]},
+            f"{LEARNT_NOTHING} (loss 8.28 at the end, 8.32 for guessing among 4,096 tokens); raise pretrain.",
         ),
         (
             {"pretrain.epochs": 0.3},

@@ -10,6 +10,7 @@ Thresholds are on the safe side of what the default run measures; each constant'
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from math import log
 from statistics import fmean, median
 from typing import Any, Literal
 
@@ -22,6 +23,7 @@ BYTES = 256  # tokens that every vocabulary has, most of them rare in any one la
 MAX_IDLE_TOKENS = 0.25  # of the other tokens, used in the corpus fewer than ten times (0 %)
 MAX_BYTES_PER_VOCABULARY = 100_000  # of text, for each token of the vocabulary (1,244)
 SPIKE = 1.3  # times the median loss before it, over nine steps (1.06)
+GUESSING = 0.97  # of the loss of guessing among all tokens, at the end (.47)
 STILL_FALLING = 0.99  # of the tenth before, the loss of the last tenth (1.00)
 MIN_EPOCHS = 0.5  # (1.01)
 OVERFITTED, REPEATED = 1.2, 3  # validation over training loss (1.11), where the corpus is read at least this often
@@ -151,6 +153,19 @@ def _spikes(run: RunFigures) -> Iterator[Diagnosis]:
             "the loss spikes",
             f"{ratios[step]:.1f} times the loss before it at step {step + 1:,}",
             "lower pretrain.learning_rate, or lengthen its warm-up",
+        )
+
+
+def _guessing(run: RunFigures) -> Iterator[Diagnosis]:
+    losses, vocabulary = run.column("pretrain", "loss"), run.of("tokenizer").get("vocabulary", 0)
+    tenth = len(losses) // 10
+    if tenth and vocabulary and (last := fmean(losses[-tenth:])) > GUESSING * log(vocabulary):
+        too_fast = last > losses[0] or last > 1.1 * min(losses)
+        yield Diagnosis(
+            "pretrain",
+            "the model has learnt nothing",
+            f"loss {last:.2f} at the end, {log(vocabulary):.2f} for guessing among {vocabulary:,} tokens",
+            "lower pretrain.learning_rate" if too_fast else "raise pretrain.tokens or pretrain.learning_rate",
         )
 
 
@@ -310,6 +325,18 @@ def _policy(run: RunFigures) -> Iterator[Diagnosis]:
 
 Rule = Callable[[RunFigures], Iterator[Diagnosis]]
 RULES: tuple[Rule, ...] = (
-    *(_dropped, _sources, _languages, _tokenizer, _spikes, _epochs, _overfitting, _compression, _unlearnt, _reward),
+    *(
+        _dropped,
+        _sources,
+        _languages,
+        _tokenizer,
+        _spikes,
+        _guessing,
+        _epochs,
+        _overfitting,
+        _compression,
+        _unlearnt,
+        _reward,
+    ),
     *(_policy, _gain),
 )

@@ -180,8 +180,9 @@ def _check_rows(counts: Counts, config: CurateConfig, base: Path) -> None:
 def _figures(counts: Counts, decided: Figures, training: Figures) -> Figures:
     sources: dict[str, dict[str, Any]] = {}
     sums = [0, 0, 0, 0]
-    for source, licences in sorted(counts.kept.items()):
-        held = [sum(column) for column in zip(*licences.values(), strict=True)]
+    for source in sorted(counts.sources.keys() | counts.kept.keys()):  # one of which nothing is kept included
+        licences = counts.kept.get(source, {})
+        held = [sum(column) for column in zip([0, 0, 0, 0], *licences.values(), strict=True)]
         sums = [before + now for before, now in zip(sums, held, strict=True)]
         by_licence = {licence: numbers[0] for licence, numbers in sorted(licences.items())}
         read = counts.sources.get(source, [0, 0])
