@@ -14,7 +14,7 @@ from groundup.parallel.configuration import ParallelConfig
 from groundup.parallel.mesh.engine import MeshEngine
 from groundup.planning.calibration import calibrate, whole_batch
 from groundup.planning.dry_run import LiveStorages, dry_run, ranks_to_try, step_memory
-from groundup.planning.machine import STEP_SECONDS, Machine
+from groundup.planning.machine import START_SECONDS, STEP_SECONDS, Machine
 from groundup.training.configuration import PretrainConfig
 from groundup.training.optimizer import make_optimizer
 
@@ -137,7 +137,9 @@ def test_a_calibrated_machine_predicts_the_step_that_it_was_measured_by() -> Non
     seconds = iter(range(1000))
     machine = Machine(cores=2, core_flops=1e9, bf16=False, memory=None, disk=None)
     config = pretraining(ParallelConfig()).model_copy(update={"precision": "fp32"})
-    found = calibrate(SMALL, config, machine, clock=lambda: next(seconds) / 2)
+    found = calibrate(SMALL, config, machine, clock=lambda: next(seconds) / 2, starting=lambda: 5.8)
     assert found.step_seconds == 0.5 and found.tokens_per_second == 256.0
     flops = 128 * SMALL.flops_per_token(64)
     assert flops / found.machine.rate("train", "fp32") + STEP_SECONDS == pytest.approx(0.5)
+    assert found.machine.start_seconds("training") == pytest.approx(5.8)
+    assert found.machine.start_seconds("data") == pytest.approx(2 * START_SECONDS["data"])

@@ -2,6 +2,7 @@
 
 import pytest
 
+from groundup.alignment.configuration import VALIDATIONS, SftConfig
 from groundup.model.configuration import LLMConfig
 from groundup.planning import counts
 from groundup.planning.machine import Machine
@@ -42,3 +43,15 @@ def test_a_processor_without_bf16_is_slow_in_it(bf16: bool, slow: bool) -> None:
     machine = Machine(2, 1e9, bf16, None, None)
     assert machine.slow_in("bf16") == slow and not machine.slow_in("fp32") and machine.slow_in("fp16")
     assert (machine.rate("train", "bf16") < machine.rate("train", "fp32")) == slow
+
+
+def test_looks_are_those_of_the_loop() -> None:
+    """Every (steps // 10) steps and at the end, counted as the loop counts them (training/loop.py)."""
+    for steps in (1, 2, 9, 10, 34, 50, 98, 100, 1001):
+        every = max(1, steps // VALIDATIONS)
+        assert counts.looks(steps) == sum(step % every == 0 or step == steps for step in range(1, steps + 1))
+
+
+def test_what_is_asked_more_often_is_less_often_wrong() -> None:
+    few, some, many = (counts.wrong(SftConfig(epochs=epochs)) for epochs in (1, 11, 40))
+    assert few == 1.0 > some > many == pytest.approx(0.26)

@@ -12,6 +12,8 @@ from groundup.training.configuration import LoopConfig, OptimizerConfig
 # What plans must know of the stages besides their sections.
 VALIDATIONS = 10  # in a training
 VALIDATION_QUESTIONS = 256  # of SFT, about
+POLICY_QUESTIONS = 96  # of the tune set, about, at each look at a policy's true score
+SCALE_PAIRS = 1024  # at most, whose scores the reward model's scale is measured on
 CONTROL_QUESTIONS, CONTROL_ANSWERS = 384, 4  # by which the reward model is judged, and the SFT model's answers to each
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from groundup.alignment.configuration import GrpoConfig, PolicyConfig, PpoConfig
+from groundup.alignment.configuration import POLICY_QUESTIONS, GrpoConfig, PolicyConfig, PpoConfig
 from groundup.alignment.critic import ScalarModel, ValuedPolicy
 from groundup.alignment.data.data_reading import read_tasks
 from groundup.alignment.data.examples import prompt_ids, skip_long_prompts
@@ -19,8 +19,6 @@ from groundup.alignment.training import StageTraining
 from groundup.artifacts import Artifact, Figures, Work
 from groundup.errors import GroundupError
 from groundup.parallel.engine import Engine
-
-LOOKED_AT = 96  # questions from the tune set
 
 
 def ppo(config: PpoConfig, inputs: Mapping[str, Artifact], work: Work) -> Figures:
@@ -82,7 +80,7 @@ def _looks(
 ) -> Looks | None:
     """At questions from the tune set about what was taught; None where SFT taught a person's own examples."""
     main = main_items(inputs)
-    tasks = [task_of(item.questions("tune")[0], item.answer) for item in main[:: max(1, len(main) // LOOKED_AT)]]
+    tasks = [task_of(item.questions("tune")[0], item.answer) for item in main[:: max(1, len(main) // POLICY_QUESTIONS)]]
     if not tasks:
         return None
     return Looks(

@@ -12,7 +12,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from groundup.alignment.answers import AnswerBatch, before_answers, head_rows
-from groundup.alignment.configuration import CONTROL_ANSWERS, CONTROL_QUESTIONS, RewardConfig
+from groundup.alignment.configuration import CONTROL_ANSWERS, CONTROL_QUESTIONS, SCALE_PAIRS, RewardConfig
 from groundup.alignment.critic import linear_float32
 from groundup.alignment.data.examples import answer_ids, prompt_ids
 from groundup.alignment.data.pairs import KINDS, OWN, read_pairs
@@ -182,7 +182,7 @@ def stage(config: RewardConfig, inputs: Mapping[str, Artifact], work: Work) -> F
     with engine.whole() as whole:
         assert isinstance(whole, RewardModel)
         on_device = ModelOnDevice(whole, engine.device, engine.precision)
-        chosen, rejected = score_pairs(on_device, train_pairs[:1024], tokenizer.pad)
+        chosen, rejected = score_pairs(on_device, train_pairs[:SCALE_PAIRS], tokenizer.pad)
         scale = Scale(float(chosen.mean()), max(1e-3, float(torch.cat((chosen, rejected)).std())))
         if engine.leader:
             save_reward_model(work.out / "model", whole, scale)

@@ -29,7 +29,7 @@ def plan(
     gpus: Annotated[int | None, typer.Option(min=1, help="How many of them; without it as `parallel` asks.")] = None,
     price: Annotated[float | None, typer.Option(min=0, help="Of one of them per hour.")] = None,
     calibrated: Annotated[
-        bool, typer.Option("--calibrate", help="Take 20 steps of pretraining here first, and predict times from them.")
+        bool, typer.Option("--calibrate", help="Take some steps of training here first, and predict times from them.")
     ] = False,
     dry: Annotated[
         bool,
@@ -80,12 +80,13 @@ def plan(
 
 
 def _calibrated(planned: Plan, loaded: LoadedBlueprint) -> tuple[Plan, list[str]]:
-    from groundup.planning.calibration import STEPS, calibrate
+    from groundup.planning.calibration import calibrate
     from groundup.planning.estimate import plan as again
 
     answers = loaded.blueprint.sft if "sft" in planned.seconds else None
     found = calibrate(planned.model, loaded.blueprint.pretrain, planned.machine, answers)
-    line = f"{STEPS} steps of pretraining at {found.step_seconds:.3g} seconds: {found.tokens_per_second:,.0f} tokens/s"
+    speed = f"{found.step_seconds:.3g} seconds: {found.tokens_per_second:,.0f} tokens/s"
+    line = f"{found.steps} steps of pretraining at {speed}"
     if answers:
         line += "; training on answers and answering were timed too"
     return again(loaded.blueprint, found.machine, base=loaded.base), [line]

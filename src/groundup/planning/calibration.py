@@ -1,14 +1,17 @@
 """This machine's speed by a few real steps of a blueprint's own stages, in place of the probe's estimate.
 
-    train, muon   20 steps of pretraining
-    rows          20 steps on rows of question and answer, of many lengths
+    train, muon   20 steps of pretraining, or three seconds
+    rows          as many on rows of question and answer, of many lengths
     forward       the same rows without training
     generate      answers to as many questions as are answered together
+    the start     of a process that trains, until its first step
 
 Each is timed by the code that runs in earnest, with the blueprint's own batches and precision. A rate is the FLOPs that
 the plan counts over the seconds that they took, so that whatever isn't counted is in it in proportion.
 """
 
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from statistics import fmean, median
@@ -28,7 +31,7 @@ from groundup.parallel.device import Precision, best_device, resolve_precision, 
 from groundup.parallel.recompute import checkpoint_blocks
 from groundup.parallel.single_device import SingleDevice
 from groundup.planning.counts import ANSWER_TOKENS, QUESTION_TOKENS
-from groundup.planning.machine import STEP_SECONDS, Machine
+from groundup.planning.machine import START_SECONDS, STEP_SECONDS, Machine
 from groundup.planning.ranks import RankBatch
 from groundup.planning.step import muon_flops, row_flops
 from groundup.training.configuration import PretrainConfig
@@ -36,13 +39,23 @@ from groundup.training.engines import recomputed
 from groundup.training.optimizer import make_optimizer
 from groundup.training.pretraining import TokenBatch, next_token_loss, targets_of
 
+# What a training stage imports, and what its first step does.
+START = """
+import groundup.alignment.policy_stage, torch
+weight = torch.zeros(1, requires_grad=True)
+weight.sum().backward()
+torch.optim.AdamW([weight]).step()
+"""
 STEPS, WARM_UP = 20, 10  # taken, and of these not counted: kernels are chosen and memory is asked for
+SECONDS, MAX_STEPS = 3.0, 60  # small models take more steps, so that a moment of other work doesn't decide
 
 
 @dataclass(frozen=True)
 class SpeedCalibration:
     """What the steps came to."""
 
+    steps: int
+    """Of pretraining."""
     step_seconds: float
     """The median of pretraining's."""
     tokens_per_second: float
@@ -56,13 +69,16 @@ def calibrate(
     machine: Machine,
     answers: SftConfig | None = None,
     clock: Callable[[], float] = perf_counter,
+    starting: Callable[[], float] | None = None,
 ) -> SpeedCalibration:
     """Take steps, in one process, on tokens of no meaning.
 
     Args:
         config: the `pretrain:` section, filled in.
         answers: the `sft:` section, filled in; None: nothing is trained on answers, and pretraining alone is timed.
+        starting: gives the seconds that a training stage takes to start; None: `starting_seconds`.
     """
+    start_factor = (starting or starting_seconds)() / START_SECONDS["training"]
     settle()
     device = best_device()
     precision = resolve_precision(config.precision, device)
@@ -70,9 +86,9 @@ def calibrate(
     checkpoint_blocks(made.model.layers, recomputed(config))
     engine = SingleDevice(made, make_optimizer(config.optimizer), device, precision)
     batch = whole_batch(model, config, ParallelConfig())
-    seconds = []
-    for step in range(STEPS):
-        micro = random_batch(model, batch, step)
+    seconds: list[float] = []
+    while _more(seconds):
+        micro = random_batch(model, batch, len(seconds))
         began = clock()
         engine.train_step(micro, list(map(targets_of, micro)), next_token_loss, 0.0, 1.0)
         seconds.append(clock() - began)
@@ -85,7 +101,20 @@ def calibrate(
     measured = {work: factor * machine.rate(work, precision) for work in ("train", "muon")}
     if answers is not None:
         measured |= answer_rates(model, answers, precision, clock)
-    return SpeedCalibration(took, tokens / took, replace(machine, measured=measured, accelerator=None))
+    machine = replace(machine, measured=measured, start_factor=start_factor, accelerator=None)
+    return SpeedCalibration(len(seconds), took, tokens / took, machine)
+
+
+def _more(seconds: list[float]) -> bool:
+    """Whether another step should be taken after those that took so long."""
+    return len(seconds) < STEPS or (sum(seconds) < SECONDS and len(seconds) < MAX_STEPS)
+
+
+def starting_seconds() -> float:
+    """Until a process has taken the first step of a training stage."""
+    began = perf_counter()
+    subprocess.run([sys.executable, "-P", "-c", START], check=True)
+    return perf_counter() - began
 
 
 def answer_rates(
@@ -101,8 +130,8 @@ def answer_rates(
     rows = max(1, config.batch_examples // config.accumulate)
     took: dict[str, list[float]] = {"rows": [], "forward": []}
     counted: dict[str, list[float]] = {"rows": [], "forward": []}
-    for step in range(STEPS):
-        batch = random_answers(model, rows, step)
+    while _more(took["rows"]):
+        batch = random_answers(model, rows, len(took["rows"]))
         flops = row_flops(model, batch.ids_BT.numel(), batch.tokens, QUESTION_TOKENS + ANSWER_TOKENS)
         began = clock()
         engine.train_step([batch] * config.accumulate, [batch.tokens] * config.accumulate, _nats, 0.0, 1.0)

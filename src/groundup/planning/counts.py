@@ -1,13 +1,21 @@
 """How many questions, pairs and validations the later stages have, as the blueprint says or as earlier runs found."""
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
-from groundup.alignment.configuration import CONTROL_ANSWERS, CONTROL_QUESTIONS, VALIDATION_QUESTIONS, SftConfig
+from groundup.alignment.configuration import (
+    CONTROL_ANSWERS,
+    CONTROL_QUESTIONS,
+    POLICY_QUESTIONS,
+    VALIDATION_QUESTIONS,
+    VALIDATIONS,
+    SftConfig,
+)
 from groundup.planning.size import Sections
 
 QUESTION_TOKENS, ANSWER_TOKENS = 20, 14  # of questions made from documents, with a vocabulary of 4,096
-WRONG = 0.3  # of the answers that the SFT model gives for pairs of its own (default run: .26, hardly trained: .9)
+WRONG = ((8, 1.0), (16, 0.26))  # how often SFT asks, and which fraction of its own answers is then wrong, as measured
 QUESTIONS_PER_SUBJECT = 2  # other than the main one: parameters, which function does this
 
 
@@ -22,13 +30,30 @@ def pairs(blueprint: Sections, figures: Mapping[str, Mapping[str, Any]]) -> int:
         if "pairs" in figures.get(stage, {}):
             return int(figures[stage]["pairs"])
     config = blueprint.reward
-    made = blueprint.sft.subjects * config.pairs_per_subject + WRONG * own_answers(blueprint)
+    made = blueprint.sft.subjects * config.pairs_per_subject + wrong(blueprint.sft) * own_answers(blueprint)
     return round(made * (1 - config.heldout))
+
+
+def wrong(sft: SftConfig) -> float:
+    """The fraction of the SFT model's own answers that are wrong, each of which makes a pair."""
+    (few, at_first), (many, in_the_end) = WRONG
+    between = math.log(min(max(sft.epochs, few), many) / few) / math.log(many / few)
+    return at_first + between * (in_the_end - at_first)
+
+
+def looks(steps: int) -> int:
+    """How often a stage measures what it does not train on: every so many steps, and at its end."""
+    return math.ceil(steps / max(1, steps // VALIDATIONS))
 
 
 def validated(subjects: int) -> int:
     """Questions of each validation in SFT."""
     return _spread(subjects, VALIDATION_QUESTIONS)
+
+
+def looked_at(subjects: int) -> int:
+    """Questions that a policy answers at each look at its true score."""
+    return _spread(subjects, POLICY_QUESTIONS)
 
 
 def controls(blueprint: Sections) -> int:

@@ -17,7 +17,7 @@ KEPT_ASIDE = 1.3  # bytes on disk for each byte of text until the stage is done:
 
 @dataclass(frozen=True)
 class Curation:
-    """The estimate of the stage `curate`, in seconds and bytes."""
+    """The estimate of the stage `curate`, in seconds (without the start of its process) and bytes."""
 
     seconds: float
     memory: dict[str, int]
@@ -43,4 +43,4 @@ def curation(config: CurateConfig, corpus: Corpus, cores: int, written: float) -
     comparing = BYTES_PER_DOCUMENT * corpus.raw_bytes // DOCUMENT_BYTES
     memory = {"program": DATA_PROGRAM_BYTES, "workers": held, "comparing": max(0, comparing - held)}
     disk = {"documents": round(corpus.kept_bytes * written), "while it works": round(corpus.raw_bytes * KEPT_ASIDE)}
-    return Curation(speeds.DATA_START_SECONDS + seconds, memory, disk)
+    return Curation(seconds, memory, disk)

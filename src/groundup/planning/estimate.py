@@ -8,12 +8,14 @@ Formulas, with N parameters (for FLOPs those of matrix products: no norms, no un
     pretrain      tokens x training, and Muon's own work (`planning.step`) for each step
     sft           questions x epochs x (question + answer) x training, the head on answers alone; the validations; the
                     validated questions answered once more
-    reward        pairs x 2 x epochs x (question + answer) x training, the validations; the SFT model's own answers
+    reward        pairs x 2 x epochs x (question + answer) x training, the validations; the SFT model's own answers;
+                    the scores of the pairs at the end
     dpo           pairs as for the reward, x (training + forward of the reference)
     ppo           iterations x rollouts x ( answer x forward, one token at a time
                     + (question + answer) x 4 forward: policy, reference, critic, reward model
-                    + (question + answer) x epochs x 2 training: policy, critic )
+                    + (question + answer) x epochs x 2 training: policy, critic ); the looks at the true score
 
+    seconds       the start of the process, FLOPs over this machine's rate at each kind of work, a little for each step
     memory        by part: see `planning.memory`
     disk          2 checkpoints of 12 N while a stage trains, 4 N for each stage's result
 
@@ -26,7 +28,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
 
-from groundup.alignment.configuration import VALIDATIONS, PolicyConfig
+from groundup.alignment.configuration import SCALE_PAIRS, PolicyConfig
 from groundup.evaluation.configuration import EvaluateConfig
 from groundup.export.configuration import ExportConfig
 from groundup.model.configuration import LLMConfig
@@ -35,7 +37,7 @@ from groundup.planning import machine as speeds
 from groundup.planning import memory as held
 from groundup.planning.corpus import Corpus, bytes_per_token, corpus_of
 from groundup.planning.counts import ANSWER_TOKENS, QUESTION_TOKENS
-from groundup.planning.curation import curation
+from groundup.planning.data_stages import data_stages
 from groundup.planning.forecast import Plan, StagePlan
 from groundup.planning.machine import Machine, measure
 from groundup.planning.memory import ROWS_STEP, WIDTH_STEP, BatchShapes, Held
@@ -47,12 +49,12 @@ from groundup.training.batch_size import BatchSizes, rising, rows_of
 from groundup.training.configuration import LoopConfig
 
 # Assumed where nothing has run yet. Edit here.
+VALIDATED = 64  # held-out sequences in each of pretraining's validations (training/pretraining.py)
 VALIDATION_ROWS, VALIDATION_BATCHES = 64, 8  # at a time (alignment/sft.py, alignment/reward.py)
 SCORED_ROWS, EVALUATED_ROWS = 16, 128  # windows of held-out text, and questions, at a time (evaluation/)
 SLOTS, PREFILL = 128, 512  # answers that are sampled together, tokens of prompts in a pass (inference/)
 FORWARD_TOKENS = 4096  # of rollouts at a time, where nothing is learnt (alignment/rollout.py)
 PADDING = 1.3  # rows are as long as their batch's longest
-WRITTEN_OVER_TEXT = 0.6  # documents and ledger, over the text, compressed
 
 
 class PlannedSections(Sections, StagedSections, Protocol):
@@ -124,40 +126,15 @@ class _Estimate:
 
     def start(self) -> StagePlan:
         memory = {"program": held.ANSWERING_PROGRAM_BYTES, "weights": 2 * 4 * self.n}
-        return StagePlan("start", speeds.START_SECONDS, memory=memory, disk={"model": 4 * self.n})
+        return StagePlan("start", self.machine.start_seconds("model"), memory=memory, disk={"model": 4 * self.n})
 
     def report(self) -> StagePlan:
-        return StagePlan("report", speeds.REPORT_SECONDS, memory={"program": held.REPORT_PROGRAM_BYTES})
+        seconds = self.machine.start_factor * speeds.REPORT_SECONDS
+        return StagePlan("report", seconds, memory={"program": held.REPORT_PROGRAM_BYTES})
 
     @cached_property
-    def _data(self) -> tuple[StagePlan, StagePlan, StagePlan]:
-        kept, cores = self.corpus.kept_bytes, self.machine.cores
-        width = 2 if self.model.vocab_size <= 65536 else 4
-        start = speeds.DATA_START_SECONDS
-        curate = curation(self.blueprint.curate, self.corpus, cores, WRITTEN_OVER_TEXT)
-        memory = {"program": held.DATA_PROGRAM_BYTES, "documents": round(held.DOCUMENTS_PER_BYTE * kept)}
-        words = {"word counts": held.word_count_bytes(kept)}
-        vocabulary = {"vocabulary": 80 * self.model.vocab_size}
-        return (
-            self._numba("curate", curate.seconds, curate.memory, curate.disk),
-            self._numba("tokenizer", start + kept / speeds.TOKENIZER_BYTES / cores, memory | words, vocabulary),
-            self._numba(
-                "tokens",
-                start + kept / speeds.ENCODE_BYTES / cores,
-                memory,
-                {"shards": width * self.corpus.tokens},
-                self.corpus.tokens,
-            ),
-        )
-
-    def _numba(
-        self, stage: str, seconds: float, memory: dict[str, int], disk: dict[str, int], tokens: int = 0
-    ) -> StagePlan:
-        """A stage of kernels, which are compiled when they are used for the first time."""
-        if not self.machine.compiled:
-            seconds += speeds.COMPILE_SECONDS[stage]
-            memory = memory | {"compiler": held.COMPILER_BYTES[stage]}
-        return StagePlan(stage, seconds, tokens, memory=memory, disk=disk)
+    def _data(self) -> tuple[StagePlan, ...]:
+        return data_stages(self.blueprint.curate, self.corpus, self.machine, self.model.vocab_size)
 
     def pretrain(self) -> StagePlan:
         config, tokens = self.blueprint.pretrain, self.reading.tokens
@@ -181,7 +158,10 @@ class _Estimate:
         parts = Held(
             held.state_bytes(self.n, self.precision, config.optimizer.name, self._matrices()), training, {}, code
         )
-        return self._trained("pretrain", tokens, steps, {"train": flops, "muon": muon}, parts, config)
+        heldout_tokens = self.corpus.tokens * self.blueprint.curate.heldout
+        looked = math.ceil(steps / config.validate_every) * min(VALIDATED * sequence, heldout_tokens)
+        validating = self._working({"forward": looked * self._forward(sequence)})
+        return self._trained("pretrain", tokens, steps, {"train": flops, "muon": muon}, parts, config, validating)
 
     def sft(self) -> StagePlan:
         config = self.blueprint.sft
@@ -199,7 +179,8 @@ class _Estimate:
         rows = 2 * math.ceil(config.batch_pairs / config.accumulate)
         validated = 2 * pairs * config.heldout / (1 - config.heldout)
         asked = counts.own_answers(self.blueprint) + counts.controls(self.blueprint)
-        return self._rows("reward", steps, 2 * config.batch_pairs, rows, 2 * VALIDATION_ROWS, validated, asked)
+        scored = 2 * min(SCALE_PAIRS, pairs) + validated
+        return self._rows("reward", steps, 2 * config.batch_pairs, rows, 2 * VALIDATION_ROWS, validated, asked, scored)
 
     def dpo(self) -> StagePlan:
         config, pairs = self.blueprint.dpo, counts.pairs(self.blueprint, self.figures)
@@ -207,7 +188,8 @@ class _Estimate:
         rows = 2 * math.ceil(config.batch_pairs / config.accumulate)
         validated = 2 * pairs * self.blueprint.reward.heldout / (1 - self.blueprint.reward.heldout)
         asked = counts.answers_for_dpo(self.blueprint)
-        return self._rows("dpo", steps, 2 * config.batch_pairs, rows, 2 * VALIDATION_ROWS, validated, asked, True)
+        at_a_time = 2 * VALIDATION_ROWS
+        return self._rows("dpo", steps, 2 * config.batch_pairs, rows, at_a_time, validated, asked, reference=True)
 
     def ppo(self) -> StagePlan:
         return self._policy("ppo", self.blueprint.ppo)
@@ -228,6 +210,10 @@ class _Estimate:
             "forward": (1 + rewarded + models) * once / 3,
             "rows": config.epochs * models * once,
         }
+        if self.blueprint.sft.data is None and rewarded:  # looks at the true score, each answer scored too
+            looked = counts.looks(config.iterations) * counts.looked_at(self.blueprint.sft.subjects)
+            flops["generate"] += looked * answer * self._forward(self.row)
+            flops["forward"] += looked / answers * once / 3
         updates = config.iterations * config.epochs * math.ceil(config.rollouts / config.minibatch)
         length = min(self.model.max_position_embeddings, 2 * QUESTION_TOKENS + config.max_answer_tokens)
         known = min(config.rollouts, FORWARD_TOKENS // self.row)  # answers in a pass without training
@@ -287,7 +273,7 @@ class _Estimate:
             "key-value cache": self._cache(EVALUATED_ROWS, self._longest_row()),
             **self._compiled(None, BatchShapes(shapes, shapes), EVALUATED_ROWS, answers),
         }
-        seconds = speeds.START_SECONDS + self._working(flops)
+        seconds = self.machine.start_seconds("model") + self._working(flops)
         seconds += (heldout + self.corpus.kept_bytes) / speeds.SCORE_BYTES
         memory = always | max(scoring, counting, answering, key=lambda phase: sum(phase.values()))
         tokens = 3 * held_tokens + answers * self.row
@@ -296,7 +282,8 @@ class _Estimate:
     def export(self) -> StagePlan:
         width = 4 if self.blueprint.export.dtype == "float32" else 2
         memory = {"program": held.ANSWERING_PROGRAM_BYTES, "weights": 2 * 4 * self.n}
-        return StagePlan("export", speeds.START_SECONDS, memory=memory, disk={"model": 2 * width * self.n})
+        disk = {"model": 2 * width * self.n}
+        return StagePlan("export", self.machine.start_seconds("model"), memory=memory, disk=disk)
 
     def _rows(
         self,
@@ -307,6 +294,7 @@ class _Estimate:
         at_a_time: int,
         validated: float,
         answered: int = 0,
+        scored: float = 0,
         reference: bool = False,
         whole_logits: bool = True,
     ) -> StagePlan:
@@ -315,14 +303,15 @@ class _Estimate:
         Args:
             rows: of a step.
             at_a_time: rows of a validation that are computed together, of `validated` in all.
-            answered: questions that the model answers itself when it is trained.
+            answered: questions that the model answers itself before or after it is trained.
+            scored: rows that are read once more, before or after.
             whole_logits: whether the loss holds those of all answer tokens, or a chunk at a time.
         """
         tokens = round(steps * rows * self.row * PADDING)
         work = row_flops(self.model, self.row * PADDING, ANSWER_TOKENS, self.row)  # of one row
         flops = {
             "rows": steps * rows * work,
-            "forward": min(VALIDATIONS, steps) * validated * work / 3,
+            "forward": (counts.looks(steps) * validated + scored) * work / 3,
             "generate": answered * ANSWER_TOKENS * self._forward(self.row),
         }
         state = held.state_bytes(self.n, self.precision, getattr(self.blueprint, stage).optimizer.name)
@@ -350,9 +339,20 @@ class _Estimate:
         return self._trained(stage, tokens, steps, flops, Held(state, training, answering, code), config)
 
     def _trained(
-        self, stage: str, tokens: int, steps: int, flops: dict[str, float], parts: Held, config: LoopConfig
+        self,
+        stage: str,
+        tokens: int,
+        steps: int,
+        flops: dict[str, float],
+        parts: Held,
+        config: LoopConfig,
+        more_seconds: float = 0.0,
     ) -> StagePlan:
-        seconds = speeds.START_SECONDS + self._working(flops) + steps * speeds.STEP_SECONDS
+        """`more_seconds`: of what is not counted in `flops`."""
+        seconds = self.machine.start_seconds("training") + self._working(flops) + steps * speeds.STEP_SECONDS
+        seconds += more_seconds
+        if stage == "sft" and self.blueprint.sft.data is None:
+            seconds += self.corpus.kept_bytes / speeds.FACTS_BYTES
         memory = {"program": held.TRAINING_PROGRAM_BYTES, **parts.peak(seconds > config.checkpoint_seconds)}
         disk = {"checkpoints": 2 * parts.state["checkpoint"], "model": 4 * self.n}
         return StagePlan(stage, seconds, tokens, steps, sum(flops.values()), memory, disk)

@@ -47,9 +47,14 @@ STEP_SECONDS = 0.003  # an optimizer step of any size: Python, clipping, metrics
 # Bytes of text a second and core of the stages that train nothing, and what every process costs. Edit here.
 TOKENIZER_BYTES, ENCODE_BYTES = 20e6, 15e6
 SCORE_BYTES = 0.5e6  # xz and n-grams, one core
-CURATE_BYTES = {"docs": 0.5e6, "text": 8e6, "pages": 1.5e6}  # of documentation on one core, of text, of HTML
-START_SECONDS, DATA_START_SECONDS = 1.5, 0.7  # to start a process that imports torch, and one that does not
+CURATE_BYTES = {"docs": 0.7e6, "text": 8e6, "pages": 1.5e6}  # of documentation on one core, of text, of HTML
+START_SECONDS = {  # until a stage's process does its own work, by what it imports
+    "data": 1.05,  # no torch
+    "model": 2.0,  # torch
+    "training": 2.9,  # optimizers too, whose first step imports more
+}
 REPORT_SECONDS = 1.8
+FACTS_BYTES = 10e6  # of documents, whose facts are read and chosen from before SFT
 COMPILE_SECONDS = {"curate": 10.0, "tokenizer": 5.5, "tokens": 0.0}  # of kernels, when they are used for the first time
 
 
@@ -72,6 +77,8 @@ class Machine:
     """Whether float32 matmuls are oneDNN's too, which makes code for each shape (model/linear.py)."""
     compiled: bool = True
     """Whether the kernels of curation and tokenizer have been compiled before."""
+    start_factor: float = 1.0
+    """How much longer processes take to start than `START_SECONDS` says."""
     measured: Mapping[str, float] = field(default_factory=dict)
     """FLOP/s of all cores by kind of work, where steps of a blueprint were taken (`planning.calibration`)."""
 
@@ -85,6 +92,10 @@ class Machine:
             return self.measured[work]
         slow = "fp16" if self.slow_in(precision) else precision
         return self.cores * self.core_flops * EFFICIENCY[work, slow]
+
+    def start_seconds(self, kind: str) -> float:
+        """Until a process of this kind (`START_SECONDS`) does its own work."""
+        return self.start_factor * START_SECONDS[kind]
 
     def compiles(self, precision: str) -> bool:
         """Whether code is made, and kept, for each shape of a matmul."""
