@@ -10,12 +10,13 @@ Every function takes the root of the file system, so that tests can give it anot
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from groundup.errors import GroundupError
 
 ROOT = Path("/")
+SPINS = "10000"  # turns in which an OpenMP thread waits for the next piece of work before it sleeps
 
 
 def usable_cores(root: Path = ROOT) -> int:
@@ -42,6 +43,16 @@ def threads() -> int:
     if not wanted.isdecimal() or not int(wanted):
         raise GroundupError(f"GROUNDUP_THREADS is no number of threads: {wanted}", do="use 1 or more, or unset it")
     return int(wanted)
+
+
+def short_waits(environment: Mapping[str, str]) -> dict[str, str]:
+    """What an environment needs for OpenMP's threads not to spin for long; nothing where the user has set it.
+
+    By default libgomp's threads spin for as long as they wait. Next to other work on the same cores, a decoding step's
+    own threads for one, that takes most of the time; a limit costs nothing on an idle machine. libgomp reads it when
+    torch is loaded.
+    """
+    return {} if {"GOMP_SPINCOUNT", "OMP_WAIT_POLICY"} & environment.keys() else {"GOMP_SPINCOUNT": SPINS}
 
 
 def total_memory(root: Path = ROOT) -> int | None:

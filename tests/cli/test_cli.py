@@ -16,6 +16,7 @@ from groundup.cli.main import main
 from groundup.corpus.curate.curation import curate
 from groundup.corpus.curate.partitions import Given
 from groundup.corpus.documents import Document, document_id
+from groundup.machine import SPINS
 from groundup.pipeline.folder import Remembered, RunFolder
 from groundup.pipeline.graph import stages
 from groundup.pipeline.status import survey
@@ -329,3 +330,14 @@ def test_doctor_looks_at_everything(call: Call) -> None:
     found = [line.split()[1] for line in out.splitlines() if line.startswith(("ok", "warn"))]
     assert status == 0
     assert found == ["python", "torch", "threads", "device", "precision", "memory", "disk", "serve"]
+
+
+def test_openmps_threads_do_not_spin_for_long(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Next to the threads of a decoding step; what the user has set stays."""
+    for name in ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY"):
+        monkeypatch.delenv(name, raising=False)
+    call("--version")
+    assert os.environ["GOMP_SPINCOUNT"] == SPINS
+    monkeypatch.setenv("GOMP_SPINCOUNT", "5")
+    call("--version")
+    assert os.environ["GOMP_SPINCOUNT"] == "5"

@@ -53,20 +53,48 @@ def outcome(request: Request) -> tuple[list[int], str | None]:
     slots=st.sampled_from([1, 2, 3, 12]),
     max_tokens=st.integers(1, 12),
     prefill=st.sampled_from([1, 4, 512]),
+    by_kernel=st.sampled_from([0, 8, 64]),
 )
 def test_greedy_answers_are_those_of_full_passes(
-    prompts: list[list[int]], slots: int, max_tokens: int, prefill: int
+    prompts: list[list[int]], slots: int, max_tokens: int, prefill: int, by_kernel: int
 ) -> None:
-    """Of any lengths, in few slots or many, with prompts in chunks, up to the end of the context."""
+    """Of any lengths, in few slots or many, with prompts in chunks, read by the kernel or PyTorch, up to the end of the
+    context."""
     made = untied(context=20, stops=2.0)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(engine_module, "PREFILL", prefill)
         patch.setattr(engine_module, "MIN_REUSE", 1)
+        patch.setattr(compiled, "PROMPT_ROWS", by_kernel)
         engine = InferenceEngine(made, slots=slots)
         requests = [engine.add(prompt, max_tokens=max_tokens, stop={STOP}) for prompt in prompts]
         engine.run()
     for prompt, request in zip(prompts, requests, strict=True):
         assert outcome(request) == by_full_passes(made, prompt, max_tokens)
+
+
+@pytest.mark.parametrize("family", ["gpt2", "mistral", "qwen2", "qwen3"])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_the_kernel_reads_prompts_as_pytorch_does(
+    family: Family, dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is in the cache then, of several prompts at once, past the window."""
+    fields = {"max_position_embeddings": 40, "tie_word_embeddings": False, **FAMILIES[family]}
+    made = tiny.model(seed=5, **fields | ({"sliding_window": 4} if family == "mistral" else {})).eval()
+    if not compiled.supports(made, dtype):
+        pytest.skip("this processor does not multiply bfloat16")
+    caches = []
+    for rows in (0, 64):
+        monkeypatch.setattr(compiled, "PROMPT_ROWS", rows)
+        engine = InferenceEngine(made, slots=4, dtype=dtype)
+        for prompt in PROMPTS[6:10]:
+            engine.add(prompt, max_tokens=1)
+        engine.run()
+        keys_and_values = torch.stack((engine._cache.keys, engine._cache.values))  # [2, L, slots, G, capacity, K]
+        held = [(slot.held, keys_and_values[:, :, row, :, : len(slot.held)]) for row, slot in enumerate(engine._slots)]
+        caches.append(torch.cat([found for _, found in sorted(held, key=lambda one: one[0])], dim=3))
+    assert caches[0].shape == caches[1].shape and caches[0].shape[3] == sum(map(len, PROMPTS[6:10]))
+    error = (caches[0] - caches[1]).norm() / caches[0].norm()
+    assert error < (1e-5 if dtype == torch.float32 else 2e-2)
 
 
 @pytest.mark.parametrize("family", ["gpt2", "mistral", "qwen2", "qwen3", "mixtral", "qwen3_moe"])

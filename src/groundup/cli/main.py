@@ -1,5 +1,6 @@
 """`groundup`: the verbs, and how errors are shown."""
 
+import os
 import sys
 
 import typer
@@ -23,6 +24,7 @@ from groundup.cli import (
     tune,
 )
 from groundup.errors import GroundupError
+from groundup.machine import short_waits
 from groundup.terminal import printable
 
 app = typer.Typer(
@@ -67,6 +69,7 @@ def groundup(version: bool = typer.Option(False, "--version", help="Print the ve
 
 def main() -> None:
     """The console script. A user's mistakes are printed in a line each; the exit status is 1, for usage 2."""
+    os.environ |= short_waits(os.environ)  # before torch is loaded
     try:
         app()
     except GroundupError as error:

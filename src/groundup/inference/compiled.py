@@ -34,8 +34,9 @@ from groundup.model.lora import LoraLinear
 
 MAX_GUESSED = 8  # rows of a step with guesses: of more, a step takes longer than guessing saves
 ROWS_OF_A_THREAD = 4  # a multiple of it: what the kernel multiplies at once
+PROMPT_ROWS = 64  # of a pass over prompts; of more tokens PyTorch's matmuls are faster than its other work costs
 SHARED_ROWS = 64  # up to so many rows may be several threads' work together: reading the weights is much of it
-WORTH_A_THREAD = 2_000_000  # multiplications, for which another one is worth meeting it
+WORTH_A_THREAD = 500_000  # multiplications, for which another one may be worth meeting it
 TOGETHER, APART = 0, 1  # ways of several threads: parts of the work on all rows; some of the rows each
 AGAIN = 64  # steps after which the slower way is tried again
 _ACTIVATIONS: dict[Activation, int] = {
@@ -97,8 +98,8 @@ class Pace:
     def choice(self, rows: int) -> int:
         """The way of the next step: the faster one; a way that hasn't been tried twice yet, or not for long."""
         if rows not in self._seconds:
-            together, apart = map(len, self._steps.get(rows, ([], [])))
-            return TOGETHER if together <= apart else APART
+            tried = [len(steps) for steps in self._steps.get(rows, ([], []))]
+            return TOGETHER if tried[TOGETHER] <= tried[APART] else APART
         self._chosen += 1
         together, apart = self._seconds[rows]
         faster = TOGETHER if together <= apart else APART
@@ -168,30 +169,48 @@ class CompiledDecoder:
         Args:
             positions: each token's own, that is, how many tokens are before it in its slot.
         """
-        rows, threads = np.array([ids, slots, positions], dtype=np.int64), torch.get_num_threads()
-        count = rows.shape[1]
-        if count > len(self._logits):
-            self._logits = self._zeros(count, self._model.config.vocab_size)
+        if len(ids) > len(self._logits):
+            self._logits = self._zeros(len(ids), self._model.config.vocab_size)
+        self._pass(np.array([ids, slots, positions], dtype=np.int64), logits=True)
+        return self._model.scale_logits(torch.from_numpy(self._logits[: len(ids), : self._model.config.vocab_size]))
+
+    def reads(self, tokens: int) -> bool:
+        """Whether the kernel should read so many tokens of prompts: few, and not by rounded matrices, whose errors
+        would stay in the cache."""
+        return tokens <= PROMPT_ROWS and not self._int8
+
+    def read(self, prompts: Sequence[Sequence[int]], first: int, starts: Sequence[int]) -> None:
+        """Append a part of a prompt to each slot from `first` on, after the tokens that it holds, `starts` of them."""
+        rows = [
+            (token, first + row, start + at)
+            for row, (tokens, start) in enumerate(zip(prompts, starts, strict=True))
+            for at, token in enumerate(tokens)
+        ]
+        self._pass(np.array(rows, dtype=np.int64).T, logits=False)
+
+    def _pass(self, rows: NDArray[np.int64], logits: bool) -> None:
+        """rows: [3, N], as `step` has them."""
+        count, threads = rows.shape[1], torch.get_num_threads()
         if count > len(self._scratch.qkv) or threads > len(self._scratch.x):
             self._scratch = self._room(max(count, len(self._scratch.qkv)))
         met = meetings()
         shared = max(1, min(threads, count * self._multiplications // WORTH_A_THREAD))
         both = POSSIBLE and count <= SHARED_ROWS and shared > 1
-        way, began = self._pace.choice(count) if both else APART, time.perf_counter()
+        alike = count if logits else -(count // 16)  # prompts have many lengths
+        way, began = self._pace.choice(alike) if both else APART, time.perf_counter()
         if way == TOGETHER:
             work = [(slice(0, count), ThreadPart(thread, shared, met)) for thread in range(shared)]
         else:
             # tokens of one slot, which need each other, are one thread's
-            divided = threads if len(set(slots)) == count else 1
+            divided = threads if len(set(rows[1])) == count else 1
             each = -(-count // (divided * ROWS_OF_A_THREAD)) * ROWS_OF_A_THREAD
             work = [(slice(first, min(first + each, count)), ThreadPart(0, 1, met)) for first in range(0, count, each)]
-        self._decode(rows, work, met)
+        self._decode(rows, work, met, logits)
         if both:
-            self._pace.record(count, way, time.perf_counter() - began)
-        return self._model.scale_logits(torch.from_numpy(self._logits[:count, : self._model.config.vocab_size]))
+            self._pace.record(alike, way, time.perf_counter() - began)
 
     def _decode(
-        self, rows: NDArray[np.int64], work: Sequence[tuple[slice, ThreadPart]], met: NDArray[np.int64]
+        self, rows: NDArray[np.int64], work: Sequence[tuple[slice, ThreadPart]], met: NDArray[np.int64], logits: bool
     ) -> None:
         """Each piece of work, rows and the part of them, is a thread's."""
 
@@ -207,7 +226,7 @@ class CompiledDecoder:
             scratch = StepScratch(*own, room.qkv[some], room.attended[some], room.out[some], room.up[some])
             decode(
                 self._weights, self._shape, scratch, self._windows, self._keys, self._values,
-                rows[0, some], rows[1, some], rows[2, some], self._logits[some], part,
+                rows[0, some], rows[1, some], rows[2, some], self._logits[some if logits else slice(0)], part,
             )  # fmt: skip
 
         if len(work) - 1 > self._helpers:

@@ -84,11 +84,8 @@ class InferenceEngine:
         self._slots = [Slot() for _ in range(slots)]
         self._active = 0
         self._waiting: deque[Request] = deque()
-        self._compiled: compiled.CompiledDecoder | None = None
-        if by_kernel:
-            self._compiled = compiled.CompiledDecoder(
-                model, self._cache, dtype=dtype, int8=int8 and dtype == torch.float32
-            )
+        int8 = int8 and dtype == torch.float32
+        self._compiled = compiled.CompiledDecoder(model, self._cache, dtype=dtype, int8=int8) if by_kernel else None
         self._clock = 0
 
     @property
@@ -267,8 +264,11 @@ class InferenceEngine:
         """Read `counts` tokens of the prompts in the slots from `first` on."""
         slots = self._slots[first : first + len(counts)]
         read = [slot.upcoming(count) for slot, count in zip(slots, counts, strict=True)]
-        ids_BT, appended = prompt_pass(self._cache, read, starts, first)
-        self.model.features(DecoderInputs(ids_BT, cache=appended))
+        if self._compiled is not None and self._compiled.reads(sum(counts)):
+            self._compiled.read(read, first, starts)
+        else:
+            ids_BT, appended = prompt_pass(self._cache, read, starts, first)
+            self.model.features(DecoderInputs(ids_BT, cache=appended))
         for slot, tokens in zip(slots, read, strict=True):
             slot.held += tokens
 

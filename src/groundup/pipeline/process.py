@@ -15,12 +15,12 @@ from types import FrameType
 
 from groundup.artifacts import durable
 from groundup.errors import GroundupError
+from groundup.machine import short_waits
 from groundup.pipeline.messages import StageRequest
 
 LOOK_SECONDS = 1.0  # between calls of `watch`
 GRACE = 3.0  # seconds in which an interrupted stage may reset the terminal
 GRACE_TOGETHER = 25.0  # and in which ranks may agree on a last step and save it; SLURM gives 30
-SPINS = "10000"  # turns in which an OpenMP thread waits for the next piece of work before it sleeps
 FULL = 1 << 20  # bytes: with less than this free, a stage that failed was out of disk
 
 
@@ -95,14 +95,8 @@ def run_stage(
 
 
 def worker_environment(environment: Mapping[str, str]) -> dict[str, str]:
-    """`environment` for a stage's process: sets hash with a fixed seed, and OpenMP's threads don't spin for long.
-
-    By default libgomp's threads spin for as long as they wait. Next to other work on the same cores that takes most of
-    the time; a limit costs nothing on an idle machine. libgomp reads it when torch is loaded, so it must be here. What
-    the user has set about waiting stays.
-    """
-    waiting = {} if {"GOMP_SPINCOUNT", "OMP_WAIT_POLICY"} & environment.keys() else {"GOMP_SPINCOUNT": SPINS}
-    return {**environment, "PYTHONHASHSEED": "0", **waiting}
+    """`environment` for a stage's process: sets hash with a fixed seed, and OpenMP's threads don't spin for long."""
+    return {**environment, "PYTHONHASHSEED": "0", **short_waits(environment)}
 
 
 def _wait(process: subprocess.Popen[bytes], watch: Callable[[], None]) -> int:

@@ -89,7 +89,7 @@ def listed_run(folder: RunFolder) -> ListedRun:
 
 
 def _state(folder: RunFolder, events: list[dict[str, Any]], artifacts: Mapping[str, Artifact]) -> str:
-    last = events[-1] if events else {"event": "", "stage": ""}
+    last: dict[str, Any] = events[-1] if events else {"event": "", "stage": ""}
     if folder.store.held(RUN):
         return f"running {last['stage']}"
     if last["event"] in ("failed", "stopped"):
