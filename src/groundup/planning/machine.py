@@ -46,7 +46,7 @@ STEP_SECONDS = 0.003  # an optimizer step of any size: Python, clipping, metrics
 
 # Bytes of text a second and core of the stages that train nothing, and what every process costs. Edit here.
 TOKENIZER_BYTES, ENCODE_BYTES = 20e6, 15e6
-SCORE_BYTES = 0.5e6  # xz and n-grams, one core
+SCORE_BYTES = 0.75e6  # xz and n-grams, one core
 CURATE_BYTES = {"docs": 0.7e6, "text": 8e6, "pages": 1.5e6}  # of documentation on one core, of text, of HTML
 START_SECONDS = {  # until a stage's process does its own work, by what it imports
     "data": 1.05,  # no torch
@@ -54,7 +54,7 @@ START_SECONDS = {  # until a stage's process does its own work, by what it impor
     "training": 2.9,  # optimizers too, whose first step imports more
 }
 REPORT_SECONDS = 1.8
-FACTS_BYTES = 10e6  # of documents, whose facts are read and chosen from before SFT
+FACTS_BYTES = 5e6  # of documents, whose facts are read and chosen from before SFT
 COMPILE_SECONDS = {"curate": 10.0, "tokenizer": 5.5, "tokens": 0.0}  # of kernels, when they are used for the first time
 
 
