@@ -54,3 +54,15 @@ def test_source_code_is_read_where_it_is_asked_for(tmp_path: Path) -> None:
     assert [one.code for one in CurateConfig(**config).complete_sources] == [False, False]  # type: ignore[union-attr, arg-type]
     config["rules"] = {"preset": "code"}  # type: ignore[assignment]
     assert [one.code for one in CurateConfig(**config).complete_sources] == [True, False]  # type: ignore[union-attr, arg-type]
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be"])
+def test_utf16_without_a_known_suffix(tmp_path: Path, encoding: str) -> None:
+    (tmp_path / "a").write_bytes("A note about a caf\u00e9.".encode(encoding))
+    (tmp_path / "b.geo").write_bytes('[{"text": "A row."}]'.encode(encoding))
+    (tmp_path / "c.xyz").write_bytes(bytes([1, 0, 2, 0]) * 40)
+    assert {one.origin: one.text if isinstance(one, Document) else one.rule for one in read(tmp_path)} == {
+        "a": "A note about a caf\u00e9.",
+        "b.geo:1": "A row.",
+        "c.xyz": "unsupported-type",
+    }

@@ -7,6 +7,7 @@ from pathlib import Path
 from groundup.corpus.extraction.encoding import decode
 from groundup.corpus.sources.streams import COMPRESSED, SHORT_SUFFIXES
 from groundup.corpus.sources.unreadable import UnreadableError
+from groundup.corpus.sources.wide import wide_encoding
 
 _SUFFIXES = {
     "text": "txt text",
@@ -98,6 +99,12 @@ def recognised(start: bytes, name: str) -> str:
     """The format of a file whose suffix is none of `FORMATS`, by how it begins; `text` where it is plain text."""
     if suffix_of(name) in _NO_DOCUMENTS:
         return ""
+    if wide_encoding(start):
+        try:
+            text = decode(decode(start[: len(start) // 4 * 4]).encode("utf-8", "replace"))
+        except UnreadableError:
+            return ""
+        return sniff(text.encode()) or "text"
     if (found := sniff(start)) or not start.strip():
         return found
     try:
