@@ -109,7 +109,8 @@ class PageWriter:
 
     def _source(self, token: Token) -> Html:
         quote = token.meta["quote"]
-        head = tag("figcaption", tag("code", quote.symbol), tag("small", f"{quote.path}:{quote.line}"))
+        symbol = Html(".<wbr>".join(text(part) for part in quote.symbol.split(".")))  # a phone breaks it there
+        head = tag("figcaption", tag("code", symbol), tag("small", f"{quote.path}:{quote.line}"))
         below = tag("p", self._caption(token), class_="caption") if token.meta["inside"] else None
         return tag("figure", head, highlighted(quote.text, "python"), below, class_="source")
 
