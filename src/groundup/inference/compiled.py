@@ -3,7 +3,6 @@ of the work on a few. For dense models on a CPU."""
 
 import time
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -25,6 +24,7 @@ from groundup.inference.kernel import (
     Weights,
     decode,
 )
+from groundup.kernels.helpers import Helpers
 from groundup.kernels.matmul import HAS_BFLOAT16, packed, padded_columns
 from groundup.kernels.meeting import GONE, POSSIBLE, meetings
 from groundup.model.cache import KeyValueCache
@@ -155,7 +155,7 @@ class CompiledDecoder:
         self._windows = np.array([window or unlimited for window in model.model.windows], dtype=np.int64)
         matrices = (self._weights.qkv, self._weights.o, self._weights.up, self._weights.down, self._weights.head)
         self._multiplications = sum(one.size for one in matrices) * (2 if dtype == torch.bfloat16 else 1)  # of a row
-        self._helpers, self._threads, self._pace = 1, ThreadPoolExecutor(1), Pace()
+        self._helpers, self._pace = Helpers(1), Pace()
         self._scratch = self._room(0)
         self._logits = self._zeros(0, config.vocab_size)
 
@@ -229,11 +229,10 @@ class CompiledDecoder:
                 rows[0, some], rows[1, some], rows[2, some], self._logits[some if logits else slice(0)], part,
             )  # fmt: skip
 
-        if len(work) - 1 > self._helpers:
-            self._helpers = len(work) - 1
-            self._threads = ThreadPoolExecutor(self._helpers)
+        if len(work) - 1 > self._helpers.count:
+            self._helpers = Helpers(len(work) - 1)
         try:
-            others = [self._threads.submit(decode_some, thread) for thread in range(1, len(work))]
+            others = self._helpers.submit(decode_some, range(1, len(work)))
             decode_some(0)
             for other in others:
                 other.result()
