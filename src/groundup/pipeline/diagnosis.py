@@ -327,8 +327,8 @@ Rule = Callable[[RunFigures], Iterator[Diagnosis]]
 RULES: tuple[Rule, ...] = (
     *(
         _dropped,
-        _sources,
         _languages,
+        _sources,
         _tokenizer,
         _spikes,
         _guessing,
