@@ -43,9 +43,9 @@ MUON = {"name": "muon", "iterations": 3, "weight_decay": 0.0, "betas": [0.8, 0.9
 
 @dataclass(frozen=True)
 class Recipe:
-    """The size of a model, how a blueprint's `pretrain:` section trains it, and fields of the decoder on top."""
+    """The size of a model, or None for that of the time, how a blueprint's `pretrain:` section trains it, and fields of the decoder on top."""
 
-    size: str
+    size: str | None  # of the time there is
     pretrain: dict[str, Any]
     decoder: dict[str, Any] = field(default_factory=dict)
     seed: int = SEED
@@ -63,67 +63,76 @@ class Recipe:
         return Recipe(**values)
 
 
+def size_for(seconds: float) -> int:
+    """Parameters of the model that learns the most in so many seconds of two such cores: docs/experiments.md.
+
+    Of 1, 2 and 4 million it was 1 after 72 s and 2 after 180 s; the exponent is between those of a ladder on this text
+    (.40, of the compute) and of these two.
+    """
+    return round(1.4e6 * (seconds / 100) ** 0.6)
+
+
 RECIPES = {
     "plain": Recipe("4M", {"learning_rate": 2e-3}),
     "portable": Recipe(
-        "4M",
+        None,
         {
             **FASTER,
             "learning_rate": 5e-3,
-            "model": {"architecture": "qwen3", "unit_start": True, "layers": 3, "width": 256},
+            "model": {"architecture": "qwen3", "unit_start": True},
             "optimizer": {**MUON, "momentum_warmup": 100, "embedding_scale": 30},
         },
     ),
     "fast": Recipe(
-        "4M",
+        None,
         {
             **FASTER,
             "learning_rate": 1e-2,
-            "model": {"architecture": "fast", "layers": 3, "width": 256},
+            "model": {"architecture": "fast"},
             "optimizer": {**MUON, "momentum_warmup": 100, "embedding_scale": 30, "scalar_scale": 20},
         },
     ),
 }
 UNGATED = "decoder.hidden_act=relu2 decoder.gated_mlp=false decoder.intermediate_size=1024"
 GATED = "decoder.hidden_act=silu decoder.gated_mlp=true decoder.intermediate_size=704"
-FREE = "model.layers=null model.width=null"  # shapes other than that of 4M
+FOUR = "size=4M model.layers=3 model.width=256"  # the model whose parts are taken apart
 PARTS = (
-    "portable",
-    *(f"portable:seed={seed}" for seed in (1, 2)),  # how much is luck
-    "portable:optimizer.name=adamw learning_rate=2e-3",
-    "portable:optimizer.name=adamw learning_rate=4e-3",
-    "portable:optimizer.name=adamw_8bit learning_rate=2e-3",
-    "portable:model.unit_start=false",
-    "portable:model.unit_start=false optimizer.embedding_scale=1 optimizer.betas=[.9,.95] optimizer.eps=1e-8",
-    "portable:model.unit_start=false model.tied=false",
-    "portable:decoder.embedding_norm=false",
-    "portable:decoder.zero_init_outputs=false",
-    "portable:decoder.fan_in=false",
-    "portable:decoder.qk_norm=false",
-    "portable:decoder.qk_gain=1",
-    f"portable:{UNGATED}",
-    "portable:decoder.final_logit_softcapping=15",
-    "portable:optimizer.embedding_scale=1",
-    "portable:optimizer.betas=[.9,.95] optimizer.eps=1e-8",
-    "portable:optimizer.momentum_warmup=0",
-    "portable:optimizer.iterations=5",
-    "portable:optimizer.weight_decay=.1",
-    "portable:optimizer.weight_decay=.1 optimizer.cautious=true",
-    "portable:schedule=cosine",
-    "portable:decay=.2",
-    "portable:ema=.99",
-    f"portable:{FREE}",  # what `size` alone chooses
-    "portable:batch_tokens=1024",
-    "portable:batch_tokens=4096",
-    *(f"portable:learning_rate={rate}" for rate in ("2.5e-3", "1e-2", "2e-2")),
-    "fast",
-    *(f"fast:learning_rate={rate}" for rate in ("5e-3", "2e-2")),
-    *(f"fast:decoder.{part}=false" for part in ("smear", "stream_scalars", "value_embeddings", "backout")),
-    "fast:decoder.final_logit_softcapping=15",
-    f"fast:{GATED}",
-    *(f"portable:size=1M {FREE} learning_rate={rate}" for rate in ("2.5e-3", "5e-3", "1e-2")),
-    *(f"portable:size=10M {FREE} learning_rate={rate}" for rate in ("2.5e-3", "5e-3", "1e-2")),
-    *(f"portable:size={size} {FREE} batch_tokens={batch}" for size in ("1M", "10M") for batch in (1024, 4096)),
+    f"portable:{FOUR}",
+    *(f"portable:{FOUR} seed={seed}" for seed in (1, 2)),  # how much is luck
+    f"portable:{FOUR} optimizer.name=adamw learning_rate=2e-3",
+    f"portable:{FOUR} optimizer.name=adamw learning_rate=4e-3",
+    f"portable:{FOUR} optimizer.name=adamw_8bit learning_rate=2e-3",
+    f"portable:{FOUR} model.unit_start=false",
+    f"portable:{FOUR} model.unit_start=false optimizer.embedding_scale=1 optimizer.betas=[.9,.95] optimizer.eps=1e-8",
+    f"portable:{FOUR} model.unit_start=false model.tied=false",
+    f"portable:{FOUR} decoder.embedding_norm=false",
+    f"portable:{FOUR} decoder.zero_init_outputs=false",
+    f"portable:{FOUR} decoder.fan_in=false",
+    f"portable:{FOUR} decoder.qk_norm=false",
+    f"portable:{FOUR} decoder.qk_gain=1",
+    f"portable:{FOUR} {UNGATED}",
+    f"portable:{FOUR} decoder.final_logit_softcapping=15",
+    f"portable:{FOUR} optimizer.embedding_scale=1",
+    f"portable:{FOUR} optimizer.betas=[.9,.95] optimizer.eps=1e-8",
+    f"portable:{FOUR} optimizer.momentum_warmup=0",
+    f"portable:{FOUR} optimizer.iterations=5",
+    f"portable:{FOUR} optimizer.weight_decay=.1",
+    f"portable:{FOUR} optimizer.weight_decay=.1 optimizer.cautious=true",
+    f"portable:{FOUR} schedule=cosine",
+    f"portable:{FOUR} decay=.2",
+    f"portable:{FOUR} ema=.99",
+    "portable:size=4M",  # of the shape that `size` alone chooses
+    f"portable:{FOUR} batch_tokens=1024",
+    f"portable:{FOUR} batch_tokens=4096",
+    *(f"portable:{FOUR} learning_rate={rate}" for rate in ("2.5e-3", "1e-2", "2e-2")),
+    f"fast:{FOUR}",
+    *(f"fast:{FOUR} learning_rate={rate}" for rate in ("5e-3", "2e-2")),
+    *(f"fast:{FOUR} decoder.{part}=false" for part in ("smear", "stream_scalars", "value_embeddings", "backout")),
+    f"fast:{FOUR} decoder.final_logit_softcapping=15",
+    f"fast:{FOUR} {GATED}",
+    *(f"portable:size=1M learning_rate={rate}" for rate in ("2.5e-3", "5e-3", "1e-2")),
+    *(f"portable:size=10M learning_rate={rate}" for rate in ("2.5e-3", "5e-3", "1e-2")),
+    *(f"portable:size={size} batch_tokens={batch}" for size in ("1M", "10M") for batch in (1024, 4096)),
 )
 
 

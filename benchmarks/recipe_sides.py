@@ -51,6 +51,7 @@ class Groundup(Side):
     """A blueprint's `pretrain:` section for a size, with the clock in place of the steps."""
 
     def __init__(self, recipe: "Recipe", job: Job) -> None:
+        from benchmarks.recipe import size_for
         from groundup.model.decoder import CustomLanguageModel
         from groundup.parallel.compilation import compile_blocks
         from groundup.parallel.device import settle
@@ -64,7 +65,8 @@ class Groundup(Side):
             given["model"] = {**given.get("model", {}), "layers": 2, "width": 32}
         self.config = PretrainConfig.model_validate(given)
         vocabulary = Tokenizer.load(job.tokenizer).vocabulary_size
-        shape = shape_for(parameters_of(recipe.size), vocabulary, self.config.model)
+        parameters = parameters_of(recipe.size) if recipe.size else size_for(job.budget)
+        shape = shape_for(parameters, vocabulary, self.config.model)
         fields = {**shape.model_dump(exclude_unset=True), **recipe.decoder}
         self.rows, self.job = (self.config.batch_tokens or 2048) // CONTEXT, job
         self.model = CustomLanguageModel(type(shape).model_validate(fields), seed=job.seed)
