@@ -6,9 +6,9 @@ of threads in a process of its own, and is measured in bits per byte of the same
 held-out documents is looked at on the way, the other half at the end. Compiling is not counted.
 
     plain        the project's model and AdamW as in a blueprint without a recipe
-    portable     the default recipe, whose model any other program can load
-    fast         `architecture: fast`
-    nanochat     karpathy/nanochat's recipe at depth 4, from a checkout in PEER
+    portable     the default recipe, whose model any other program can load, at the size that the time is best spent on
+    fast         `architecture: fast`, likewise
+    nanochat     karpathy/nanochat's recipe at depth 4, from a checkout in PEER; `nanochat:depth=2` at another
     nanogpt      nanoGPT's model and AdamW
 
 A side whose name ends in `@.6` has .6 of the time; one that ends in `-eager` is not compiled. A recipe with changes is
@@ -43,9 +43,9 @@ MUON = {"name": "muon", "iterations": 3, "weight_decay": 0.0, "betas": [0.8, 0.9
 
 @dataclass(frozen=True)
 class Recipe:
-    """The size of a model, or None for that of the time, how a blueprint's `pretrain:` section trains it, and fields of the decoder on top."""
+    """A model's size, how a blueprint's `pretrain:` section trains it, and fields of the decoder on top."""
 
-    size: str | None  # of the time there is
+    size: str | None  # None: what the time is best spent on
     pretrain: dict[str, Any]
     decoder: dict[str, Any] = field(default_factory=dict)
     seed: int = SEED
@@ -189,7 +189,8 @@ def _raced(name: str, job: Job, peer: Path | None) -> dict[str, Any] | Failure:
     cores = usable_cores()
     measured: Measurement | Failure
     if base == "nanochat":
-        measured = peer_in_process(recipe_sides.nanochat, str(peer), values, cores=cores)
+        depth = int(changes.removeprefix("depth=") or recipe_sides.DEPTH)
+        measured = peer_in_process(recipe_sides.nanochat, str(peer), depth, values, cores=cores)
     elif base == "nanogpt":
         measured = peer_in_process(recipe_sides.nanogpt, values, cores=cores)
     elif base in RECIPES:

@@ -33,12 +33,12 @@ def ours(name: str, changes: Sequence[str], values: dict[str, Any]) -> dict[str,
     return race(Groundup(recipe, job), job)
 
 
-def nanochat(peer: str, values: dict[str, Any]) -> dict[str, Any]:
-    """The recipe of nanochat, from the checkout in the folder `peer`."""
+def nanochat(peer: str, depth: int, values: dict[str, Any]) -> dict[str, Any]:
+    """The recipe of nanochat at a depth, from the checkout in the folder `peer`."""
     job = Job(**values)
     os.environ["NANOCHAT_DTYPE"] = {"bf16": "bfloat16"}.get(job.precision, "float32")
     sys.path.insert(0, peer)
-    return race(Nanochat(job), job)
+    return race(Nanochat(job, depth), job)
 
 
 def nanogpt(values: dict[str, Any]) -> dict[str, Any]:
@@ -112,15 +112,16 @@ def _loss(model: Any, rows_BT1: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
 class Nanochat(Side):
     """karpathy/nanochat's GPT and MuonAdamW."""
 
-    def __init__(self, job: Job) -> None:
+    def __init__(self, job: Job, depth: int) -> None:
         from groundup.parallel.device import settle
         from groundup.tokenizer.tokenizer import Tokenizer
 
         settle()
         from nanochat.gpt import GPT, GPTConfig  # type: ignore[import-not-found]
 
-        vocabulary, depth = Tokenizer.load(job.tokenizer).vocabulary_size, 1 if job.check else DEPTH
-        shape = GPTConfig(CONTEXT, vocabulary, depth, WIDTH // 128, WIDTH // 128, WIDTH, window_pattern="L")
+        vocabulary, depth = Tokenizer.load(job.tokenizer).vocabulary_size, 1 if job.check else depth
+        heads = math.ceil(64 * depth / 128)  # as its own training script: 64 of width a layer, in heads of 128
+        shape = GPTConfig(CONTEXT, vocabulary, depth, heads, heads, 128 * heads, window_pattern="L")
         torch.manual_seed(SEED)
         self.model = GPT(shape)
         self.compiled = torch.compile(self.model, dynamic=False) if job.compiled else self.model
