@@ -29,7 +29,7 @@ ONEDNN_IS_FASTER = bool(OPERATORS) and torch.backends.cpu.get_cpu_capability() =
 
 def matmul(a_MK: Tensor, b_KN: Tensor) -> Tensor:
     """`a @ b`, in the precision of its operands; no gradients."""
-    if by_onednn(a_MK, b_KN) and a_MK.numel() * b_KN.shape[1] >= MIN_ONEDNN:
+    if _by_onednn(a_MK, b_KN) and a_MK.numel() * b_KN.shape[1] >= MIN_ONEDNN:
         return _onednn(a_MK, b_KN.mT)
     return a_MK @ b_KN
 
@@ -39,17 +39,39 @@ class Linear(nn.Linear):
 
     def forward(self, x: Tensor) -> Tensor:
         """x: [..., in]; returns [..., out]."""
-        if by_onednn(x, self.weight) and x.numel() * self.out_features >= MIN_ONEDNN:
-            y: Tensor = OneDnnLinear.apply(x, self.weight, self.bias)  # type: ignore[no-untyped-call]
+        if _by_onednn(x, self.weight) and x.numel() * self.out_features >= MIN_ONEDNN:
+            y: Tensor = _Linear.apply(x, self.weight, self.bias)  # type: ignore[no-untyped-call]
             return y
         if ONEDNN_IS_FASTER and type(self.weight) not in PLAIN:
-            from groundup.model.spread_linear import spread_linear  # which takes long to import
-
-            return spread_linear(x, self.weight, self.bias)
+            return _spread(x, self.weight, self.bias)
         return F.linear(x, self.weight, self.bias)
 
 
-class OneDnnLinear(torch.autograd.Function):
+def _spread(x: Tensor, weight_NK: Tensor, bias_N: Tensor | None) -> Tensor:
+    """The same with a matrix of which each process of a mesh dimension has some outputs, or some inputs.
+
+    PyTorch knows for its own operators alone what processes have to exchange. So each multiplies what it has, and what
+    comes out says how it lies: outputs cut as the matrix is, or sums over inputs that are still to be added up.
+    """
+    from torch.distributed.tensor import DTensor, Partial, Placement, Replicate, Shard  # takes long, for a chat
+
+    if not (isinstance(x, DTensor) and isinstance(weight_NK, DTensor)):
+        return F.linear(x, weight_NK, bias_N)
+    last = x.dim() - 1
+    by_outputs = weight_NK.placements == (Shard(0),)
+    by_inputs = weight_NK.placements == (Shard(1),) and bias_N is None  # which would be added once in each process
+    needed: Placement = Replicate() if by_outputs else Shard(last)
+    if not (by_outputs or by_inputs) or x.placements != (needed,):
+        return F.linear(x, weight_NK, bias_N)
+    part_x, part = x.to_local(grad_placements=[Partial() if by_outputs else needed]), weight_NK.to_local()
+    bias = bias_N.to_local() if isinstance(bias_N, DTensor) else bias_N
+    if not _pays(part_x, part) or part_x.numel() * len(part) < MIN_ONEDNN:
+        return F.linear(x, weight_NK, bias_N)
+    y: Tensor = _Linear.apply(part_x, part, bias)  # type: ignore[no-untyped-call]
+    return DTensor.from_local(y, x.device_mesh, [Shard(last) if by_outputs else Partial()], run_check=False)
+
+
+class _Linear(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight_NK: Tensor, bias_N: Tensor | None) -> Tensor:
         ctx.save_for_backward(x, weight_NK)
@@ -87,12 +109,12 @@ def _shape(x: Tensor, weight_NK: Tensor, bias_N: Tensor | None) -> Tensor:
     return x.new_empty(*x.shape[:-1], len(weight_NK))
 
 
-def by_onednn(x: Tensor, weight: Tensor) -> bool:
+def _by_onednn(x: Tensor, weight: Tensor) -> bool:
     """Whether these are plain tensors for which it pays."""
-    return type(x) in PLAIN and type(weight) in PLAIN and onednn_pays(x, weight)
+    return type(x) in PLAIN and type(weight) in PLAIN and _pays(x, weight)
 
 
-def onednn_pays(x: Tensor, weight: Tensor) -> bool:
+def _pays(x: Tensor, weight: Tensor) -> bool:
     """Whether these are matrices of float32 in this process's memory, on a processor where it pays."""
     return (
         ONEDNN_IS_FASTER
