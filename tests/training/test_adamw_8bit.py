@@ -4,7 +4,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+import tiny
+from groundup.parallel.single_device import SingleDevice
+from groundup.training import adamw_8bit
 from groundup.training.adamw_8bit import AVERAGES, AdamW8bit
+from groundup.training.configuration import OptimizerConfig
+from groundup.training.optimizer import make_optimizer
 
 SHAPE = (40, 250)  # the last block is not full
 
@@ -108,3 +113,21 @@ def test_small_parameters_keep_all_bits() -> None:
     assert torch.allclose(optimizer.unpacked(gain)["exp_avg"], 0.1 * gain.grad, rtol=1e-6)
     optimizer.pack(gain, optimizer.unpacked(gain))
     assert torch.allclose(optimizer.unpacked(gain)["exp_avg"], 0.1 * gain.grad, rtol=1e-6)
+
+
+def test_what_had_no_state_when_it_was_saved_has_none_afterwards(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A parameter that has not moved yet begins with its first step, whatever the engine had before."""
+    monkeypatch.setattr(adamw_8bit, "LEAST", 1)
+    engines = [
+        SingleDevice(tiny.model(seed), make_optimizer(OptimizerConfig(name="adamw_8bit")), torch.device("cpu"), "fp32")
+        for seed in (0, 1)
+    ]
+    moved = "lm_head.weight" if "lm_head.weight" in dict(engines[0].model.named_parameters()) else "model.norm.weight"
+    weight = dict(engines[0].model.named_parameters())[moved]
+    weight.grad = torch.ones_like(weight)
+    engines[0].optimizer.step()
+    engines[0].optimizer.zero_grad()
+    engines[1].restore(engines[0].state())
+    names = {id(parameter): name for name, parameter in engines[1].model.named_parameters()}
+    assert [names[id(parameter)] for parameter in engines[1].optimizer.state] == [moved]
+    assert engines[0].state().keys() == engines[1].state().keys()

@@ -10,6 +10,7 @@ import os
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 
 _libc = ctypes.CDLL(None) if hasattr(os, "sched_setaffinity") else None
 
@@ -31,7 +32,8 @@ class Helpers:
     def _keep_away(self) -> None:
         if _libc is None or (now := (_libc.sched_getcpu(), len(self._ids))) == self._kept:
             return
-        if others := os.sched_getaffinity(0) - {now[0]}:
-            for identity in self._ids[: now[1]]:
-                os.sched_setaffinity(identity, others)
+        with suppress(OSError):  # a sandbox that forbids it: they work nevertheless
+            if others := os.sched_getaffinity(0) - {now[0]}:
+                for identity in self._ids[: now[1]]:
+                    os.sched_setaffinity(identity, others)
         self._kept = now

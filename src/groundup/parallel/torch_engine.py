@@ -160,7 +160,7 @@ class TorchEngine(Engine):
                     _, moment, name = key.split(".", 2)
                     states.setdefault(name, {})[moment] = tensor
             for name, parameter in self.model.named_parameters():
-                if name in states:
+                if parameter in self.optimizer.state:  # else it had none when it was saved
                     self.optimizer.pack(parameter, states[name])
         if self.average:
             self.average.steps = int(tensors["average.steps"])

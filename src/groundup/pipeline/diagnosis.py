@@ -325,18 +325,17 @@ def _policy(run: RunFigures) -> Iterator[Diagnosis]:
 
 Rule = Callable[[RunFigures], Iterator[Diagnosis]]
 RULES: tuple[Rule, ...] = (
-    *(
-        _dropped,
-        _languages,
-        _sources,
-        _tokenizer,
-        _spikes,
-        _guessing,
-        _epochs,
-        _overfitting,
-        _compression,
-        _unlearnt,
-        _reward,
-    ),
-    *(_policy, _gain),
+    _dropped,
+    _languages,
+    _sources,
+    _tokenizer,
+    _spikes,
+    _guessing,
+    _epochs,
+    _overfitting,
+    _compression,
+    _unlearnt,
+    _reward,
+    _policy,
+    _gain,
 )

@@ -9,7 +9,7 @@ means are taken over the parts of all processes, where PyTorch's stops with an e
 Suffixes: R rows, C columns; leading dimensions, as those of a mixture's experts, are separate matrices.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any
 
 import torch
@@ -17,25 +17,20 @@ import torch.distributed as dist
 from torch import Tensor
 from torch.distributed.tensor import DTensor, Placement, Replicate
 
+from groundup.training.one_by_one import OneByOne, local
+
 DECAY = -0.8  # of the running means: step n counts n ** -.8
 MIN_SCALE = 1e-3  # of a parameter, so that one that is 0 can leave it
 
 
-class Adafactor(torch.optim.Optimizer):
+class Adafactor(OneByOne):
     """Each group has `params` and `weight_decay`."""
 
     def __init__(self, groups: Iterable[dict[str, Any]]) -> None:
         super().__init__(groups, {"lr": 0.0, "weight_decay": 0.0})
 
-    @torch.no_grad()
-    def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]
-        assert closure is None, "the gradients are there already"
-        for group in self.param_groups:
-            for parameter in group["params"]:
-                if parameter.grad is not None:
-                    self._move(parameter, group["lr"], group["weight_decay"])
-
-    def _move(self, parameter: Tensor, lr: float, weight_decay: float) -> None:
+    def _move(self, parameter: Tensor, group: dict[str, Any]) -> None:
+        lr, weight_decay = group["lr"], group["weight_decay"]
         state, weight, gradient = self.state[parameter], local(parameter), local(parameter.grad)
         if not state:
             state["step"] = torch.tensor(0.0)
@@ -54,12 +49,6 @@ class Adafactor(torch.optim.Optimizer):
             variance = _running(state, "variance", gradient.square(), parameter, step)
         update = gradient * variance.clamp(min=least**2).rsqrt()
         weight.sub_(update, alpha=rate / max(1.0, mean_square(update, parameter) ** 0.5))
-
-
-def local(tensor: Tensor | None) -> Tensor:
-    """This process's part of a tensor, in the tensor's own memory."""
-    assert tensor is not None
-    return tensor.to_local() if isinstance(tensor, DTensor) else tensor
 
 
 def mean(x: Tensor, parameter: Tensor, dim: int) -> Tensor:

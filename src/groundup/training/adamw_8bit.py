@@ -14,7 +14,7 @@ The update uses the averages before they are rounded. Vectors and small matrices
 Suffix: B blocks, of 256 numbers each.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from functools import cache
 from typing import Any
 
@@ -23,7 +23,7 @@ from torch import Tensor
 from torch.distributed.tensor import DTensor
 from torch.nn import functional as F
 
-from groundup.training.adafactor import local
+from groundup.training.one_by_one import OneByOne, local
 
 BLOCK = 256
 LEAST = 4096  # numbers of a parameter that are kept in 8 bits; bitsandbytes has the same
@@ -32,21 +32,13 @@ SMALLEST_SCALE = 1e-22  # below, the smallest level times it loses bits
 AVERAGES = ("exp_avg", "exp_avg_sq")
 
 
-class AdamW8bit(torch.optim.Optimizer):
+class AdamW8bit(OneByOne):
     """Each group has `params` and `weight_decay`."""
 
     def __init__(
         self, groups: Iterable[dict[str, Any]], *, betas: tuple[float, float] = (0.9, 0.95), eps: float = 1e-8
     ) -> None:
         super().__init__(groups, {"lr": 0.0, "betas": betas, "eps": eps, "weight_decay": 0.0})
-
-    @torch.no_grad()
-    def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]
-        assert closure is None, "the gradients are there already"
-        for group in self.param_groups:
-            for parameter in group["params"]:
-                if parameter.grad is not None:
-                    self._move(parameter, group)
 
     def _move(self, parameter: Tensor, group: dict[str, Any]) -> None:
         state, weight, gradient = self.state[parameter], local(parameter).view(-1), local(parameter.grad).reshape(-1)
