@@ -225,8 +225,9 @@ class _Execution:
         except BaseException as error:
             # The error itself matters more than its row, and a full disk may be the very error.
             with suppress(OSError):
-                event = "failed" if isinstance(error, GroundupError) else "stopped"
-                self.folder.event(event, name, seconds=time.time() - started, error=str(error))
+                failed = isinstance(error, Exception)  # else it was stopped, and has the number of a signal to say
+                event, said = ("failed", str(error)) if failed else ("stopped", "")
+                self.folder.event(event, name, seconds=time.time() - started, error=said)
                 self._remember()
             raise
         artifact = Artifact(made, Manifest.read(made))
